@@ -1,0 +1,62 @@
+"""The one form in which genshift holds images."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images, and perhaps labels, under one name.
+
+    images: uint8 `[N, C, H, W]`, C = 1 (grey) or 3 (RGB), values 0 to 255; may be backed by a memory-mapped file.
+    labels: int64 `[N]`, each in `range(len(classes))`, or None where there are none or they are sealed.
+    classes: the classes' names, in label order; empty where there are no labels.
+    attributes: uint8 `[N, A]` of 0 and 1 (CelebA's), with their names, or None.
+    notes: sentences for the user, e.g. that a file is not the published one.
+    """
+
+    name: str
+    images: Tensor
+    labels: Tensor | None = None
+    classes: tuple[str, ...] = ()
+    attributes: Tensor | None = None
+    attribute_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def sealed(self) -> ImageSet:
+        """The same images without any label: what an adaptation method may see of its target."""
+        return replace(self, labels=None, attributes=None, attribute_names=())
+
+    def take(self, indices: Tensor) -> ImageSet:
+        """The images (and labels) at `indices`, int64 `[M]`, in that order."""
+        return replace(
+            self,
+            images=self.images[indices],
+            labels=None if self.labels is None else self.labels[indices],
+            attributes=None if self.attributes is None else self.attributes[indices],
+        )
+
+    def to(self, device: torch.device | str) -> ImageSet:
+        """The same set with its images and labels on `device`."""
+        return replace(
+            self,
+            images=self.images.to(device),
+            labels=None if self.labels is None else self.labels.to(device),
+        )
+
+    def fingerprint(self) -> str:
+        """SHA-256 (first 16 hex digits) of the pixels and labels: the same data gives the same text."""
+        digest = hashlib.sha256(str(tuple(self.images.shape)).encode())
+        for chunk in self.images.split(4096):
+            digest.update(chunk.contiguous().cpu().numpy().tobytes())
+        if self.labels is not None:
+            digest.update(self.labels.cpu().numpy().tobytes())
+        return digest.hexdigest()[:16]

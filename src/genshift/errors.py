@@ -1,0 +1,51 @@
+"""Refusals: wrong input ends in one sentence and exit status 2, never in a traceback."""
+
+from __future__ import annotations
+
+import difflib
+import errno
+from collections.abc import Iterable
+
+
+class Refusal(Exception):
+    """Input that genshift will not take.
+
+    The message is one sentence (or two) that names what was given, what was expected and what to do. The command
+    line prints it and leaves with exit status 2; the Python API lets it propagate.
+    """
+
+
+def nearest(given: str, valid: Iterable[str]) -> str | None:
+    """The valid name closest to `given`, or None where none is close."""
+    valid = list(valid)
+    lowered = {name.lower(): name for name in valid}
+    matches = difflib.get_close_matches(given.lower(), list(lowered), n=1, cutoff=0.5)
+    return lowered[matches[0]] if matches else None
+
+
+def unknown(kind: str, given: str, valid: Iterable[str], where: str = "") -> Refusal:
+    """The refusal of a name that does not exist, with the nearest one that does.
+
+    `where` says how to list the valid names, e.g. "`genshift ls` lists them".
+    """
+    valid = list(valid)
+    close = nearest(given, valid)
+    hint = f"did you mean '{close}'?" if close else f"expected one of {', '.join(valid)}."
+    return Refusal(f"There is no {kind} '{given}': {hint}{' ' + where if where else ''}")
+
+
+def of_os_error(error: OSError, doing: str) -> Refusal:
+    """The sentence for a failed file operation; `doing` is what was under way, e.g. "writing runs/a"."""
+    reasons = {
+        errno.ENOSPC: "the disk is full; free some room and run the same command again",
+        errno.EDQUOT: "the disk quota is used up; free some room and run the same command again",
+        errno.EROFS: "the file system is read-only; name another folder",
+        errno.EACCES: "permission was denied; name a folder that you may write to",
+        errno.EPERM: "permission was denied; name a folder that you may write to",
+        errno.ENOTDIR: "a part of the path is a file, not a folder; name another folder",
+        errno.EEXIST: "a file stands where a folder is needed; name another folder",
+        errno.EISDIR: "a folder stands where a file is needed; name another file",
+        errno.ENOENT: "it does not exist; check the path",
+    }
+    reason = reasons.get(error.errno or 0, error.strerror or str(error))
+    return Refusal(f"Stopped while {doing}: {reason}.")
