@@ -1,0 +1,320 @@
+"""Plotly figures of runs. Colours of text and grid belong to page.css, so that themes and paper work."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from html import escape
+from itertools import cycle
+from typing import Any
+
+import plotly.graph_objects as go
+
+from genshift.errors import Refusal
+from genshift.report.blocks import Figure
+from genshift.report.summary import Row, Run, percent
+
+# Petroff 2021, "Accessible color sequences for data visualization": colour-blind readers tell these apart
+CLASS_COLOURS = tuple(
+    "#3f90da #ffa90e #bd1f01 #94a4a2 #832db6 #a96b59 #e76300 #b9ac70 #717581 #92dadd".split()
+)
+SOURCE, TARGET, PURPLE, GREEN = "#1f6fd1", "#d6322c", "#832db6", "#1b8a5a"
+LINES = (SOURCE, "#e07b00", GREEN, PURPLE, "#8a6d3b", "#5b6770")
+DOMAIN_NAMES = ("source", "target")
+UNLABELLED = "unlabelled"
+CURVE_NAMES = {
+    "valid/source_accuracy": "source validation",
+    "train/domain_accuracy": "domain classifier",
+    "train/label_accuracy": "source training",
+}
+
+
+def class_names(run: Run) -> list[str]:
+    """The classes of an evaluated run, and 'unlabelled' last where some points have none."""
+    evaluation = run.evaluation or {}
+    names = [str(name) for name in evaluation.get("classes", [])]
+    labels = evaluation.get("tsne", {}).get("label", [])
+    return [*names, UNLABELLED] if any(label is None or label < 0 for label in labels) else names
+
+
+def class_legend(run: Run) -> list[tuple[str, str]]:
+    colours = dict(zip(class_names(run), cycle(CLASS_COLOURS), strict=False))
+    return [(name, "#b8bcc2" if name == UNLABELLED else colour) for name, colour in colours.items()]
+
+
+def tsne_points(run: Run) -> dict[str, list[Any]]:
+    """x, y, label and domain of the latent sample, of one length; Refusal where they are not."""
+    tsne = (run.evaluation or {}).get("tsne") or {}
+    points = {key: list(tsne.get(key, [])) for key in ("x", "y", "label", "domain")}
+    if len({len(values) for values in points.values()}) != 1:
+        path = run.folder / "evaluation.json"
+        raise Refusal(f"'{path}' gives t-SNE columns of unlike lengths: evaluate the run again.")
+    points["label"] = [-1 if label is None else int(label) for label in points["label"]]
+    return points
+
+
+def tsne_by_class(run: Run, label: str) -> Figure:
+    """One trace a class: source points are dots, target points diamonds; source clusters bear their names."""
+    points, figure = tsne_points(run), go.Figure()
+    for index, (name, colour) in enumerate(class_legend(run)):
+        chosen = _where(points["label"], -1 if name == UNLABELLED else index)
+        figure.add_trace(_scatter(run, points, chosen, name, colour))
+        _name_cluster(figure, points, [i for i in chosen if points["domain"][i] == 0], name)
+    _plane(figure)
+    alt = f"t-SNE of the features of {label}, {len(points['x'])} images, coloured by class"
+    return Figure(_spec(figure), f"{label}: by class", alt)
+
+
+def tsne_by_domain(run: Run, label: str) -> Figure:
+    """Source blue, target red, the same points."""
+    points, figure = tsne_points(run), go.Figure()
+    for domain, colour in enumerate((SOURCE, TARGET)):
+        chosen = _where(points["domain"], domain)
+        figure.add_trace(_scatter(run, points, chosen, DOMAIN_NAMES[domain], colour))
+    _plane(figure)
+    figure.update_layout(showlegend=True, legend={"itemsizing": "constant"})
+    alt = f"t-SNE of the features of {label}, {len(points['x'])} images, source in blue and target in red"
+    return Figure(_spec(figure), f"{label}: by domain", alt)
+
+
+def _where(values: Sequence[int], wanted: int) -> list[int]:
+    return [i for i, value in enumerate(values) if value == wanted]
+
+
+def _scatter(run: Run, points: dict[str, list[Any]], chosen: list[int], name: str, colour: str) -> go.Scatter:
+    names = {i: text for i, text in enumerate(class_names(run)) if text != UNLABELLED}
+    domains = [int(points["domain"][i]) for i in chosen]
+    hover = [
+        (escape(names.get(points["label"][i], UNLABELLED)), DOMAIN_NAMES[d])
+        for i, d in zip(chosen, domains, strict=True)
+    ]
+    return go.Scatter(
+        x=[round(points["x"][i], 2) for i in chosen],
+        y=[round(points["y"][i], 2) for i in chosen],
+        customdata=hover,
+        hovertemplate="class %{customdata[0]}<br>%{customdata[1]}<extra></extra>",
+        mode="markers",
+        name=escape(name),
+        marker={
+            "color": colour,
+            "size": 5,
+            "opacity": 0.8,
+            "symbol": [("circle", "diamond")[d] for d in domains],
+        },
+    )
+
+
+def _name_cluster(figure: go.Figure, points: dict[str, list[Any]], chosen: list[int], name: str) -> None:
+    """Writes `name` at the median of the chosen points, for readers who cannot tell the colours apart."""
+    if not chosen or name == UNLABELLED:
+        return
+    x, y = (sorted(points[axis][i] for i in chosen)[len(chosen) // 2] for axis in "xy")
+    figure.add_annotation(x=x, y=y, text=f"<b>{escape(name)}</b>", showarrow=False, font={"size": 15})
+
+
+def _plane(figure: go.Figure) -> None:
+    """A t-SNE plane has no units: no ticks, one scale for both axes."""
+    hidden = {"showticklabels": False, "showgrid": False, "zeroline": False, "showline": True, "mirror": True}
+    figure.update_xaxes(**hidden)
+    figure.update_yaxes(**hidden, scaleanchor="x")
+    figure.update_layout(showlegend=False, hovermode="closest", margin={"l": 4, "r": 4, "t": 4, "b": 4})
+
+
+def confusion_matrix(run: Run, label: str) -> Figure:
+    """Counts as text, the share of the true class as colour, recall beside each row's name."""
+    counts = (run.evaluation or {})["confusion"]
+    names = [escape(name) for name in class_names(run) if name != UNLABELLED]
+    if len(counts) != len(names) or any(len(row) != len(names) for row in counts):
+        raise Refusal(
+            f"'{run.folder / 'evaluation.json'}' gives a confusion matrix that is not one row a class."
+        )
+    shares = [[n / max(1, sum(row)) for n in row] for row in counts]
+    rows = [
+        f"{name} · {100 * share[i]:.0f}%" if sum(counts[i]) else f"{name} · –"
+        for i, (name, share) in enumerate(zip(names, shares, strict=True))
+    ]
+    figure = go.Figure(_heat(counts, shares, names, rows))
+    figure.update_xaxes(title="predicted", type="category", showgrid=False, fixedrange=True)
+    figure.update_yaxes(
+        title="true · recall", type="category", autorange="reversed", showgrid=False, fixedrange=True
+    )
+    total = sum(map(sum, counts))
+    right = sum(counts[i][i] for i in range(len(counts))) / max(1, total)
+    alt = f"Confusion matrix of {label} over {total:,} target test images, {percent(right)} % on the diagonal"
+    return Figure(_spec(figure), f"{label}: {percent(right)} % of {total:,}", alt, 360)
+
+
+def _heat(
+    counts: list[list[int]], shares: list[list[float]], names: list[str], rows: list[str]
+) -> go.Heatmap:
+    hover = [[f"true {t}, predicted {p}" for p in names] for t in names]
+    return go.Heatmap(
+        z=[[round(share, 4) for share in row] for row in shares],
+        x=names,
+        y=rows,
+        zmin=0,
+        zmax=1,
+        text=[[str(n) if n else "" for n in row] for row in counts],
+        texttemplate="%{text}",
+        customdata=[[[n, h] for n, h in zip(*pair, strict=True)] for pair in zip(counts, hover, strict=True)],
+        hovertemplate="%{customdata[1]}<br>%{customdata[0]} images, %{z:.1%} of the row<extra></extra>",
+        colorscale=[[0, "#f4f7fb"], [0.15, "#cfe0f5"], [0.5, "#6fa5e0"], [1, "#0b3d91"]],
+        showscale=False,
+        xgap=1,
+        ygap=1,
+    )
+
+
+def loss_curves(run: Run, label: str) -> Figure | None:
+    """Every logged loss over images seen; None where none was logged."""
+    keys = [key for key in _keys(run.metrics) if "loss" in key]
+    return _curves(run, keys, f"{label}: losses", f"Losses of {label} over images seen")
+
+
+def accuracy_curves(run: Run, label: str) -> Figure | None:
+    """Source validation, the domain classifier with its chance line, and the oracle, over images seen."""
+    keys = [key for key in _keys(run.metrics) if key.endswith("accuracy")]
+    oracle = [row for row in run.oracle if "target_accuracy" in row]
+    alt = f"Accuracies of {label} over images seen"
+    if not keys and not oracle:
+        return None
+    figure = go.Figure(
+        [_line(run.metrics, key, colour) for key, colour in zip(keys, cycle(LINES), strict=False)]
+    )
+    if oracle:
+        figure.add_trace(_line(oracle, "target_accuracy", TARGET, "target (oracle, never steers)", "dash"))
+    if "train/domain_accuracy" in keys:
+        figure.add_hline(y=_chance(run), line={"dash": "dot", "width": 1.5, "color": "#8b9099"})
+        figure.add_annotation(
+            x=1, xref="paper", y=_chance(run), yanchor="bottom", xanchor="right", showarrow=False,
+            text=f"domain chance {_chance(run):.2g}", font={"size": 11},
+        )  # fmt: skip
+    figure.update_yaxes(range=[0, 1.02], tickformat=".0%")
+    _over_images(figure)
+    return Figure(_spec(figure), f"{label}: accuracies", alt)
+
+
+def other_curves(run: Run, label: str) -> Figure | None:
+    """What is neither a loss, an accuracy nor a clock."""
+    keys = [key for key in _keys(run.metrics) if "loss" not in key and not key.endswith("accuracy")]
+    return _curves(
+        run, keys, f"{label}: further curves", f"Further logged values of {label} over images seen"
+    )
+
+
+def _curves(run: Run, keys: Sequence[str], title: str, alt: str) -> Figure | None:
+    if not keys:
+        return None
+    figure = go.Figure(
+        [_line(run.metrics, key, colour) for key, colour in zip(keys, cycle(LINES), strict=False)]
+    )
+    _over_images(figure)
+    return Figure(_spec(figure), title, alt)
+
+
+def _keys(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Logged names in order of appearance, without the clocks."""
+    clocks = {"images", "seconds", "cpu_seconds"}
+    return list(dict.fromkeys(key for row in rows for key in row if key not in clocks))
+
+
+def _line(
+    rows: Sequence[dict[str, Any]], key: str, colour: str, name: str = "", dash: str = "solid"
+) -> go.Scatter:
+    here = [row for row in rows if row.get(key) is not None and "images" in row]
+    return go.Scatter(
+        x=[row["images"] for row in here],
+        y=[float(f"{row[key]:.5g}") if math.isfinite(row[key]) else None for row in here],
+        name=name or CURVE_NAMES.get(key, escape(key.removeprefix("train/").replace("_", " "))),
+        mode="lines+markers" if len(here) < 3 else "lines",
+        line={"color": colour, "width": 2, "dash": dash},
+        hovertemplate="%{y:.4g}",
+    )
+
+
+def _chance(run: Run) -> float:
+    """What a domain classifier gets by always naming the larger batch."""
+    fields = run.preset.get("fields") or {}
+    source, target = fields.get("batch_source"), fields.get("batch_target")
+    return max(source, target) / (source + target) if source and target else 0.5
+
+
+def _over_images(figure: go.Figure) -> None:
+    figure.update_xaxes(title="images seen", rangemode="tozero", tickformat="~s", nticks=6)
+    figure.update_layout(showlegend=True, hovermode="x unified")
+
+
+def overview(rows: Sequence[Row]) -> Figure | None:
+    """Every measured accuracy as a dot with its error bar, the published one as a hollow diamond."""
+    measured = [row for row in rows if row.is_accuracy and row.mean is not None]
+    if not measured:
+        return None
+    figure, ticks, place, task = go.Figure(), [], 0.0, ""
+    ours: list[tuple[float, Row]] = []
+    for row in measured:
+        if (heading := f"{row.study}: {row.task}") != task:
+            task, place = heading, place + 1.5
+            figure.add_annotation(
+                x=0,
+                xref="paper",
+                xanchor="left",
+                y=place - 0.8,
+                text=f"<b>{escape(task)}</b>",
+                showarrow=False,
+            )
+        ticks.append(escape(row.label))
+        ours.append((place, row))
+        place += 1
+    _dots(figure, ours)
+    figure.update_yaxes(
+        tickvals=[at for at, _ in ours],
+        ticktext=ticks,
+        range=[place - 0.3, 0.2],
+        showgrid=False,
+        zeroline=False,
+    )
+    figure.update_xaxes(
+        title="accuracy on the target's test images, %", range=[0, 101], nticks=6, zeroline=False
+    )
+    figure.update_layout(showlegend=True, hovermode="closest")
+    alt = "Target test accuracy of every row of the table above, ours and published"
+    return Figure(_spec(figure), "", alt, int(110 + 30 * place))
+
+
+def _dots(figure: go.Figure, ours: Sequence[tuple[float, Row]]) -> None:
+    known = [(at, row) for at, row in ours if row.published is not None]
+    if known:
+        hollow = {"symbol": "diamond-open", "size": 11, "color": "#e07b00", "line": {"width": 2}}
+        figure.add_trace(_marks("published", [(at, row.published or 0.0) for at, row in known], hollow))
+    dots = _marks("ours", [(at, row.mean or 0.0) for at, row in ours], {"size": 9, "color": SOURCE})
+    errors = [round(100 * (row.sd or row.standard_error or 0), 2) for _, row in ours]
+    figure.add_trace(dots.update(error_x={"array": errors, "thickness": 1.5}))
+
+
+def _marks(name: str, values: Sequence[tuple[float, float]], marker: dict[str, Any]) -> go.Scatter:
+    return go.Scatter(
+        x=[round(100 * value, 2) for _, value in values],
+        y=[at for at, _ in values],
+        name=name,
+        mode="markers",
+        marker=marker,
+        hovertemplate=f"{name} %{{x:.2f}} %<extra></extra>",
+    )
+
+
+def _spec(figure: go.Figure) -> str:
+    """The figure as JSON, transparent and without plotly's default template."""
+    margin = figure.layout.margin.to_plotly_json() or {"l": 8, "r": 10, "t": 8, "b": 8}
+    figure.update_layout(
+        template=None,
+        autosize=True,
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        margin=margin,
+        font={"family": "system-ui, sans-serif", "size": 12},
+        legend={"orientation": "h", "y": 1.01, "yanchor": "bottom", "x": 0, "xanchor": "left"},
+        modebar={"bgcolor": "rgba(0,0,0,0)"},
+    )
+    figure.update_xaxes(automargin=True, ticks="")
+    figure.update_yaxes(automargin=True, ticks="")
+    return figure.to_json()

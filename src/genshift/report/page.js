@@ -1,0 +1,46 @@
+"use strict";
+(() => {
+  const touch = matchMedia("(pointer: coarse)").matches;
+  const config = { responsive: true, displaylogo: false, displayModeBar: touch ? false : "hover",
+    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+  const waiting = [...document.querySelectorAll("figure")];
+
+  // On paper a drawing scales by its viewBox, whatever width the screen had.
+  const scalable = (plot) => {
+    const svgs = plot.querySelectorAll(".main-svg");
+    const { width, height } = plot._fullLayout;
+    svgs.forEach((svg) => svg.setAttribute("viewBox", `0 0 ${width} ${height}`));
+    plot.style.setProperty("--shape", `${width} / ${height}`);
+  };
+
+  const draw = (figure) => {
+    const plot = figure.querySelector(".plot");
+    const spec = JSON.parse(figure.querySelector("script").textContent);
+    if (touch) spec.layout.dragmode = false; // a finger scrolls the page
+    Plotly.newPlot(plot, spec.data, spec.layout, config);
+    plot.on("plotly_afterplot", () => scalable(plot));
+    scalable(plot);
+  };
+
+  // One figure a turn, so that a long page can be read while it draws.
+  const next = () => {
+    const figure = waiting.shift();
+    if (figure) { draw(figure); setTimeout(next, 0); } else { document.body.dataset.ready = "yes"; }
+  };
+  next();
+
+  document.querySelectorAll(".legend button").forEach((button) => button.addEventListener("click", () => {
+    const shown = button.getAttribute("aria-pressed") !== "true";
+    button.setAttribute("aria-pressed", String(shown));
+    button.closest(".family").querySelectorAll("[data-by-class] .plot").forEach((plot) =>
+      Plotly.restyle(plot, { visible: shown }, [Number(button.dataset.class)]));
+  }));
+
+  let folded = [];
+  addEventListener("beforeprint", () => {
+    while (waiting.length) draw(waiting.shift());
+    folded = [...document.querySelectorAll("details:not([open])")];
+    folded.forEach((details) => { details.open = true; });
+  });
+  addEventListener("afterprint", () => folded.forEach((details) => { details.open = false; }));
+})();

@@ -1,0 +1,114 @@
+"""One self-contained HTML page from run folders: it opens without a network, on a phone and on paper."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from genshift.errors import Refusal, of_os_error
+from genshift.report.blocks import Block, Figures
+from genshift.report.figures import overview
+from genshift.report.sections import results_table, sections
+from genshift.report.summary import Run, cautions, read_runs, summarise
+
+ADAPTATION_LEAD = (
+    "Classifiers learn from a labelled source set and are tested on a target set of another look: source only, "
+    "adapted with the target's unlabelled images, and trained on the target's own labels as the upper bound. "
+    "Target labels measure, under the name oracle, and never steer training or the choice of a checkpoint."
+)
+GENERIC_LEAD = (
+    "What these runs learned and what it cost. "
+    "Every value comes from the run folders that this page was made of."
+)
+
+
+def write_page(
+    run_folders: Sequence[Path], out: Path, title: str | None = None, study: str | None = None
+) -> Path:
+    """Writes the page of `run_folders` to `out` and returns it; with `study`, of that study's runs alone.
+
+    The file appears whole or not at all. Refusal where there is no run, a run folder is broken (it is named),
+    or `out` cannot be written.
+    """
+    runs = read_runs(run_folders)
+    if study is not None:
+        runs = _of_study(runs, study)
+    _write_whole(out, render(runs, title or _title(runs)))
+    return out
+
+
+def _of_study(runs: Sequence[Run], study: str) -> list[Run]:
+    chosen = [run for run in runs if run.study == study]
+    if not chosen:
+        known = ", ".join(sorted({run.study for run in runs}))
+        raise Refusal(f"None of the runs belongs to the study '{study}': they belong to {known}.")
+    return chosen
+
+
+def _title(runs: Sequence[Run]) -> str:
+    studies = " and ".join(dict.fromkeys(run.study for run in runs))
+    return f"{studies}: {'domain adaptation' if all(run.adapts for run in runs) else 'report'}"
+
+
+def render(runs: Sequence[Run], title: str) -> str:
+    """The page as HTML."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    rows = summarise(runs)
+    top: list[Block] = [results_table(rows)]
+    if drawing := overview(rows):
+        top.append(Figures([drawing], columns=1))
+    return environment.from_string(_asset("page.html")).render(
+        title=title,
+        lead=_lead(runs),
+        made=_made(runs),
+        warnings=cautions(runs),
+        top=top,
+        sections=sections(runs),
+        css=Markup(_asset("page.css")),
+        js=Markup(_asset("page.js")),
+        plotly=Markup(get_plotlyjs()),
+        embed=_embed,
+    )
+
+
+def _lead(runs: Sequence[Run]) -> str:
+    return ADAPTATION_LEAD if any(run.adapts for run in runs) else GENERIC_LEAD
+
+
+def _made(runs: Sequence[Run]) -> str:
+    versions = ", ".join(sorted({str(run.config.get("genshift", "?")) for run in runs}))
+    return f"genshift {versions} · {len(runs)} {'run' if len(runs) == 1 else 'runs'}"
+
+
+def _embed(spec: str) -> Markup:
+    """JSON inside a script element: no '<' can end it early."""
+    return Markup(spec.replace("<", "\\u003c"))
+
+
+def _asset(name: str) -> str:
+    return files("genshift.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _write_whole(out: Path, text: str) -> None:
+    """Writes beside `out` and renames, so that a page is whole or absent."""
+    handle, name = -1, ""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(name, 0o644)
+        os.replace(name, out)
+    except OSError as error:
+        if name:
+            Path(name).unlink(missing_ok=True)
+        raise of_os_error(error, f"writing {out}") from error
