@@ -1,0 +1,172 @@
+"""Reader of a user's own pictures: class folders, a flat folder, a folder with a CSV, or an archive of these."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from genshift.data.files import Files, open_files
+from genshift.data.imageset import ImageSet
+from genshift.data.pictures import is_picture, read_pictures
+from genshift.data.pixels import Colour
+from genshift.errors import Refusal, of_os_error
+
+SPLITS = {"train": ("train", "training"), "test": ("test", "testing"), "valid": ("valid", "val", "validation")}
+MAX_CLASSES = 10_000
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Pictures in the set's order, with their labels (or None) and the classes' names."""
+
+    names: list[str]
+    labels: list[int] | None = None
+    classes: tuple[str, ...] = ()
+
+
+def read_folder(
+    path: Path,
+    split: str = "train",
+    *,
+    size: int | None = None,
+    colour: Colour | None = None,
+    labels: bool = True,
+    skip_broken: bool = False,
+    limit: int | None = None,
+) -> tuple[ImageSet, list[str]]:
+    """Pictures in a folder or archive → the set, and each image's name within it, in the set's order.
+
+    Layouts: `CLASS/picture`; pictures alone; pictures with a CSV (`image_name,label`) named `labels.csv`, or the only
+    one there, or `FOLDER.csv` beside; each also below `train/`, `test/`, `valid/` or with one CSV a split
+    (`train.csv` …). `path` may be the CSV itself. Raises Refusal where there is no picture, the CSV names one that is
+    missing, or a picture is broken (left out, with a note, where `skip_broken`).
+    """
+    listing = path if path.suffix.lower() == ".csv" else None
+    files = open_files(path.parent if listing else path)
+    layout = _scan(files, split, listing)
+    if limit is not None:
+        layout = replace(layout, names=layout.names[:limit], labels=layout.labels and layout.labels[:limit])
+    pictures = read_pictures(files, layout.names, size, colour, skip_broken=skip_broken)
+    targets = None
+    if labels and layout.labels is not None:
+        targets = torch.tensor([layout.labels[place] for place in pictures.kept])
+    classes = layout.classes if targets is not None else ()
+    found = ImageSet(path.stem if listing else path.name, pictures.images, targets, classes, notes=pictures.notes)
+    return found, [layout.names[place] for place in pictures.kept]
+
+
+def _scan(files: Files, split: str, listing: Path | None) -> Layout:
+    names = [name for name in files.names if is_picture(name)]
+    if not names:
+        raise Refusal(f"{files.path} holds no picture: expected PNG, JPEG or the like in it or in class folders; check the path.")
+    top = _wrapper(files)
+    below = _split_folder(files, names, top, split)
+    text = _csv(files, top, below, split, listing)
+    if text is not None:
+        return _from_csv(files, names, [below, f"{below}data/", f"{below}images/", top, ""], *text)
+    if below == top and split not in ("train", "all"):
+        raise Refusal(
+            f"{files.path} has no part '{split}': put its pictures into the subfolders train and {split}, or add a "
+            f"{split}.csv (image_name,label)."
+        )
+    return _from_names(files, [name for name in names if name.startswith(below)], below)
+
+
+def _wrapper(files: Files) -> str:
+    """The one folder that an archive wraps everything into, as a prefix, or nothing."""
+    tops = {name.partition("/")[0] for name in files.names}
+    wraps = not files.path.is_dir() and len(tops) == 1 and all("/" in name for name in files.names)
+    return f"{tops.pop()}/" if wraps else ""
+
+
+def _split_folder(files: Files, names: Sequence[str], top: str, split: str) -> str:
+    """The prefix of the pictures of a split: its subfolder where there is a subfolder train, else `top`."""
+    subfolders = {name.removeprefix(top).partition("/")[0] for name in names if "/" in name.removeprefix(top)}
+    if not subfolders & set(SPLITS["train"]) or split == "all":
+        return top
+    for word in SPLITS.get(split, (split,)):
+        if word in subfolders:
+            return f"{top}{word}/"
+    raise Refusal(f"{files.path} has no part '{split}': it has {', '.join(sorted(subfolders))}.")
+
+
+def _csv(files: Files, top: str, below: str, split: str, given: Path | None) -> tuple[str, str] | None:
+    """The CSV's name and text, or None where there is none."""
+    beside = given or files.path.parent / f"{files.path.name}.csv"
+    if given is not None:
+        return str(given), _text(given)
+    inside = [name for name in files.names if name.lower().endswith(".csv")]
+    wanted = [f"{below}labels.csv", *(f"{top}{word}.csv" for word in SPLITS.get(split, (split,))), f"{top}labels.csv"]
+    found = next((name for name in wanted if name in inside), None)
+    here = [name for name in inside if name.startswith(below) and "/" not in name.removeprefix(below)]
+    if found is None and len(here) > 1:
+        raise Refusal(f"{files.path} holds {len(here)} CSV files ({', '.join(here[:3])}): name the one with the labels labels.csv.")
+    if found is None and here:
+        found = here[0]
+    if found is not None:
+        return str(files.path / found), files.read(found).decode("utf-8-sig", "replace")
+    return (str(beside), _text(beside)) if files.path.is_dir() and beside.is_file() else None
+
+
+def _from_csv(files: Files, names: Sequence[str], prefixes: Sequence[str], where: str, text: str) -> Layout:
+    rows = [row for row in csv.reader(io.StringIO(text)) if row]
+    if not rows or [cell.strip() for cell in rows[0][:2]] != ["image_name", "label"]:
+        first = ",".join(rows[0]) if rows else ""
+        raise Refusal(f"{where} begins with '{first[:60]}': expected the header 'image_name,label'; add it.")
+    if len(rows) == 1:
+        raise Refusal(f"{where} names no picture: expected lines 'image_name,label'.")
+    known = set(names)
+    chosen: dict[str, str] = {}
+    for number, row in enumerate(rows[1:], 2):
+        if len(row) < 2 or not row[1].strip():
+            raise Refusal(f"{where} gives no label in line {number} ('{','.join(row)[:60]}'): expected 'image_name,label'.")
+        place = next((prefix + row[0].strip() for prefix in prefixes if prefix + row[0].strip() in known), None)
+        if place is None:
+            raise Refusal(f"{where} names '{row[0].strip()}' in line {number}, which is not in {files.path}: add the picture or remove the line.")
+        if place in chosen:
+            raise Refusal(f"{where} names '{row[0].strip()}' twice, again in line {number}: expected each picture once.")
+        chosen[place] = row[1].strip()
+    return _classed(where, chosen)
+
+
+def _classed(where: str, chosen: dict[str, str]) -> Layout:
+    """Whole numbers are the labels themselves; words become classes in alphabetical order."""
+    words = set(chosen.values())
+    if not all(word.lstrip("+-").isdecimal() for word in words):
+        classes = tuple(sorted(words))
+        return Layout(list(chosen), [classes.index(word) for word in chosen.values()], classes)
+    labels = [int(word) for word in chosen.values()]
+    wrong = next((label for label in labels if not 0 <= label < MAX_CLASSES), None)
+    if wrong is not None:
+        raise Refusal(f"{where} gives the label {wrong}: expected whole numbers from 0, or words; correct the file.")
+    return Layout(list(chosen), labels, tuple(str(label) for label in range(max(labels) + 1)))
+
+
+def _from_names(files: Files, names: Sequence[str], below: str) -> Layout:
+    """Class folders where every picture lies in one of two or more folders; otherwise no labels."""
+    if not names:
+        raise Refusal(f"{files.path / below} holds no picture: expected PNG, JPEG or the like; check the path.")
+    folder = {name: name.removeprefix(below).rpartition("/")[0].partition("/")[0] for name in names}
+    found = set(folder.values())
+    if "" in found and len(found) > 1:
+        raise Refusal(
+            f"{files.path / below} holds pictures both beside and inside of its folders: put every picture into a class "
+            "folder, or all into one folder."
+        )
+    if len(found) < 2:
+        return Layout(list(names))
+    classes = tuple(sorted(found, key=int if all(c.isdecimal() for c in found) else str))
+    ordered = sorted(names, key=lambda name: (classes.index(folder[name]), name))
+    return Layout(ordered, [classes.index(folder[name]) for name in ordered], classes)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8-sig", "replace")
+    except OSError as error:
+        raise of_os_error(error, f"reading {path}") from error

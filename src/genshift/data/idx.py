@@ -1,0 +1,78 @@
+"""Reader of idx files (MNIST's), plain or gzipped."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genshift.data.catalog import DIGITS
+from genshift.data.files import damaged
+from genshift.data.imageset import ImageSet
+from genshift.errors import Refusal, of_os_error
+
+UBYTE = 0x08  # the type code of unsigned bytes, the third byte of an idx file
+
+
+def read_mnist(name: str, images: Path, labels: Path | None, limit: int | None = None) -> ImageSet:
+    """MNIST's pair of idx files → images `[N, 1, H, W]` and labels 0 to 9 (or none where `labels` is None)."""
+    x_NHW = read_idx(images, 3)
+    if not len(x_NHW):
+        raise Refusal(f"{images} holds no image: expected one or more.")
+    if labels is None:
+        return ImageSet(name, x_NHW[:limit].unsqueeze(1), classes=DIGITS)
+    y_N = read_idx(labels, 1).long()
+    if len(y_N) != len(x_NHW):
+        raise Refusal(
+            f"{labels} holds {len(y_N):,} labels for the {len(x_NHW):,} images of {images}: expected one a image; "
+            "take both files from one source."
+        )
+    check_labels(labels, y_N, len(DIGITS))
+    return ImageSet(name, x_NHW[:limit].unsqueeze(1), y_N[:limit], DIGITS)
+
+
+def read_idx(path: Path, dimensions: int) -> Tensor:
+    """One idx file of unsigned bytes → uint8 tensor of `dimensions` axes; raises Refusal where it is not one."""
+    data = _bytes(path)
+    header = 4 + 4 * dimensions
+    if len(data) < header or data[:4] != bytes((0, 0, UBYTE, dimensions)):
+        raise Refusal(
+            f"{path} is no idx file of unsigned bytes with {dimensions} dimension{'s' * (dimensions > 1)}: its first "
+            f"bytes are {data[:4].hex(' ') or 'missing'}, expected 00 00 08 {dimensions:02x}; fetch it again."
+        )
+    shape = tuple(int(n) for n in np.frombuffer(data, ">u4", dimensions, offset=4))
+    count = int(np.prod(shape, dtype=np.int64))
+    if len(data) - header != count:
+        raise Refusal(
+            f"{path} holds {len(data) - header:,} bytes after its header: expected {count:,} for shape {shape}; "
+            "it is cut short or damaged, so delete it and fetch it again."
+        )
+    return torch.frombuffer(bytearray(data[header:]), dtype=torch.uint8).reshape(shape) if count else torch.empty(shape, dtype=torch.uint8)
+
+
+def check_labels(path: Path, labels_N: Tensor, classes: int) -> None:
+    """Refuses labels outside of 0 to classes − 1, naming the first."""
+    wrong = (labels_N < 0) | (labels_N >= classes)
+    if bool(wrong.any()):
+        place = int(wrong.nonzero()[0])
+        raise Refusal(
+            f"{path} holds label {int(labels_N[place])} at image {place}: expected 0 to {classes - 1}; "
+            "correct the file or fetch it again."
+        )
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise of_os_error(error, f"reading {path}") from error
+    if data[:2] != b"\x1f\x8b" and path.suffix != ".gz":
+        return data
+    try:
+        return gzip.decompress(data)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise damaged(path, "a whole gzip file", error) from error

@@ -1,0 +1,64 @@
+"""Reader of USPS in LIBSVM's format: lines `label index:value …`, bzip2-compressed or plain."""
+
+from __future__ import annotations
+
+import bz2
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from genshift.data.catalog import DIGITS
+from genshift.data.files import damaged
+from genshift.data.imageset import ImageSet
+from genshift.errors import Refusal, of_os_error
+
+SIDE = 16
+
+
+def read_usps(name: str, path: Path, labels: bool = True, limit: int | None = None) -> ImageSet:
+    """USPS → images `[N, 1, 16, 16]`, values −1 to 1 brought to 0 to 255, and labels 1…10 as digits 0…9."""
+    values, targets = _parse(path)
+    if values.min() < -1.001 or values.max() > 1.001:
+        raise Refusal(
+            f"{path} holds values from {values.min():g} to {values.max():g}: expected −1 to 1, as in LIBSVM's usps; "
+            "fetch it again."
+        )
+    if labels and not np.isin(targets, np.arange(1, 11)).all():
+        row = int(np.flatnonzero(~np.isin(targets, np.arange(1, 11)))[0])
+        raise Refusal(f"{path} holds label {targets[row]:g} in line {row + 1}: expected 1 to 10; fetch it again.")
+    pixels = np.rint((values.clip(-1, 1) + 1) / 2 * 255).astype(np.uint8)[:limit]
+    images = torch.from_numpy(pixels).reshape(-1, 1, SIDE, SIDE)
+    if not labels:
+        return ImageSet(name, images, classes=DIGITS)
+    return ImageSet(name, images, torch.from_numpy(targets[:limit].astype(np.int64) - 1), DIGITS)
+
+
+def _parse(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Values float64 `[N, 256]` (absent ones are 0, the format being sparse) and labels float64 `[N]`."""
+    from sklearn.datasets import load_svmlight_file
+
+    text = _text(path)
+    try:
+        features, targets = load_svmlight_file(io.BytesIO(text), n_features=SIDE * SIDE, zero_based=False)
+    except ValueError as error:
+        raise damaged(path, "lines 'label index:value …' with indices 1 to 256", error) from error
+    if not text.endswith(b"\n") and features.shape[0]:
+        raise Refusal(f"{path} ends in the middle of a line: it is cut short, so delete it and fetch it again.")
+    if features.shape[0] == 0:
+        raise Refusal(f"{path} holds no image: expected lines 'label index:value …'.")
+    return features.toarray(), targets
+
+
+def _text(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise of_os_error(error, f"reading {path}") from error
+    if path.suffix != ".bz2":
+        return data
+    try:
+        return bz2.decompress(data)
+    except (ValueError, OSError, EOFError) as error:
+        raise damaged(path, "a whole bzip2 file", error) from error

@@ -1,0 +1,145 @@
+"""Packed sets: one folder of `images.npy`, `labels.npy` and `set.json`, opened as a memory map."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from genshift.errors import Refusal, of_os_error
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from genshift.data.imageset import ImageSet
+
+FORMAT = 1
+
+
+def pack(images: ImageSet, folder: Path, *, recipe: dict[str, Any] | None = None) -> Path:
+    """Writes a set to `folder`, which appears whole or not at all; `recipe` says how the set was made.
+
+    Raises Refusal where `folder` exists and is no packed set, or cannot be written.
+    """
+    folder = Path(folder)
+    with replacing(folder, "set.json") as fresh:
+        write_packed(images, fresh, recipe)
+    return folder
+
+
+def write_packed(images: ImageSet, folder: Path, recipe: dict[str, Any] | None = None) -> None:
+    """The three files, without any care for what happens half-way; `pack` and the builders add that."""
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = {"images": images.images, "labels": images.labels, "attributes": images.attributes}
+    for name, tensor in arrays.items():
+        if tensor is not None:
+            np.save(folder / f"{name}.npy", tensor.cpu().numpy(), allow_pickle=False)
+    facts = {
+        "format": FORMAT,
+        "name": images.name,
+        "shape": list(images.images.shape),
+        "labels": images.labels is not None,
+        "classes": list(images.classes),
+        "attribute_names": list(images.attribute_names),
+        "notes": list(images.notes),
+        "fingerprint": images.fingerprint(),
+        "recipe": recipe or {},
+    }
+    (folder / "set.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def open_packed(folder: Path) -> ImageSet:
+    """A packed set whose images stay in their file, read as they are gathered; sizes are checked, pixels are not.
+
+    The images must not be written to: the map is read-only. Raises Refusal where the folder is not whole.
+    """
+    from genshift.data.imageset import ImageSet
+
+    facts = read_facts(folder)
+    images = _tensor(_array(folder, "images", tuple(facts["shape"]), "uint8"))
+    count = facts["shape"][0]
+    labels = _tensor(_array(folder, "labels", (count,), "int64")).clone() if facts["labels"] else None
+    names = tuple(facts["attribute_names"])
+    attributes = _tensor(_array(folder, "attributes", (count, len(names)), "uint8")).clone() if names else None
+    return ImageSet(facts["name"], images, labels, tuple(facts["classes"]), attributes, names, tuple(facts["notes"]))
+
+
+def is_packed(folder: Path) -> bool:
+    return (folder / "set.json").is_file()
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """`set.json`, checked for its form; raises Refusal."""
+    path = folder / "set.json"
+    try:
+        facts = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise of_os_error(error, f"reading {path}") from error
+    except ValueError as error:
+        raise Refusal(f"{path} is no JSON ({error}): pack or build the set again.") from error
+    kinds = {"name": str, "shape": list, "labels": bool, "classes": list, "attribute_names": list, "notes": list,
+             "fingerprint": str, "recipe": dict}  # fmt: skip
+    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+        raise Refusal(f"{path} is not in the packed form {FORMAT} that this genshift reads: pack or build the set again.")
+    wrong = next((key for key, kind in kinds.items() if not isinstance(facts.get(key), kind)), None)
+    if wrong is not None or len(facts["shape"]) != 4:
+        raise Refusal(f"{path} lacks a good '{wrong or 'shape'}': pack or build the set again.")
+    return facts
+
+
+def _array(folder: Path, name: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    path = folder / f"{name}.npy"
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError as error:
+        raise of_os_error(error, f"reading {path}") from error
+    except (ValueError, EOFError) as error:
+        raise Refusal(f"{path} is cut short or damaged ({error}): pack or build the set again.") from error
+    if array.shape != shape or array.dtype != dtype:
+        raise Refusal(f"{path} holds {array.dtype} {array.shape}: expected {dtype} {shape}; pack or build the set again.")
+    return array
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    """A tensor over the array's own memory; it keeps the map open."""
+    import torch
+
+    with warnings.catch_warnings():
+        # The map is read-only on purpose: a private writable one (mode "c") is charged against memory by the kernel,
+        # which then refuses to map a set larger than memory.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)
+
+
+@contextmanager
+def replacing(folder: Path, mark: str) -> Iterator[Path]:
+    """A fresh folder beside `folder` that takes its place when the block ends well, and vanishes when it does not.
+
+    An existing `folder` is replaced only where it is empty or holds `mark`, a file that says it is ours.
+    """
+    if folder.exists() and not (folder / mark).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise Refusal(f"{folder} exists and is no packed set: name another folder, or remove it.")
+    fresh = folder.with_name(f".{folder.name}.{os.getpid()}.new")
+    try:
+        fresh.mkdir(parents=True)
+        yield fresh
+        _swap(fresh, folder)
+    except OSError as error:
+        raise of_os_error(error, f"writing {folder}") from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _swap(fresh: Path, folder: Path) -> None:
+    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    if folder.exists():
+        folder.rename(old)
+    fresh.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)

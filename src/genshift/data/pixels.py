@@ -1,0 +1,130 @@
+"""Pixels: decoding one picture, colour, and resizing many at once."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from genshift.errors import Refusal
+
+Colour = Literal["rgb", "grey"]
+RESIZE_CHUNK = 2048  # images: bounds the float copy that interpolation needs
+# What Pillow raises on a file that is no picture, or is cut short or damaged.
+BROKEN = (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error,
+          Image.DecompressionBombError, IndexError, TypeError)  # fmt: skip
+
+
+def check_options(size: int | None, colour: str | None, limit: int | None) -> None:
+    """Refuses a side, colour or limit that means nothing."""
+    if size is not None and not 1 <= size <= 4096:
+        raise Refusal(f"The image side {size} cannot be made: give a whole number of pixels from 1 to 4096.")
+    if colour not in (None, "rgb", "grey"):
+        raise Refusal(f"There is no colour '{colour}': expected 'rgb' or 'grey'.")
+    if limit is not None and limit < 1:
+        raise Refusal(f"A limit of {limit} images leaves nothing: give 1 or more.")
+
+
+def to_colour(images_NCHW: Tensor, colour: Colour | None) -> Tensor:
+    """uint8 `[N, 1 or 3, H, W]` → 3 channels ('rgb', grey repeated), 1 channel ('grey', ITU-R 601 luma), or as is."""
+    if colour == "rgb" and images_NCHW.shape[1] == 1:
+        return images_NCHW.expand(-1, 3, -1, -1).contiguous()
+    if colour == "grey" and images_NCHW.shape[1] == 3:
+        return torch.cat([_luma(chunk) for chunk in images_NCHW.split(RESIZE_CHUNK)])
+    return images_NCHW
+
+
+def _luma(images_NCHW: Tensor) -> Tensor:
+    # L = 0.299 R + 0.587 G + 0.114 B in 16-bit fixed point, rounded: bit for bit what Pillow's convert("L") gives.
+    red, green, blue = images_NCHW.to(torch.int32).unbind(1)
+    return ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16).to(torch.uint8).unsqueeze(1)
+
+
+def resize(images_NCHW: Tensor, size: int) -> Tensor:
+    """uint8 `[N, C, H, W]` → uint8 `[N, C, size, size]`: bilinear with antialiasing, rounded to the nearest."""
+    if tuple(images_NCHW.shape[-2:]) == (size, size):
+        return images_NCHW
+    out = torch.empty(*images_NCHW.shape[:2], size, size, dtype=torch.uint8)
+    for start in range(0, len(images_NCHW), RESIZE_CHUNK):
+        x = images_NCHW[start : start + RESIZE_CHUNK].float()
+        x = F.interpolate(x, size=(size, size), mode="bilinear", align_corners=False, antialias=True)
+        out[start : start + RESIZE_CHUNK] = x.round_().clamp_(0, 255).to(torch.uint8)
+    return out
+
+
+def finish(images_NCHW: Tensor, size: int | None, colour: Colour | None) -> Tensor:
+    """Colour and size as asked, whichever order moves fewer pixels."""
+    if colour == "grey":
+        images_NCHW = to_colour(images_NCHW, colour)
+    if size is not None:
+        images_NCHW = resize(images_NCHW, size)
+    return to_colour(images_NCHW, colour)
+
+
+def crop_square(image_CHW: NDArray[np.uint8], fraction: float = 1.0) -> NDArray[np.uint8]:
+    """The centred square whose side is `fraction` of the shorter side, at least one pixel."""
+    height, width = image_CHW.shape[1:]
+    side = max(1, round(fraction * min(height, width)))
+    top, left = (height - side) // 2, (width - side) // 2
+    return image_CHW[:, top : top + side, left : left + side]
+
+
+def resize_each(images: Sequence[NDArray[np.uint8]], size: int) -> Tensor:
+    """Squares uint8 `[C, s, s]` of any sides s, all with one C → uint8 `[N, C, size, size]`; one call a side."""
+    out = torch.empty(len(images), images[0].shape[0], size, size, dtype=torch.uint8)
+    sides = np.array([image.shape[1] for image in images])
+    for side in np.unique(sides):
+        rows = np.flatnonzero(sides == side)
+        group = torch.from_numpy(np.stack([images[row] for row in rows]))
+        out[torch.from_numpy(rows)] = resize(group, size)
+    return out
+
+
+def decode(data: bytes) -> NDArray[np.uint8]:
+    """The bytes of a PNG, JPEG, BMP, … → uint8 `[1 or 3, H, W]`, upright by its EXIF tag, alpha laid over white.
+
+    Raises one of `BROKEN` where the bytes are no picture or are cut short.
+    """
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+        upright = ImageOps.exif_transpose(image)
+        return _array(_flat(upright))
+
+
+def _is_grey(mode: str) -> bool:
+    return mode in ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F")
+
+
+def _flat(image: Image.Image) -> Image.Image:
+    """The picture in mode L or RGB."""
+    if image.mode in ("L", "RGB") and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I") or image.mode == "F":
+        return _from_deep(image)
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        white = Image.new("RGBA", image.size, "white")
+        flat = Image.alpha_composite(white, image.convert("RGBA"))
+        return flat.convert("L" if _is_grey(image.mode) else "RGB")
+    return image.convert("L" if image.mode == "1" else "RGB")
+
+
+def _from_deep(image: Image.Image) -> Image.Image:
+    """16-bit grey → 8-bit by its high byte; 32-bit integers and floats only where their values tell the scale."""
+    values = np.asarray(image)
+    if values.dtype.kind not in "iu" or values.min(initial=0) < 0 or values.max(initial=0) > 65535:
+        raise ValueError(f"pixels of mode {image.mode} have no scale to bring them to 0–255")
+    return Image.fromarray((values.astype(np.int64) >> 8).astype(np.uint8))
+
+
+def _array(image: Image.Image) -> NDArray[np.uint8]:
+    array = np.asarray(image, dtype=np.uint8)
+    return np.ascontiguousarray(array[None] if array.ndim == 2 else array.transpose(2, 0, 1))
