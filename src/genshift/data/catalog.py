@@ -77,7 +77,10 @@ def _counts(**splits: int) -> Mapping[str, int]:
 
 
 def _mnist_file(name: str, split: str, md5: str, size: int) -> DataFile:
-    hosts = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
+    hosts = (
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    )
     return DataFile(name, split, md5, size, tuple(host + name for host in hosts))
 
 
@@ -226,7 +229,7 @@ UCI_M = DataSet(
     channels=3,
     classes=DIGITS,
     licence="CC BY 4.0 (digits), CC BY 2.0 (photos)",
-    terms="Comes with scikit-learn; photos by César Poyatos and Dan Slater (Flickr), cite Alpaydin and Kaynak (1998).",
+    terms="Comes with scikit-learn; photos by danielbuechele and vultilion on Flickr; cite Alpaydin and Kaynak (1998).",
     rule=RESIZED,
     folders=(),
 )

@@ -16,7 +16,11 @@ from genshift.data.pictures import is_picture, read_pictures
 from genshift.data.pixels import Colour
 from genshift.errors import Refusal, of_os_error
 
-SPLITS = {"train": ("train", "training"), "test": ("test", "testing"), "valid": ("valid", "val", "validation")}
+SPLITS = {
+    "train": ("train", "training"),
+    "test": ("test", "testing"),
+    "valid": ("valid", "val", "validation"),
+}
 MAX_CLASSES = 10_000
 
 
@@ -56,14 +60,18 @@ def read_folder(
     if labels and layout.labels is not None:
         targets = torch.tensor([layout.labels[place] for place in pictures.kept])
     classes = layout.classes if targets is not None else ()
-    found = ImageSet(path.stem if listing else path.name, pictures.images, targets, classes, notes=pictures.notes)
+    found = ImageSet(
+        path.stem if listing else path.name, pictures.images, targets, classes, notes=pictures.notes
+    )
     return found, [layout.names[place] for place in pictures.kept]
 
 
 def _scan(files: Files, split: str, listing: Path | None) -> Layout:
     names = [name for name in files.names if is_picture(name)]
     if not names:
-        raise Refusal(f"{files.path} holds no picture: expected PNG, JPEG or the like in it or in class folders; check the path.")
+        raise Refusal(
+            f"{files.path} holds no picture: expected PNG, JPEG or the like in it or in class folders; check the path."
+        )
     top = _wrapper(files)
     below = _split_folder(files, names, top, split)
     text = _csv(files, top, below, split, listing)
@@ -101,11 +109,17 @@ def _csv(files: Files, top: str, below: str, split: str, given: Path | None) -> 
     if given is not None:
         return str(given), _text(given)
     inside = [name for name in files.names if name.lower().endswith(".csv")]
-    wanted = [f"{below}labels.csv", *(f"{top}{word}.csv" for word in SPLITS.get(split, (split,))), f"{top}labels.csv"]
+    wanted = [
+        f"{below}labels.csv",
+        *(f"{top}{word}.csv" for word in SPLITS.get(split, (split,))),
+        f"{top}labels.csv",
+    ]
     found = next((name for name in wanted if name in inside), None)
     here = [name for name in inside if name.startswith(below) and "/" not in name.removeprefix(below)]
     if found is None and len(here) > 1:
-        raise Refusal(f"{files.path} holds {len(here)} CSV files ({', '.join(here[:3])}): name the one with the labels labels.csv.")
+        raise Refusal(
+            f"{files.path} holds {len(here)} CSV files ({', '.join(here[:3])}): name the one with the labels labels.csv."
+        )
     if found is None and here:
         found = here[0]
     if found is not None:
@@ -124,12 +138,20 @@ def _from_csv(files: Files, names: Sequence[str], prefixes: Sequence[str], where
     chosen: dict[str, str] = {}
     for number, row in enumerate(rows[1:], 2):
         if len(row) < 2 or not row[1].strip():
-            raise Refusal(f"{where} gives no label in line {number} ('{','.join(row)[:60]}'): expected 'image_name,label'.")
-        place = next((prefix + row[0].strip() for prefix in prefixes if prefix + row[0].strip() in known), None)
+            raise Refusal(
+                f"{where} gives no label in line {number} ('{','.join(row)[:60]}'): expected 'image_name,label'."
+            )
+        place = next(
+            (prefix + row[0].strip() for prefix in prefixes if prefix + row[0].strip() in known), None
+        )
         if place is None:
-            raise Refusal(f"{where} names '{row[0].strip()}' in line {number}, which is not in {files.path}: add the picture or remove the line.")
+            raise Refusal(
+                f"{where} names '{row[0].strip()}' in line {number}, which is not in {files.path}: add the picture or remove the line."
+            )
         if place in chosen:
-            raise Refusal(f"{where} names '{row[0].strip()}' twice, again in line {number}: expected each picture once.")
+            raise Refusal(
+                f"{where} names '{row[0].strip()}' twice, again in line {number}: expected each picture once."
+            )
         chosen[place] = row[1].strip()
     return _classed(where, chosen)
 
@@ -143,14 +165,18 @@ def _classed(where: str, chosen: dict[str, str]) -> Layout:
     labels = [int(word) for word in chosen.values()]
     wrong = next((label for label in labels if not 0 <= label < MAX_CLASSES), None)
     if wrong is not None:
-        raise Refusal(f"{where} gives the label {wrong}: expected whole numbers from 0, or words; correct the file.")
+        raise Refusal(
+            f"{where} gives the label {wrong}: expected whole numbers from 0, or words; correct the file."
+        )
     return Layout(list(chosen), labels, tuple(str(label) for label in range(max(labels) + 1)))
 
 
 def _from_names(files: Files, names: Sequence[str], below: str) -> Layout:
     """Class folders where every picture lies in one of two or more folders; otherwise no labels."""
     if not names:
-        raise Refusal(f"{files.path / below} holds no picture: expected PNG, JPEG or the like; check the path.")
+        raise Refusal(
+            f"{files.path / below} holds no picture: expected PNG, JPEG or the like; check the path."
+        )
     folder = {name: name.removeprefix(below).rpartition("/")[0].partition("/")[0] for name in names}
     found = set(folder.values())
     if "" in found and len(found) > 1:

@@ -51,7 +51,11 @@ def read_idx(path: Path, dimensions: int) -> Tensor:
             f"{path} holds {len(data) - header:,} bytes after its header: expected {count:,} for shape {shape}; "
             "it is cut short or damaged, so delete it and fetch it again."
         )
-    return torch.frombuffer(bytearray(data[header:]), dtype=torch.uint8).reshape(shape) if count else torch.empty(shape, dtype=torch.uint8)
+    return (
+        torch.frombuffer(bytearray(data[header:]), dtype=torch.uint8).reshape(shape)
+        if count
+        else torch.empty(shape, dtype=torch.uint8)
+    )
 
 
 def check_labels(path: Path, labels_N: Tensor, classes: int) -> None:

@@ -84,7 +84,9 @@ def load_named(
 
 def _no_such(name: str) -> Refusal:
     if "/" in name or name.startswith((".", "~")):
-        return Refusal(f"There is no folder or file {name}: check the path, or give a set's name ({', '.join(CATALOG)}).")
+        return Refusal(
+            f"There is no folder or file {name}: check the path, or give a set's name ({', '.join(CATALOG)})."
+        )
     return unknown("data set", name, CATALOG, "`genshift ls` lists them; a path to a folder works too.")
 
 
@@ -126,7 +128,9 @@ def _from_catalog(
         raise absent(data, split, data_root)
     read = {"mnist": _mnist, "usps": _usps, "svhn": _svhn}[data.name]
     images = read([found.path(each) for each in needed], labels, limit)
-    return replace(images, notes=images.notes + notes_on(data, found) + _count_note(data, split, len(images), limit))
+    return replace(
+        images, notes=images.notes + notes_on(data, found) + _count_note(data, split, len(images), limit)
+    )
 
 
 def _mnist(paths: list[Path], labels: bool, limit: int | None) -> ImageSet:
@@ -183,7 +187,11 @@ def _celeba(
     home = found.folder if found else folder
     assert home is not None
     images = found.path("img_align_celeba.zip") if found else home / "img_align_celeba"
-    lists = {name: home / name for name in ("list_attr_celeba.txt", "list_eval_partition.txt") if (home / name).is_file()}
+    lists = {
+        name: home / name
+        for name in ("list_attr_celeba.txt", "list_eval_partition.txt")
+        if (home / name).is_file()
+    }
     faces = read_celeba(
         "celeba", images, lists.get("list_attr_celeba.txt"), lists.get("list_eval_partition.txt"), split,
         size=size, colour=colour, limit=limit, skip_broken=skip_broken,

@@ -67,8 +67,12 @@ def open_packed(folder: Path) -> ImageSet:
     count = facts["shape"][0]
     labels = _tensor(_array(folder, "labels", (count,), "int64")).clone() if facts["labels"] else None
     names = tuple(facts["attribute_names"])
-    attributes = _tensor(_array(folder, "attributes", (count, len(names)), "uint8")).clone() if names else None
-    return ImageSet(facts["name"], images, labels, tuple(facts["classes"]), attributes, names, tuple(facts["notes"]))
+    attributes = (
+        _tensor(_array(folder, "attributes", (count, len(names)), "uint8")).clone() if names else None
+    )
+    return ImageSet(
+        facts["name"], images, labels, tuple(facts["classes"]), attributes, names, tuple(facts["notes"])
+    )
 
 
 def is_packed(folder: Path) -> bool:
@@ -87,7 +91,9 @@ def read_facts(folder: Path) -> dict[str, Any]:
     kinds = {"name": str, "shape": list, "labels": bool, "classes": list, "attribute_names": list, "notes": list,
              "fingerprint": str, "recipe": dict}  # fmt: skip
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
-        raise Refusal(f"{path} is not in the packed form {FORMAT} that this genshift reads: pack or build the set again.")
+        raise Refusal(
+            f"{path} is not in the packed form {FORMAT} that this genshift reads: pack or build the set again."
+        )
     wrong = next((key for key, kind in kinds.items() if not isinstance(facts.get(key), kind)), None)
     if wrong is not None or len(facts["shape"]) != 4:
         raise Refusal(f"{path} lacks a good '{wrong or 'shape'}': pack or build the set again.")
@@ -103,7 +109,9 @@ def _array(folder: Path, name: str, shape: tuple[int, ...], dtype: str) -> np.nd
     except (ValueError, EOFError) as error:
         raise Refusal(f"{path} is cut short or damaged ({error}): pack or build the set again.") from error
     if array.shape != shape or array.dtype != dtype:
-        raise Refusal(f"{path} holds {array.dtype} {array.shape}: expected {dtype} {shape}; pack or build the set again.")
+        raise Refusal(
+            f"{path} holds {array.dtype} {array.shape}: expected {dtype} {shape}; pack or build the set again."
+        )
     return array
 
 

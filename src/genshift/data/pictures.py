@@ -68,7 +68,9 @@ def read_pictures(
         out[len(kept) : len(kept) + len(good)] = batch
         kept.extend(place for place, _ in good)
     if out is None:
-        raise Refusal(f"{files.path} holds no picture that can be read: expected PNG, JPEG or the like; check the path.")
+        raise Refusal(
+            f"{files.path} holds no picture that can be read: expected PNG, JPEG or the like; check the path."
+        )
     images = out[: len(kept)]
     if colour is None and all_grey:
         images = images[:, :1].contiguous()

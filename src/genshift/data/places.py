@@ -11,7 +11,9 @@ from pathlib import Path
 from genshift.data.catalog import DataFile, DataSet, entry
 from genshift.errors import Refusal
 
-MAX_HASHED = 256 * 2**20  # bytes; a larger file is judged by its size, since hashing it would take longer than reading
+MAX_HASHED = (
+    256 * 2**20
+)  # bytes; a larger file is judged by its size, since hashing it would take longer than reading
 
 
 def cache_root() -> Path:
@@ -41,7 +43,9 @@ class Found:
         return self.paths[name]
 
 
-def find_files(data: DataSet, split: str, data_root: Path | str | None, needed: tuple[str, ...]) -> Found | None:
+def find_files(
+    data: DataSet, split: str, data_root: Path | str | None, needed: tuple[str, ...]
+) -> Found | None:
     """The first folder, in search order, that holds all `needed` catalog files of a split (unpacked ones too)."""
     for folder in folders(data, data_root):
         paths = {}
@@ -94,8 +98,12 @@ def _locate(data: DataSet, split: str, data_root: Path | str | None) -> Path | N
     if built is not None:
         return built / split
     unpacked = unpacked_folder(data, data_root)
-    needed = tuple(file.name for file in data.files if file.split == split or file.name.endswith((".gz", ".zip")))
-    needed = tuple(name for name in needed if any(f.name == name and f.split in (None, split) for f in data.files))
+    needed = tuple(
+        file.name for file in data.files if file.split == split or file.name.endswith((".gz", ".zip"))
+    )
+    needed = tuple(
+        name for name in needed if any(f.name == name and f.split in (None, split) for f in data.files)
+    )
     found = find_files(data, split, data_root, needed)
     return found.path(needed[0]) if found else unpacked
 

@@ -1,0 +1,60 @@
+"""Augmentation of whole batches on their device."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from genshift.data.batches import seed_of
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Random flips and small affine moves.
+
+    flip: probability of a horizontal flip (0 for digits). degrees, shift (of the side), scale: largest rotation,
+    translation and relative enlargement, each drawn evenly from − to +.
+    """
+
+    flip: float = 0.0
+    degrees: float = 0.0
+    shift: float = 0.0
+    scale: float = 0.0
+
+    @property
+    def idle(self) -> bool:
+        return not (self.flip or self.degrees or self.shift or self.scale)
+
+    def draw(self, count: int, seed: int, seen: int) -> Tensor:
+        """float32 `[count, 2, 3]`: one affine map for each image of the GLOBAL batch that begins after `seen` images.
+
+        A process takes its own rows; so what an image undergoes does not depend on how many processes share the batch.
+        """
+        generator = torch.Generator().manual_seed(seed_of("augment", seed, seen))
+        u = torch.rand(count, 5, generator=generator)
+        angle, dx, dy, grow = (2 * u[:, :4] - 1).unbind(1)
+        angle = angle * math.radians(self.degrees)
+        grow = 1 / (1 + grow * self.scale)
+        mirror = torch.where(u[:, 4] < self.flip, -1.0, 1.0)
+        cos, sin = torch.cos(angle) * grow, torch.sin(angle) * grow
+        # grid_sample asks where each output pixel comes from, in [−1, 1]: hence a shift of the side counts twice.
+        first = torch.stack([cos * mirror, -sin, 2 * self.shift * dx], 1)
+        second = torch.stack([sin * mirror, cos, 2 * self.shift * dy], 1)
+        return torch.stack([first, second], 1)
+
+    def apply(self, x_NCHW: Tensor, maps_N23: Tensor) -> Tensor:
+        """Floats `[N, C, H, W]` moved by their maps, bilinear; what comes in from outside repeats the border."""
+        if self.idle:
+            return x_NCHW
+        maps = maps_N23.to(x_NCHW.device, x_NCHW.dtype)
+        if not (
+            self.degrees or self.shift or self.scale
+        ):  # flips alone: exact, and much cheaper than sampling
+            flipped = (maps[:, 0, 0] < 0).view(-1, 1, 1, 1)
+            return torch.where(flipped, x_NCHW.flip(-1), x_NCHW)
+        grid = F.affine_grid(maps, list(x_NCHW.shape), align_corners=False)
+        return F.grid_sample(x_NCHW, grid, mode="bilinear", padding_mode="border", align_corners=False)

@@ -1,0 +1,202 @@
+"""Looking at a set before it is trained on, and at two domains beside each other."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from genshift.data.batches import seed_of
+from genshift.data.imageset import ImageSet
+from genshift.errors import Refusal, of_os_error
+
+SAMPLE = 2048  # images looked at, evenly over the set, where a look at all would cost time and tell no more
+CHUNK = 4096
+SAME_RANGE = 8  # two sets' largest values may differ by this factor: dark photos, but not 0–16 beside 0–255
+FLAT = 1.0  # standard deviation, of 255, below which a picture shows nothing
+
+
+def describe(images: ImageSet) -> dict[str, Any]:
+    """Shape, dtype, range, mean and standard deviation a channel (of pixels in 0–1), labels, fingerprint, notes."""
+    mean, std = moments(images.images)
+    low, high = extremes(images.images)
+    return {
+        "name": images.name,
+        "images": len(images),
+        "shape": list(images.images.shape),
+        "dtype": str(images.images.dtype).removeprefix("torch."),
+        "min": low,
+        "max": high,
+        "mean": [round(value, 4) for value in mean],
+        "std": [round(value, 4) for value in std],
+        "labels": histogram(images),
+        "attributes": list(images.attribute_names),
+        "fingerprint": images.fingerprint(),
+        "notes": list(images.notes),
+    }
+
+
+def moments(images_NCHW: Tensor) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel, pixels taken as 0 to 1; exact, in chunks."""
+    _require(images_NCHW)
+    count = images_NCHW.numel() // images_NCHW.shape[1]
+    sums = torch.zeros(2, images_NCHW.shape[1], dtype=torch.int64)
+    for chunk in images_NCHW.split(CHUNK):
+        x = chunk.to(torch.int32)
+        sums += torch.stack([x.sum((0, 2, 3)), (x * x).sum((0, 2, 3))]).cpu()
+    mean = sums[0].double() / count
+    variance = (sums[1].double() / count - mean**2).clamp(min=0)
+    return (mean / 255).tolist(), (variance.sqrt() / 255).tolist()
+
+
+def extremes(images_NCHW: Tensor) -> tuple[int, int]:
+    """The smallest and the largest value."""
+    _require(images_NCHW)
+    pairs = [chunk.aminmax() for chunk in images_NCHW.split(CHUNK)]
+    return min(int(pair.min) for pair in pairs), max(int(pair.max) for pair in pairs)
+
+
+def histogram(images: ImageSet) -> dict[str, int] | None:
+    """Class → number of images, or None where there are no labels."""
+    if images.labels is None:
+        return None
+    counts = images.labels.bincount(minlength=len(images.classes)).tolist()
+    names = images.classes or tuple(str(label) for label in range(len(counts)))
+    return dict(zip(names, counts, strict=True))
+
+
+def contact_sheet(
+    images: ImageSet, path: Path | str, *, columns: int = 10, rows: int = 10, seed: int = 0
+) -> Path:
+    """A PNG of `columns` images of each class, a row a class (at most `rows`), or of any images where none is labelled.
+
+    Which images are shown is a function of the seed. Small images are enlarged by whole pixels.
+    """
+    path = Path(path)
+    places = _chosen(images, columns, rows, seed)
+    tiles = images.images[torch.tensor([place for place in places if place >= 0])].cpu().numpy()
+    height, width = tiles.shape[2:]
+    zoom = max(1, 64 // max(height, width))
+    pad = 2
+    sheet = np.full((math.ceil(len(places) / columns) * (height * zoom + pad) + pad,
+                     columns * (width * zoom + pad) + pad, 3), 255, np.uint8)  # fmt: skip
+    shown = iter(tiles)
+    for number, place in enumerate(places):
+        if place >= 0:
+            row, column = divmod(number, columns)
+            tile = next(shown).repeat(zoom, 1).repeat(zoom, 2).transpose(1, 2, 0)
+            top, left = pad + row * (height * zoom + pad), pad + column * (width * zoom + pad)
+            sheet[top : top + tile.shape[0], left : left + tile.shape[1]] = (
+                tile  # grey tiles broadcast to RGB
+            )
+    _save(Image.fromarray(sheet), path)
+    return path
+
+
+def _chosen(images: ImageSet, columns: int, rows: int, seed: int) -> list[int]:
+    """Places in the set, `columns` to a row; −1 leaves a tile empty."""
+    generator = torch.Generator().manual_seed(seed_of("contact sheet", seed))
+    order = torch.randperm(len(images), generator=generator)
+    if images.labels is None:
+        return order[: columns * rows].tolist()
+    shuffled = images.labels.cpu()[order]
+    places: list[int] = []
+    for label in shuffled.unique().tolist()[:rows]:
+        row = order[shuffled == label][:columns].tolist()
+        places += row + [-1] * (columns - len(row))
+    return places
+
+
+def _save(sheet: Image.Image, path: Path) -> None:
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sheet.save(fresh, format="PNG")
+        os.replace(fresh, path)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise of_os_error(error, f"writing {path}") from error
+
+
+def check_domains(source: ImageSet, target: ImageSet) -> list[str]:
+    """Refuses two domains that one network cannot take in the same way; returns sentences on what is only unusual.
+
+    Refused: another number of channels, another side, pixels in 0–1 beside (or instead of) 0–255, ranges that differ
+    by more than a factor of 8, a domain of flat pictures. No label is looked at.
+    """
+    kinds = {"channels": 1, "height": 2, "width": 3}
+    for what, axis in kinds.items():
+        one, other = source.images.shape[axis], target.images.shape[axis]
+        if one != other:
+            remedy = "give --colour rgb or grey" if what == "channels" else "give --size"
+            raise Refusal(
+                f"The source '{source.name}' has {what} {one} and the target '{target.name}' {other}: expected the same; "
+                f"{remedy} to bring both to one."
+            )
+    samples = {"source": _sample(source.images), "target": _sample(target.images)}
+    for (role, sample), domain in zip(samples.items(), (source, target), strict=True):
+        _check_range(role, domain.name, sample)
+        _check_flat(role, domain.name, sample)
+    _check_ranges(source, target, int(samples["source"].max()), int(samples["target"].max()))
+    return _unusual(source, target, samples["source"], samples["target"])
+
+
+def _check_range(role: str, name: str, sample: Tensor) -> None:
+    if int(sample.max()) <= 1:
+        raise Refusal(
+            f"The {role} '{name}' has pixels from {int(sample.min())} to {int(sample.max())}: expected 0 to 255; it was "
+            "saved in 0–1, so multiply its pixels by 255 and save it again."
+        )
+
+
+def _check_flat(role: str, name: str, sample: Tensor) -> None:
+    flat = int((sample.float().flatten(1).std(1) < FLAT).sum())
+    if flat * 2 > len(sample):
+        raise Refusal(
+            f"The {role} '{name}' shows nothing: {flat:,} of {len(sample):,} pictures looked at are of one colour; "
+            "expected pictures; check the folder."
+        )
+
+
+def _check_ranges(source: ImageSet, target: ImageSet, one: int, other: int) -> None:
+    if max(one, other) > SAME_RANGE * min(one, other):
+        raise Refusal(
+            f"The source '{source.name}' has pixels up to {one} and the target '{target.name}' up to {other}: expected one "
+            "scale, 0 to 255; bring both to it and save them again."
+        )
+
+
+def _unusual(source: ImageSet, target: ImageSet, one: Tensor, other: Tensor) -> list[str]:
+    notes = []
+    if source.images.shape == target.images.shape and torch.equal(one.cpu(), other.cpu()):
+        notes.append(
+            f"The source '{source.name}' and the target '{target.name}' look like the same pictures."
+        )
+    dark, light = sorted((float(one.float().mean()), float(other.float().mean())))
+    if light > 4 * dark + 8:
+        notes.append(
+            f"One domain is far darker than the other: mean pixel {dark:.0f} beside {light:.0f} of 255."
+        )
+    return notes
+
+
+def _sample(images_NCHW: Tensor) -> Tensor:
+    _require(images_NCHW)
+    if len(images_NCHW) <= SAMPLE:
+        return images_NCHW
+    return images_NCHW[torch.linspace(0, len(images_NCHW) - 1, SAMPLE).long()]
+
+
+def _require(images_NCHW: Tensor) -> None:
+    if images_NCHW.dtype != torch.uint8 or images_NCHW.ndim != 4:
+        raise Refusal(
+            f"Images of {images_NCHW.dtype} {tuple(images_NCHW.shape)} were given: expected uint8 [N, C, H, W], 0 to 255."
+        )
+    if not images_NCHW.numel():
+        raise Refusal("A set without any image was given: expected one or more.")

@@ -1,0 +1,190 @@
+"""Downloads, asked for by the user only: resumed, verified, and put in place whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from genshift.data.catalog import DataFile, DataSet, entry
+from genshift.data.places import cache_root, is_published
+from genshift.errors import Refusal, of_os_error, unknown
+
+ATTEMPTS = 3  # for one address, each going on where the last was cut
+PAUSE = 1.0  # seconds before the second attempt, twice as long before the third
+TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two pieces
+LEFT_OUT = {"svhn": ("extra",)}  # splits fetched only where they are named: 1.3 GB
+
+Progress = Callable[[str, int, int | None], None]  # file name, bytes so far, bytes in all
+
+
+def get(
+    name: str,
+    split: str | None = None,
+    *,
+    data_root: Path | str | None = None,
+    base_url: str | None = None,
+    say: Callable[[str], None] = print,
+    progress: Progress | None = None,
+) -> list[Path]:
+    """Fetches the files of a catalog set (of one split, where named) and returns where they lie.
+
+    They go below `data_root`, or into the user's cache. `base_url` (or `$GENSHIFT_MIRROR`) replaces the published
+    addresses by a mirror's folder; checksums hold all the same. A file that is there already stays as it is.
+
+    Raises Refusal, naming the address and the reason, where a file cannot be had; nothing half-written is left under
+    a file's name.
+    """
+    data = entry(name)
+    if data.embedded:
+        say(f"{name} comes with scikit-learn: there is nothing to fetch.")
+        return []
+    mirror = base_url or os.environ.get("GENSHIFT_MIRROR")
+    folder = Path(data_root).expanduser() if data_root is not None else cache_root()
+    return [
+        _get(data, file, folder / data.folders[0], mirror, say, progress) for file in _wanted(data, split)
+    ]
+
+
+def _wanted(data: DataSet, split: str | None) -> list[DataFile]:
+    if split is not None and split not in data.splits:
+        raise unknown("split", split, data.splits, f"'{data.name}' has these.")
+    if split is not None:
+        return [file for file in data.files if file.split in (None, split)]
+    return [file for file in data.files if file.split not in LEFT_OUT.get(data.name, ())]
+
+
+def _get(
+    data: DataSet,
+    file: DataFile,
+    folder: Path,
+    mirror: str | None,
+    say: Callable[[str], None],
+    progress: Progress | None,
+) -> Path:
+    target = folder / file.name
+    if target.is_file():
+        good = is_published(file, target)
+        say(f"{target} is there already." if good else
+            f"{target} is there but is not the published one; it is kept. Remove it to fetch the published one.")  # fmt: skip
+        return target
+    urls = (f"{mirror.rstrip('/')}/{file.name}",) if mirror else file.urls
+    if not urls:
+        raise Refusal(f"No program can fetch {file.name} of '{data.name}': {data.by_hand}.")
+    for number, url in enumerate(urls, 1):
+        try:
+            _fetch(url, file, target, progress)
+        except Refusal as refusal:
+            if number == len(urls):
+                raise Refusal(f"{refusal}{f' Or {data.by_hand}.' if data.by_hand else ''}") from refusal
+            say(f"{refusal} Trying the next address.")
+        else:
+            say(f"{target} was fetched from {url}; its checksum is the published one.")
+            break
+    return target
+
+
+def _fetch(url: str, file: DataFile, target: Path, progress: Progress | None) -> None:
+    """One file from one address by pooch, which checks the bytes under a temporary name and then renames it."""
+    import pooch
+    import requests.exceptions as http
+
+    pooch.get_logger().setLevel("WARNING")  # its lines about hashes are for programmers
+    downloader = Resuming(target, progress)
+    try:
+        try:
+            _retrieve(url, file, target, downloader)
+        except ValueError:
+            if not downloader.resumed:
+                raise
+            _retrieve(
+                url, file, target, Resuming(target, progress)
+            )  # the part was of another file: once more, whole
+    except ValueError as error:
+        raise Refusal(
+            f"{url} gave bytes that are not the published {file.name} (checksum {file.md5}): they were thrown away."
+        ) from error
+    except http.HTTPError as error:
+        raise Refusal(
+            f"{url} answered {error.response.status_code} {error.response.reason}: {file.name} is not to be had there."
+        ) from error
+    except (http.ChunkedEncodingError, http.ContentDecodingError) as error:
+        raise _cut(url, file) from error
+    except http.RequestException as error:
+        if downloader.started:
+            raise _cut(url, file) from error
+        reason = "took too long to answer" if isinstance(error, http.Timeout) else "cannot be reached"
+        raise Refusal(f"{url} {reason}: check the network, then run the same command again.") from error
+    except OSError as error:
+        raise of_os_error(error, f"writing {target}") from error
+
+
+def _cut(url: str, file: DataFile) -> Refusal:
+    return Refusal(
+        f"{url} cut the connection before {file.name} was whole: run the same command again, it goes on from there."
+    )
+
+
+def _retrieve(url: str, file: DataFile, target: Path, downloader: Resuming) -> None:
+    import pooch
+
+    known = f"md5:{file.md5}" if file.md5 else None
+    pooch.retrieve(url, known_hash=known, fname=target.name, path=target.parent, downloader=downloader)
+
+
+class Resuming:
+    """A downloader for pooch that keeps what it has in `.NAME.part` and asks the host for the rest.
+
+    resumed: whether any bytes are from an earlier attempt. started: whether the host sent any byte.
+    """
+
+    def __init__(self, target: Path, progress: Progress | None) -> None:
+        self.name = target.name
+        self.part = target.with_name(f".{target.name}.part")
+        self.progress = progress
+        self.resumed = False
+        self.started = False
+
+    def __call__(self, url: str, output_file: Any, pooch: Any, check_only: bool = False) -> None:
+        import requests.exceptions as http
+
+        for attempt in range(ATTEMPTS):
+            try:
+                self._pull(url)
+                break
+            except (http.ConnectionError, http.ChunkedEncodingError, http.Timeout):
+                if attempt + 1 == ATTEMPTS:
+                    raise
+                time.sleep(PAUSE * 2**attempt)
+        os.replace(self.part, output_file)
+
+    def _pull(self, url: str) -> None:
+        import requests
+
+        have = self.part.stat().st_size if self.part.exists() else 0
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+        with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+            if (
+                have and response.status_code == 416
+            ):  # nothing is left to send, or the part is of another file
+                self.resumed = True
+                return
+            response.raise_for_status()
+            goes_on = response.status_code == 206 and response.headers.get("Content-Range", "").startswith(
+                f"bytes {have}-"
+            )
+            self.resumed |= goes_on
+            self._write(response, have if goes_on else 0)
+
+    def _write(self, response: Any, have: int) -> None:
+        length = response.headers.get("Content-Length")
+        total = have + int(length) if length else None
+        with open(self.part, "ab" if have else "wb") as part:
+            for piece in response.iter_content(1 << 16):
+                self.started = True
+                part.write(piece)
+                have += len(piece)
+                if self.progress:
+                    self.progress(self.name, have, total)

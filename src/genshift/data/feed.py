@@ -1,0 +1,94 @@
+"""From image sets to batches: which images, on which process, in which form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from genshift.data.batches import Stream, to_float
+from genshift.data.imageset import ImageSet
+from genshift.device import Arithmetic
+from genshift.errors import Refusal
+
+
+@dataclass(frozen=True)
+class Part:
+    """One set that a step draws from, and how many images a step takes, over all processes."""
+
+    images: ImageSet
+    batch: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images float `[B, C, H, W]`, normalised, and their labels int64 `[B]` or None."""
+
+    x: Tensor
+    y: Tensor | None
+
+
+@dataclass(frozen=True)
+class PixelRule:
+    """How stored bytes become a network's input: x = (pixel/255 - mean)/std, grey repeated to `channels`."""
+
+    mean: float
+    std: float
+    channels: int = 3
+
+    def __call__(self, images: Tensor, arithmetic: Arithmetic) -> Tensor:
+        """uint8 `[N, C, H, W]` to float `[N, channels, H, W]` on the arithmetic's device."""
+        x = to_float(images.to(arithmetic.device), self.mean, self.std, self.channels)
+        return x.to(dtype=arithmetic.dtype, memory_format=arithmetic.memory_format)
+
+
+class Feed:
+    """The batches of a training, as a function of (seed, images seen) alone; the first part counts progress."""
+
+    def __init__(
+        self,
+        parts: Mapping[str, Part],
+        rule: PixelRule,
+        arithmetic: Arithmetic,
+        seed: int,
+        rank: int = 0,
+        processes: int = 1,
+    ) -> None:
+        self.parts, self.rule, self.arithmetic = dict(parts), rule, arithmetic
+        self.seed, self.rank, self.processes = seed, rank, processes
+        self.batch = next(iter(parts.values())).batch
+        self.streams = {name: Stream(len(part.images), seed, name) for name, part in parts.items()}
+        self.shares = {name: _share(name, part.batch, processes) for name, part in parts.items()}
+
+    def at(self, images_seen: int) -> dict[str, Batch]:
+        """This process's share of the step that begins at `images_seen`."""
+        step = images_seen // self.batch
+        return {name: self._draw(name, step * part.batch) for name, part in self.parts.items()}
+
+    def _draw(self, name: str, start: int) -> Batch:
+        share, images = self.shares[name], self.parts[name].images
+        indices = self.streams[name].indices(start + self.rank * share, share)
+        where = indices.to(images.images.device)
+        labels = None if images.labels is None else images.labels[where].to(self.arithmetic.device)
+        return Batch(self.rule(images.images[where], self.arithmetic), labels)
+
+    def smaller(self, factor: int) -> Feed:
+        """The same feed with its batches divided by `factor` (at least one image)."""
+        parts = {n: Part(p.images, max(self.processes, p.batch // factor)) for n, p in self.parts.items()}
+        return Feed(parts, self.rule, self.arithmetic, self.seed, self.rank, self.processes)
+
+
+def _share(name: str, batch: int, processes: int) -> int:
+    if batch % processes:
+        raise Refusal(f"The {name} batch of {batch} does not divide among {processes} processes: change one.")
+    return batch // processes
+
+
+def to_device(images: ImageSet, device: torch.device) -> ImageSet:
+    """The set on `device` where it fits in a quarter of what is free there; on the host otherwise."""
+    if device.type != "cuda":
+        return images
+    free, _ = torch.cuda.mem_get_info(device)
+    return images.to(device) if images.images.nelement() < free // 4 else images
