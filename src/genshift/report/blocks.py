@@ -8,12 +8,17 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Figure:
-    """One plotly drawing. `spec` is its JSON; `alt` says in words what it shows."""
+    """One plotly drawing: `spec` is its JSON, `alt` says in words what it shows.
+
+    It is `height` pixels high, or as high as wide where `square`. `legend` pairs names and colours.
+    """
 
     spec: str
     title: str
     alt: str
     height: int = 340
+    square: bool = False
+    legend: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ class Table:
     head: Sequence[str]
     bodies: Sequence[tuple[str, Sequence[Sequence[Cell]]]]
     note: str = ""
+    prose: bool = False  # words rather than numbers: aligned left
     kind: str = field(default="table", init=False)
 
 

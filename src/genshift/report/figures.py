@@ -15,17 +15,21 @@ from genshift.report.blocks import Figure
 from genshift.report.summary import Row, Run, percent
 
 # Petroff 2021, "Accessible color sequences for data visualization": colour-blind readers tell these apart
-CLASS_COLOURS = tuple(
-    "#3f90da #ffa90e #bd1f01 #94a4a2 #832db6 #a96b59 #e76300 #b9ac70 #717581 #92dadd".split()
+CLASS_COLOURS = (
+    *("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6"),
+    *("#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"),
 )
 SOURCE, TARGET, PURPLE, GREEN = "#1f6fd1", "#d6322c", "#832db6", "#1b8a5a"
+GREY = "#8b9099"
 LINES = (SOURCE, "#e07b00", GREEN, PURPLE, "#8a6d3b", "#5b6770")
 DOMAIN_NAMES = ("source", "target")
+DOMAIN_LEGEND = (("source", SOURCE), ("target", TARGET))
 UNLABELLED = "unlabelled"
-CURVE_NAMES = {
-    "valid/source_accuracy": "source validation",
-    "train/domain_accuracy": "domain classifier",
-    "train/label_accuracy": "source training",
+CURVES = {
+    "valid/source_accuracy": ("source validation", GREEN),
+    "train/domain_accuracy": ("domain classifier", PURPLE),
+    "train/loss_label": ("loss label", SOURCE),
+    "train/loss_domain": ("loss domain", PURPLE),
 }
 
 
@@ -62,7 +66,7 @@ def tsne_by_class(run: Run, label: str) -> Figure:
         _name_cluster(figure, points, [i for i in chosen if points["domain"][i] == 0], name)
     _plane(figure)
     alt = f"t-SNE of the features of {label}, {len(points['x'])} images, coloured by class"
-    return Figure(_spec(figure), f"{label}: by class", alt)
+    return Figure(_spec(figure), f"{label}: by class", alt, square=True)
 
 
 def tsne_by_domain(run: Run, label: str) -> Figure:
@@ -72,9 +76,8 @@ def tsne_by_domain(run: Run, label: str) -> Figure:
         chosen = _where(points["domain"], domain)
         figure.add_trace(_scatter(run, points, chosen, DOMAIN_NAMES[domain], colour))
     _plane(figure)
-    figure.update_layout(showlegend=True, legend={"itemsizing": "constant"})
     alt = f"t-SNE of the features of {label}, {len(points['x'])} images, source in blue and target in red"
-    return Figure(_spec(figure), f"{label}: by domain", alt)
+    return Figure(_spec(figure), f"{label}: by domain", alt, square=True, legend=DOMAIN_LEGEND)
 
 
 def _where(values: Sequence[int], wanted: int) -> list[int]:
@@ -136,12 +139,16 @@ def confusion_matrix(run: Run, label: str) -> Figure:
     figure = go.Figure(_heat(counts, shares, names, rows))
     figure.update_xaxes(title="predicted", type="category", showgrid=False, fixedrange=True)
     figure.update_yaxes(
-        title="true · recall", type="category", autorange="reversed", showgrid=False, fixedrange=True
+        title={"text": "true · recall", "standoff": 8},
+        type="category",
+        autorange="reversed",
+        showgrid=False,
+        fixedrange=True,
     )
     total = sum(map(sum, counts))
     right = sum(counts[i][i] for i in range(len(counts))) / max(1, total)
     alt = f"Confusion matrix of {label} over {total:,} target test images, {percent(right)} % on the diagonal"
-    return Figure(_spec(figure), f"{label}: {percent(right)} % of {total:,}", alt, 360)
+    return Figure(_spec(figure), f"{label}: {percent(right)} % of {total:,}", alt, square=True)
 
 
 def _heat(
@@ -175,23 +182,25 @@ def accuracy_curves(run: Run, label: str) -> Figure | None:
     """Source validation, the domain classifier with its chance line, and the oracle, over images seen."""
     keys = [key for key in _keys(run.metrics) if key.endswith("accuracy")]
     oracle = [row for row in run.oracle if "target_accuracy" in row]
-    alt = f"Accuracies of {label} over images seen"
     if not keys and not oracle:
         return None
-    figure = go.Figure(
-        [_line(run.metrics, key, colour) for key, colour in zip(keys, cycle(LINES), strict=False)]
-    )
+    figure = go.Figure(_lines(run.metrics, keys))
     if oracle:
         figure.add_trace(_line(oracle, "target_accuracy", TARGET, "target (oracle, never steers)", "dash"))
     if "train/domain_accuracy" in keys:
-        figure.add_hline(y=_chance(run), line={"dash": "dot", "width": 1.5, "color": "#8b9099"})
-        figure.add_annotation(
-            x=1, xref="paper", y=_chance(run), yanchor="bottom", xanchor="right", showarrow=False,
-            text=f"domain chance {_chance(run):.2g}", font={"size": 11},
-        )  # fmt: skip
+        figure.add_trace(_chance_line(run))
     figure.update_yaxes(range=[0, 1.02], tickformat=".0%")
-    _over_images(figure)
+    _over_images(figure, legend_lines=4)
+    alt = f"Accuracies of {label} over images seen"
     return Figure(_spec(figure), f"{label}: accuracies", alt)
+
+
+def _chance_line(run: Run) -> go.Scatter:
+    chance, last = _chance(run), max(row["images"] for row in run.metrics if "images" in row)
+    ends = [{"images": 0, "chance": chance}, {"images": last, "chance": chance}]
+    return _line(ends, "chance", GREY, f"chance of the domain classifier ({chance:.2g})", "dot").update(
+        mode="lines"
+    )
 
 
 def other_curves(run: Run, label: str) -> Figure | None:
@@ -205,10 +214,8 @@ def other_curves(run: Run, label: str) -> Figure | None:
 def _curves(run: Run, keys: Sequence[str], title: str, alt: str) -> Figure | None:
     if not keys:
         return None
-    figure = go.Figure(
-        [_line(run.metrics, key, colour) for key, colour in zip(keys, cycle(LINES), strict=False)]
-    )
-    _over_images(figure)
+    figure = go.Figure(_lines(run.metrics, keys))
+    _over_images(figure, legend_lines=2)
     return Figure(_spec(figure), title, alt)
 
 
@@ -218,6 +225,12 @@ def _keys(rows: Sequence[dict[str, Any]]) -> list[str]:
     return list(dict.fromkeys(key for row in rows for key in row if key not in clocks))
 
 
+def _lines(rows: Sequence[dict[str, Any]], keys: Sequence[str]) -> list[go.Scatter]:
+    """One line a key; well-known keys keep their colour on every figure."""
+    spare = cycle(LINES)
+    return [_line(rows, key, CURVES[key][1] if key in CURVES else next(spare)) for key in keys]
+
+
 def _line(
     rows: Sequence[dict[str, Any]], key: str, colour: str, name: str = "", dash: str = "solid"
 ) -> go.Scatter:
@@ -225,11 +238,15 @@ def _line(
     return go.Scatter(
         x=[row["images"] for row in here],
         y=[float(f"{row[key]:.5g}") if math.isfinite(row[key]) else None for row in here],
-        name=name or CURVE_NAMES.get(key, escape(key.removeprefix("train/").replace("_", " "))),
+        name=name or _curve_name(key),
         mode="lines+markers" if len(here) < 3 else "lines",
         line={"color": colour, "width": 2, "dash": dash},
         hovertemplate="%{y:.4g}",
     )
+
+
+def _curve_name(key: str) -> str:
+    return CURVES[key][0] if key in CURVES else escape(key.removeprefix("train/").replace("_", " "))
 
 
 def _chance(run: Run) -> float:
@@ -239,9 +256,11 @@ def _chance(run: Run) -> float:
     return max(source, target) / (source + target) if source and target else 0.5
 
 
-def _over_images(figure: go.Figure) -> None:
+def _over_images(figure: go.Figure, legend_lines: int) -> None:
+    """Room for the same number of legend lines everywhere, so that neighbouring figures line up."""
     figure.update_xaxes(title="images seen", rangemode="tozero", tickformat="~s", nticks=6)
-    figure.update_layout(showlegend=True, hovermode="x unified")
+    margin = {"l": 8, "r": 10, "t": 8 + 19 * legend_lines, "b": 8}
+    figure.update_layout(showlegend=True, hovermode="x unified", margin=margin)
 
 
 def overview(rows: Sequence[Row]) -> Figure | None:
@@ -273,10 +292,8 @@ def overview(rows: Sequence[Row]) -> Figure | None:
         showgrid=False,
         zeroline=False,
     )
-    figure.update_xaxes(
-        title="accuracy on the target's test images, %", range=[0, 101], nticks=6, zeroline=False
-    )
-    figure.update_layout(showlegend=True, hovermode="closest")
+    figure.update_xaxes(title="target test accuracy, %", range=[0, 101], nticks=6, zeroline=False)
+    figure.update_layout(showlegend=True, hovermode="closest", legend={"traceorder": "reversed"})
     alt = "Target test accuracy of every row of the table above, ours and published"
     return Figure(_spec(figure), "", alt, int(110 + 30 * place))
 

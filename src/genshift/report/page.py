@@ -19,7 +19,7 @@ from genshift.report.sections import results_table, sections
 from genshift.report.summary import Run, cautions, read_runs, summarise
 
 ADAPTATION_LEAD = (
-    "Classifiers learn from a labelled source set and are tested on a target set of another look: source only, "
+    "Classifiers learn from a labelled source and are tested on a target of another look: source only, "
     "adapted with the target's unlabelled images, and trained on the target's own labels as the upper bound. "
     "Target labels measure, under the name oracle, and never steer training or the choice of a checkpoint."
 )

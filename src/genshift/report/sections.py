@@ -87,7 +87,7 @@ def results_table(rows: Sequence[Row]) -> Table:
 
 def _result_cells(row: Row) -> list[Cell]:
     name = row.label if row.metric == TARGET_ACCURACY else row.metric
-    tone = "" if row.difference is None or not row.is_accuracy else "good" if row.difference >= 0 else "bad"
+    tone = _tone(row)
     return [
         Cell(name),
         Cell(ours_text(row), tone="quiet" if row.mean is None else ""),
@@ -100,6 +100,13 @@ def _result_cells(row: Row) -> list[Cell]:
     ]
 
 
+def _tone(row: Row) -> str:
+    """Green at or above published, red below; a source-only model is a floor, so neither."""
+    if row.difference is None or not row.is_accuracy or row.role == "source":
+        return ""
+    return "good" if row.difference >= 0 else "bad"
+
+
 def _table_note(rows: Sequence[Row]) -> str:
     said = []
     if any(row.metric == TARGET_ACCURACY for row in rows):
@@ -108,6 +115,8 @@ def _table_note(rows: Sequence[Row]) -> str:
         said.append("± is the standard deviation over the seeds.")
     if any(row.sd is None and row.standard_error is not None for row in rows):
         said.append("± with (se) is one seed's binomial standard error over its test images.")
+    if any(row.published is not None for row in rows):
+        said.append("Published is the figure of the report that is reproduced.")
     said.append("CPU minutes are the mean a run, all threads together.")
     return " ".join(said)
 
@@ -118,7 +127,9 @@ def _finding(rows: Sequence[Row]) -> str:
     base, best = known.get("source"), known.get("target")
     adapted = [row for role, row in known.items() if role not in ("source", "target")]
     if not base or not adapted:
-        return "Source only learns from the labelled source; an adapted model also sees unlabelled target images."
+        return (
+            "Source only learns from labelled source images; adapted models see unlabelled target images too."
+        )
     said = [f"Source only reaches {percent(base.mean or 0)} %."]
     for row in adapted:
         gain = 100 * ((row.mean or 0) - (base.mean or 0))
@@ -225,15 +236,17 @@ def _curves(groups: Sequence[Group]) -> list[Block]:
 
 def _settings(groups: Sequence[Group]) -> list[Block]:
     """Every setting of every role, each with its origin; one cell where all roles agree."""
-    keys = list(dict.fromkeys(key for group in groups for key in group.first.preset.get("fields") or {}))
+    keys = list(
+        dict.fromkeys(
+            key for group in groups for key in group.first.preset.get("fields") or {} if key != "seed"
+        )
+    )
     if not keys:
         return []
-    body = [[Cell(key.replace("_", " ")), *_setting_cells(groups, key)] for key in keys]
+    body = [[Cell(key), *_setting_cells(groups, key)] for key in keys]
     head = ["", *(group.label for group in groups)]
-    note = (
-        "published: the report states it · cited source: a source that the report names · ours: chosen here."
-    )
-    return [Heading("Settings"), Table(head, [("", body)], note)]
+    note = "published: the report states it · cited source: the report names it · ours · yours: you gave it."
+    return [Heading("Settings"), Table(head, [("", body)], note, prose=True)]
 
 
 def _setting_cells(groups: Sequence[Group], key: str) -> list[Cell]:
@@ -288,7 +301,7 @@ def _data(groups: Sequence[Group]) -> list[Block]:
         return []
     return [
         Heading("Data"),
-        Table(["", "set", "images", "fingerprint", "notes"], [("", list(rows.values()))]),
+        Table(["", "set", "images", "fingerprint", "notes"], [("", list(rows.values()))], prose=True),
     ]
 
 

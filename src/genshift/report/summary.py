@@ -394,7 +394,8 @@ def published_text(row: Row) -> str:
 def difference_text(row: Row) -> str:
     if row.difference is None:
         return "–"
-    return f"{100 * row.difference:+.2f}" if row.is_accuracy else f"{row.difference:+.4g}"
+    text = f"{100 * row.difference:+.2f}" if row.is_accuracy else f"{row.difference:+.4g}"
+    return text.replace("-", "−")
 
 
 def images_text(row: Row) -> str:
