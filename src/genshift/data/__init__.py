@@ -1,6 +1,7 @@
 """From files to `ImageSet`: catalog and downloads, one reader a format, MNIST-M, packing, checks, batches.
 
-Names are imported when they are first used, so that `genshift.data.catalog` can be read without importing torch.
+Names are imported when they are first used, so that `genshift.data.catalog` can be read without importing
+torch.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ from genshift.data.batches import seed_of
 class Augment:
     """Random flips and small affine moves.
 
-    flip: probability of a horizontal flip (0 for digits). degrees, shift (of the side), scale: largest rotation,
-    translation and relative enlargement, each drawn evenly from − to +.
+    flip: probability of a horizontal flip (0 for digits). degrees, shift (of the side), scale: largest
+    rotation, translation and relative enlargement, each drawn evenly from − to +.
     """
 
     flip: float = 0.0
@@ -30,9 +30,10 @@ class Augment:
         return not (self.flip or self.degrees or self.shift or self.scale)
 
     def draw(self, count: int, seed: int, seen: int) -> Tensor:
-        """float32 `[count, 2, 3]`: one affine map for each image of the GLOBAL batch that begins after `seen` images.
+        """float32 `[count, 2, 3]`: an affine map for each image of the GLOBAL batch that begins at `seen`.
 
-        A process takes its own rows; so what an image undergoes does not depend on how many processes share the batch.
+        A process takes its own rows; so what an image undergoes does not depend on how many processes share
+        the batch.
         """
         generator = torch.Generator().manual_seed(seed_of("augment", seed, seen))
         u = torch.rand(count, 5, generator=generator)
@@ -41,13 +42,14 @@ class Augment:
         grow = 1 / (1 + grow * self.scale)
         mirror = torch.where(u[:, 4] < self.flip, -1.0, 1.0)
         cos, sin = torch.cos(angle) * grow, torch.sin(angle) * grow
-        # grid_sample asks where each output pixel comes from, in [−1, 1]: hence a shift of the side counts twice.
+        # grid_sample asks where each output pixel comes from, in [−1, 1]: hence a shift of the side counts
+        # twice.
         first = torch.stack([cos * mirror, -sin, 2 * self.shift * dx], 1)
         second = torch.stack([sin * mirror, cos, 2 * self.shift * dy], 1)
         return torch.stack([first, second], 1)
 
     def apply(self, x_NCHW: Tensor, maps_N23: Tensor) -> Tensor:
-        """Floats `[N, C, H, W]` moved by their maps, bilinear; what comes in from outside repeats the border."""
+        """Floats `[N, C, H, W]` moved by their maps, bilinear; the border is repeated outwards."""
         if self.idle:
             return x_NCHW
         maps = maps_N23.to(x_NCHW.device, x_NCHW.dtype)

@@ -20,8 +20,9 @@ def seed_of(*parts: object) -> int:
 class Stream:
     """The endless order in which a set of `n` images is seen, a function of (seed, name, images seen).
 
-    Image k of the stream is `perm_e[k mod n]`, e = k div n, where perm_e is a shuffle drawn from (seed, name, e). So
-    any process can compute any part of the order, and a run continues from its count of images alone.
+    Image k of the stream is `perm_e[k mod n]`, e = k div n, where perm_e is a shuffle drawn from (seed,
+    name, e). So any process can compute any part of the order, and a run continues from its count of images
+    alone.
     """
 
     def __init__(self, n: int, seed: int, name: str) -> None:

@@ -18,16 +18,16 @@ def blend(
 ) -> NDArray[np.uint8]:
     """uint8 digits `[N, 28, 28]` and RGB photos `[H, W, 3]` → uint8 `[N, 3, 28, 28]`.
 
-    out_c = |patch_c − digit| (Ganin et al., "Domain-Adversarial Training of Neural Networks", 2016, section 5.2.3),
-    the digit being 255 wherever MNIST has any ink: so the published images were made, which the files show. The photo
-    and the corner of image i are functions of (seed, split, i) alone.
+    out_c = |patch_c − digit| (Ganin et al., "Domain-Adversarial Training of Neural Networks", 2016, section
+    5.2.3), the digit being 255 wherever MNIST has any ink: so the published images were made, which the
+    files show. The photo and the corner of image i are functions of (seed, split, i) alone.
     """
     which, top, left = draws(len(digits_NHW), [photo.shape[:2] for photo in photos], seed, split)
     ink = np.where(digits_NHW > 0, 255, 0).astype(np.int16)
     out = np.empty((len(digits_NHW), 3, SIDE, SIDE), dtype=np.uint8)
     for number, photo in enumerate(photos):
         rows = np.flatnonzero(which == number)
-        windows = sliding_window_view(photo, (SIDE, SIDE), axis=(0, 1))  # type: ignore[call-overload]
+        windows = sliding_window_view(photo, (SIDE, SIDE), axis=(0, 1))
         patches = windows[top[rows], left[rows]].astype(np.int16)  # [n, 3, 28, 28]
         out[rows] = np.abs(patches - ink[rows, None])
     return out

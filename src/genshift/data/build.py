@@ -33,12 +33,12 @@ def build_mnistm(
     seed: int = 0,
     limit: int | None = None,
 ) -> Path:
-    """Builds MNIST-M into `out` (`<cache>/mnistm` where None) and returns that folder, which `load` then finds.
+    """Builds MNIST-M into `out` (`<cache>/mnistm` where None, which `load` searches); returns that folder.
 
-    |patch − digit| a channel, the digit being 255 wherever MNIST has ink (see `blend`); train and test images take
-    their patches from disjoint photos. Each image's photo and corner are functions of (seed, split, index), so the
-    same photos and seed give the same bytes, and a set already built so is not built again. `limit` builds only the
-    first so many images of each split.
+    |patch − digit| a channel, the digit being 255 wherever MNIST has ink (see `blend`); train and test
+    images take their patches from disjoint photos. Each image's photo and corner are functions of (seed,
+    split, index), so the same photos and seed give the same bytes, and a set already built so is not built
+    again. `limit` builds only the first so many images of each split.
 
     Raises Refusal where MNIST is absent, or fewer than two photos of at least 28×28 pixels can be read.
     """
@@ -60,7 +60,8 @@ def split_photos(names: list[str], files: Files, seed: int) -> dict[str, list[st
     """The photos' names for train and for test, disjoint, shuffled by the seed."""
     if len(names) < 2:
         raise Refusal(
-            f"{files.path} holds {len(names)} photo(s): expected two or more, since train and test images take theirs "
+            f"{files.path} holds {len(names)} photo(s): expected two or more, since train and test images "
+            "take theirs "
             "from disjoint photos."
         )
     order = sorted(names, key=lambda name: seed_of("photo", seed, name))
@@ -80,11 +81,13 @@ def _photo(files: Files, name: str) -> NDArray[np.uint8]:
         image_CHW = decode(files.read(name))
     except BROKEN as error:
         raise Refusal(
-            f"{files.path / name} is no photo that can be read ({error}): expected a whole JPEG or PNG; replace or remove it."
+            f"{files.path / name} is no photo that can be read ({error}): expected a whole JPEG or PNG; "
+            "replace or remove it."
         ) from error
     if min(image_CHW.shape[1:]) < SIDE:
         raise Refusal(
-            f"{files.path / name} is {image_CHW.shape[2]}×{image_CHW.shape[1]} pixels: expected {SIDE}×{SIDE} or more; remove it."
+            f"{files.path / name} is {image_CHW.shape[2]}×{image_CHW.shape[1]} pixels: expected "
+            f"{SIDE}×{SIDE} or more; remove it."
         )
     return np.broadcast_to(image_CHW, (3, *image_CHW.shape[1:])).transpose(1, 2, 0)
 

@@ -96,14 +96,15 @@ def _svhn_file(split: str, md5: str, size: int) -> DataFile:
 
 RESIZED = "resized to a square with bilinear interpolation and antialiasing"
 
-CELEBA_ATTRIBUTES = (
-    "5_o_Clock_Shadow", "Arched_Eyebrows", "Attractive", "Bags_Under_Eyes", "Bald", "Bangs", "Big_Lips", "Big_Nose",
-    "Black_Hair", "Blond_Hair", "Blurry", "Brown_Hair", "Bushy_Eyebrows", "Chubby", "Double_Chin", "Eyeglasses",
-    "Goatee", "Gray_Hair", "Heavy_Makeup", "High_Cheekbones", "Male", "Mouth_Slightly_Open", "Mustache",
-    "Narrow_Eyes", "No_Beard", "Oval_Face", "Pale_Skin", "Pointy_Nose", "Receding_Hairline", "Rosy_Cheeks",
-    "Sideburns", "Smiling", "Straight_Hair", "Wavy_Hair", "Wearing_Earrings", "Wearing_Hat", "Wearing_Lipstick",
-    "Wearing_Necklace", "Wearing_Necktie", "Young",
-)  # fmt: skip
+CELEBA_ATTRIBUTES = tuple(
+    """
+    5_o_Clock_Shadow Arched_Eyebrows Attractive Bags_Under_Eyes Bald Bangs Big_Lips Big_Nose Black_Hair
+    Blond_Hair Blurry Brown_Hair Bushy_Eyebrows Chubby Double_Chin Eyeglasses Goatee Gray_Hair
+    Heavy_Makeup High_Cheekbones Male Mouth_Slightly_Open Mustache Narrow_Eyes No_Beard Oval_Face
+    Pale_Skin Pointy_Nose Receding_Hairline Rosy_Cheeks Sideburns Smiling Straight_Hair Wavy_Hair
+    Wearing_Earrings Wearing_Hat Wearing_Lipstick Wearing_Necklace Wearing_Necktie Young
+    """.split()  # noqa: SIM905 - forty quoted names read worse
+)
 
 MNIST = DataSet(
     name="mnist",
@@ -176,11 +177,14 @@ MNISTM = DataSet(
     channels=3,
     classes=DIGITS,
     licence="derived from MNIST (CC BY-SA 3.0) and the photos; with BSDS500, non-commercial research",
-    terms="The published set is blended with BSDS500 photos, which are for non-commercial research; cite Ganin et al. (2016).",
+    terms=(
+        "The published set is blended with BSDS500 photos, which are for non-commercial research; cite Ganin "
+        "et al. (2016)."
+    ),
     rule=f"{RESIZED}; the published 32×32 images are first cropped to MNIST's central 28×28",
     folders=("mnist_m", "mnistm", "MNIST-M"),
-    by_hand="build it from MNIST with `genshift data build mnistm --photos DIR`, DIR holding any photos (BSDS500's, "
-    "for the published look)",
+    by_hand="build it from MNIST with `genshift data build mnistm --photos DIR`, DIR holding any photos "
+    "(BSDS500's, for the published look)",
 )
 
 CELEBA = DataSet(
@@ -197,12 +201,13 @@ CELEBA = DataSet(
     classes=(),
     licence="non-commercial research only",
     terms="For non-commercial research; the images may not be redistributed; cite Liu et al. (2015).",
-    rule="cropped to the central 108/178 of the width as a square, a fraction of the side whatever the side is, then "
-    + RESIZED,
+    rule="cropped to the central 108/178 of the width as a square, a fraction of the side whatever the side "
+    f"is, then {RESIZED}",
     folders=("celeba", "CelebA"),
-    by_hand="its host refuses programs by quota: in a browser open https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html, "
-    "follow 'Align&Cropped Images', and put img_align_celeba.zip and list_attr_celeba.txt (and, if you have it, "
-    "list_eval_partition.txt) into the folder celeba of a data root",
+    by_hand="its host refuses programs by quota: in a browser open "
+    "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html, follow 'Align&Cropped Images', and put "
+    "img_align_celeba.zip and list_attr_celeba.txt (and, if you have it, list_eval_partition.txt) into the "
+    "folder celeba of a data root",
     attributes=CELEBA_ATTRIBUTES,
 )
 
@@ -229,7 +234,10 @@ UCI_M = DataSet(
     channels=3,
     classes=DIGITS,
     licence="CC BY 4.0 (digits), CC BY 2.0 (photos)",
-    terms="Comes with scikit-learn; photos by danielbuechele and vultilion on Flickr; cite Alpaydin and Kaynak (1998).",
+    terms=(
+        "Comes with scikit-learn; photos by danielbuechele and vultilion on Flickr; cite Alpaydin and Kaynak "
+        "(1998)."
+    ),
     rule=RESIZED,
     folders=(),
 )

@@ -53,8 +53,8 @@ def read_celeba(
 def read_attributes(path: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...], tuple[str, ...]]:
     """`list_attr_celeba.txt` → image name → 40 bytes of 0 and 1; the attributes' names; notes.
 
-    The published file has the count, the names, then one line an image of −1 and 1. Where the line of names is
-    missing or is none, the published names are taken, with a note.
+    The published file has the count, the names, then one line an image of −1 and 1. Where the line of names
+    is missing or is none, the published names are taken, with a note.
     """
     lines = _lines(path)
     start = next(
@@ -62,7 +62,8 @@ def read_attributes(path: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...],
     )
     if start is None:
         raise Refusal(
-            f"{path} is no list of attributes: expected a count, the names, then lines 'image −1 1 …'; fetch it again."
+            f"{path} is no list of attributes: expected a count, the names, then lines 'image −1 1 …'; fetch "
+            "it again."
         )
     columns = tuple(lines[start - 1].split()) if start else ()
     remark: tuple[str, ...] = ()
@@ -80,7 +81,8 @@ def _row(path: Path, number: int, line: str, columns: int) -> tuple[str, np.ndar
     image, *values = line.split()
     if len(values) != columns or not set(values) <= {"-1", "0", "1"}:
         raise Refusal(
-            f"{path} line {number} gives {len(values)} values for {image}: expected {columns} of −1 or 1; it is cut short "
+            f"{path} line {number} gives {len(values)} values for {image}: expected {columns} of −1 or 1; it "
+            "is cut short "
             "or damaged, so fetch it again."
         )
     return image, np.array([value == "1" for value in values], dtype=np.uint8)
@@ -91,13 +93,14 @@ def _rows(files: Files, path: Path, names: list[str], table: dict[str, np.ndarra
     missing = next((name for name in bare if name not in table), None)
     if missing is not None:
         raise Refusal(
-            f"{path} has no line for {missing} of {files.path}: expected one a picture; take both from one source."
+            f"{path} has no line for {missing} of {files.path}: expected one a picture; take both from one "
+            "source."
         )
     return torch.from_numpy(np.stack([table[name] for name in bare]))
 
 
 def _split(names: list[str], partition: Path | None, split: str) -> tuple[list[str], tuple[str, ...]]:
-    """The names of a split: by the partition file, by the published bounds, or 80/10/10 % where the set is a part."""
+    """A split's names: by the partition file, the published bounds, or 80/10/10 % where the set is a part."""
     if partition is not None:
         part = dict(line.split()[:2] for line in _lines(partition) if len(line.split()) >= 2)
         chosen = [name for name in names if part.get(name.rpartition("/")[2]) == str(SPLITS.index(split))]
@@ -110,7 +113,8 @@ def _split(names: list[str], partition: Path | None, split: str) -> tuple[list[s
         bounds = {"train": (0, first), "valid": (first, second), "test": (second, len(names))}
         chosen = names[slice(*bounds[split])]
         note = () if whole else (
-            f"celeba: {len(names):,} of the 202,599 published images are here; by file number the first 80 % are train, "
+            f"celeba: {len(names):,} of the 202,599 published images are here; by file number the first 80 % "
+            "are train, "
             "the next 10 % valid, the last test.",
         )  # fmt: skip
     if not chosen:

@@ -23,7 +23,7 @@ FLAT = 1.0  # standard deviation, of 255, below which a picture shows nothing
 
 
 def describe(images: ImageSet) -> dict[str, Any]:
-    """Shape, dtype, range, mean and standard deviation a channel (of pixels in 0–1), labels, fingerprint, notes."""
+    """Shape, dtype, range, mean and deviation a channel (of pixels in 0–1), labels, fingerprint, notes."""
     mean, std = moments(images.images)
     low, high = extremes(images.images)
     return {
@@ -74,7 +74,7 @@ def histogram(images: ImageSet) -> dict[str, int] | None:
 def contact_sheet(
     images: ImageSet, path: Path | str, *, columns: int = 10, rows: int = 10, seed: int = 0
 ) -> Path:
-    """A PNG of `columns` images of each class, a row a class (at most `rows`), or of any images where none is labelled.
+    """A PNG of `columns` images of each class, a row a class (at most `rows`), or of any where unlabelled.
 
     Which images are shown is a function of the seed. Small images are enlarged by whole pixels.
     """
@@ -125,10 +125,10 @@ def _save(sheet: Image.Image, path: Path) -> None:
 
 
 def check_domains(source: ImageSet, target: ImageSet) -> list[str]:
-    """Refuses two domains that one network cannot take in the same way; returns sentences on what is only unusual.
+    """Refuses two domains that one network cannot take alike; returns sentences on what is unusual.
 
-    Refused: another number of channels, another side, pixels in 0–1 beside (or instead of) 0–255, ranges that differ
-    by more than a factor of 8, a domain of flat pictures. No label is looked at.
+    Refused: another number of channels, another side, pixels in 0–1 beside (or instead of) 0–255, ranges
+    that differ by more than a factor of 8, a domain of flat pictures. No label is looked at.
     """
     kinds = {"channels": 1, "height": 2, "width": 3}
     for what, axis in kinds.items():
@@ -136,7 +136,8 @@ def check_domains(source: ImageSet, target: ImageSet) -> list[str]:
         if one != other:
             remedy = "give --colour rgb or grey" if what == "channels" else "give --size"
             raise Refusal(
-                f"The source '{source.name}' has {what} {one} and the target '{target.name}' {other}: expected the same; "
+                f"The source '{source.name}' has {what} {one} and the target '{target.name}' {other}: "
+                "expected the same; "
                 f"{remedy} to bring both to one."
             )
     samples = {"source": _sample(source.images), "target": _sample(target.images)}
@@ -150,7 +151,8 @@ def check_domains(source: ImageSet, target: ImageSet) -> list[str]:
 def _check_range(role: str, name: str, sample: Tensor) -> None:
     if int(sample.max()) <= 1:
         raise Refusal(
-            f"The {role} '{name}' has pixels from {int(sample.min())} to {int(sample.max())}: expected 0 to 255; it was "
+            f"The {role} '{name}' has pixels from {int(sample.min())} to {int(sample.max())}: expected 0 to "
+            "255; it was "
             "saved in 0–1, so multiply its pixels by 255 and save it again."
         )
 
@@ -159,7 +161,8 @@ def _check_flat(role: str, name: str, sample: Tensor) -> None:
     flat = int((sample.float().flatten(1).std(1) < FLAT).sum())
     if flat * 2 > len(sample):
         raise Refusal(
-            f"The {role} '{name}' shows nothing: {flat:,} of {len(sample):,} pictures looked at are of one colour; "
+            f"The {role} '{name}' shows nothing: {flat:,} of {len(sample):,} pictures looked at are of one "
+            "colour; "
             "expected pictures; check the folder."
         )
 
@@ -167,7 +170,8 @@ def _check_flat(role: str, name: str, sample: Tensor) -> None:
 def _check_ranges(source: ImageSet, target: ImageSet, one: int, other: int) -> None:
     if max(one, other) > SAME_RANGE * min(one, other):
         raise Refusal(
-            f"The source '{source.name}' has pixels up to {one} and the target '{target.name}' up to {other}: expected one "
+            f"The source '{source.name}' has pixels up to {one} and the target '{target.name}' up to "
+            f"{other}: expected one "
             "scale, 0 to 255; bring both to it and save them again."
         )
 
@@ -196,7 +200,8 @@ def _sample(images_NCHW: Tensor) -> Tensor:
 def _require(images_NCHW: Tensor) -> None:
     if images_NCHW.dtype != torch.uint8 or images_NCHW.ndim != 4:
         raise Refusal(
-            f"Images of {images_NCHW.dtype} {tuple(images_NCHW.shape)} were given: expected uint8 [N, C, H, W], 0 to 255."
+            f"Images of {images_NCHW.dtype} {tuple(images_NCHW.shape)} were given: expected uint8 [N, C, H, "
+            "W], 0 to 255."
         )
     if not images_NCHW.numel():
         raise Refusal("A set without any image was given: expected one or more.")

@@ -31,11 +31,12 @@ def get(
 ) -> list[Path]:
     """Fetches the files of a catalog set (of one split, where named) and returns where they lie.
 
-    They go below `data_root`, or into the user's cache. `base_url` (or `$GENSHIFT_MIRROR`) replaces the published
-    addresses by a mirror's folder; checksums hold all the same. A file that is there already stays as it is.
+    They go below `data_root`, or into the user's cache. `base_url` (or `$GENSHIFT_MIRROR`) replaces the
+    published addresses by a mirror's folder; checksums hold all the same. A file that is there already stays
+    as it is.
 
-    Raises Refusal, naming the address and the reason, where a file cannot be had; nothing half-written is left under
-    a file's name.
+    Raises Refusal, naming the address and the reason, where a file cannot be had; nothing half-written is
+    left under a file's name.
     """
     data = entry(name)
     if data.embedded:
@@ -67,8 +68,7 @@ def _get(
     target = folder / file.name
     if target.is_file():
         good = is_published(file, target)
-        say(f"{target} is there already." if good else
-            f"{target} is there but is not the published one; it is kept. Remove it to fetch the published one.")  # fmt: skip
+        say(f"{target} is there already{'' if good else ', but is not the published one; it is kept'}.")
         return target
     urls = (f"{mirror.rstrip('/')}/{file.name}",) if mirror else file.urls
     if not urls:
@@ -87,7 +87,7 @@ def _get(
 
 
 def _fetch(url: str, file: DataFile, target: Path, progress: Progress | None) -> None:
-    """One file from one address by pooch, which checks the bytes under a temporary name and then renames it."""
+    """One file from one address by pooch, which checks the bytes before it gives them their name."""
     import pooch
     import requests.exceptions as http
 
@@ -104,12 +104,13 @@ def _fetch(url: str, file: DataFile, target: Path, progress: Progress | None) ->
             )  # the part was of another file: once more, whole
     except ValueError as error:
         raise Refusal(
-            f"{url} gave bytes that are not the published {file.name} (checksum {file.md5}): they were thrown away."
+            f"{url} gave bytes that are not the published {file.name} (checksum {file.md5}): they were "
+            "thrown away."
         ) from error
     except http.HTTPError as error:
-        raise Refusal(
-            f"{url} answered {error.response.status_code} {error.response.reason}: {file.name} is not to be had there."
-        ) from error
+        reply = error.response
+        answer = "refused" if reply is None else f"answered {reply.status_code} {reply.reason}"
+        raise Refusal(f"{url} {answer}: {file.name} is not to be had there.") from error
     except (http.ChunkedEncodingError, http.ContentDecodingError) as error:
         raise _cut(url, file) from error
     except http.RequestException as error:
@@ -123,7 +124,8 @@ def _fetch(url: str, file: DataFile, target: Path, progress: Progress | None) ->
 
 def _cut(url: str, file: DataFile) -> Refusal:
     return Refusal(
-        f"{url} cut the connection before {file.name} was whole: run the same command again, it goes on from there."
+        f"{url} cut the connection before {file.name} was whole: run the same command again, it goes on from "
+        "there."
     )
 
 

@@ -29,8 +29,8 @@ def _digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 def digit_rows(name: str, split: str) -> NDArray[np.int64]:
     """Which of scikit-learn's 1,797 digits a split of `uci` or `uci-m` holds, in order.
 
-    Each class is shuffled once and cut in half: the first half is `uci`, the second `uci-m`; of each half the first 20
-    are for testing. So no digit stands in two splits or in both domains.
+    Each class is shuffled once and cut in half: the first half is `uci`, the second `uci-m`; of each half
+    the first 20 are for testing. So no digit stands in two splits or in both domains.
     """
     _, targets = _digits()
     rows = []

@@ -1,4 +1,4 @@
-"""A folder, zip or tar seen as names and bytes: members are read in memory, nothing is ever unpacked to disk."""
+"""A folder, zip or tar seen as names and bytes: members are read in memory, never unpacked to disk."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class ZipFiles:
 
 
 class TarFiles:
-    """The members of a tar (.gz, .bz2, .xz), all read into memory in one pass, since a compressed tar has no index."""
+    """The members of a tar (.gz, .bz2, .xz), all read in one pass, since a compressed tar has no index."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -89,7 +89,8 @@ class TarFiles:
                 stream = tar.extractfile(member) if member.isreg() else None
                 if stream is None:
                     raise Refusal(
-                        f"{path} holds '{member.name}', a link or device: expected plain files only; do not trust this "
+                        f"{path} holds '{member.name}', a link or device: expected plain files only; do not "
+                        "trust this "
                         "archive, fetch it again from its publisher."
                     )
                 members.append((member.name.removeprefix("./"), stream.read()))
@@ -116,7 +117,8 @@ def damaged(path: Path, expected: str, error: BaseException) -> Refusal:
     """The sentence for a file that ends too early or does not read."""
     reason = str(error).rstrip(".") or type(error).__name__
     return Refusal(
-        f"{path} is cut short or damaged ({reason}): expected {expected}; delete it and fetch or copy it again."
+        f"{path} is cut short or damaged ({reason}): expected {expected}; delete it and fetch or copy it "
+        "again."
     )
 
 
@@ -128,6 +130,7 @@ def _check_name(path: Path, name: str) -> None:
     pure = PurePosixPath(name.replace("\\", "/"))
     if pure.is_absolute() or ".." in pure.parts or (pure.parts and pure.parts[0].endswith(":")):
         raise Refusal(
-            f"{path} holds a member '{name}' that points outside of the archive: expected names inside it only; "
+            f"{path} holds a member '{name}' that points outside of the archive: expected names inside it "
+            "only; "
             "do not trust this archive, fetch it again from its publisher."
         )

@@ -1,4 +1,4 @@
-"""Reader of a user's own pictures: class folders, a flat folder, a folder with a CSV, or an archive of these."""
+"""Reader of a user's own pictures: class folders, flat folders, folders with a CSV, archives of these."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def read_folder(
 ) -> tuple[ImageSet, list[str]]:
     """Pictures in a folder or archive → the set, and each image's name within it, in the set's order.
 
-    Layouts: `CLASS/picture`; pictures alone; pictures with a CSV (`image_name,label`) named `labels.csv`, or the only
-    one there, or `FOLDER.csv` beside; each also below `train/`, `test/`, `valid/` or with one CSV a split
-    (`train.csv` …). `path` may be the CSV itself. Raises Refusal where there is no picture, the CSV names one that is
-    missing, or a picture is broken (left out, with a note, where `skip_broken`).
+    Layouts: `CLASS/picture`; pictures alone; pictures with a CSV (`image_name,label`) named `labels.csv`, or
+    the only one there, or `FOLDER.csv` beside; each also below `train/`, `test/`, `valid/` or with one CSV a
+    split (`train.csv` …). `path` may be the CSV itself. Raises Refusal where there is no picture, the CSV
+    names one that is missing, or a picture is broken (left out, with a note, where `skip_broken`).
     """
     listing = path if path.suffix.lower() == ".csv" else None
     files = open_files(path.parent if listing else path)
@@ -70,7 +70,8 @@ def _scan(files: Files, split: str, listing: Path | None) -> Layout:
     names = [name for name in files.names if is_picture(name)]
     if not names:
         raise Refusal(
-            f"{files.path} holds no picture: expected PNG, JPEG or the like in it or in class folders; check the path."
+            f"{files.path} holds no picture: expected PNG, JPEG or the like in it or in class folders; check "
+            "the path."
         )
     top = _wrapper(files)
     below = _split_folder(files, names, top, split)
@@ -79,7 +80,8 @@ def _scan(files: Files, split: str, listing: Path | None) -> Layout:
         return _from_csv(files, names, [below, f"{below}data/", f"{below}images/", top, ""], *text)
     if below == top and split not in ("train", "all"):
         raise Refusal(
-            f"{files.path} has no part '{split}': put its pictures into the subfolders train and {split}, or add a "
+            f"{files.path} has no part '{split}': put its pictures into the subfolders train and {split}, or "
+            "add a "
             f"{split}.csv (image_name,label)."
         )
     return _from_names(files, [name for name in names if name.startswith(below)], below)
@@ -118,7 +120,8 @@ def _csv(files: Files, top: str, below: str, split: str, given: Path | None) -> 
     here = [name for name in inside if name.startswith(below) and "/" not in name.removeprefix(below)]
     if found is None and len(here) > 1:
         raise Refusal(
-            f"{files.path} holds {len(here)} CSV files ({', '.join(here[:3])}): name the one with the labels labels.csv."
+            f"{files.path} holds {len(here)} CSV files ({', '.join(here[:3])}): name the one with the labels "
+            "labels.csv."
         )
     if found is None and here:
         found = here[0]
@@ -139,14 +142,16 @@ def _from_csv(files: Files, names: Sequence[str], prefixes: Sequence[str], where
     for number, row in enumerate(rows[1:], 2):
         if len(row) < 2 or not row[1].strip():
             raise Refusal(
-                f"{where} gives no label in line {number} ('{','.join(row)[:60]}'): expected 'image_name,label'."
+                f"{where} gives no label in line {number} ('{','.join(row)[:60]}'): expected "
+                "'image_name,label'."
             )
         place = next(
             (prefix + row[0].strip() for prefix in prefixes if prefix + row[0].strip() in known), None
         )
         if place is None:
             raise Refusal(
-                f"{where} names '{row[0].strip()}' in line {number}, which is not in {files.path}: add the picture or remove the line."
+                f"{where} names '{row[0].strip()}' in line {number}, which is not in {files.path}: add the "
+                "picture or remove the line."
             )
         if place in chosen:
             raise Refusal(
@@ -181,7 +186,8 @@ def _from_names(files: Files, names: Sequence[str], below: str) -> Layout:
     found = set(folder.values())
     if "" in found and len(found) > 1:
         raise Refusal(
-            f"{files.path / below} holds pictures both beside and inside of its folders: put every picture into a class "
+            f"{files.path / below} holds pictures both beside and inside of its folders: put every picture "
+            "into a class "
             "folder, or all into one folder."
         )
     if len(found) < 2:

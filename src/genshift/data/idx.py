@@ -19,7 +19,7 @@ UBYTE = 0x08  # the type code of unsigned bytes, the third byte of an idx file
 
 
 def read_mnist(name: str, images: Path, labels: Path | None, limit: int | None = None) -> ImageSet:
-    """MNIST's pair of idx files → images `[N, 1, H, W]` and labels 0 to 9 (or none where `labels` is None)."""
+    """MNIST's pair of idx files → images `[N, 1, H, W]` and labels 0 to 9 (none where `labels` is None)."""
     x_NHW = read_idx(images, 3)
     if not len(x_NHW):
         raise Refusal(f"{images} holds no image: expected one or more.")
@@ -28,7 +28,8 @@ def read_mnist(name: str, images: Path, labels: Path | None, limit: int | None =
     y_N = read_idx(labels, 1).long()
     if len(y_N) != len(x_NHW):
         raise Refusal(
-            f"{labels} holds {len(y_N):,} labels for the {len(x_NHW):,} images of {images}: expected one a image; "
+            f"{labels} holds {len(y_N):,} labels for the {len(x_NHW):,} images of {images}: expected one a "
+            "image; "
             "take both files from one source."
         )
     check_labels(labels, y_N, len(DIGITS))
@@ -36,19 +37,21 @@ def read_mnist(name: str, images: Path, labels: Path | None, limit: int | None =
 
 
 def read_idx(path: Path, dimensions: int) -> Tensor:
-    """One idx file of unsigned bytes → uint8 tensor of `dimensions` axes; raises Refusal where it is not one."""
+    """One idx file of unsigned bytes → uint8 tensor of `dimensions` axes; raises Refusal."""
     data = _bytes(path)
     header = 4 + 4 * dimensions
     if len(data) < header or data[:4] != bytes((0, 0, UBYTE, dimensions)):
         raise Refusal(
-            f"{path} is no idx file of unsigned bytes with {dimensions} dimension{'s' * (dimensions > 1)}: its first "
+            f"{path} is no idx file of unsigned bytes with {dimensions} dimension{'s' * (dimensions > 1)}: "
+            "its first "
             f"bytes are {data[:4].hex(' ') or 'missing'}, expected 00 00 08 {dimensions:02x}; fetch it again."
         )
     shape = tuple(int(n) for n in np.frombuffer(data, ">u4", dimensions, offset=4))
     count = int(np.prod(shape, dtype=np.int64))
     if len(data) - header != count:
         raise Refusal(
-            f"{path} holds {len(data) - header:,} bytes after its header: expected {count:,} for shape {shape}; "
+            f"{path} holds {len(data) - header:,} bytes after its header: expected {count:,} for shape "
+            f"{shape}; "
             "it is cut short or damaged, so delete it and fetch it again."
         )
     return (

@@ -22,7 +22,8 @@ def read_usps(name: str, path: Path, labels: bool = True, limit: int | None = No
     values, targets = _parse(path)
     if values.min() < -1.001 or values.max() > 1.001:
         raise Refusal(
-            f"{path} holds values from {values.min():g} to {values.max():g}: expected −1 to 1, as in LIBSVM's usps; "
+            f"{path} holds values from {values.min():g} to {values.max():g}: expected −1 to 1, as in "
+            "LIBSVM's usps; "
             "fetch it again."
         )
     if labels and not np.isin(targets, np.arange(1, 11)).all():

@@ -34,8 +34,8 @@ def load(
 ) -> ImageSet:
     """The images of a catalog set, or of a folder, archive or file of the user's.
 
-    size: side in pixels, square; each set's rule is in its catalog entry; user pictures are cropped to their centred
-    square and resized. None keeps the set's own.
+    size: side in pixels, square; each set's rule is in its catalog entry; user pictures are cropped to their
+    centred square and resized. None keeps the set's own.
     colour: 'rgb' repeats grey to 3 channels, 'grey' takes ITU-R 601 luma into 1; None keeps the set's own.
     labels: False leaves the labels unread where the format allows, and sealed in any case.
     limit: only the first so many images.
@@ -43,8 +43,8 @@ def load(
     Raises Refusal, in one sentence, for a name that is unknown, a set that is absent, a file that is damaged.
     """
     return load_named(
-        name_or_path, split, data_root=data_root, size=size, colour=colour, labels=labels, skip_broken=skip_broken,
-        limit=limit,
+        name_or_path, split, data_root=data_root, size=size, colour=colour, labels=labels,
+        skip_broken=skip_broken, limit=limit,
     )[0]  # fmt: skip
 
 
@@ -59,7 +59,7 @@ def load_named(
     skip_broken: bool = False,
     limit: int | None = None,
 ) -> tuple[ImageSet, list[str]]:
-    """As `load`, with one name an image: its file's for pictures in folders and archives, its number otherwise."""
+    """As `load`, with one name an image: its file's for pictures in folders and archives, else its number."""
     check_options(size, colour, limit)
     name = str(name_or_path)
     path = Path(name).expanduser()
@@ -221,6 +221,7 @@ def _from_file(
         beside = path.with_name(path.name.replace("images", "labels").replace("idx3", "idx1"))
         return read_mnist(path.stem, path, beside if labels and beside.is_file() else None, limit)
     raise Refusal(
-        f"{path} is no data set that genshift reads: expected a folder, a zip or tar of pictures, a CSV, or a file "
+        f"{path} is no data set that genshift reads: expected a folder, a zip or tar of pictures, a CSV, or "
+        "a file "
         "named *idx3-ubyte(.gz), *.bz2 (LIBSVM), *.mat (SVHN) or mnist_m.tar.gz."
     )

@@ -17,7 +17,7 @@ from genshift.errors import Refusal, of_os_error
 
 
 def read_svhn(name: str, path: Path, labels: bool = True, limit: int | None = None) -> ImageSet:
-    """`X` uint8 `[32, 32, 3, N]` and `y` `[N, 1]` → images `[N, 3, 32, 32]`, labels with MATLAB's 10 as digit 0."""
+    """`X` uint8 `[32, 32, 3, N]`, `y` `[N, 1]` → images `[N, 3, 32, 32]`, labels with 10 as digit 0."""
     content = _load(path, ["X", "y"] if labels else ["X"])
     x_HWCN = content.get("X")
     if (
@@ -27,7 +27,8 @@ def read_svhn(name: str, path: Path, labels: bool = True, limit: int | None = No
         or x_HWCN.dtype != np.uint8
     ):
         raise Refusal(
-            f"{path} holds no variable X of bytes [32, 32, 3, N]: expected SVHN's cropped digits; fetch it again."
+            f"{path} holds no variable X of bytes [32, 32, 3, N]: expected SVHN's cropped digits; fetch it "
+            "again."
         )
     if x_HWCN.shape[3] == 0:
         raise Refusal(f"{path} holds no image: expected one or more.")
@@ -59,8 +60,8 @@ def _load(path: Path, variables: list[str]) -> dict[str, Any]:
     if not path.is_file():
         raise Refusal(f"There is no file {path}: check the path.")
     # A file that is cut short surfaces as whichever of these the reader meets first.
-    broken = (MatReadError, ValueError, TypeError, KeyError, IndexError, EOFError, NotImplementedError, MemoryError,
-              OverflowError, zlib.error, struct.error)  # fmt: skip
+    broken = (MatReadError, ValueError, TypeError, KeyError, IndexError, EOFError, NotImplementedError,
+              MemoryError, OverflowError, zlib.error, struct.error)  # fmt: skip
     try:
         return loadmat(str(path), variable_names=variables)
     except broken as error:

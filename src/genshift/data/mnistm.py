@@ -26,10 +26,10 @@ def read_mnistm(
     labels: bool = True,
     limit: int | None = None,
 ) -> ImageSet:
-    """`mnist_m_{split}/*.png` with `mnist_m_{split}_labels.txt` (lines `image label`) → images `[N, 3, 32, 32]`.
+    """`mnist_m_{split}/*.png` and `mnist_m_{split}_labels.txt` (lines `image label`) → `[N, 3, 32, 32]`.
 
-    With `size`, the 32×32 images are first cropped to the central 28×28, so that the digits have the size that they
-    have in MNIST and in the set that genshift builds.
+    With `size`, the 32×32 images are first cropped to the central 28×28, so that the digits have the size
+    that they have in MNIST and in the set that genshift builds.
     """
     files = open_files(path)
     named = _labels(files, split) if labels else _names(files, split)
@@ -46,7 +46,8 @@ def _names(files: Files, split: str) -> dict[str, int]:
     names = [name for name in files.names if is_picture(name) and f"/{name}".rpartition(f"/{folder}")[1]]
     if not names:
         raise Refusal(
-            f"{files.path} holds no picture in {folder}: expected the layout of mnist_m.tar.gz; check the path."
+            f"{files.path} holds no picture in {folder}: expected the layout of mnist_m.tar.gz; check the "
+            "path."
         )
     return dict.fromkeys(names, -1)
 
@@ -68,7 +69,8 @@ def _labels(files: Files, split: str) -> dict[str, int]:
     if missing or len(named) != len(pictures):
         what = f"names {missing[0]}, which is not there" if missing else f"names {len(named):,} pictures"
         raise Refusal(
-            f"{files.path / listing} {what}: expected the {len(pictures):,} of mnist_m_{split}/; fetch it again."
+            f"{files.path / listing} {what}: expected the {len(pictures):,} of mnist_m_{split}/; fetch it "
+            "again."
         )
     return named
 
@@ -77,7 +79,8 @@ def _line(files: Files, split: str, top: str, listing: str, number: int, line: s
     picture, _, label = line.strip().partition(" ")
     if label not in DIGITS:
         raise Refusal(
-            f"{files.path / listing} says '{line.strip()[:40]}' in line {number}: expected a picture's name and a label "
+            f"{files.path / listing} says '{line.strip()[:40]}' in line {number}: expected a picture's name "
+            "and a label "
             "from 0 to 9; fetch it again."
         )
     return f"{top}/mnist_m_{split}/{picture}".lstrip("/"), int(label)

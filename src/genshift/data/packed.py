@@ -56,7 +56,7 @@ def write_packed(images: ImageSet, folder: Path, recipe: dict[str, Any] | None =
 
 
 def open_packed(folder: Path) -> ImageSet:
-    """A packed set whose images stay in their file, read as they are gathered; sizes are checked, pixels are not.
+    """A packed set whose images stay in their file, read as they are gathered; sizes alone are checked.
 
     The images must not be written to: the map is read-only. Raises Refusal where the folder is not whole.
     """
@@ -88,11 +88,12 @@ def read_facts(folder: Path) -> dict[str, Any]:
         raise of_os_error(error, f"reading {path}") from error
     except ValueError as error:
         raise Refusal(f"{path} is no JSON ({error}): pack or build the set again.") from error
-    kinds = {"name": str, "shape": list, "labels": bool, "classes": list, "attribute_names": list, "notes": list,
-             "fingerprint": str, "recipe": dict}  # fmt: skip
+    kinds = {"name": str, "shape": list, "labels": bool, "classes": list, "attribute_names": list,
+             "notes": list, "fingerprint": str, "recipe": dict}  # fmt: skip
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         raise Refusal(
-            f"{path} is not in the packed form {FORMAT} that this genshift reads: pack or build the set again."
+            f"{path} is not in the packed form {FORMAT} that this genshift reads: pack or build the set "
+            "again."
         )
     wrong = next((key for key, kind in kinds.items() if not isinstance(facts.get(key), kind)), None)
     if wrong is not None or len(facts["shape"]) != 4:
@@ -110,7 +111,8 @@ def _array(folder: Path, name: str, shape: tuple[int, ...], dtype: str) -> np.nd
         raise Refusal(f"{path} is cut short or damaged ({error}): pack or build the set again.") from error
     if array.shape != shape or array.dtype != dtype:
         raise Refusal(
-            f"{path} holds {array.dtype} {array.shape}: expected {dtype} {shape}; pack or build the set again."
+            f"{path} holds {array.dtype} {array.shape}: expected {dtype} {shape}; pack or build the set "
+            "again."
         )
     return array
 
@@ -120,15 +122,15 @@ def _tensor(array: np.ndarray) -> Tensor:
     import torch
 
     with warnings.catch_warnings():
-        # The map is read-only on purpose: a private writable one (mode "c") is charged against memory by the kernel,
-        # which then refuses to map a set larger than memory.
+        # The map is read-only on purpose: a private writable one (mode "c") is charged against memory by the
+        # kernel, which then refuses to map a set larger than memory.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(array)
 
 
 @contextmanager
 def replacing(folder: Path, mark: str) -> Iterator[Path]:
-    """A fresh folder beside `folder` that takes its place when the block ends well, and vanishes when it does not.
+    """A fresh folder that takes the place of `folder` when the block ends well, and vanishes otherwise.
 
     An existing `folder` is replaced only where it is empty or holds `mark`, a file that says it is ours.
     """

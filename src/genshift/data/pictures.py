@@ -22,7 +22,7 @@ EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff",
 
 @dataclass(frozen=True)
 class Pictures:
-    """images: uint8 `[M, C, H, W]`; kept: the places, among the names asked for, of the M that could be read."""
+    """images: uint8 `[M, C, H, W]`; kept: the places, among the names asked for, of the M that were read."""
 
     images: Tensor
     kept: list[int]
@@ -44,9 +44,9 @@ def read_pictures(
 ) -> Pictures:
     """The named pictures as one tensor.
 
-    With `size`, each is cropped to its centred square (`fraction` of the shorter side) and resized; without it, all
-    must have one size already. Without `colour`, the set is grey where every picture is, else RGB. A broken picture
-    is refused by name, or left out and counted in a note where `skip_broken` says so.
+    With `size`, each is cropped to its centred square (`fraction` of the shorter side) and resized; without
+    it, all must have one size already. Without `colour`, the set is grey where every picture is, else RGB. A
+    broken picture is refused by name, or left out and counted in a note where `skip_broken` says so.
     """
     out: Tensor | None = None
     kept: list[int] = []
@@ -78,7 +78,7 @@ def read_pictures(
 
 
 def _decoded(files: Files, names: Sequence[str]) -> Iterator[tuple[int, list[NDArray[np.uint8] | Exception]]]:
-    """Chunks of decoded pictures with the place of each chunk's first; what failed stands as its exception."""
+    """Chunks of decoded pictures, each with its first's place; what failed stands as its exception."""
 
     def one(name: str) -> NDArray[np.uint8] | Exception:
         try:
@@ -99,7 +99,7 @@ def _batch(
     colour: Colour | None,
     fraction: float,
 ) -> Tensor:
-    """uint8 `[n, C, H, W]`; C is 3 where `colour` is None, and the caller takes one channel where all were grey."""
+    """uint8 `[n, C, H, W]`; C is 3 where `colour` is None: the caller takes one where all were grey."""
     images = [_channels(image, colour) for _, image in good]
     if size is not None:
         return resize_each([crop_square(image, fraction) for image in images], size)
@@ -121,7 +121,8 @@ def _broken(files: Files, name: str, error: Exception, skip: bool) -> str:
     if skip:
         return name
     raise Refusal(
-        f"{files.path / name} is no picture that can be read ({error or type(error).__name__}): expected a whole PNG, "
+        f"{files.path / name} is no picture that can be read ({error or type(error).__name__}): expected a "
+        "whole PNG, "
         "JPEG or the like; replace or remove it, or give --skip-broken to leave such files out."
     ) from error
 

@@ -35,7 +35,7 @@ def check_options(size: int | None, colour: str | None, limit: int | None) -> No
 
 
 def to_colour(images_NCHW: Tensor, colour: Colour | None) -> Tensor:
-    """uint8 `[N, 1 or 3, H, W]` → 3 channels ('rgb', grey repeated), 1 channel ('grey', ITU-R 601 luma), or as is."""
+    """uint8 `[N, 1 or 3, H, W]` → 3 channels ('rgb', grey repeated), 1 ('grey', ITU-R 601 luma), or as is."""
     if colour == "rgb" and images_NCHW.shape[1] == 1:
         return images_NCHW.expand(-1, 3, -1, -1).contiguous()
     if colour == "grey" and images_NCHW.shape[1] == 3:
@@ -44,13 +44,14 @@ def to_colour(images_NCHW: Tensor, colour: Colour | None) -> Tensor:
 
 
 def _luma(images_NCHW: Tensor) -> Tensor:
-    # L = 0.299 R + 0.587 G + 0.114 B in 16-bit fixed point, rounded: bit for bit what Pillow's convert("L") gives.
+    # L = 0.299 R + 0.587 G + 0.114 B in 16-bit fixed point, rounded: bit for bit what Pillow's convert("L")
+    # gives.
     red, green, blue = images_NCHW.to(torch.int32).unbind(1)
     return ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16).to(torch.uint8).unsqueeze(1)
 
 
 def resize(images_NCHW: Tensor, size: int) -> Tensor:
-    """uint8 `[N, C, H, W]` → uint8 `[N, C, size, size]`: bilinear with antialiasing, rounded to the nearest."""
+    """uint8 `[N, C, H, W]` → uint8 `[N, C, size, size]`: bilinear with antialiasing, rounded."""
     if tuple(images_NCHW.shape[-2:]) == (size, size):
         return images_NCHW
     out = torch.empty(*images_NCHW.shape[:2], size, size, dtype=torch.uint8)
@@ -79,18 +80,18 @@ def crop_square(image_CHW: NDArray[np.uint8], fraction: float = 1.0) -> NDArray[
 
 
 def resize_each(images: Sequence[NDArray[np.uint8]], size: int) -> Tensor:
-    """Squares uint8 `[C, s, s]` of any sides s, all with one C → uint8 `[N, C, size, size]`; one call a side."""
+    """Squares uint8 `[C, s, s]` of any sides, all with one C → uint8 `[N, C, size, size]`; one call a side."""
     out = torch.empty(len(images), images[0].shape[0], size, size, dtype=torch.uint8)
     sides = np.array([image.shape[1] for image in images])
     for side in np.unique(sides):
         rows = np.flatnonzero(sides == side)
-        group = torch.from_numpy(np.stack([images[row] for row in rows]))
+        group = torch.from_numpy(np.stack([images[int(row)] for row in rows]))
         out[torch.from_numpy(rows)] = resize(group, size)
     return out
 
 
 def decode(data: bytes) -> NDArray[np.uint8]:
-    """The bytes of a PNG, JPEG, BMP, … → uint8 `[1 or 3, H, W]`, upright by its EXIF tag, alpha laid over white.
+    """The bytes of a PNG, JPEG, … → uint8 `[1 or 3, H, W]`, upright by its EXIF tag, alpha laid over white.
 
     Raises one of `BROKEN` where the bytes are no picture or are cut short.
     """
@@ -118,7 +119,7 @@ def _flat(image: Image.Image) -> Image.Image:
 
 
 def _from_deep(image: Image.Image) -> Image.Image:
-    """16-bit grey → 8-bit by its high byte; 32-bit integers and floats only where their values tell the scale."""
+    """16-bit grey → 8-bit by its high byte; 32-bit integers and floats have no scale to go by."""
     values = np.asarray(image)
     if values.dtype.kind not in "iu" or values.min(initial=0) < 0 or values.max(initial=0) > 65535:
         raise ValueError(f"pixels of mode {image.mode} have no scale to bring them to 0–255")

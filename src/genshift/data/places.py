@@ -27,7 +27,7 @@ def cache_root() -> Path:
 
 
 def roots(data_root: Path | str | None = None) -> list[Path]:
-    """The folders in which data sets are looked for, in order: `data_root`, `$GENSHIFT_DATA`, the user's cache."""
+    """The folders in which data sets are looked for, in order: `data_root`, `$GENSHIFT_DATA`, the cache."""
     given = [data_root, os.environ.get("GENSHIFT_DATA") or None, cache_root()]
     return [Path(root).expanduser() for root in given if root is not None]
 
@@ -46,7 +46,7 @@ class Found:
 def find_files(
     data: DataSet, split: str, data_root: Path | str | None, needed: tuple[str, ...]
 ) -> Found | None:
-    """The first folder, in search order, that holds all `needed` catalog files of a split (unpacked ones too)."""
+    """The first folder, in search order, that holds all `needed` files of a split (unpacked ones too)."""
     for folder in folders(data, data_root):
         paths = {}
         for file in data.files:
@@ -65,7 +65,7 @@ def folders(data: DataSet, data_root: Path | str | None) -> list[Path]:
 
 
 def built_folder(name: str, data_root: Path | str | None) -> Path | None:
-    """The first root's folder `name` that holds a packed set with splits, as `genshift data build` writes it."""
+    """The first root's folder `name` that holds a packed set with splits, as `genshift data build` makes it."""
     for root in roots(data_root):
         if (root / name / "train" / "set.json").is_file() and (root / name / "test" / "set.json").is_file():
             return root / name
@@ -78,7 +78,8 @@ def absent(data: DataSet, split: str, data_root: Path | str | None) -> Refusal:
     how = f"`genshift data get {data.name}` fetches it" if any(file.urls for file in data.files) else ""
     hand = data.by_hand and (f", or {data.by_hand}" if how else data.by_hand)
     return Refusal(
-        f"The {split} images of '{data.name}' were not found; looked in {looked} (folder {data.folders[0]}): {how}{hand}."
+        f"The {split} images of '{data.name}' were not found; looked in {looked} (folder {data.folders[0]}): "
+        f"{how}{hand}."
     )
 
 
