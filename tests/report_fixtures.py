@@ -28,13 +28,13 @@ PUBLISHED = {
 
 
 def write_run(
-    root: Path, study: str, task: str, role: str, seed: int, accuracy: float, n: int = 1000, **preset: Any
+    root: Path, study: str, task: str, role: str, seed: int, accuracy: float, /, n: int = 1000, **preset: Any
 ) -> Path:
     """One evaluated run below `root`; returns its folder. `preset` overrides parts of the preset."""
     folder = root / f"{study}-{role}-{task.replace('→', '-')}-{seed}"
     folder.mkdir(parents=True)
     rng = np.random.default_rng([seed, len(role), n])
-    write_json(folder / "config.json", config(study, task, role, seed) | {})
+    write_json(folder / "config.json", config(study, task, role, seed))
     if preset:
         patch_json(folder / "config.json", lambda c: c["preset"].update(preset))
     write_lines(folder / "metrics.jsonl", curves(rng, role))

@@ -65,8 +65,8 @@ def tsne_by_class(run: Run, label: str) -> Figure:
         figure.add_trace(_scatter(run, points, chosen, name, colour))
         _name_cluster(figure, points, [i for i in chosen if points["domain"][i] == 0], name)
     _plane(figure)
-    alt = f"t-SNE of the features of {label}, {len(points['x'])} images, coloured by class"
-    return Figure(_spec(figure), f"{label}: by class", alt, square=True)
+    alt = f"t-SNE of the features {label.lower()}, {len(points['x'])} images, coloured by class"
+    return Figure(_spec(figure), f"{label}, by class", alt, square=True)
 
 
 def tsne_by_domain(run: Run, label: str) -> Figure:
@@ -76,8 +76,10 @@ def tsne_by_domain(run: Run, label: str) -> Figure:
         chosen = _where(points["domain"], domain)
         figure.add_trace(_scatter(run, points, chosen, DOMAIN_NAMES[domain], colour))
     _plane(figure)
-    alt = f"t-SNE of the features of {label}, {len(points['x'])} images, source in blue and target in red"
-    return Figure(_spec(figure), f"{label}: by domain", alt, square=True, legend=DOMAIN_LEGEND)
+    alt = (
+        f"t-SNE of the features {label.lower()}, {len(points['x'])} images, source in blue and target in red"
+    )
+    return Figure(_spec(figure), f"{label}, by domain", alt, square=True, legend=DOMAIN_LEGEND)
 
 
 def _where(values: Sequence[int], wanted: int) -> list[int]:
@@ -332,6 +334,6 @@ def _spec(figure: go.Figure) -> str:
         legend={"orientation": "h", "y": 1.01, "yanchor": "bottom", "x": 0, "xanchor": "left"},
         modebar={"bgcolor": "rgba(0,0,0,0)"},
     )
-    figure.update_xaxes(automargin=True, ticks="")
-    figure.update_yaxes(automargin=True, ticks="")
+    figure.update_xaxes(automargin=True, ticks="", title_font_size=12)
+    figure.update_yaxes(automargin=True, ticks="", title_font_size=12)
     return figure.to_json()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -12,9 +10,10 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from genshift.errors import Refusal, of_os_error
+from genshift.errors import Refusal
 from genshift.report.blocks import Block, Figures
 from genshift.report.figures import overview
+from genshift.report.files import write_whole
 from genshift.report.sections import results_table, sections
 from genshift.report.summary import Run, cautions, read_runs, summarise
 
@@ -40,7 +39,7 @@ def write_page(
     runs = read_runs(run_folders)
     if study is not None:
         runs = _of_study(runs, study)
-    _write_whole(out, render(runs, title or _title(runs)))
+    write_whole(out, render(runs, title or _title(runs)))
     return out
 
 
@@ -96,19 +95,3 @@ def _embed(spec: str) -> Markup:
 
 def _asset(name: str) -> str:
     return files("genshift.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _write_whole(out: Path, text: str) -> None:
-    """Writes beside `out` and renames, so that a page is whole or absent."""
-    handle, name = -1, ""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(name, 0o644)
-        os.replace(name, out)
-    except OSError as error:
-        if name:
-            Path(name).unlink(missing_ok=True)
-        raise of_os_error(error, f"writing {out}") from error

@@ -186,7 +186,11 @@ def _latent_space(groups: Sequence[Group]) -> list[Block]:
 
 
 def _before_or_after(group: Group) -> str:
-    return f"{'Before' if group.role == 'source' else 'After'}, {group.label}"
+    return (
+        group.label.replace("Source only", "Before adaptation")
+        if group.role == "source"
+        else f"After {group.label}"
+    )
 
 
 def _sample_note(drawn: Sequence[Group]) -> str:

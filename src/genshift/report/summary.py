@@ -16,7 +16,7 @@ from typing import Any
 from genshift.errors import Refusal, of_os_error
 
 TARGET_ACCURACY = "oracle/target_test_accuracy"
-ROLE_NAMES = {"source": "source only", "dann": "DANN", "adda": "ADDA", "target": "trained on target"}
+ROLE_NAMES = {"source": "Source only", "dann": "DANN", "adda": "ADDA", "target": "Trained on target"}
 BOOKKEEPING = {"cpu_minutes", "minutes", "images"}  # in results.json, and no figure of merit
 
 

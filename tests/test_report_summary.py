@@ -1,0 +1,159 @@
+"""Reading run folders, grouping them by seed, and the numbers of every table."""
+
+import json
+import math
+import statistics
+import subprocess
+import sys
+
+import pytest
+from report_fixtures import patch_json, write_json, write_run, write_study
+
+from genshift.errors import Refusal
+from genshift.report.console import compare_table, format_table
+from genshift.report.results_md import write_results
+from genshift.report.summary import cautions, group_runs, read_jsonl, read_runs, summarise
+
+
+def rows_of(folders):
+    return {(row.task, row.role): row for row in summarise(read_runs(folders))}
+
+
+def test_mean_spread_and_difference_over_seeds(tmp_path):
+    values = [0.50, 0.52, 0.47]
+    folders = [
+        write_run(tmp_path, "hw2", "mnistm→svhn", "dann", seed, v, published={"target_accuracy": 0.4874})
+        for seed, v in enumerate(values)
+    ]
+    row = rows_of(reversed(folders))["mnistm→svhn", "dann"]
+    assert row.mean == pytest.approx(statistics.fmean(values)) and row.sd == pytest.approx(
+        statistics.stdev(values)
+    )
+    assert row.difference == pytest.approx(row.mean - 0.4874)
+    assert row.seeds == (0, 1, 2) and row.n == 1000 and row.images == (600_000,) and row.cpu_minutes == 4.2
+
+
+def test_one_seed_shows_the_binomial_error_marked(tmp_path):
+    (text,) = compare_table([write_run(tmp_path, "hw2", "mnistm→svhn", "dann", 0, 0.5)])
+    assert text["sd"] is None and text["standard_error"] == pytest.approx(math.sqrt(0.25 / 1000))
+    assert text["text"][3] == "50.00 ± 1.58 (se)" and text["published"] is None
+
+
+def test_roles_come_in_order_and_unlike_settings_stay_apart(tmp_path):
+    folders = write_study(tmp_path, seeds=1)
+    other = write_run(tmp_path, "hw2", "mnistm→svhn", "dann", 1, 0.3)
+    patch_json(other / "config.json", lambda c: c["preset"]["fields"].update(lr=0.01))
+    groups = [g for g in group_runs(read_runs([*folders, other])) if g.task == "mnistm→svhn"]
+    assert [g.label for g in groups] == [
+        "Source only",
+        "DANN (lr 0.0003)",
+        "DANN (lr 0.01)",
+        "Trained on target",
+    ]
+
+
+def test_cautions_name_what_fell_below_source_only(tmp_path):
+    write = [write_run(tmp_path, "own", "a→b", role, 0, v) for role, v in (("source", 0.6), ("dann", 0.4))]
+    patch_json(write[1] / "evaluation.json", lambda e: e["warnings"].append("a warning of the evaluator"))
+    said = cautions(read_runs(write))
+    assert "a warning of the evaluator" in said[0]
+    assert said[1] == "a→b, DANN: 40.00 %, below source only at 60.00 %"
+
+
+def test_the_same_seed_twice_is_said(tmp_path):
+    folders = [write_run(tmp_path / str(k), "own", "a→b", "dann", 0, 0.4) for k in range(2)]
+    assert "seed 0 was given more than once" in cautions(read_runs(folders))[0]
+
+
+def test_a_torn_last_line_is_left_out_and_any_other_refused(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"images": 1}\n{"images": 2}\n{"ima')
+    assert read_jsonl(path) == [{"images": 1}, {"images": 2}]
+    path.write_text('{"images": 1}\n{"ima\n{"images": 3}\n')
+    with pytest.raises(Refusal, match=r"Line 2 of .*metrics\.jsonl"):
+        read_jsonl(path)
+
+
+@pytest.mark.parametrize(
+    "name, content, said",
+    [
+        ("config.json", '{"preset": {"na', "config.json' is not whole JSON"),
+        ("config.json", "{}", "names no preset"),
+        ("config.json", "[1]", "holds a list"),
+        ("config.json", None, "config.json: it does not exist"),
+        ("metrics.jsonl", None, "metrics.jsonl: it does not exist"),
+        ("results.json", '{"domain_accuracy": 0.5}', "gives no number for 'domain_accuracy'"),
+        ("evaluation.json", "{", "evaluation.json' is not whole JSON"),
+        ("config.json", b"\xff\xfe\x00", "is not text"),
+    ],
+)
+def test_a_broken_folder_is_named(tmp_path, name, content, said):
+    path = write_run(tmp_path, "own", "a→b", "dann", 0, 0.4) / name
+    path.unlink() if content is None else path.write_bytes(
+        content if isinstance(content, bytes) else content.encode()
+    )
+    with pytest.raises(Refusal, match=said):
+        read_runs([path.parent])
+
+
+def test_no_folder_and_no_runs_are_refused(tmp_path):
+    with pytest.raises(Refusal, match="no run folder"):
+        read_runs([tmp_path / "absent"])
+    with pytest.raises(Refusal, match="no run to report on"):
+        read_runs([])
+
+
+def test_console_table_is_aligned_and_json_ready(tmp_path):
+    rows = compare_table(write_study(tmp_path))
+    assert len(rows) == 6 and json.loads(json.dumps(rows)) == rows
+    lines = format_table(rows).splitlines()
+    assert {len(line) for line in [lines[0], *lines[2:8]]} == {len(lines[1])}
+    assert "52.14 ± 0.40" in lines[3] and "+3.40" in lines[3] and "−0.60" in lines[2]
+
+
+def test_a_run_without_a_role_has_a_row_for_each_metric(tmp_path):
+    folder = write_run(
+        tmp_path, "hw3", "x→y", "dann", 0, 0.5, role=None, task=None, name="hw3-vae", study="hw3"
+    )
+    write_json(folder / "results.json", {"fid": {"value": 12.3456, "std": None, "n": 5000, "protocol": "…"}})
+    (row,) = compare_table([folder])
+    assert (row["label"], row["metric"], row["text"][3]) == ("hw3-vae", "fid", "12.35")
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """docs/results/hw2/<run>/ with the two small files of each run."""
+    for folder in write_study(tmp_path / "hw2"):
+        for path in folder.iterdir():
+            if path.name not in ("config.json", "results.json"):
+                path.unlink()
+    return tmp_path
+
+
+def test_results_md_says_what_fell_short_with_its_written_cause(kept, tmp_path):
+    (kept / "hw2" / "notes.md").write_text("About hw2.\n\n## mnistm→svhn target\nOnly 6,000\nimages.\n")
+    text = write_results(kept, tmp_path / "out" / "results.md").read_text()
+    assert "| DANN | 52.14 ± 0.40 | 48.74 | +3.40 | 0, 1, 2 | 1,000 ± 1.58 | 600,000 | 4.2 |" in text
+    assert "Trained on target: 88.86 %, below the published 90.46 %. Only 6,000 images." in text
+    assert (
+        "mnistm→usps, Source only: 86.83 %, below the published 87.43 %. No cause is written down yet."
+        in text
+    )
+    assert "About hw2." in text and "sha256:0a1b2c3d4e5f" in text and "--seed 2" in text
+    assert text == write_results(kept, tmp_path / "again.md").read_text()
+
+
+def test_results_md_refuses_an_empty_or_absent_folder(tmp_path):
+    (tmp_path / "hw2").mkdir()
+    with pytest.raises(Refusal, match="holds no <study>/<run>/config"):
+        write_results(tmp_path, tmp_path / "results.md")
+    with pytest.raises(Refusal, match="does not exist"):
+        write_results(tmp_path / "absent", tmp_path / "results.md")
+
+
+def test_the_report_floor_imports_no_torch():
+    code = (
+        "import sys, genshift.report.page, genshift.report.console, genshift.report.results_md; "
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
