@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from genshift.data.batches import to_float as to_float
     from genshift.data.build import build_mnistm as build_mnistm
     from genshift.data.check import check_domains as check_domains
+    from genshift.data.check import check_set as check_set
     from genshift.data.check import contact_sheet as contact_sheet
     from genshift.data.check import describe as describe
     from genshift.data.download import get as get
@@ -35,6 +36,7 @@ _HOMES = {
     "build_mnistm": "build",
     "cache_root": "places",
     "check_domains": "check",
+    "check_set": "check",
     "contact_sheet": "check",
     "describe": "check",
     "get": "download",

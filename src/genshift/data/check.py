@@ -13,7 +13,11 @@ from PIL import Image
 from torch import Tensor
 
 from genshift.data.batches import seed_of
+from genshift.data.catalog import CATALOG
 from genshift.data.imageset import ImageSet
+from genshift.data.loading import load
+from genshift.data.packed import is_packed, verify_packed
+from genshift.data.places import locate
 from genshift.errors import Refusal, of_os_error
 
 SAMPLE = 2048  # images looked at, evenly over the set, where a look at all would cost time and tell no more
@@ -40,6 +44,22 @@ def describe(images: ImageSet) -> dict[str, Any]:
         "fingerprint": images.fingerprint(),
         "notes": list(images.notes),
     }
+
+
+def check_set(
+    name_or_path: str | Path, split: str = "train", data_root: Path | str | None = None, **options: Any
+) -> tuple[ImageSet, dict[str, Any]]:
+    """Loads a set (`options` are `load`'s), holds a packed one against its fingerprint, describes it."""
+    images = load(name_or_path, split, data_root=data_root, **options)
+    place = (
+        locate(str(name_or_path), data_root).get(split)
+        if str(name_or_path) in CATALOG
+        else Path(name_or_path)
+    )
+    for folder in (place, place / split) if place is not None else ():
+        if is_packed(folder):
+            verify_packed(folder)
+    return images, describe(images)
 
 
 def moments(images_NCHW: Tensor) -> tuple[list[float], list[float]]:

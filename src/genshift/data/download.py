@@ -99,14 +99,9 @@ def _fetch(url: str, file: DataFile, target: Path, progress: Progress | None) ->
         except ValueError:
             if not downloader.resumed:
                 raise
-            _retrieve(
-                url, file, target, Resuming(target, progress)
-            )  # the part was of another file: once more, whole
-    except ValueError as error:
-        raise Refusal(
-            f"{url} gave bytes that are not the published {file.name} (checksum {file.md5}): they were "
-            "thrown away."
-        ) from error
+            # The part that it went on from may have been of another file: once more, from nothing.
+            downloader = Resuming(target, progress)
+            _retrieve(url, file, target, downloader)
     except http.HTTPError as error:
         reply = error.response
         answer = "refused" if reply is None else f"answered {reply.status_code} {reply.reason}"
@@ -118,6 +113,11 @@ def _fetch(url: str, file: DataFile, target: Path, progress: Progress | None) ->
             raise _cut(url, file) from error
         reason = "took too long to answer" if isinstance(error, http.Timeout) else "cannot be reached"
         raise Refusal(f"{url} {reason}: check the network, then run the same command again.") from error
+    except ValueError as error:
+        raise Refusal(
+            f"{url} gave bytes that are not the published {file.name} (checksum {file.md5}): they were "
+            "thrown away."
+        ) from error
     except OSError as error:
         raise of_os_error(error, f"writing {target}") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def read_idx(path: Path, dimensions: int) -> Tensor:
             f"bytes are {data[:4].hex(' ') or 'missing'}, expected 00 00 08 {dimensions:02x}; fetch it again."
         )
     shape = tuple(int(n) for n in np.frombuffer(data, ">u4", dimensions, offset=4))
-    count = int(np.prod(shape, dtype=np.int64))
+    count = math.prod(shape)
     if len(data) - header != count:
         raise Refusal(
             f"{path} holds {len(data) - header:,} bytes after its header: expected {count:,} for shape "

@@ -20,7 +20,7 @@ SIDE = 16
 def read_usps(name: str, path: Path, labels: bool = True, limit: int | None = None) -> ImageSet:
     """USPS → images `[N, 1, 16, 16]`, values −1 to 1 brought to 0 to 255, and labels 1…10 as digits 0…9."""
     values, targets = _parse(path)
-    if values.min() < -1.001 or values.max() > 1.001:
+    if not (values.min() >= -1.001 and values.max() <= 1.001):  # so written, not-a-number is refused too
         raise Refusal(
             f"{path} holds values from {values.min():g} to {values.max():g}: expected −1 to 1, as in "
             "LIBSVM's usps; "

@@ -66,7 +66,7 @@ def load_named(
     if name in CATALOG:
         found = _from_catalog(entry(name), split, data_root, size, colour, labels, limit, skip_broken)
     elif is_packed(path) or is_packed(path / split):
-        found = open_packed(path if is_packed(path) else path / split)
+        found = open_packed(path if is_packed(path) else path / split, labels)
     elif path.is_dir() or path.suffix.lower() == ".csv" or (path.is_file() and _holds_pictures(path)):
         found, names = read_folder(
             path, split, size=size, colour=colour, labels=labels, skip_broken=skip_broken, limit=limit
@@ -156,7 +156,7 @@ def _mnistm(
 ) -> ImageSet:
     built = built_folder("mnistm", data_root)
     if built is not None:
-        images = open_packed(built / split)
+        images = open_packed(built / split, labels)
         note = f"mnistm: the set that genshift built is used ({built}), not the published archive."
         return replace(images, notes=(*images.notes, note))
     found = find_files(data, split, data_root, ("mnist_m.tar.gz",))

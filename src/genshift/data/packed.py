@@ -55,7 +55,7 @@ def write_packed(images: ImageSet, folder: Path, recipe: dict[str, Any] | None =
     (folder / "set.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
-def open_packed(folder: Path) -> ImageSet:
+def open_packed(folder: Path, labels: bool = True) -> ImageSet:
     """A packed set whose images stay in their file, read as they are gathered; sizes alone are checked.
 
     The images must not be written to: the map is read-only. Raises Refusal where the folder is not whole.
@@ -65,14 +65,26 @@ def open_packed(folder: Path) -> ImageSet:
     facts = read_facts(folder)
     images = _tensor(_array(folder, "images", tuple(facts["shape"]), "uint8"))
     count = facts["shape"][0]
-    labels = _tensor(_array(folder, "labels", (count,), "int64")).clone() if facts["labels"] else None
+    targets = None
+    if labels and facts["labels"]:
+        targets = _tensor(_array(folder, "labels", (count,), "int64")).clone()
     names = tuple(facts["attribute_names"])
     attributes = (
         _tensor(_array(folder, "attributes", (count, len(names)), "uint8")).clone() if names else None
     )
     return ImageSet(
-        facts["name"], images, labels, tuple(facts["classes"]), attributes, names, tuple(facts["notes"])
+        facts["name"], images, targets, tuple(facts["classes"]), attributes, names, tuple(facts["notes"])
     )
+
+
+def verify_packed(folder: Path) -> None:
+    """Reads every pixel and label; raises Refusal where they are not those that were packed."""
+    found, packed = open_packed(folder).fingerprint(), read_facts(folder)["fingerprint"]
+    if found != packed:
+        raise Refusal(
+            f"{folder} has the fingerprint {found}: expected {packed}, as written when it was packed; it was "
+            "changed or damaged since, so pack or build it again."
+        )
 
 
 def is_packed(folder: Path) -> bool:

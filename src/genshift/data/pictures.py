@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import math
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,11 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import UnidentifiedImageError
 from torch import Tensor
 
 from genshift.data.files import Files
 from genshift.data.pixels import BROKEN, Colour, crop_square, decode, resize_each, to_colour
-from genshift.errors import Refusal
+from genshift.data.places import cache_root
+from genshift.errors import Refusal, of_os_error
 
 CHUNK = 512  # pictures decoded at full size at one time
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
@@ -62,7 +68,7 @@ def read_pictures(
         all_grey &= all(image.shape[0] == 1 for _, image in good)
         batch = _batch(files, names, good, size, colour, fraction)
         if out is None:
-            out = torch.empty(len(names), *batch.shape[1:], dtype=torch.uint8)
+            out = allocate((len(names), *batch.shape[1:]))
         if out.shape[1:] != batch.shape[1:]:
             raise _sizes_differ(files, names[kept[0]], out.shape, names[good[0][0]], batch.shape)
         out[len(kept) : len(kept) + len(good)] = batch
@@ -75,6 +81,31 @@ def read_pictures(
     if colour is None and all_grey:
         images = images[:, :1].contiguous()
     return Pictures(images, kept, _notes(files, broken))
+
+
+def allocate(shape: tuple[int, ...]) -> Tensor:
+    """An empty uint8 tensor; one of more than half of the machine's memory lies in an unnamed file."""
+    count = math.prod(shape)
+    if count <= memory_bytes() // 2:
+        return torch.empty(shape, dtype=torch.uint8)
+    folder = cache_root()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if shutil.disk_usage(folder).free < count:  # else writing to the map would end the process, not raise
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        with tempfile.TemporaryFile(dir=folder) as stream:
+            return torch.from_numpy(np.memmap(stream, np.uint8, "w+", shape=shape))
+    except OSError as error:
+        raise of_os_error(
+            error, f"making {count / 2**30:.0f} GiB of room for pictures in {folder}"
+        ) from error
+
+
+def memory_bytes() -> int:
+    """The machine's memory, or 8 GiB where the system does not tell."""
+    if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):
+        return 8 * 2**30
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _decoded(files: Files, names: Sequence[str]) -> Iterator[tuple[int, list[NDArray[np.uint8] | Exception]]]:
@@ -120,8 +151,10 @@ def _channels(image_CHW: NDArray[np.uint8], colour: Colour | None) -> NDArray[np
 def _broken(files: Files, name: str, error: Exception, skip: bool) -> str:
     if skip:
         return name
+    unknown = isinstance(error, UnidentifiedImageError)
+    reason = "its format is none that is known" if unknown else error or type(error).__name__
     raise Refusal(
-        f"{files.path / name} is no picture that can be read ({error or type(error).__name__}): expected a "
+        f"{files.path / name} is no picture that can be read ({reason}): expected a "
         "whole PNG, "
         "JPEG or the like; replace or remove it, or give --skip-broken to leave such files out."
     ) from error

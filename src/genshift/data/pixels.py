@@ -80,7 +80,7 @@ def crop_square(image_CHW: NDArray[np.uint8], fraction: float = 1.0) -> NDArray[
 
 
 def resize_each(images: Sequence[NDArray[np.uint8]], size: int) -> Tensor:
-    """Squares uint8 `[C, s, s]` of any sides, all with one C → uint8 `[N, C, size, size]`; one call a side."""
+    """Squares uint8 `[C, s, s]` of any sides, one C → uint8 `[N, C, size, size]`; one call a side."""
     out = torch.empty(len(images), images[0].shape[0], size, size, dtype=torch.uint8)
     sides = np.array([image.shape[1] for image in images])
     for side in np.unique(sides):

@@ -65,7 +65,7 @@ def folders(data: DataSet, data_root: Path | str | None) -> list[Path]:
 
 
 def built_folder(name: str, data_root: Path | str | None) -> Path | None:
-    """The first root's folder `name` that holds a packed set with splits, as `genshift data build` makes it."""
+    """The first root's folder `name` that holds a packed set with splits, as `genshift data build` writes."""
     for root in roots(data_root):
         if (root / name / "train" / "set.json").is_file() and (root / name / "test" / "set.json").is_file():
             return root / name
