@@ -1,0 +1,156 @@
+"""The verbs of genshift as Python functions; the command line calls these."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from genshift import device, nets, presets, studies
+from genshift.data import load_named
+from genshift.engine import evaluator, experiment
+from genshift.engine.experiment import Settings, open_method
+from genshift.engine.files import write_text, write_whole
+from genshift.engine.run import RunFolder
+from genshift.errors import Refusal
+from genshift.presets import Adaptation
+from genshift.report.console import compare_table
+from genshift.report.page import write_page
+from genshift.report.results_md import write_results
+from genshift.studies import BudgetName
+from genshift.studies.running import run_study
+
+
+def train(preset: str | Adaptation, out: Path | str, *, data_root: Path | None = None, **settings: Any) -> bool:
+    """Trains a preset (by name, or changed with `.replaced`) into `out`, or continues there; then evaluates it.
+
+    settings: the fields of `genshift.engine.experiment.Settings` (seed, images, minutes, device, threads, …).
+    Returns False where a signal stopped it early; the same call continues. Raises Refusal for wrong input.
+    """
+    chosen = presets.get(preset) if isinstance(preset, str) else preset
+    run = RunFolder(Path(out))
+    curve = evaluator.OracleCurve(run, chosen, data_root)
+    finished = experiment.train(chosen, run.path, Settings(data_root=data_root, observers=[curve], **settings))
+    if finished and device.leads_processes() and not (run.path / "results.json").exists():
+        evaluator.evaluate(run.path, data_root, draw=False)
+    return finished
+
+
+def evaluate(run: Path | str, *, data_root: Path | None = None, draw: bool = True) -> dict[str, Any]:
+    """Evaluates a run on its test splits: accuracy, confusion, t-SNE. Returns what results.json holds."""
+    return evaluator.evaluate(Path(run), data_root, draw)
+
+
+def predict(
+    run: Path | str, images: str | Path, out: Path | None = None, *, split: str = "train", data_root: Path | None = None
+) -> list[tuple[str, str, float]]:
+    """(image name, class, confidence) for each picture; written to `out` as CSV where given."""
+    preset, method, classes = open_method(RunFolder(Path(run)))
+    pictures, names = load_named(
+        images, split, data_root=data_root, size=preset.size, colour=preset.colour, labels=False
+    )
+    confidence, label = method.predict(pictures.images).max(1)
+    rows = [(n, classes[k], c) for n, k, c in zip(names, label.tolist(), confidence.tolist(), strict=True)]
+    if out is not None:
+        write_text(out, _csv(rows))
+    return rows
+
+
+def _csv(rows: Iterable[tuple[str, str, float]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("image_name", "label", "confidence"))
+    writer.writerows((name, label, f"{confidence:.6f}") for name, label, confidence in rows)
+    return text.getvalue()
+
+
+def embed(
+    run: Path | str, images: str | Path, out: Path | None = None, *, split: str = "train", data_root: Path | None = None
+) -> np.ndarray:
+    """Latent features float32 `[N, D]`; written to `out` (.npz: features, names) where given."""
+    preset, method, _ = open_method(RunFolder(Path(run)))
+    pictures, names = load_named(
+        images, split, data_root=data_root, size=preset.size, colour=preset.colour, labels=False
+    )
+    features = method.embed(pictures.images).numpy()
+    if out is not None:
+        write_whole(out, lambda path: _write_npz(path, features, names))
+    return features
+
+
+def _write_npz(path: Path, features: np.ndarray, names: list[str]) -> None:
+    with path.open("wb") as file:
+        np.savez(file, features=features, names=np.array(names))
+
+
+def show(preset: str | Adaptation) -> dict[str, Any]:
+    """What `genshift show` prints: options with their origins, networks as print(net) shows them, parameters, and
+    GFLOP an image of the forward pass."""
+    chosen = presets.get(preset) if isinstance(preset, str) else preset
+    networks = nets.build_adaptation(chosen.networks, 10, chosen.size, chosen.adversary != "none")
+    x = torch.zeros(2, 3, chosen.size, chosen.size)
+    gflop, described = 0.0, {}
+    for name, net in networks.items():
+        net.eval()
+        with FlopCounterMode(display=False) as flops, torch.no_grad():
+            y = net(x)
+        x = y if name == "extractor" else x
+        gflop += flops.get_total_flops() / 2 / 1e9
+        described[type(net).__name__] = {"printed": str(net), "parameters": sum(p.numel() for p in net.parameters())}
+    origins = {**dict.fromkeys(chosen.options(), presets.OURS), **chosen.origins}
+    options = {k: {"value": v, "origin": origins[k]} for k, v in chosen.options().items()}
+    return {
+        "name": chosen.name,
+        "summary": chosen.summary,
+        "task": chosen.task,
+        "options": options,
+        "published": dict(chosen.published),
+        "networks": described,
+        "gflop_per_image_forward": round(gflop, 6),
+    }
+
+
+def find_runs(folders: Iterable[Path | str]) -> list[Path]:
+    """The run folders among `folders` and directly below them, sorted; Refusal where there is none."""
+    found: list[Path] = []
+    for folder in map(Path, folders):
+        if not folder.is_dir():
+            raise Refusal(f"There is no folder {folder}: name a run folder, or a folder of runs.")
+        below = [folder] if RunFolder(folder).exists() else sorted(folder.iterdir())
+        runs = [path for path in below if RunFolder(path).exists()]
+        if not runs:
+            raise Refusal(f"{folder} is no run folder and holds none: name one that `genshift train` made.")
+        found += runs
+    return found
+
+
+def compare(runs: Iterable[Path | str]) -> list[dict[str, Any]]:
+    """One row a (task, role) over the runs: mean and deviation beside the published figure."""
+    return compare_table(find_runs(runs))
+
+
+def report(folders: Iterable[Path | str], out: Path, title: str | None = None) -> Path:
+    """Writes a page (`.html`) of the runs in `folders`, or, where `out` ends in `.md`, the table of recorded results
+    from one folder of `<study>/<run>/`."""
+    folders = list(folders)
+    if out.suffix == ".md":
+        if len(folders) != 1:
+            raise Refusal("A results table is written from one folder of <study>/<run>/: name just that one.")
+        return write_results(Path(folders[0]), out)
+    return write_page(find_runs(folders), out, title)
+
+
+def study(name: str, out: Path, budget: BudgetName = "cpu", **options: Any) -> Path | None:
+    """Trains what is missing of a study, evaluates and writes OUT/page.html; see `studies.running.run_study`."""
+    return run_study(studies.get(name), budget, out, **options)
+
+
+def demo(out: Path, seeds: int = 1) -> Path | None:
+    """The demo: source-only, DANN and trained-on-target on the embedded digits, with its page."""
+    return run_study(studies.get("demo"), "full", out, seeds=seeds)

@@ -1,0 +1,126 @@
+"""`genshift data ls|get|check|build|pack`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from genshift.errors import Refusal, unknown
+
+USAGE = """usage: genshift data COMMAND …
+
+  ls                                  sets, what of them is here, licence and terms
+  get NAME [--split S]                download with checksums
+  check NAME [--out SHEET.png]        shape, range, labels, checksum, contact sheet
+  build mnistm --photos DIR           MNIST-M from MNIST and any photos
+  pack NAME --out DIR                 memory-mapped shards of a set or folder"""
+
+
+def run(argv: Sequence[str], parser: Callable[..., Any]) -> int:
+    """Runs one `genshift data` command; `parser` is the command line's parser class."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(USAGE)
+        return 0
+    if argv[0] not in COMMANDS:
+        raise unknown("data command", argv[0], COMMANDS, "`genshift data --help` lists them.")
+    made = parser(f"genshift data {argv[0]}", description=COMMANDS[argv[0]].__doc__)
+    return COMMANDS[argv[0]](made, argv[1:])
+
+
+def _root(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data-root", type=Path, metavar="DIR", help="where data lies")
+
+
+def ls(parser: Any, argv: Sequence[str]) -> int:
+    """Lists the sets with their licences, and what of them is on this machine."""
+    _root(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    args = parser.parse(argv)
+    from genshift.listing import data_sets
+
+    sets = data_sets(args.data_root)
+    if args.json:
+        print(json.dumps(sets, indent=1, ensure_ascii=False))
+        return 0
+    for d in sets:
+        counts = ", ".join(f"{split} {n:,}" for split, n in d["images"].items())
+        print(f"{d['name']}: {d['title']}; {counts}; {d['side'][0]}×{d['side'][1]}, {d['channels']} channels")
+        print(f"    here: {', '.join(d['here']) or 'nothing'}; {d['licence']}; {d['terms']}")
+    return 0
+
+
+def get(parser: Any, argv: Sequence[str]) -> int:
+    """Downloads a set into --data-root, or the user's cache, and verifies its checksums."""
+    parser.add_argument("name")
+    parser.add_argument("--split", help="only this split (svhn's extra comes only when named)")
+    _root(parser)
+    args = parser.parse(argv)
+    from genshift.data import get as fetch
+
+    for path in fetch(args.name, args.split, data_root=args.data_root):
+        print(path)
+    return 0
+
+
+def check(parser: Any, argv: Sequence[str]) -> int:
+    """Prints shape, range, label histogram and checksum of a set or folder, and draws a contact sheet."""
+    parser.add_argument("name")
+    parser.add_argument("--split", default="train", help="train or test (train)")
+    parser.add_argument("--out", type=Path, metavar="PNG", help="the contact sheet (NAME-SPLIT.png)")
+    parser.add_argument("--size", type=int, help="side in pixels, for pictures of many sizes")
+    parser.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
+    _root(parser)
+    args = parser.parse(argv)
+    from genshift.data import contact_sheet, describe, load
+
+    images = load(args.name, args.split, data_root=args.data_root, size=args.size, skip_broken=args.skip_broken)
+    for key, value in describe(images).items():
+        if key == "notes":
+            for note in value:
+                print(f"note         {note}")
+        elif value:
+            print(f"{key:<12} {value}")
+    out = args.out or Path(f"{Path(args.name).name}-{args.split}.png")
+    print(f"sheet        {contact_sheet(images, out)}")
+    return 0
+
+
+def build(parser: Any, argv: Sequence[str]) -> int:
+    """Builds MNIST-M from MNIST and a folder of photos: |photo patch - digit|, the same for the same seed."""
+    parser.add_argument("name", help="mnistm")
+    parser.add_argument("--photos", type=Path, required=True, metavar="DIR", help="photos, e.g. BSDS500's")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where to (the user's cache)")
+    parser.add_argument("--seed", type=int, default=0)
+    _root(parser)
+    args = parser.parse(argv)
+    if args.name != "mnistm":
+        raise Refusal(f"Only mnistm can be built, not '{args.name}': `genshift data build mnistm --photos DIR`.")
+    from genshift.data import build_mnistm
+
+    print(build_mnistm(args.photos, args.out, args.data_root, args.seed))
+    return 0
+
+
+def pack(parser: Any, argv: Sequence[str]) -> int:
+    """Writes a set or folder as memory-mapped arrays, which open at once and may be larger than memory."""
+    parser.add_argument("name")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--split", default="train", help="train or test (train)")
+    parser.add_argument("--size", type=int, help="side in pixels, for pictures of many sizes")
+    parser.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
+    _root(parser)
+    args = parser.parse(argv)
+    from genshift.data import load
+    from genshift.data import pack as write
+
+    images = load(args.name, args.split, data_root=args.data_root, size=args.size, skip_broken=args.skip_broken)
+    print(f"{write(images, args.out)}: {len(images):,} images")
+    return 0
+
+
+COMMANDS: dict[str, Callable[[Any, Sequence[str]], int]] = {
+    command.__name__: command for command in (ls, get, check, build, pack)
+}

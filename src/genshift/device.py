@@ -1,0 +1,132 @@
+"""Which device, which arithmetic and why; what the environment is."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from genshift.errors import Refusal
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """How a run computes. `reason` is the sentence shown to the user."""
+
+    device: torch.device
+    precision: str
+    reason: str
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of weights and inputs: float32 under bfloat16 autocast too."""
+        return torch.float64 if self.precision == "float64" else torch.float32
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """channels_last goes with bfloat16: it is what the fast kernels read."""
+        return torch.channels_last if self.precision == "bfloat16" else torch.contiguous_format
+
+    def autocast(self) -> torch.autocast:
+        """The context in which networks run."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+
+
+def choose_device(name: str = "auto", local_rank: int = 0) -> torch.device:
+    """`auto` takes CUDA, then MPS, then the CPU. Raises Refusal for a device that is not here."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise Refusal("There is no CUDA device here: give --device cpu, or auto to let genshift choose.")
+    if name == "mps" and not torch.backends.mps.is_available():
+        raise Refusal("There is no MPS device here: give --device cpu, or auto to let genshift choose.")
+    return torch.device(name, local_rank) if name == "cuda" else torch.device(name)
+
+
+def has_amx() -> bool:
+    """Whether the CPU multiplies bfloat16 matrices in hardware (Intel AMX)."""
+    cpuinfo = Path("/proc/cpuinfo")
+    return cpuinfo.exists() and " amx_bf16" in cpuinfo.read_text(errors="replace")
+
+
+def choose_arithmetic(asked: str, device: torch.device) -> Arithmetic:
+    """The arithmetic for `device`; `asked` is a precision or "auto". The rule uses no timing, so it never wavers."""
+    if asked != "auto":
+        if asked == "float64" and device.type == "mps":
+            raise Refusal("MPS has no float64: give --precision float32 or --device cpu.")
+        return Arithmetic(device, asked, f"{asked}, as asked")
+    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return Arithmetic(device, "bfloat16", "bfloat16 autocast and channels_last: this GPU has bfloat16 units")
+    if device.type == "cpu" and has_amx():
+        return Arithmetic(device, "bfloat16", "bfloat16 autocast and channels_last: this CPU has AMX")
+    return Arithmetic(device, "float32", f"float32: this {device.type.upper()} gains nothing from bfloat16")
+
+
+def prepare_process(threads: int | None, device: torch.device) -> None:
+    """Sets threads, keeps freed memory for the next step, and asks for deterministic kernels."""
+    if threads:
+        torch.set_num_threads(threads)
+    if device.type == "cpu":
+        _keep_freed_memory()
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.backends.cudnn.benchmark = False
+
+
+def _keep_freed_memory() -> None:
+    """Tells glibc not to return large freed blocks to the system (8% of a DANN step was page faults)."""
+    if not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc":
+        return
+    mallopt = ctypes.CDLL(None).mallopt
+    mmap_threshold, trim_threshold = -3, -1
+    mallopt(mmap_threshold, 32 << 20)
+    mallopt(trim_threshold, (1 << 31) - 1)
+
+
+def leads_processes() -> bool:
+    """Whether this is the first of the processes that torchrun started, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def machine(device: torch.device) -> str:
+    """The machine's class in words, e.g. "Intel(R) Xeon(R) Processor, 2 cores"; never its name or address."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{_cpu_name()}, {os.cpu_count()} cores"
+
+
+def _cpu_name() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line for line in cpuinfo.read_text(errors="replace").splitlines() if line.startswith("model name")]
+        if names:
+            return names[0].split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def environment() -> dict[str, Any]:
+    """Versions and hardware, as `genshift --version` prints and config.json keeps them."""
+    import numpy
+
+    import genshift
+
+    return {
+        "genshift": genshift.__version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": numpy.__version__,
+        "platform": f"{platform.system()} {platform.machine()}",
+        "cuda": torch.version.cuda if torch.cuda.is_available() else None,
+        "device": machine(choose_device()),
+        "amx": has_amx(),
+        "threads": torch.get_num_threads(),
+    }

@@ -1,0 +1,177 @@
+"""The keeper of the target's labels: every figure, check and warning that needs them lives here, out of the loop's reach.
+
+What it computes with them is an oracle: it is written apart, printed, and never steers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genshift.data import load
+from genshift.data.imageset import ImageSet
+from genshift.engine.domains import evaluation_split
+from genshift.engine.experiment import open_method
+from genshift.engine.files import write_text
+from genshift.engine.run import RunFolder
+from genshift.errors import Refusal
+from genshift.methods import Classifying
+from genshift.metrics.classification import accuracy, confusion
+from genshift.metrics.embedding import fixed_sample, tsne
+from genshift.presets import Adaptation
+
+CURVE_IMAGES = 1_000
+TSNE_IMAGES = 600  # of each domain
+
+
+def open_labelled(name: str, preset: Adaptation, data_root: Path | None) -> ImageSet:
+    """The images that a set is evaluated on, with labels where it has any, in the preset's size and colour."""
+    split = evaluation_split(name)
+    return load(name, split, data_root=data_root, size=preset.size, colour=preset.colour)
+
+
+class OracleCurve:
+    """An observer of training that writes the target accuracy to oracle.jsonl, on the same test images each time."""
+
+    def __init__(self, run: RunFolder, preset: Adaptation, data_root: Path | None) -> None:
+        self.run = run
+        images = open_labelled(preset.target, preset, data_root)
+        self.images = images.take(fixed_sample(len(images), CURVE_IMAGES, 0))
+
+    def __call__(self, images: int, predict: Callable[[Tensor], Tensor]) -> None:
+        """Notes the accuracy after `images` images; does nothing where the target has no labels."""
+        if self.images.labels is None:
+            return
+        value, _ = accuracy(predict(self.images.images).argmax(1), self.images.labels)
+        self.run.append("oracle.jsonl", {"images": images, "target_accuracy": value, "n": len(self.images)})
+
+
+def evaluate(path: Path, data_root: Path | None = None, draw: bool = True) -> dict[str, Any]:
+    """Evaluates a run on its test splits and writes results.json, evaluation.json and card.md.
+
+    `draw` computes the t-SNE too (about ten seconds). Returns what results.json then holds. Raises Refusal where the
+    run or its data cannot be read.
+    """
+    run = RunFolder(path)
+    preset, method, classes = open_method(run)
+    target = open_labelled(preset.target, preset, data_root)
+    source = open_labelled(preset.source, preset, data_root)
+    results, evaluation = _costs(run), {"classes": list(classes), "warnings": []}
+    if source.labels is not None and preset.role != "target":
+        results["source_test_accuracy"] = _measured(method.predict(source.images).argmax(1), source, preset.source)
+    if target.labels is not None:
+        _check_classes(target, classes, preset.target)
+        predicted = method.predict(target.images).argmax(1)
+        results["oracle/target_test_accuracy"] = _measured(predicted, target, preset.target)
+        evaluation["confusion"] = confusion(predicted, target.labels, len(classes)).tolist()
+        evaluation["warnings"] = warnings_of(run, preset, results)
+    if draw:
+        evaluation["tsne"] = _latent_map(method, source, target)
+    run.write("evaluation.json", evaluation)
+    run.add_results(results)
+    write_text(run.path / "card.md", card(run, preset, results, evaluation["warnings"]))
+    return run.read("results.json")
+
+
+def _costs(run: RunFolder) -> dict[str, Any]:
+    rows = run.rows()
+    if not rows:
+        return {}
+    config = run.config
+    seconds = {key: max(row.get(key, 0.0) for row in rows) for key in ("seconds", "cpu_seconds")}
+    trained = max(row["images"] for row in rows)
+    processor = f"processor time of the training loop, {config['threads']} threads, {config['machine']}"
+    return {
+        "cpu_minutes": _value(seconds["cpu_seconds"] / 60 * config["world"], trained, processor),
+        "images_per_second": _value(trained / seconds["seconds"], trained, f"training loop; {config['machine']}"),
+    }
+
+
+def _value(value: float, n: int, protocol: str, std: float | None = None) -> dict[str, Any]:
+    return {"value": value, "std": std, "n": n, "protocol": protocol}
+
+
+def _measured(predicted: Tensor, images: ImageSet, name: str) -> dict[str, Any]:
+    assert images.labels is not None
+    value, error = accuracy(predicted, images.labels)
+    side = images.images.shape[-1]
+    protocol = f"{name}, {evaluation_split(name)} images, all {len(images):,}, at {side} px; std is the binomial error"
+    return _value(value, len(images), protocol, error)
+
+
+def _check_classes(target: ImageSet, classes: tuple[str, ...], name: str) -> None:
+    if target.classes != classes:
+        raise Refusal(
+            f"The classes of {name} ({', '.join(target.classes[:5])}…) are not those of training "
+            f"({', '.join(classes[:5])}…): give both domains the same class names."
+        )
+
+
+def _latent_map(method: Classifying, source: ImageSet, target: ImageSet) -> dict[str, Any]:
+    """t-SNE of features of both domains: the same images in every run over the same sets, so that maps compare."""
+    parts = [part.take(fixed_sample(len(part), TSNE_IMAGES, 0)) for part in (source, target)]
+    features = torch.cat([method.embed(part.images) for part in parts])
+    xy = tsne(features, seed=0)
+    labels = [[-1] * len(p) if p.labels is None else p.labels.tolist() for p in parts]
+    return {
+        "x": [round(float(v), 3) for v in xy[:, 0]],
+        "y": [round(float(v), 3) for v in xy[:, 1]],
+        "label": labels[0] + labels[1],
+        "domain": [0] * len(parts[0]) + [1] * len(parts[1]),
+        "n": len(features),
+        "split": f"{source.name} and {target.name}, {len(parts[0])} + {len(parts[1])} evaluation images",
+    }
+
+
+# --- warnings -------------------------------------------------------------------------------------------------------
+
+
+def warnings_of(run: RunFolder, preset: Adaptation, results: dict[str, Any]) -> list[str]:
+    """What the labels say against the run: an adapted model below its source-only baseline, were it found beside."""
+    if preset.role != "dann":
+        return []
+    baseline = find_baseline(run, preset)
+    if baseline is None:
+        return []
+    key = "oracle/target_test_accuracy"
+    ours, theirs = results[key]["value"], baseline.read("results.json")[key]["value"]
+    if ours >= theirs:
+        return []
+    return [
+        f"Adaptation did harm: {preset.name} reaches {ours:.2%} on {preset.target}, below source-only's {theirs:.2%} "
+        f"({baseline.path.name})."
+    ]
+
+
+def find_baseline(run: RunFolder, preset: Adaptation) -> RunFolder | None:
+    """The evaluated source-only run of the same study, task and seed in the same parent folder, if there is one."""
+    seed = run.config["seed"]
+    for sibling in sorted(run.path.resolve().parent.iterdir()):
+        other = RunFolder(sibling)
+        if not other.exists() or not (sibling / "results.json").exists():
+            continue
+        config = other.config
+        described = config["preset"]
+        same = described["study"] == preset.study and described["task"] == preset.task and config["seed"] == seed
+        if same and described["role"] == "source" and "oracle/target_test_accuracy" in other.read("results.json"):
+            return other
+    return None
+
+
+def card(run: RunFolder, preset: Adaptation, results: dict[str, Any], warnings: list[str]) -> str:
+    """A page in Markdown that says what the model is, from what, how good, and how to make it again."""
+    config = run.config
+    lines = [f"# {preset.name}, seed {config['seed']}", "", f"{preset.task}: {preset.summary}.", ""]
+    lines += ["| measure | value | std | n | protocol |", "|---|---|---|---|---|"]
+    for name, r in results.items():
+        std = "" if r["std"] is None else f"{r['std']:.4f}"
+        lines.append(f"| {name} | {r['value']:.4f} | {std} | {r['n']:,} | {r['protocol']} |")
+    lines += ["", *[f"**Warning.** {warning}" for warning in warnings]]
+    lines += ["", "Trained on:", ""]
+    lines += [f"- {role}: {d['name']}, {d['n']:,} images, {d['fingerprint']}" for role, d in config["data"].items()]
+    lines += ["", f"Again: `{config['command']}`", "", "Target labels were used for the oracle measures alone.", ""]
+    return "\n".join(lines)

@@ -1,0 +1,293 @@
+"""From a preset to a trained run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import genshift
+from genshift import device, nets
+from genshift.data.batches import seed_of
+from genshift.data.feed import Feed, Part, PixelRule, to_device
+from genshift.engine import checkpoint
+from genshift.engine.average import MovingAverage
+from genshift.engine.console import Console
+from genshift.engine.distributed import World, world_of
+from genshift.engine.domains import Domains, open_domains
+from genshift.engine.loop import Observer, Schedule, Trainer
+from genshift.engine.probe import Probe, probe
+from genshift.engine.run import RunFolder
+from genshift.errors import Refusal
+from genshift.methods import Classifying, build
+from genshift.presets import Adaptation
+
+LOGS = 100
+CHECKS = 20
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run a preset: everything that does not change what is learnt, and the seed and budget."""
+
+    seed: int = 0
+    images: int | None = None
+    minutes: float | None = None
+    device: str = "auto"
+    threads: int | None = None
+    data_root: Path | None = None
+    skip_broken: bool = False
+    keep: int = 2
+    tensorboard: bool = False
+    command: str = ""
+    observers: list[Observer] = field(default_factory=list)
+
+
+def train(preset: Adaptation, out: Path, settings: Settings) -> bool:
+    """Trains `preset` into the folder `out`, or continues what stands there.
+
+    Returns False where Ctrl-C or SIGTERM stopped it early; the same call then continues. A finished run is left as
+    it is. Raises Refusal for wrong input, and where a loss stops being finite.
+    """
+    chosen = device.choose_device(settings.device)
+    device.prepare_process(settings.threads, chosen)
+    with world_of(chosen.type) as world:
+        console = Console(world.leads)
+        try:
+            return _train(preset, RunFolder(out), settings, chosen, world, console)
+        finally:
+            console.close()
+
+
+def _train(
+    preset: Adaptation, run: RunFolder, settings: Settings, chosen: torch.device, world: World, console: Console
+) -> bool:
+    _check_settings(settings)
+    begun = run.exists()
+    if begun:
+        _check_same(run, preset, settings)
+    arithmetic = device.choose_arithmetic(preset.precision, chosen)
+    domains = open_domains(preset, settings.data_root, settings.skip_broken)
+    if world.leads and not begun:
+        run.create()
+    world.wait()
+    trainer = assemble(preset, run, domains, settings, arithmetic, world, console)
+    for note in dict.fromkeys((*domains.labelled.notes, *domains.target.notes)):
+        console.say(f"note: {note}")
+    console.say(f"{preset.name}: {preset.summary}; seed {settings.seed}, into {run.path}")
+    console.say(f"{device.machine(chosen)}, {torch.get_num_threads()} threads; {arithmetic.reason}.")
+    trainer.observers = list(settings.observers)
+    return _resume_and_train(preset, run, trainer, domains, settings, begun)
+
+
+def _resume_and_train(
+    preset: Adaptation, run: RunFolder, trainer: Trainer, domains: Domains, settings: Settings, begun: bool
+) -> bool:
+    console, world = trainer.console, trainer.world
+    if begun:
+        trainer.schedule = _schedule(preset, run.config["images"], trainer.feed.batch, settings.keep)
+        saved = run.last()
+        if saved is not None:
+            trainer.restore(saved, run.saved()[-1])
+        if trainer.seen >= trainer.schedule.total:
+            console.say(f"{run.path} is finished ({trainer.seen:,} images): nothing to train.")
+            return True
+        console.say(f"Continuing from {trainer.seen:,} images.")
+    found = probe(trainer)
+    if not begun:
+        total = _budget(preset, settings, found, trainer.feed.batch, world, trainer)
+        trainer.schedule = _schedule(preset, total, trainer.feed.batch, settings.keep)
+        if world.leads:
+            run.write("config.json", _config(preset, settings, trainer, domains, found))
+    elif world.leads:
+        _check_fingerprints(run, domains)
+        run.rewind(trainer.seen)
+    world.wait()
+    console.say(found.sentence(trainer.schedule.total - trainer.seen))
+    finished = trainer.train()
+    if not finished:
+        console.say(f"Stopped and saved at {trainer.seen:,} images; the same command continues.")
+    return finished
+
+
+def assemble(
+    preset: Adaptation,
+    run: RunFolder,
+    domains: Domains,
+    settings: Settings,
+    arithmetic: device.Arithmetic,
+    world: World,
+    console: Console,
+) -> Trainer:
+    """The trainer of a preset at its start: networks initialised from the seed, feed, method."""
+    rule = PixelRule(preset.mean, preset.std)
+    method = build_method(preset, len(domains.labelled.classes), arithmetic, rule, settings.seed)
+    labelled = to_device(domains.labelled, arithmetic.device)
+    parts = {"source": Part(labelled, preset.batch)}
+    if "target" in method.draws:
+        parts["target"] = Part(to_device(domains.target, arithmetic.device), preset.batch_target)
+    feed = Feed(parts, rule, arithmetic, settings.seed, world.rank, world.size)
+    average = MovingAverage(method.networks, preset.ema_half_life) if preset.ema_half_life else None
+    total = settings.images or preset.images
+    return Trainer(
+        run,
+        method,
+        feed,
+        _schedule(preset, total, feed.batch, settings.keep),
+        world,
+        console,
+        domains.held_out,
+        average,
+    )
+
+
+def build_method(
+    preset: Adaptation, classes: int, arithmetic: device.Arithmetic, rule: PixelRule, seed: int
+) -> Classifying:
+    """The method over freshly initialised networks, a function of the seed."""
+    torch.manual_seed(seed_of("networks", seed) % 2**63)
+    networks = nets.build_adaptation(preset.networks, classes, preset.size, preset.adversary != "none")
+    for net in networks.values():
+        net.to(arithmetic.device, arithmetic.dtype)
+        for parameter in net.parameters():
+            if parameter.dim() == 4:
+                parameter.data = parameter.data.contiguous(memory_format=arithmetic.memory_format)
+    return build(preset, networks, rule, arithmetic)
+
+
+def open_method(run: RunFolder, which: str | None = None) -> tuple[Adaptation, Classifying, tuple[str, ...]]:
+    """The trained method of a run with its preset and classes; `which` is "last", "best" or the preset's choice.
+
+    Raises Refusal where the run has no checkpoint or holds another network.
+    """
+    config = run.config
+    preset = preset_of(config)
+    chosen = device.choose_device("auto")
+    arithmetic = device.choose_arithmetic(config["precision"], chosen)
+    if chosen.type != "cpu" and config["device"] == "cpu":
+        arithmetic = device.choose_arithmetic("auto", chosen)
+    method = build_method(preset, len(config["classes"]), arithmetic, PixelRule(preset.mean, preset.std), 0)
+    path = run.chosen(which or preset.select)
+    state = checkpoint.load(path)
+    checkpoint.unpack_networks(_averaged(state.tensors), method.networks, path)
+    return preset, method, tuple(config["classes"])
+
+
+def _averaged(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The networks to use: their moving average where the checkpoint has one."""
+    average = checkpoint.under(tensors, "average/")
+    return tensors | {"network/" + name.replace(".", "/", 1): value for name, value in average.items()}
+
+
+def preset_of(config: dict[str, Any]) -> Adaptation:
+    """The preset that config.json describes; Refusal where it does not fit this version."""
+    stored = config["preset"]
+    known = {f.name for f in dataclasses.fields(Adaptation)}
+    plain = {k: stored[k] for k in ("name", "study", "summary", "role", "networks", "origins", "published")}
+    if extra := set(stored["fields"]) - known:
+        raise Refusal(f"config.json has fields unknown to genshift {genshift.__version__}: {', '.join(sorted(extra))}.")
+    return Adaptation(**plain, **stored["fields"])
+
+
+# --- the budget, and config.json ------------------------------------------------------------------------------------
+
+
+def _check_settings(settings: Settings) -> None:
+    if settings.images is not None and settings.images < 1:
+        raise Refusal(f"--images must be 1 or more, not {settings.images}.")
+    if settings.minutes is not None and not settings.minutes > 0:
+        raise Refusal(f"--minutes must be above 0, not {settings.minutes:g}.")
+    if settings.images is not None and settings.minutes is not None:
+        raise Refusal("--images and --minutes both name the budget: give one of them.")
+    if settings.keep < 1:
+        raise Refusal(f"--keep must be 1 or more, not {settings.keep}.")
+
+
+def _budget(
+    preset: Adaptation, settings: Settings, found: Probe, batch: int, world: World, trainer: Trainer
+) -> int:
+    """Images to train on, a whole number of steps. Minutes are turned into images once, by the probe's speed, so that
+    schedules, and a continued run, do not depend on how busy the machine is later."""
+    images = settings.images or preset.images
+    if settings.minutes is not None:
+        speed = world.mean(torch.tensor(found.images_per_second, device=trainer.method.arithmetic.device)).item()
+        images = int(speed * settings.minutes * 60)
+        trainer.console.say(f"{settings.minutes:g} minutes are {images:,} images at the probe's speed.")
+    return max(1, -(-images // batch)) * batch
+
+
+def _schedule(preset: Adaptation, total: int, batch: int, keep: int) -> Schedule:
+    def every(parts: int) -> int:
+        return max(1, total // parts // batch) * batch
+
+    return Schedule(
+        total, every(LOGS), every(CHECKS), keep, preset.lr, preset.lr_schedule, preset.lr_warmup
+    )  # fmt: skip
+
+
+def _config(
+    preset: Adaptation, settings: Settings, trainer: Trainer, domains: Domains, found: Probe
+) -> dict[str, Any]:
+    networks = trainer.method.networks
+    return {
+        "genshift": genshift.__version__,
+        "preset": {
+            "name": preset.name,
+            "study": preset.study,
+            "task": preset.task,
+            "role": preset.role,
+            "summary": preset.summary,
+            "networks": preset.networks,
+            "fields": preset.options(),
+            "origins": {**dict.fromkeys(preset.options(), "ours"), **preset.origins},
+            "published": dict(preset.published),
+        },
+        "seed": settings.seed,
+        "images": trainer.schedule.total,
+        "minutes": settings.minutes,
+        "classes": list(domains.labelled.classes),
+        "precision": trainer.method.arithmetic.precision,
+        "precision_reason": trainer.method.arithmetic.reason,
+        "device": trainer.method.arithmetic.device.type,
+        "machine": device.machine(trainer.method.arithmetic.device),
+        "threads": torch.get_num_threads(),
+        "world": trainer.world.size,
+        "gflop_per_image": round(found.gflop, 6),
+        "command": settings.command,
+        "data": domains.describe(),
+        "networks": {type(net).__name__: str(net) for net in networks.values()},
+        "parameters": {type(n).__name__: sum(p.numel() for p in n.parameters()) for n in networks.values()},
+        "environment": device.environment(),
+    }
+
+
+def _check_same(run: RunFolder, preset: Adaptation, settings: Settings) -> None:
+    """Refuses to continue a run under another description."""
+    config = run.config
+    stored = preset_of(config)
+    if stored.name != preset.name:
+        raise Refusal(f"{run.path} is a run of {stored.name}, not {preset.name}: name another --out.")
+    for name, value in preset.options().items():
+        if name != "images" and stored.options()[name] != value:
+            flag = f"--{name.replace('_', '-')}"
+            raise Refusal(f"{run.path} was begun with {flag} {stored.options()[name]}, not {value}: name another --out.")
+    asked = {"seed": settings.seed, "minutes": settings.minutes}
+    for name, value in asked.items():
+        if config.get(name) != value:
+            raise Refusal(f"{run.path} was begun with --{name} {config.get(name)}, not {value}: name another --out.")
+    rounded = -(-(settings.images or preset.images) // preset.batch) * preset.batch
+    if settings.minutes is None and config["images"] != rounded:
+        raise Refusal(f"{run.path} was begun with --images {config['images']}, not {rounded}: name another --out.")
+
+
+def _check_fingerprints(run: RunFolder, domains: Domains) -> None:
+    for role, now in domains.describe().items():
+        before = run.config["data"][role]
+        if before["fingerprint"] != now["fingerprint"]:
+            raise Refusal(
+                f"The {role} images are not those that {run.path} was begun with ({before['n']:,} then, {now['n']:,} "
+                "now, or other pixels): restore them, or name another --out."
+            )

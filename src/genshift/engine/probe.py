@@ -1,0 +1,121 @@
+"""Three steps before the start: how fast, how much arithmetic, how much memory, how long; then all is put back."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from dataclasses import dataclass
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from genshift.engine.checkpoint import Checkpoint
+from genshift.engine.loop import Trainer
+from genshift.errors import Refusal
+
+STEPS = 3
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What three steps showed. `gflop` is arithmetic an image of progress, forward and backward together."""
+
+    images_per_second: float
+    gflop: float
+    memory_gib: float
+
+    def sentence(self, images_left: int) -> str:
+        """For the user, before the start."""
+        return (
+            f"{STEPS}-step probe: {self.images_per_second:,.0f} images/s, {self.gflop:.3f} GFLOP an image, "
+            f"{self.memory_gib:.2f} GiB; {_duration(images_left / self.images_per_second)} to the end."
+        )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"about {seconds:.0f} s"
+    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
+
+
+def probe(trainer: Trainer) -> Probe:
+    """Runs three steps and restores the trainer bit for bit.
+
+    Raises Refusal that says which batch fits where memory runs out.
+    """
+    before = _snapshot(trainer)
+    try:
+        found = _measure(trainer)
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        fits = _batch_that_fits(trainer, before)
+    else:
+        _put_back(trainer, before)
+        return found
+    raise Refusal(fits)
+
+
+def _measure(trainer: Trainer) -> Probe:
+    device, batch = trainer.method.arithmetic.device, trainer.feed.batch
+    with FlopCounterMode(display=False) as flops:
+        trainer.step()
+    _wait_for(device)
+    start = time.perf_counter()
+    for _ in range(STEPS - 1):
+        trainer.step()
+    _wait_for(device)
+    seconds = time.perf_counter() - start
+    gflop = flops.get_total_flops() / (batch / trainer.world.size) / 1e9
+    return Probe((STEPS - 1) * batch / seconds, gflop, _memory_gib(device))
+
+
+def _snapshot(trainer: Trainer) -> Checkpoint:
+    state = trainer.state()
+    return Checkpoint({name: t.detach().clone() for name, t in state.tensors.items()}, state.about)
+
+
+def _put_back(trainer: Trainer, before: Checkpoint) -> None:
+    for optimizer in trainer.method.optimizers.values():
+        optimizer.state.clear()
+    trainer.restore(before, "the probe")
+
+
+def _batch_that_fits(trainer: Trainer, before: Checkpoint) -> str:
+    """Halves the batches until a step fits and says so."""
+    feed = trainer.feed
+    sizes = {name: part.batch for name, part in feed.parts.items()}
+    factor = 2
+    while factor <= feed.batch:
+        trainer.feed = feed.smaller(factor)
+        try:
+            _put_back(trainer, before)
+            trainer.step()
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            factor *= 2
+            continue
+        flags = " ".join(f"--batch-{name} {part.batch}" for name, part in trainer.feed.parts.items())
+        return f"A batch of {sizes[next(iter(sizes))]} does not fit into memory; this fits: {flags}."
+    return "Not even one image a step fits into memory: choose a smaller --size or a smaller network."
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    words = ("out of memory", "can't allocate memory", "DefaultCPUAllocator")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(w in str(error) for w in words)
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def _memory_gib(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**30 if sys.platform == "darwin" else 2**20)

@@ -1,0 +1,122 @@
+"""The run folder: everything that came of one preset that was trained."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from genshift.engine import checkpoint
+from genshift.engine.checkpoint import Checkpoint
+from genshift.engine.files import read_json, write_json, write_text
+from genshift.errors import Refusal, of_os_error
+
+ABSENT = "it is not a run folder; `genshift ls` lists the runs under this folder"
+
+
+class RunFolder:
+    """Paths and files of a run. Nothing in it is ever unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self.checkpoints = self.path / "checkpoints"
+
+    def create(self) -> None:
+        """Makes the folder; Refusal where a file stands there or it cannot be written to."""
+        if self.path.exists() and not self.path.is_dir():
+            raise Refusal(f"--out {self.path} is a file: name a folder.")
+        if self.path.is_dir() and any(self.path.iterdir()) and not self.exists():
+            raise Refusal(f"--out {self.path} holds other files and no run: name a new or empty folder.")
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise of_os_error(error, f"making the run folder {self.path}") from error
+
+    def exists(self) -> bool:
+        """Whether a run was ever started here."""
+        return (self.path / "config.json").is_file()
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """config.json; Refusal where it is missing, broken or not a run's."""
+        config = read_json(self.path / "config.json", ABSENT)
+        if not isinstance(config, dict) or not {"preset", "seed", "images"} <= set(config):
+            raise Refusal(f"{self.path / 'config.json'} is no genshift configuration: {ABSENT}.")
+        return config
+
+    def write(self, name: str, value: Any) -> None:
+        """Writes one of the run's JSON files whole."""
+        write_json(self.path / name, value)
+
+    def read(self, name: str) -> Any:
+        """Reads one of the run's JSON files."""
+        return read_json(self.path / name, "evaluate the run first")
+
+    def add_results(self, results: Mapping[str, Any]) -> None:
+        """Adds measures to results.json, replacing those of the same name."""
+        path = self.path / "results.json"
+        before = self.read("results.json") if path.exists() else {}
+        write_json(path, {**before, **results})
+
+    def rows(self, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
+        """The rows of a .jsonl file; a torn last line (a killed process leaves one) is left out."""
+        path = self.path / name
+        if not path.exists():
+            return []
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        rows = []
+        for number, line in enumerate(lines, 1):
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError:
+                if number < len(lines):
+                    raise Refusal(f"{path} is broken at line {number}: restore it or train again.") from None
+        return rows
+
+    def append(self, name: str, row: Mapping[str, Any]) -> None:
+        """Adds one row to a .jsonl file."""
+        try:
+            with (self.path / name).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+        except OSError as error:
+            raise of_os_error(error, f"writing {self.path / name}") from error
+
+    def rewind(self, images: int) -> None:
+        """Drops the rows written after `images` images, so that a continued run writes them once."""
+        for name in ("metrics.jsonl", "oracle.jsonl"):
+            if (self.path / name).exists():
+                kept = [row for row in self.rows(name) if row["images"] <= images]
+                write_text(self.path / name, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in kept))
+
+    def saved(self) -> list[Path]:
+        """The numbered checkpoints, oldest first."""
+        return sorted(self.checkpoints.glob("images-*.safetensors"))
+
+    def last(self) -> Checkpoint | None:
+        """The newest numbered checkpoint, or None before the first."""
+        saved = self.saved()
+        return checkpoint.load(saved[-1]) if saved else None
+
+    def save(self, state: Checkpoint, keep: int) -> None:
+        """Writes a numbered checkpoint and removes all but the `keep` newest."""
+        checkpoint.save(self.checkpoints / f"images-{state.about['images']:012d}.safetensors", state)
+        self._remove(self.saved()[:-keep])
+
+    def save_best(self, state: Checkpoint) -> None:
+        """Writes best.safetensors."""
+        checkpoint.save(self.checkpoints / "best.safetensors", state)
+
+    def chosen(self, select: str) -> Path:
+        """The checkpoint that stands for the run: the best on held-out source images, or the last."""
+        best = self.checkpoints / "best.safetensors"
+        if select == "best" and best.exists():
+            return best
+        saved = self.saved()
+        if not saved:
+            raise Refusal(f"{self.path} has no checkpoint yet: let it train, or name another run.")
+        return saved[-1]
+
+    def _remove(self, paths: Iterable[Path]) -> None:
+        for path in paths:
+            path.unlink()

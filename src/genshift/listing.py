@@ -1,0 +1,89 @@
+"""What `genshift ls` and `genshift show` print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from genshift.data.catalog import CATALOG
+from genshift.presets import PRESETS
+from genshift.studies import STUDIES
+
+
+def everything(folder: Path, data_root: Path | None) -> dict[str, list[dict[str, Any]]]:
+    """Presets, data sets (with what of them is here), studies, and the runs below `folder`."""
+    return {
+        "presets": [
+            {"name": p.name, "task": p.task, "role": p.role, "images": p.images, "summary": p.summary}
+            for p in PRESETS.values()
+        ],
+        "data": data_sets(data_root),
+        "studies": [
+            {"name": s.name, "runs": len(s.presets()), "seeds": s.seeds, "summary": s.summary}
+            for s in STUDIES.values()
+        ],
+        "runs": runs(folder),
+    }
+
+
+def data_sets(data_root: Path | None) -> list[dict[str, Any]]:
+    """The catalog, each set with the splits that are on this machine."""
+    from genshift.data.places import locate
+
+    return [
+        {
+            "name": d.name,
+            "title": d.title,
+            "images": dict(d.published_counts),
+            "side": list(d.side),
+            "channels": d.channels,
+            "here": [split for split, path in locate(d.name, data_root).items() if path is not None],
+            "licence": d.licence,
+            "terms": d.terms,
+        }
+        for d in CATALOG.values()
+    ]
+
+
+def runs(folder: Path) -> list[dict[str, Any]]:
+    """The run folders below `folder`, at most three levels down."""
+    from genshift.engine.run import RunFolder
+
+    found = sorted({p.parent for depth in ("*", "*/*", "*/*/*") for p in folder.glob(f"{depth}/config.json")})
+    rows = []
+    for path in found:
+        run = RunFolder(path)
+        config, saved = run.config, run.saved()
+        seen = int(saved[-1].stem.removeprefix("images-")) if saved else 0
+        rows.append({"path": str(path), "preset": config["preset"]["name"], "seed": config["seed"], "seen": seen})
+        rows[-1]["images"] = config["images"]
+    return rows
+
+
+def as_text(listing: dict[str, list[dict[str, Any]]]) -> str:
+    """The listing for a terminal."""
+    lines = ["Presets"]
+    lines += [f"  {p['name']:<26} {p['images']:>12,} images  {p['summary']}" for p in listing["presets"]]
+    lines += ["", "Data sets"]
+    for d in listing["data"]:
+        counts = " + ".join(f"{n:,}" for n in d["images"].values())
+        here = ", ".join(d["here"]) or "absent"
+        lines.append(f"  {d['name']:<8} {counts:<26} here: {here:<14} {d['title']}")
+    lines += ["", "Studies"]
+    lines += [f"  {s['name']:<8} {s['runs']} presets × {s['seeds']} seeds: {s['summary']}" for s in listing["studies"]]
+    lines += ["", "Runs"]
+    lines += [f"  {r['path']}: {r['preset']}, seed {r['seed']}, {r['seen']:,} of {r['images']:,}" for r in listing["runs"]]
+    return "\n".join(lines if listing["runs"] else [*lines, "  none here"])
+
+
+def show_text(shown: dict[str, Any]) -> str:
+    """A preset for a terminal."""
+    lines = [f"{shown['name']}: {shown['summary']}", ""]
+    for name, option in shown["options"].items():
+        lines.append(f"  {name:<15} {option['value']!s:<14} {option['origin']}")
+    for name, value in shown["published"].items():
+        lines.append(f"  {'published ' + name}: {value:.2%}")
+    for name, net in shown["networks"].items():
+        lines += ["", net["printed"], f"{name}: {net['parameters']:,} parameters"]
+    lines += ["", f"{shown['gflop_per_image_forward']:.4f} GFLOP an image, forward."]
+    return "\n".join(lines)

@@ -1,0 +1,150 @@
+"""Domain-adversarial training of neural networks (Ganin et al. 2016, arXiv 1505.07818).
+
+Two readings of one idea, an extractor whose features do not tell the domains apart:
+
+- `reversal` (hw3; the paper's equations 10 to 18): one step, the domain loss's gradient reversed and scaled by λ on its
+  way into the extractor.
+- `alternating` (hw2; its cited source, ML2021 HW11): first the domain classifier steps on detached features, then
+  extractor and predictor step on L_label - λ L_domain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from genshift.device import Arithmetic
+from genshift.data.feed import Batch, PixelRule
+from genshift.methods.schedules import Progress, dann_lambda, make_optimizer
+from genshift.methods.base import Classifying
+from genshift.methods.supervised import label_loss, share_right
+from genshift.presets import Adaptation
+
+
+class GradientReversal(torch.autograd.Function):
+    """R(x) = x with dR/dx = -λ I (equations 14 and 15)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, lam: float) -> Tensor:
+        ctx.lam = lam
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return -ctx.lam * grads[0], None
+
+
+class DANN(Classifying):
+    """Labels from the source, an adversary of domains over both.
+
+    BatchNorm of the extractor: `mixed` takes its statistics over source and target in one batch; `apart` passes each
+    domain by itself, so that each is normalised by its own. Its running statistics see both domains either way.
+    """
+
+    draws = ("source", "target")
+
+    def __init__(
+        self, preset: Adaptation, networks: dict[str, nn.Module], rule: PixelRule, arithmetic: Arithmetic
+    ) -> None:
+        self.preset, self.networks, self.nets = preset, networks, dict(networks)
+        self.rule, self.arithmetic = rule, arithmetic
+        model = [p for name in ("extractor", "predictor") for p in networks[name].parameters()]
+        domain = list(networks["domain"].parameters())
+
+        def optimizer(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+            return make_optimizer(preset.optimizer, parameters, preset.lr, preset.weight_decay)
+
+        if preset.adversary == "reversal":
+            self.optimizers = {"all": optimizer(model + domain)}
+        else:
+            self.optimizers = {"model": optimizer(model), "domain": optimizer(domain)}
+
+    def step(self, batch: Mapping[str, Batch], progress: Progress) -> dict[str, Tensor]:
+        """One step on labelled source and unlabelled target images."""
+        lam = self.lam(progress)
+        play = self._reversal if self.preset.adversary == "reversal" else self._alternating
+        return {**play(batch, lam), "lam": torch.tensor(lam)}
+
+    def lam(self, progress: Progress) -> float:
+        """λ at `progress`."""
+        ramp = dann_lambda(progress.fraction) if self.preset.lam_schedule == "dann" else 1.0
+        return self.preset.lam * ramp
+
+    def features(self, batch: Mapping[str, Batch]) -> Tensor:
+        """Features of source then target `[N_s + N_t, D]`, with the chosen BatchNorm statistics."""
+        xs, xt = batch["source"].x, batch["target"].x
+        extractor = self.nets["extractor"]
+        if self.preset.statistics == "apart":
+            return torch.cat([extractor(xs), extractor(xt)])
+        return extractor(torch.cat([xs, xt]))
+
+    def _reversal(self, batch: Mapping[str, Batch], lam: float) -> dict[str, Tensor]:
+        y = batch["source"].y
+        assert y is not None
+        with self.arithmetic.autocast():
+            features = self.features(batch)
+            logits = self.nets["predictor"](features[: len(y)])
+            domain_logits = self.nets["domain"](GradientReversal.apply(features, lam))
+        loss_label, loss_domain = label_loss(logits, y), domain_loss(domain_logits, len(y))
+        self.optimizers["all"].zero_grad(set_to_none=True)
+        (loss_label + loss_domain).backward()
+        self.optimizers["all"].step()
+        return _scalars(loss_label, loss_domain, logits, y, domain_logits)
+
+    def _alternating(self, batch: Mapping[str, Batch], lam: float) -> dict[str, Tensor]:
+        y = batch["source"].y
+        assert y is not None
+        with self.arithmetic.autocast():
+            features = self.features(batch)
+            domain_logits = self.nets["domain"](features.detach())
+        loss_adversary = domain_loss(domain_logits, len(y))
+        self.optimizers["domain"].zero_grad(set_to_none=True)
+        loss_adversary.backward()
+        self.optimizers["domain"].step()
+
+        with self.arithmetic.autocast():
+            logits = self.nets["predictor"](features[: len(y)])
+            confused = self.nets["domain"](features)
+        loss_label = label_loss(logits, y)
+        self.optimizers["model"].zero_grad(set_to_none=True)
+        (loss_label - lam * domain_loss(confused, len(y))).backward()
+        self.optimizers["model"].step()
+        return _scalars(loss_label, loss_adversary, logits, y, domain_logits)
+
+
+def domain_loss(domain_logits: Tensor, sources: int) -> Tensor:
+    """How well the domains are told apart; the first `sources` rows are the source's.
+
+    One logit `[N, 1]`: binary cross-entropy over the mixed batch, source = 1 (hw2's cited source). Two
+    log-probabilities `[N, 2]`: negative log-likelihood, a mean over each domain and then their sum (equation 9 of the
+    paper), so that unequal batches weigh the same.
+    """
+    logits = domain_logits if domain_logits.dtype.itemsize > 2 else domain_logits.float()
+    if logits.shape[1] == 1:
+        return F.binary_cross_entropy_with_logits(logits[:, 0], _is_source(logits, sources).to(logits.dtype))
+    return -logits[:sources, 0].mean() - logits[sources:, 1].mean()
+
+
+def domain_accuracy(domain_logits: Tensor, sources: int) -> Tensor:
+    """The mean over both domains of the share told apart rightly: 0.5 is full confusion, whatever the batches."""
+    logits = domain_logits.detach()
+    says_source = logits[:, 0] > 0 if logits.shape[1] == 1 else logits[:, 0] > logits[:, 1]
+    right = (says_source == _is_source(logits, sources)).float()
+    return (right[:sources].mean() + right[sources:].mean()) / 2
+
+
+def _is_source(logits: Tensor, sources: int) -> Tensor:
+    return torch.arange(len(logits), device=logits.device) < sources
+
+
+def _scalars(loss_label: Tensor, loss_domain: Tensor, logits: Tensor, y: Tensor, domain: Tensor) -> dict[str, Tensor]:
+    return {
+        "loss_label": loss_label.detach(),
+        "loss_domain": loss_domain.detach(),
+        "accuracy": share_right(logits, y),
+        "domain_accuracy": domain_accuracy(domain, len(y)),
+    }

@@ -1,0 +1,52 @@
+"""Learning from labels alone: the two bounds of adaptation (source-only, trained on target)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from genshift.device import Arithmetic
+from genshift.data.feed import Batch, PixelRule
+from genshift.methods.schedules import Progress, make_optimizer
+from genshift.methods.base import Classifying
+from genshift.presets import Adaptation
+
+
+class Supervised(Classifying):
+    """Cross-entropy on labelled images. BatchNorm sees that one domain."""
+
+    draws = ("source",)
+
+    def __init__(
+        self, preset: Adaptation, networks: dict[str, nn.Module], rule: PixelRule, arithmetic: Arithmetic
+    ) -> None:
+        self.preset, self.networks, self.nets = preset, networks, dict(networks)
+        self.rule, self.arithmetic = rule, arithmetic
+        parameters = [p for net in networks.values() for p in net.parameters()]
+        self.optimizers = {
+            "all": make_optimizer(preset.optimizer, parameters, preset.lr, preset.weight_decay)
+        }
+
+    def step(self, batch: Mapping[str, Batch], progress: Progress) -> dict[str, Tensor]:
+        """One step on the labelled batch "source" (the target's own, in the role 'target')."""
+        source = batch["source"]
+        assert source.y is not None
+        with self.arithmetic.autocast():
+            logits = self.nets["predictor"](self.nets["extractor"](source.x))
+        loss = label_loss(logits, source.y)
+        self.optimizers["all"].zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizers["all"].step()
+        return {"loss_label": loss.detach(), "accuracy": share_right(logits, source.y)}
+
+
+def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of logits or log-probabilities `[N, K]` (on the latter it is their negative log-likelihood)."""
+    return F.cross_entropy(logits if logits.dtype.itemsize > 2 else logits.float(), labels)
+
+
+def share_right(logits: Tensor, labels: Tensor) -> Tensor:
+    """The share of a batch that is classified right."""
+    return (logits.detach().argmax(1) == labels).float().mean()

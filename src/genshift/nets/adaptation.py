@@ -1,0 +1,132 @@
+"""The networks of both studies' domain adaptation parts, exactly as the reports print them.
+
+The attribute names (`conv`, `layer`, `extract`, `preprocess`, `predict`) are the printed ones, so that `print(net)`
+shows the report's text.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from genshift.nets.layers import BatchNorm1d, BatchNorm2d, Conv2d, LogSoftmax
+
+
+class FeatureExtractor(nn.Module):
+    """hw2's extractor: `[N, 3, 28, 28]` to `[N, 512]`.
+
+    Two of the cited source's five max-poolings are kept; the three last convolutions have no padding and take
+    7×7 down to 1×1, which is why only 28 pixels fit.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Sequential(
+            *_conv(3, 64, padding=1),
+            nn.MaxPool2d(2, 2),
+            *_conv(64, 128, padding=1),
+            nn.MaxPool2d(2, 2),
+            *_conv(128, 256),
+            *_conv(256, 256),
+            *_conv(256, 512),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x).flatten(1)
+
+
+def _conv(channels_in: int, channels_out: int, padding: int = 0) -> list[nn.Module]:
+    return [
+        Conv2d(channels_in, channels_out, 3, 1, padding),
+        BatchNorm2d(channels_out),
+        nn.ReLU(inplace=True),
+    ]
+
+
+class LabelPredictor(nn.Module):
+    """hw2's label predictor: features `[N, 512]` to class logits `[N, classes]`."""
+
+    def __init__(self, classes: int = 10) -> None:
+        super().__init__()
+        self.layer = nn.Sequential(
+            nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, classes)
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.layer(features)
+
+
+class DomainClassifier(nn.Module):
+    """hw2's domain classifier: features `[N, 512]` to one logit `[N, 1]`, positive for the source."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        hidden = [m for _ in range(4) for m in (nn.Linear(512, 512), BatchNorm1d(512), nn.ReLU())]
+        self.layer = nn.Sequential(*hidden, nn.Linear(512, 1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.layer(features)
+
+
+class Conv_Block(nn.Module):
+    """Convolution 3×3 of stride 2, BatchNorm, ReLU (hw3's printed block, hence its name)."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__()
+        self.block = nn.Sequential(
+            Conv2d(channels_in, channels_out, 3, 2, 1),
+            BatchNorm2d(channels_out),
+            nn.ReLU(inplace=True),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.block(x)
+
+
+class Linear_Block(nn.Module):
+    """Linear layer and ReLU (hw3's printed block, hence its name)."""
+
+    def __init__(self, features_in: int, features_out: int) -> None:
+        super().__init__()
+        self.block = nn.Sequential(nn.Linear(features_in, features_out), nn.ReLU(inplace=True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.block(x)
+
+
+class Extractor(nn.Module):
+    """hw3's extractor: `[N, 3, S, S]` to `[N, 512]` for S from 17 to 48 (28 in the presets)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.extract = nn.Sequential(
+            Conv_Block(3, 64), Conv_Block(64, 128), Conv_Block(128, 256), Conv_Block(256, 512), nn.MaxPool2d(2)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.extract(x).flatten(1)
+
+
+class Predictor(nn.Module):
+    """hw3's label predictor: features `[N, 512]` to class log-probabilities `[N, classes]`."""
+
+    def __init__(self, classes: int = 10) -> None:
+        super().__init__()
+        self.preprocess = Linear_Block(512, 1024)
+        self.predict = nn.Sequential(
+            Linear_Block(1024, 512),
+            Linear_Block(512, 256),
+            Linear_Block(256, 128),
+            Linear_Block(128, 64),
+            nn.Linear(64, classes),
+            LogSoftmax(dim=1),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.predict(self.preprocess(features))
+
+
+class Classifier(Predictor):
+    """hw3's domain classifier: features `[N, 512]` to log-probabilities of (source, target) `[N, 2]`."""
+
+    def __init__(self) -> None:
+        super().__init__(classes=2)

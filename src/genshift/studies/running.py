@@ -1,0 +1,122 @@
+"""Runs a study: trains what is missing, evaluates, reports."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+from genshift.engine.evaluator import OracleCurve, evaluate
+from genshift.engine.experiment import Settings, train
+from genshift.engine.files import write_json
+from genshift.engine.run import RunFolder
+from genshift.errors import Refusal
+from genshift.presets import Adaptation
+from genshift.report.page import write_page
+from genshift.studies import BudgetName, Study
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a study. Only the first seed's latent space is drawn."""
+
+    preset: Adaptation
+    out: Path
+    seed: int
+    images: int
+    draw: bool
+    data_root: Path | None
+    threads: int | None
+    command: str
+
+
+def jobs_of(
+    study: Study,
+    budget: BudgetName,
+    out: Path,
+    seeds: int,
+    data_root: Path | None,
+    threads: int | None = None,
+) -> list[Job]:
+    """The study's runs, source-only first, so that the evaluator finds each adapted run's baseline."""
+    presets = sorted(study.presets(), key=lambda preset: preset.role != "source")
+    return [
+        Job(
+            preset,
+            out / f"{preset.name}-seed{seed}",
+            seed,
+            images := study.images(preset, budget),
+            seed == 0,
+            data_root,
+            threads,
+            f"genshift train {preset.name} --images {images} --seed {seed} --out {preset.name}-seed{seed}",
+        )
+        for seed in range(seeds)
+        for preset in presets
+    ]
+
+
+def run_study(
+    study: Study,
+    budget: BudgetName,
+    out: Path,
+    seeds: int | None = None,
+    data_root: Path | None = None,
+    jobs: int = 1,
+    threads: int | None = None,
+    record: Path | None = None,
+) -> Path | None:
+    """Trains what is missing, evaluates what is not yet, and writes OUT/page.html.
+
+    jobs: runs at a time, each in a process of its own. record: a folder that gets each run's config.json and
+    results.json. Returns the page, or None where a signal stopped a run (all is saved; the same call continues).
+    """
+    if jobs < 1:
+        raise Refusal(f"--jobs must be 1 or more, not {jobs}.")
+    if seeds is not None and seeds < 1:
+        raise Refusal(f"--seeds must be 1 or more, not {seeds}.")
+    todo = jobs_of(study, budget, out, seeds or study.seeds, data_root, threads)
+    if not _run_all(todo, jobs):
+        return None
+    page = write_page([job.out for job in todo], out / "page.html")
+    if record is not None:
+        _record(todo, record)
+    return page
+
+
+def _run_all(todo: list[Job], jobs: int) -> bool:
+    if jobs == 1:
+        return all(run_job(job) for job in todo)
+    # Baselines first: an adapted run's evaluation looks for its source-only run.
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        for group in (True, False):
+            if not all(pool.map(run_job, [job for job in todo if (job.preset.role == "source") is group])):
+                return False
+    return True
+
+
+def run_job(job: Job) -> bool:
+    """Trains (or continues) and evaluates one run; False where a signal stopped it."""
+    run = RunFolder(job.out)
+    settings = Settings(
+        seed=job.seed,
+        images=job.images,
+        threads=job.threads,
+        data_root=job.data_root,
+        command=job.command,
+        observers=[OracleCurve(run, job.preset, job.data_root)],
+    )
+    if not train(job.preset, job.out, settings):
+        return False
+    if not (job.out / "evaluation.json").exists():
+        evaluate(job.out, job.data_root, draw=job.draw)
+    return True
+
+
+def _record(todo: list[Job], record: Path) -> None:
+    """Keeps what docs/results.md is written from."""
+    for job in todo:
+        for name in ("config.json", "results.json"):
+            write_json(record / job.out.name / name, json.loads((job.out / name).read_text(encoding="utf-8")))
