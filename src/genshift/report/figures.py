@@ -26,7 +26,9 @@ DOMAIN_NAMES = ("source", "target")
 DOMAIN_LEGEND = (("source", SOURCE), ("target", TARGET))
 UNLABELLED = "unlabelled"
 CURVES = {
-    "valid/source_accuracy": ("source validation", GREEN),
+    "valid/source_accuracy": ("labelled validation", GREEN),  # of the target, where a model is trained on it
+    "valid/source_loss": ("labelled validation", GREEN),
+    "train/accuracy": ("labelled training", SOURCE),
     "train/domain_accuracy": ("domain classifier", PURPLE),
     "train/loss_label": ("loss label", SOURCE),
     "train/loss_domain": ("loss domain", PURPLE),
@@ -181,7 +183,7 @@ def loss_curves(run: Run, label: str) -> Figure | None:
 
 
 def accuracy_curves(run: Run, label: str) -> Figure | None:
-    """Source validation, the domain classifier with its chance line, and the oracle, over images seen."""
+    """Labelled validation, the domain classifier with its chance line, and the oracle, over images seen."""
     keys = [key for key in _keys(run.metrics) if key.endswith("accuracy")]
     oracle = [row for row in run.oracle if "target_accuracy" in row]
     if not keys and not oracle:
@@ -192,9 +194,9 @@ def accuracy_curves(run: Run, label: str) -> Figure | None:
     if "train/domain_accuracy" in keys:
         figure.add_trace(_chance_line(run))
     figure.update_yaxes(range=[0, 1.02], tickformat=".0%")
-    _over_images(figure, legend_lines=4)
+    _over_images(figure, legend_lines=5)
     alt = f"Accuracies of {label} over images seen"
-    return Figure(_spec(figure), f"{label}: accuracies", alt)
+    return Figure(_spec(figure), f"{label}: accuracies", alt, 380)
 
 
 def _chance_line(run: Run) -> go.Scatter:

@@ -10,10 +10,10 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from genshift.engine.files import write_text
 from genshift.errors import Refusal
 from genshift.report.blocks import Block, Figures
 from genshift.report.figures import overview
-from genshift.report.files import write_whole
 from genshift.report.sections import results_table, sections
 from genshift.report.summary import Run, cautions, read_runs, summarise
 
@@ -39,7 +39,7 @@ def write_page(
     runs = read_runs(run_folders)
     if study is not None:
         runs = _of_study(runs, study)
-    write_whole(out, render(runs, title or _title(runs)))
+    write_text(out, render(runs, title or _title(runs)))
     return out
 
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from genshift.engine.files import write_text
 from genshift.errors import Refusal, of_os_error
-from genshift.report.files import write_whole
 from genshift.report.summary import (
     TARGET_ACCURACY,
     Row,
@@ -52,7 +52,7 @@ def write_results(results_dir: Path, out: Path) -> Path:
             f"'{results_dir}' holds no <study>/<run>/config.json: expected the kept files of finished runs."
         )
     parts = [PREFACE, *(_study(folder) for folder in studies)]
-    write_whole(out, "\n".join(parts))
+    write_text(out, "\n".join(parts))
     return out
 
 

@@ -17,7 +17,7 @@ from genshift.errors import Refusal, of_os_error
 
 TARGET_ACCURACY = "oracle/target_test_accuracy"
 ROLE_NAMES = {"source": "Source only", "dann": "DANN", "adda": "ADDA", "target": "Trained on target"}
-BOOKKEEPING = {"cpu_minutes", "minutes", "images"}  # in results.json, and no figure of merit
+BOOKKEEPING = {"cpu_minutes", "images_per_second"}  # in results.json, and no figure of merit
 
 
 @dataclass(frozen=True)
@@ -72,15 +72,16 @@ class Run:
 
     @property
     def images(self) -> int | None:
-        """Images seen in training: what was logged last, or else what was asked for."""
-        logged = [row["images"] for row in self.metrics[-1:] if "images" in row]
-        found = self.value("images") or (logged[0] if logged else self.config.get("images"))
+        """Images seen in training: as evaluated, or else as logged last, or else as asked for."""
+        logged = [row["images"] for row in self.metrics if "images" in row]
+        found = self.count("cpu_minutes") or max(logged, default=self.config.get("images"))
         return None if found is None else int(found)
 
     @property
     def cpu_minutes(self) -> float | None:
         seconds = [row["cpu_seconds"] for row in self.metrics if "cpu_seconds" in row]
-        return self.value("cpu_minutes") or (seconds[-1] / 60 if seconds else None)
+        logged = max(seconds) / 60 * self.config.get("world", 1) if seconds else None
+        return self.value("cpu_minutes") or logged
 
     def value(self, metric: str) -> float | None:
         """A value of results.json, or None where it was not measured."""
