@@ -12,8 +12,8 @@ from pathlib import Path
 class Manners:
     """How the server behaves; tests change it between requests.
 
-    cuts: how many of the next answers end half-way. ranges: whether it can go on from the middle. wrong: whether it
-    sends other bytes. status: another status than 200, e.g. 404. asked: (path, Range header) of each request.
+    cuts: how many of the next answers end half-way. ranges: whether it can go on from the middle. wrong: whether
+    it sends other bytes. status: another than 200, e.g. 404. asked: (path, Range header) of each request.
     """
 
     def __init__(self) -> None:

@@ -48,7 +48,7 @@ def test_an_unknown_set_gets_the_nearest_name():
         load("minst")
     with pytest.raises(Refusal, match="check the path"):
         load("./nowhere")
-    with pytest.raises(Refusal, match="split 'tests'.*did you mean 'test'"):
+    with pytest.raises(Refusal, match=r"split 'tests'.*did you mean 'test'"):
         load("uci", "tests")
 
 
@@ -82,6 +82,10 @@ def test_locate_tells_what_lies_here(tmp_path):
 
 
 def test_options_that_mean_nothing_are_refused():
-    for options, words in (({"size": 0}, "side 0"), ({"colour": "blue"}, "'rgb' or 'grey'"), ({"limit": 0}, "limit")):
+    for options, words in (
+        ({"size": 0}, "side 0"),
+        ({"colour": "blue"}, "'rgb' or 'grey'"),
+        ({"limit": 0}, "limit"),
+    ):
         with pytest.raises(Refusal, match=words):
             load("uci", **options)

@@ -61,7 +61,11 @@ def idx_labels(values):
         ("train-images-idx3-ubyte.gz", b"", "no idx file|cut short"),
         ("train-images-idx3-ubyte.gz", b"hello there", "cut short or damaged"),
         ("train-images-idx3-ubyte.gz", gzip.compress(b"hello there, no idx"), "first bytes are 68 65 6c 6c"),
-        ("train-images-idx3-ubyte.gz", gzip.compress(idx_bytes(np.zeros((40, 28, 28)))[:-5]), "expected 31,360"),
+        (
+            "train-images-idx3-ubyte.gz",
+            gzip.compress(idx_bytes(np.zeros((40, 28, 28)))[:-5]),
+            "expected 31,360",
+        ),
         ("train-images-idx3-ubyte.gz", gzip.compress(idx_bytes(np.zeros((0, 28, 28)))), "no image"),
         ("train-labels-idx1-ubyte.gz", idx_labels([1] * 39), "39 labels for the 40 images"),
         ("train-labels-idx1-ubyte.gz", idx_labels([1] * 39 + [12]), "label 12 at image 39: expected 0 to 9"),
@@ -158,7 +162,9 @@ def test_mnistm_archive_and_folder_agree(tmp_path):
     assert archive.images.shape == (6, 3, 32, 32) and archive.labels.tolist() == [0, 1, 2, 3, 4, 5]
     assert archive.fingerprint() == folder.fingerprint()
     assert "not the published" in " ".join(archive.notes) and "no set that genshift built" in " ".join(archive.notes)
-    assert torch.equal(load("mnistm", "test", data_root=tmp_path / "a", size=28).images, archive.images[..., 2:30, 2:30])
+    assert torch.equal(
+        load("mnistm", "test", data_root=tmp_path / "a", size=28).images, archive.images[..., 2:30, 2:30]
+    )
 
 
 def test_sealed_mnistm_reads_no_labels_file(tmp_path):
@@ -242,7 +248,11 @@ def test_celeba_is_cropped_by_fraction(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("", "no list of attributes"), ("1\nA B\n000001.jpg 1 -1 1\n", "line 3 gives 3 values"), ("1\n", "no list")],
+    [
+        ("", "no list of attributes"),
+        ("1\nA B\n000001.jpg 1 -1 1\n", "line 3 gives 3 values"),
+        ("1\n", "no list"),
+    ],
 )
 def test_bad_attributes(tmp_path, text, words):
     (write_celeba(tmp_path) / "list_attr_celeba.txt").write_text(text)

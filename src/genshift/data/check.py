@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from pathlib import Path
@@ -51,11 +52,7 @@ def check_set(
 ) -> tuple[ImageSet, dict[str, Any]]:
     """Loads a set (`options` are `load`'s), holds a packed one against its fingerprint, describes it."""
     images = load(name_or_path, split, data_root=data_root, **options)
-    place = (
-        locate(str(name_or_path), data_root).get(split)
-        if str(name_or_path) in CATALOG
-        else Path(name_or_path)
-    )
+    place = locate(str(name_or_path), data_root).get(split) if str(name_or_path) in CATALOG else Path(name_or_path)
     for folder in (place, place / split) if place is not None else ():
         if is_packed(folder):
             verify_packed(folder)
@@ -91,9 +88,7 @@ def histogram(images: ImageSet) -> dict[str, int] | None:
     return dict(zip(names, counts, strict=True))
 
 
-def contact_sheet(
-    images: ImageSet, path: Path | str, *, columns: int = 10, rows: int = 10, seed: int = 0
-) -> Path:
+def contact_sheet(images: ImageSet, path: Path | str, *, columns: int = 10, rows: int = 10, seed: int = 0) -> Path:
     """A PNG of `columns` images of each class, a row a class (at most `rows`), or of any where unlabelled.
 
     Which images are shown is a function of the seed. Small images are enlarged by whole pixels.
@@ -112,9 +107,7 @@ def contact_sheet(
             row, column = divmod(number, columns)
             tile = next(shown).repeat(zoom, 1).repeat(zoom, 2).transpose(1, 2, 0)
             top, left = pad + row * (height * zoom + pad), pad + column * (width * zoom + pad)
-            sheet[top : top + tile.shape[0], left : left + tile.shape[1]] = (
-                tile  # grey tiles broadcast to RGB
-            )
+            sheet[top : top + tile.shape[0], left : left + tile.shape[1]] = tile  # grey tiles broadcast to RGB
     _save(Image.fromarray(sheet), path)
     return path
 
@@ -140,7 +133,8 @@ def _save(sheet: Image.Image, path: Path) -> None:
         sheet.save(fresh, format="PNG")
         os.replace(fresh, path)
     except OSError as error:
-        fresh.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it may never have come to be; the first error is the one to tell
+            fresh.unlink()
         raise of_os_error(error, f"writing {path}") from error
 
 
@@ -199,14 +193,10 @@ def _check_ranges(source: ImageSet, target: ImageSet, one: int, other: int) -> N
 def _unusual(source: ImageSet, target: ImageSet, one: Tensor, other: Tensor) -> list[str]:
     notes = []
     if source.images.shape == target.images.shape and torch.equal(one.cpu(), other.cpu()):
-        notes.append(
-            f"The source '{source.name}' and the target '{target.name}' look like the same pictures."
-        )
+        notes.append(f"The source '{source.name}' and the target '{target.name}' look like the same pictures.")
     dark, light = sorted((float(one.float().mean()), float(other.float().mean())))
     if light > 4 * dark + 8:
-        notes.append(
-            f"One domain is far darker than the other: mean pixel {dark:.0f} beside {light:.0f} of 255."
-        )
+        notes.append(f"One domain is far darker than the other: mean pixel {dark:.0f} beside {light:.0f} of 255.")
     return notes
 
 

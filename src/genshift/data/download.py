@@ -14,6 +14,7 @@ from genshift.errors import Refusal, of_os_error, unknown
 
 ATTEMPTS = 3  # for one address, each going on where the last was cut
 PAUSE = 1.0  # seconds before the second attempt, twice as long before the third
+PIECE = 1 << 16  # bytes written at a time; what is lost when a connection is cut is less than one
 TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two pieces
 LEFT_OUT = {"svhn": ("extra",)}  # splits fetched only where they are named: 1.3 GB
 
@@ -184,7 +185,7 @@ class Resuming:
         length = response.headers.get("Content-Length")
         total = have + int(length) if length else None
         with open(self.part, "ab" if have else "wb") as part:
-            for piece in response.iter_content(1 << 16):
+            for piece in response.iter_content(PIECE):
                 self.started = True
                 part.write(piece)
                 have += len(piece)

@@ -1,0 +1,239 @@
+"""A user's own pictures: layouts, kinds of pictures, sizes, and what is refused."""
+
+import io
+import os
+
+import numpy as np
+import pytest
+import torch
+from data_files import noise, png, write_pictures, write_tar, write_zip
+from PIL import Image
+
+from genshift.data import load, load_named, pictures
+from genshift.errors import Refusal
+
+
+def classes(root, names=("cat", "dog"), count=3):
+    for name in names:
+        write_pictures(root / name, count)
+    return root
+
+
+def test_class_folders(tmp_path):
+    images, names = load_named(classes(tmp_path / "pets"))
+    assert images.name == "pets" and images.classes == ("cat", "dog")
+    assert images.images.shape == (6, 3, 32, 32) and images.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert names == [f"{c}/00{n}.png" for c in ("cat", "dog") for n in range(3)]
+    first = np.asarray(Image.open(tmp_path / "pets" / names[0])).transpose(2, 0, 1)
+    assert np.array_equal(images.images[0].numpy(), first)
+    sealed = load(tmp_path / "pets", labels=False)
+    assert sealed.labels is None and sealed.classes == () and torch.equal(sealed.images, images.images)
+
+
+def test_numbered_class_folders_keep_their_order(tmp_path):
+    assert load(classes(tmp_path, ("10", "9", "0"))).classes == ("0", "9", "10")
+
+
+def test_flat_folder_and_limit(tmp_path):
+    images, names = load_named(write_pictures(tmp_path / "flat", 5), limit=2)
+    assert len(images) == 2 and images.labels is None and names == ["000.png", "001.png"]
+    assert load(tmp_path / "flat", "all").images.shape[0] == 5
+
+
+@pytest.mark.parametrize("where", ["labels", "any", "beside", "given"])
+def test_folder_with_csv(tmp_path, where):
+    folder = write_pictures(tmp_path / "set", 3)
+    text = "image_name,label\n002.png,7\n000.png,1\n"
+    path = {"labels": folder / "labels.csv", "any": folder / "x.csv", "beside": tmp_path / "set.csv"}.get(where)
+    path = path or folder / "chosen.csv"
+    path.write_text(text)
+    if where == "given":
+        (folder / "other.csv").write_text("else")
+    images, names = load_named(path if where == "given" else folder)
+    assert images.labels.tolist() == [7, 1] and names == ["002.png", "000.png"]
+    assert images.classes == tuple("01234567")
+
+
+def test_csv_of_words_and_one_csv_a_split(tmp_path):
+    write_pictures(tmp_path / "data", 4)
+    (tmp_path / "train.csv").write_text("image_name,label\n000.png,b\n001.png,a\n")
+    (tmp_path / "test.csv").write_text("image_name,label\n003.png,a\n")
+    train, test = (load(tmp_path, split) for split in ("train", "test"))
+    assert train.classes == ("a", "b") and train.labels.tolist() == [1, 0] and len(test) == 1
+
+
+def test_split_subfolders(tmp_path):
+    classes(tmp_path / "train", count=2)
+    classes(tmp_path / "val", count=1)
+    assert len(load(tmp_path)) == 4 and len(load(tmp_path, "valid")) == 2
+    with pytest.raises(Refusal, match="no part 'test': it has train, val"):
+        load(tmp_path, "test")
+    with pytest.raises(Refusal, match="no part 'test': put its pictures into"):
+        load(write_pictures(tmp_path / "flat"), "test")
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar.gz"])
+def test_archives_of_pictures(tmp_path, kind):
+    members = {f"pets/{c}/{n}.png": png(noise()) for c in ("cat", "dog") for n in range(2)}
+    path = (write_zip if kind == "zip" else write_tar)(tmp_path / f"pets.{kind}", members)
+    images = load(path)
+    assert images.classes == ("cat", "dog") and images.labels.tolist() == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("image_name,label\n000.png,1\n9.png,1\n", r"names '9\.png' in line 3, which is not in"),
+        ("image_name,label\n000.png,-1\n", "gives the label -1: expected whole numbers from 0"),
+        ("image_name,label\n000.png,99999999\n", "gives the label 99999999"),
+        ("image_name,label\n000.png,\n", "no label in line 2"),
+        ("image_name,label\n000.png,1\n000.png,1\n", "twice, again in line 3"),
+        ("image_name,label\n", "names no picture"),
+        ("000.png,1\n", "expected the header 'image_name,label'"),
+        ("", "expected the header"),
+        ("image_name,label\n../../000.png,1\n", "which is not in"),
+    ],
+)
+def test_bad_csv(tmp_path, text, words):
+    (write_pictures(tmp_path / "set") / "labels.csv").write_text(text)
+    with pytest.raises(Refusal, match=words):
+        load(tmp_path / "set")
+
+
+def test_bad_folders(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(Refusal, match="holds no picture"):
+        load(tmp_path / "empty")
+    with pytest.raises(Refusal, match="check the path"):
+        load(tmp_path / "missing")
+    classes(tmp_path / "mixed")
+    write_pictures(tmp_path / "mixed", 1)
+    with pytest.raises(Refusal, match="both beside and inside"):
+        load(tmp_path / "mixed")
+    two = write_pictures(tmp_path / "two")
+    for name in "ab":
+        (two / f"{name}.csv").write_text("image_name,label\n")
+    with pytest.raises(Refusal, match=r"2 CSV files.*labels\.csv"):
+        load(two)
+
+
+def test_broken_pictures_are_refused_by_name_or_skipped_and_counted(tmp_path):
+    folder = classes(tmp_path / "pets")
+    (folder / "cat" / "001.png").write_text("this is text")
+    with pytest.raises(Refusal, match=r"cat/001\.png is no picture.*--skip-broken"):
+        load(folder)
+    (folder / "dog" / "000.png").write_bytes(png(noise())[:300])
+    images, names = load_named(folder, skip_broken=True)
+    assert images.labels.tolist() == [0, 0, 1, 1]
+    assert names == ["cat/000.png", "cat/002.png", "dog/001.png", "dog/002.png"]
+    assert "2 broken picture(s)" in images.notes[0] and "cat/001.png" in images.notes[0]
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "a.png").write_text("text")
+    with pytest.raises(Refusal, match="no picture that can be read"):
+        load(tmp_path / "bad", skip_broken=True)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.95])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "GIF"])
+def test_truncated_pictures(tmp_path, kind, share):
+    stream = io.BytesIO()
+    Image.fromarray(noise(64, 64)).save(stream, kind)
+    data = stream.getvalue()
+    (tmp_path / f"a.{kind.lower()}").write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(Refusal, match="no picture that can be read"):
+        load(tmp_path)
+
+
+def save(folder, name, image, **options):
+    folder.mkdir(exist_ok=True)
+    image.save(folder / name, **options)
+    return folder
+
+
+def test_kinds_of_pictures(tmp_path):
+    grey = Image.fromarray(np.full((8, 8), 100, np.uint8))
+    clear = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
+    half = Image.new("LA", (8, 8), (0, 128))
+    cmyk = Image.new("CMYK", (8, 8), (0, 255, 255, 0))
+    deep = Image.fromarray(np.full((8, 8), 200 << 8, np.uint16))
+    palette = Image.new("RGB", (8, 8), (10, 200, 30)).convert("P", palette=Image.Palette.ADAPTIVE)
+
+    def value(folder):
+        return load(folder).images[0, :, 4, 4].tolist()
+
+    assert value(save(tmp_path / "grey", "a.png", grey)) == [100]
+    assert value(save(tmp_path / "one", "a.png", grey.convert("1", dither=Image.Dither.NONE))) == [0]
+    assert value(save(tmp_path / "clear", "a.png", clear)) == [255, 255, 255]
+    assert value(save(tmp_path / "half", "a.png", half)) == [127]
+    red = value(save(tmp_path / "cmyk", "a.jpg", cmyk))
+    assert red[0] > 240 and red[1] < 15 and red[2] < 15
+    assert value(save(tmp_path / "deep", "a.png", deep)) == [200]
+    assert value(save(tmp_path / "palette", "a.png", palette)) == [10, 200, 30]
+    with pytest.raises(Refusal, match="no scale"):
+        load(save(tmp_path / "float", "a.tif", Image.fromarray(np.ones((8, 8), np.float32))))
+
+
+def test_exif_rotation(tmp_path):
+    array = np.zeros((8, 8, 3), np.uint8)
+    array[:4] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned a quarter clockwise: the top comes to the right
+    save(tmp_path / "turned", "a.png", Image.fromarray(array), exif=exif)
+    image = load(tmp_path / "turned").images[0, 0]
+    assert image[:, 6].tolist() == [255] * 8 and image[:, 1].tolist() == [0] * 8
+
+
+def test_grey_and_colour_together_become_colour(tmp_path):
+    write_pictures(tmp_path, 1, channels=1)
+    (tmp_path / "b.png").write_bytes(png(noise()))
+    mixed = load(tmp_path)
+    assert mixed.images.shape[1] == 3 and torch.equal(mixed.images[0, 0], mixed.images[0, 2])
+
+
+def test_grey_is_luma_as_pillow_computes_it(tmp_path):
+    write_pictures(tmp_path, 2)
+    grey = load(tmp_path, colour="grey").images
+    expected = np.asarray(Image.open(tmp_path / "000.png").convert("L"))
+    assert grey.shape == (2, 1, 32, 32) and np.array_equal(grey[0, 0].numpy(), expected)
+    assert load("uci", colour="rgb").images.shape[1] == 3
+
+
+def test_odd_sizes_need_a_size(tmp_path):
+    (tmp_path / "a.png").write_bytes(png(noise(40, 60)))
+    (tmp_path / "b.png").write_bytes(png(noise(41, 31)))
+    with pytest.raises(Refusal, match=r"a\.png is 60×40, b\.png is 31×41 pixels\): give --size"):
+        load(tmp_path)
+    images = load(tmp_path, size=20).images
+    assert images.shape == (2, 3, 20, 20)
+    square = np.asarray(Image.open(tmp_path / "a.png"))[:, 10:50]
+    expected = np.asarray(Image.fromarray(square).resize((20, 20), Image.Resampling.BILINEAR)).astype(int)
+    assert np.abs(images[0].permute(1, 2, 0).numpy().astype(int) - expected).max() <= 1, "Pillow resizes the same"
+
+
+def test_one_picture_does_not_depend_on_its_neighbours(tmp_path, monkeypatch):
+    for number, side in enumerate((33, 40, 33, 50, 40, 28)):
+        (tmp_path / f"{number}.png").write_bytes(png(noise(side, side)))
+    together = load(tmp_path, size=28).images
+    monkeypatch.setattr(pictures, "CHUNK", 2)
+    assert torch.equal(load(tmp_path, size=28).images, together)
+
+
+def test_a_set_larger_than_memory_lies_in_a_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("GENSHIFT_CACHE", str(tmp_path / "cache"))
+    folder = write_pictures(tmp_path / "flat")
+    expected = load(folder).images
+    monkeypatch.setattr(pictures, "memory_bytes", lambda: 1000)
+    images = load(folder).images
+    assert torch.equal(images, expected) and os.listdir(tmp_path / "cache") == [], "the file has no name"
+    monkeypatch.setattr(
+        pictures.shutil, "disk_usage", lambda _: os.terminal_size((0, 0)) and type("U", (), {"free": 5})
+    )
+    with pytest.raises(Refusal, match="disk is full"):
+        load(folder)
+
+
+def test_labels_false_seals_a_csv(tmp_path):
+    folder = write_pictures(tmp_path / "set", 3)
+    (folder / "labels.csv").write_text("image_name,label\n002.png,7\n000.png,1\n")
+    sealed = load(folder, labels=False)
+    assert sealed.labels is None and sealed.classes == () and torch.equal(sealed.images, load(folder).images)
