@@ -48,7 +48,12 @@ def evaluate(run: Path | str, *, data_root: Path | None = None, draw: bool = Tru
 
 
 def predict(
-    run: Path | str, images: str | Path, out: Path | None = None, *, split: str = "train", data_root: Path | None = None
+    run: Path | str,
+    images: str | Path,
+    out: Path | None = None,
+    *,
+    split: str = "train",
+    data_root: Path | None = None,
 ) -> list[tuple[str, str, float]]:
     """(image name, class, confidence) for each picture; written to `out` as CSV where given."""
     preset, method, classes = open_method(RunFolder(Path(run)))
@@ -71,7 +76,12 @@ def _csv(rows: Iterable[tuple[str, str, float]]) -> str:
 
 
 def embed(
-    run: Path | str, images: str | Path, out: Path | None = None, *, split: str = "train", data_root: Path | None = None
+    run: Path | str,
+    images: str | Path,
+    out: Path | None = None,
+    *,
+    split: str = "train",
+    data_root: Path | None = None,
 ) -> np.ndarray:
     """Latent features float32 `[N, D]`; written to `out` (.npz: features, names) where given."""
     preset, method, _ = open_method(RunFolder(Path(run)))
@@ -102,7 +112,10 @@ def show(preset: str | Adaptation) -> dict[str, Any]:
             y = net(x)
         x = y if name == "extractor" else x
         gflop += flops.get_total_flops() / 2 / 1e9
-        described[type(net).__name__] = {"printed": str(net), "parameters": sum(p.numel() for p in net.parameters())}
+        described[type(net).__name__] = {
+            "printed": str(net),
+            "parameters": sum(p.numel() for p in net.parameters()),
+        }
     origins = {**dict.fromkeys(chosen.options(), presets.OURS), **chosen.origins}
     options = {k: {"value": v, "origin": origins[k]} for k, v in chosen.options().items()}
     return {

@@ -85,7 +85,10 @@ def _int(parser: argparse.ArgumentParser, flag: str, help: str, default: int | N
 
 def _data_root(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--data-root", type=Path, metavar="DIR", help="where data lies; before $GENSHIFT_DATA and the user's cache"
+        "--data-root",
+        type=Path,
+        metavar="DIR",
+        help="where data lies; before $GENSHIFT_DATA and the user's cache",
     )
 
 
@@ -163,7 +166,10 @@ def train(argv: Sequence[str]) -> int:
     parser.add_argument("preset")
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="the run folder")
     parser.add_argument(
-        "--minutes", type=_number(float, "--minutes"), metavar="M", help="budget in minutes, instead of --images"
+        "--minutes",
+        type=_number(float, "--minutes"),
+        metavar="M",
+        help="budget in minutes, instead of --images",
     )
     _int(parser, "--seed", "seed of everything random (0)", 0)
     parser.add_argument(
@@ -348,7 +354,9 @@ def report(argv: Sequence[str]) -> int:
 
 def demo(argv: Sequence[str]) -> int:
     """a whole study in about two minutes on embedded data, no download"""
-    parser = Parser("genshift demo", description="Source-only, DANN and trained-on-target on embedded digits, and a page.")
+    parser = Parser(
+        "genshift demo", description="Source-only, DANN and trained-on-target on embedded digits, and a page."
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), metavar="DIR", help="folder (runs/demo)")
     _int(parser, "--seeds", "seeds of each role (1)", 1)
     args = parser.parse(argv)

@@ -19,8 +19,7 @@ def everything(folder: Path, data_root: Path | None) -> dict[str, list[dict[str,
         ],
         "data": data_sets(data_root),
         "studies": [
-            {"name": s.name, "runs": len(s.presets()), "seeds": s.seeds, "summary": s.summary}
-            for s in STUDIES.values()
+            {"name": s.name, "runs": len(s.presets()), "seeds": s.seeds, "summary": s.summary} for s in STUDIES.values()
         ],
         "runs": runs(folder),
     }
@@ -72,7 +71,9 @@ def as_text(listing: dict[str, list[dict[str, Any]]]) -> str:
     lines += ["", "Studies"]
     lines += [f"  {s['name']:<8} {s['runs']} presets × {s['seeds']} seeds: {s['summary']}" for s in listing["studies"]]
     lines += ["", "Runs"]
-    lines += [f"  {r['path']}: {r['preset']}, seed {r['seed']}, {r['seen']:,} of {r['images']:,}" for r in listing["runs"]]
+    lines += [
+        f"  {r['path']}: {r['preset']}, seed {r['seed']}, {r['seen']:,} of {r['images']:,}" for r in listing["runs"]
+    ]
     return "\n".join(lines if listing["runs"] else [*lines, "  none here"])
 
 

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 
-
 @dataclass(frozen=True)
 class World:
     """This process among all that share the batch."""

@@ -30,7 +30,12 @@ class Domains:
         """Names, counts and fingerprints for config.json."""
         parts = {"source": self.labelled, "held_out": self.held_out, "target": self.target}
         return {
-            role: {"name": part.name, "n": len(part), "fingerprint": part.fingerprint(), "notes": list(part.notes)}
+            role: {
+                "name": part.name,
+                "n": len(part),
+                "fingerprint": part.fingerprint(),
+                "notes": list(part.notes),
+            }
             for role, part in parts.items()
             if part is not None
         }

@@ -1,4 +1,4 @@
-"""The keeper of the target's labels: every figure, check and warning that needs them lives here, out of the loop's reach.
+"""The keeper of the target's labels: every figure, check and warning that needs them is here, out of the loop's reach.
 
 What it computes with them is an oracle: it is written apart, printed, and never steers.
 """
@@ -40,7 +40,7 @@ class OracleCurve:
     def __init__(self, run: RunFolder, preset: Adaptation, data_root: Path | None) -> None:
         self.run = run
         images = open_labelled(preset.target, preset, data_root)
-        self.images = images.take(fixed_sample(len(images), CURVE_IMAGES, 0))
+        self.images = images.take(torch.from_numpy(fixed_sample(len(images), CURVE_IMAGES, 0)))
 
     def __call__(self, images: int, predict: Callable[[Tensor], Tensor]) -> None:
         """Notes the accuracy after `images` images; does nothing where the target has no labels."""
@@ -60,7 +60,8 @@ def evaluate(path: Path, data_root: Path | None = None, draw: bool = True) -> di
     preset, method, classes = open_method(run)
     target = open_labelled(preset.target, preset, data_root)
     source = open_labelled(preset.source, preset, data_root)
-    results, evaluation = _costs(run), {"classes": list(classes), "warnings": []}
+    results = _costs(run)
+    evaluation: dict[str, Any] = {"classes": list(classes), "warnings": []}
     if source.labels is not None and preset.role != "target":
         results["source_test_accuracy"] = _measured(method.predict(source.images).argmax(1), source, preset.source)
     if target.labels is not None:
@@ -113,7 +114,7 @@ def _check_classes(target: ImageSet, classes: tuple[str, ...], name: str) -> Non
 
 def _latent_map(method: Classifying, source: ImageSet, target: ImageSet) -> dict[str, Any]:
     """t-SNE of features of both domains: the same images in every run over the same sets, so that maps compare."""
-    parts = [part.take(fixed_sample(len(part), TSNE_IMAGES, 0)) for part in (source, target)]
+    parts = [part.take(torch.from_numpy(fixed_sample(len(part), TSNE_IMAGES, 0))) for part in (source, target)]
     features = torch.cat([method.embed(part.images) for part in parts])
     xy = tsne(features, seed=0)
     labels = [[-1] * len(p) if p.labels is None else p.labels.tolist() for p in parts]
@@ -173,5 +174,11 @@ def card(run: RunFolder, preset: Adaptation, results: dict[str, Any], warnings: 
     lines += ["", *[f"**Warning.** {warning}" for warning in warnings]]
     lines += ["", "Trained on:", ""]
     lines += [f"- {role}: {d['name']}, {d['n']:,} images, {d['fingerprint']}" for role, d in config["data"].items()]
-    lines += ["", f"Again: `{config['command']}`", "", "Target labels were used for the oracle measures alone.", ""]
+    lines += [
+        "",
+        f"Again: `{config['command']}`",
+        "",
+        "Target labels were used for the oracle measures alone.",
+        "",
+    ]
     return "\n".join(lines)

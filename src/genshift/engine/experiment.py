@@ -63,7 +63,12 @@ def train(preset: Adaptation, out: Path, settings: Settings) -> bool:
 
 
 def _train(
-    preset: Adaptation, run: RunFolder, settings: Settings, chosen: torch.device, world: World, console: Console
+    preset: Adaptation,
+    run: RunFolder,
+    settings: Settings,
+    chosen: torch.device,
+    world: World,
+    console: Console,
 ) -> bool:
     _check_settings(settings)
     begun = run.exists()
@@ -206,9 +211,7 @@ def _check_settings(settings: Settings) -> None:
         raise Refusal(f"--keep must be 1 or more, not {settings.keep}.")
 
 
-def _budget(
-    preset: Adaptation, settings: Settings, found: Probe, batch: int, world: World, trainer: Trainer
-) -> int:
+def _budget(preset: Adaptation, settings: Settings, found: Probe, batch: int, world: World, trainer: Trainer) -> int:
     """Images to train on, a whole number of steps. Minutes are turned into images once, by the probe's speed, so that
     schedules, and a continued run, do not depend on how busy the machine is later."""
     images = settings.images or preset.images
@@ -228,9 +231,7 @@ def _schedule(preset: Adaptation, total: int, batch: int, keep: int) -> Schedule
     )  # fmt: skip
 
 
-def _config(
-    preset: Adaptation, settings: Settings, trainer: Trainer, domains: Domains, found: Probe
-) -> dict[str, Any]:
+def _config(preset: Adaptation, settings: Settings, trainer: Trainer, domains: Domains, found: Probe) -> dict[str, Any]:
     networks = trainer.method.networks
     return {
         "genshift": genshift.__version__,
@@ -273,7 +274,9 @@ def _check_same(run: RunFolder, preset: Adaptation, settings: Settings) -> None:
     for name, value in preset.options().items():
         if name != "images" and stored.options()[name] != value:
             flag = f"--{name.replace('_', '-')}"
-            raise Refusal(f"{run.path} was begun with {flag} {stored.options()[name]}, not {value}: name another --out.")
+            raise Refusal(
+                f"{run.path} was begun with {flag} {stored.options()[name]}, not {value}: name another --out."
+            )
     asked = {"seed": settings.seed, "minutes": settings.minutes}
     for name, value in asked.items():
         if config.get(name) != value:

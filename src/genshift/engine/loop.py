@@ -241,8 +241,8 @@ class Trainer:
         saved = self.run.saved()
         kept = f"the last good checkpoint is {saved[-1]}" if saved else "no checkpoint was written yet"
         return (
-            f"The loss '{name}' became NaN or infinite at step {images // self.feed.batch} ({images:,} images); {kept}. "
-            f"Try a lower --lr (now {self.schedule.lr:g}), or --precision float32, in another --out folder."
+            f"The loss '{name}' became NaN or infinite at step {images // self.feed.batch} ({images:,} images); "
+            f"{kept}. Try a lower --lr (now {self.schedule.lr:g}), or --precision float32, in another --out folder."
         )
 
 

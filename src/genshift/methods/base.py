@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from genshift.data.feed import Batch, PixelRule
 from genshift.data.imageset import ImageSet
 from genshift.device import Arithmetic
-from genshift.data.feed import Batch, PixelRule
 from genshift.methods.schedules import Progress
 
 EVALUATION_BATCH = 500

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genshift.device import Arithmetic
 from genshift.data.feed import Batch, PixelRule
-from genshift.methods.schedules import Progress, dann_lambda, make_optimizer
+from genshift.device import Arithmetic
 from genshift.methods.base import Classifying
+from genshift.methods.schedules import Progress, dann_lambda, make_optimizer
 from genshift.methods.supervised import label_loss, share_right
 from genshift.presets import Adaptation
 

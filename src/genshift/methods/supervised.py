@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genshift.device import Arithmetic
 from genshift.data.feed import Batch, PixelRule
-from genshift.methods.schedules import Progress, make_optimizer
+from genshift.device import Arithmetic
 from genshift.methods.base import Classifying
+from genshift.methods.schedules import Progress, make_optimizer
 from genshift.presets import Adaptation
 
 
@@ -25,9 +25,7 @@ class Supervised(Classifying):
         self.preset, self.networks, self.nets = preset, networks, dict(networks)
         self.rule, self.arithmetic = rule, arithmetic
         parameters = [p for net in networks.values() for p in net.parameters()]
-        self.optimizers = {
-            "all": make_optimizer(preset.optimizer, parameters, preset.lr, preset.weight_decay)
-        }
+        self.optimizers = {"all": make_optimizer(preset.optimizer, parameters, preset.lr, preset.weight_decay)}
 
     def step(self, batch: Mapping[str, Batch], progress: Progress) -> dict[str, Tensor]:
         """One step on the labelled batch "source" (the target's own, in the role 'target')."""

@@ -9,7 +9,12 @@ from genshift.nets import adaptation
 
 # By name: (extractor, label predictor, domain classifier, the image sides that give 512 features).
 ADAPTATION = {
-    "hw2": (adaptation.FeatureExtractor, adaptation.LabelPredictor, adaptation.DomainClassifier, range(28, 32)),
+    "hw2": (
+        adaptation.FeatureExtractor,
+        adaptation.LabelPredictor,
+        adaptation.DomainClassifier,
+        range(28, 32),
+    ),
     "hw3": (adaptation.Extractor, adaptation.Predictor, adaptation.Classifier, range(17, 49)),
 }
 

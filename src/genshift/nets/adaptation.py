@@ -31,7 +31,10 @@ class FeatureExtractor(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(x).flatten(1)
+        # Max-pooling and ReLU commute, value and gradient alike; pooled first, ReLU has a quarter of the work.
+        for i in (0, 1, 3, 2, 4, 5, 7, 6):
+            x = self.conv[i](x)
+        return self.conv[8:](x).flatten(1)
 
 
 def _conv(channels_in: int, channels_out: int, padding: int = 0) -> list[nn.Module]:
@@ -99,7 +102,11 @@ class Extractor(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.extract = nn.Sequential(
-            Conv_Block(3, 64), Conv_Block(64, 128), Conv_Block(128, 256), Conv_Block(256, 512), nn.MaxPool2d(2)
+            Conv_Block(3, 64),
+            Conv_Block(64, 128),
+            Conv_Block(128, 256),
+            Conv_Block(256, 512),
+            nn.MaxPool2d(2),
         )
 
     def forward(self, x: Tensor) -> Tensor:

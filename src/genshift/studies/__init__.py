@@ -42,7 +42,9 @@ STUDIES = {
     for study in (
         Study("demo", "the embedded digits, in two minutes, no download", {}),
         Study(
-            "hw2", "DANN from MNIST-M to SVHN and USPS", {"source": 240_000, "dann": 120_000, "target": 240_000}
+            "hw2",
+            "DANN from MNIST-M to SVHN and USPS",
+            {"source": 240_000, "dann": 120_000, "target": 240_000},
         ),
         Study(
             "hw3",

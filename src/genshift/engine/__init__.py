@@ -1,0 +1,1 @@
+"""The one training loop, run folders, checkpoints, distribution, evaluation."""
