@@ -105,8 +105,16 @@ def pack_optimizer(name: str, optimizer: Optimizer) -> dict[str, Tensor]:
 
 def unpack_optimizer(name: str, optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """Loads what `pack_optimizer` packed."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for path, value in under(tensors, f"optimizer/{name}/").items():
         index, key = path.split("/")
-        state.setdefault(int(index), {})[key] = value
+        state.setdefault(int(index), {})[key] = _laid_out_as(parameters[int(index)], value)
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
+    """`value` with the strides of its parameter: fused optimizers walk through memory, not through indices."""
+    if value.shape != parameter.shape:
+        return value
+    return torch.empty_like(parameter, dtype=value.dtype, device=value.device).copy_(value)
