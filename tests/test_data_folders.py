@@ -2,6 +2,7 @@
 
 import io
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -225,9 +226,7 @@ def test_a_set_larger_than_memory_lies_in_a_file(tmp_path, monkeypatch):
     monkeypatch.setattr(pictures, "memory_bytes", lambda: 1000)
     images = load(folder).images
     assert torch.equal(images, expected) and os.listdir(tmp_path / "cache") == [], "the file has no name"
-    monkeypatch.setattr(
-        pictures.shutil, "disk_usage", lambda _: os.terminal_size((0, 0)) and type("U", (), {"free": 5})
-    )
+    monkeypatch.setattr(pictures.shutil, "disk_usage", lambda _: SimpleNamespace(free=5))
     with pytest.raises(Refusal, match="disk is full"):
         load(folder)
 
@@ -237,3 +236,8 @@ def test_labels_false_seals_a_csv(tmp_path):
     (folder / "labels.csv").write_text("image_name,label\n002.png,7\n000.png,1\n")
     sealed = load(folder, labels=False)
     assert sealed.labels is None and sealed.classes == () and torch.equal(sealed.images, load(folder).images)
+
+
+def test_the_folder_one_stands_in_has_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(write_pictures(tmp_path / "flat"))
+    assert load(".").name == "flat"

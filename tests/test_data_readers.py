@@ -275,3 +275,8 @@ def test_a_file_of_no_known_format(tmp_path):
     (tmp_path / "data.parquet").write_text("x")
     with pytest.raises(Refusal, match="no data set that genshift reads"):
         load(tmp_path / "data.parquet")
+
+
+def test_the_folder_of_a_catalog_set_may_be_named_itself(tmp_path):
+    write_mnist(tmp_path, train=7)
+    assert len(load(tmp_path / "mnist")) == 7 and load(str(tmp_path / "mnist")).name == "mnist"

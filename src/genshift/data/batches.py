@@ -67,10 +67,13 @@ def to_float(
     x = images_NCHW.to(torch.float32, memory_format=memory_format)
     if not x.is_contiguous(memory_format=memory_format):
         x = x.contiguous(memory_format=memory_format)
-    shift, scale = _column(mean, x), _column(std, x)
-    return x.div_(255).sub_(shift).div_(scale)
+    # (x / 255 − mean) / std with the 255 moved to the other side: one pass over the batch less.
+    return x.sub_(_bytes(mean, x)).div_(_bytes(std, x))
 
 
-def _column(value: float | Sequence[float], x_NCHW: Tensor) -> Tensor:
-    flat = [value] if isinstance(value, int | float) else list(value)
+def _bytes(value: float | Sequence[float], x_NCHW: Tensor) -> Tensor | float:
+    """255 · value: a number where all channels have one, which spares the device a copy; else `[1, C, 1, 1]`."""
+    flat = [255.0 * value] if isinstance(value, int | float) else [255.0 * each for each in value]
+    if len(set(flat)) == 1:
+        return flat[0]
     return torch.tensor(flat, dtype=torch.float32, device=x_NCHW.device).view(1, -1, 1, 1)

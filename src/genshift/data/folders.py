@@ -61,7 +61,7 @@ def read_folder(
         targets = torch.tensor([layout.labels[place] for place in pictures.kept])
     classes = layout.classes if targets is not None else ()
     found = ImageSet(
-        path.stem if listing else path.name, pictures.images, targets, classes, notes=pictures.notes
+        path.stem if listing else path.resolve().name, pictures.images, targets, classes, notes=pictures.notes
     )
     return found, [layout.names[place] for place in pictures.kept]
 
@@ -70,8 +70,7 @@ def _scan(files: Files, split: str, listing: Path | None) -> Layout:
     names = [name for name in files.names if is_picture(name)]
     if not names:
         raise Refusal(
-            f"{files.path} holds no picture: expected PNG, JPEG or the like in it or in class folders; check "
-            "the path."
+            f"{files.path} holds no picture: expected PNG, JPEG or the like in it or in class folders; check the path."
         )
     top = _wrapper(files)
     below = _split_folder(files, names, top, split)
@@ -142,12 +141,9 @@ def _from_csv(files: Files, names: Sequence[str], prefixes: Sequence[str], where
     for number, row in enumerate(rows[1:], 2):
         if len(row) < 2 or not row[1].strip():
             raise Refusal(
-                f"{where} gives no label in line {number} ('{','.join(row)[:60]}'): expected "
-                "'image_name,label'."
+                f"{where} gives no label in line {number} ('{','.join(row)[:60]}'): expected 'image_name,label'."
             )
-        place = next(
-            (prefix + row[0].strip() for prefix in prefixes if prefix + row[0].strip() in known), None
-        )
+        place = next((prefix + row[0].strip() for prefix in prefixes if prefix + row[0].strip() in known), None)
         if place is None:
             raise Refusal(
                 f"{where} names '{row[0].strip()}' in line {number}, which is not in {files.path}: add the "
@@ -170,18 +166,14 @@ def _classed(where: str, chosen: dict[str, str]) -> Layout:
     labels = [int(word) for word in chosen.values()]
     wrong = next((label for label in labels if not 0 <= label < MAX_CLASSES), None)
     if wrong is not None:
-        raise Refusal(
-            f"{where} gives the label {wrong}: expected whole numbers from 0, or words; correct the file."
-        )
+        raise Refusal(f"{where} gives the label {wrong}: expected whole numbers from 0, or words; correct the file.")
     return Layout(list(chosen), labels, tuple(str(label) for label in range(max(labels) + 1)))
 
 
 def _from_names(files: Files, names: Sequence[str], below: str) -> Layout:
     """Class folders where every picture lies in one of two or more folders; otherwise no labels."""
     if not names:
-        raise Refusal(
-            f"{files.path / below} holds no picture: expected PNG, JPEG or the like; check the path."
-        )
+        raise Refusal(f"{files.path / below} holds no picture: expected PNG, JPEG or the like; check the path.")
     folder = {name: name.removeprefix(below).rpartition("/")[0].partition("/")[0] for name in names}
     found = set(folder.values())
     if "" in found and len(found) > 1:

@@ -67,6 +67,8 @@ def load_named(
         found = _from_catalog(entry(name), split, data_root, size, colour, labels, limit, skip_broken)
     elif is_packed(path) or is_packed(path / split):
         found = open_packed(path if is_packed(path) else path / split, labels)
+    elif (known := _known_folder(path)) is not None:
+        found = _from_catalog(known, split, path.parent, size, colour, labels, limit, skip_broken)
     elif path.is_dir() or path.suffix.lower() == ".csv" or (path.is_file() and _holds_pictures(path)):
         found, names = read_folder(
             path, split, size=size, colour=colour, labels=labels, skip_broken=skip_broken, limit=limit
@@ -88,6 +90,15 @@ def _no_such(name: str) -> Refusal:
             f"There is no folder or file {name}: check the path, or give a set's name ({', '.join(CATALOG)})."
         )
     return unknown("data set", name, CATALOG, "`genshift ls` lists them; a path to a folder works too.")
+
+
+def _known_folder(path: Path) -> DataSet | None:
+    """The catalog set whose published files lie in this folder, as in `data/mnist`, or None."""
+    for data in CATALOG.values():
+        names = [name for file in data.files for name in file.names]
+        if path.name in data.folders and any((path / name).is_file() for name in names):
+            return data
+    return None
 
 
 def _holds_pictures(path: Path) -> bool:
@@ -128,9 +139,7 @@ def _from_catalog(
         raise absent(data, split, data_root)
     read = {"mnist": _mnist, "usps": _usps, "svhn": _svhn}[data.name]
     images = read([found.path(each) for each in needed], labels, limit)
-    return replace(
-        images, notes=images.notes + notes_on(data, found) + _count_note(data, split, len(images), limit)
-    )
+    return replace(images, notes=images.notes + notes_on(data, found) + _count_note(data, split, len(images), limit))
 
 
 def _mnist(paths: list[Path], labels: bool, limit: int | None) -> ImageSet:
@@ -188,9 +197,7 @@ def _celeba(
     assert home is not None
     images = found.path("img_align_celeba.zip") if found else home / "img_align_celeba"
     lists = {
-        name: home / name
-        for name in ("list_attr_celeba.txt", "list_eval_partition.txt")
-        if (home / name).is_file()
+        name: home / name for name in ("list_attr_celeba.txt", "list_eval_partition.txt") if (home / name).is_file()
     }
     faces = read_celeba(
         "celeba", images, lists.get("list_attr_celeba.txt"), lists.get("list_eval_partition.txt"), split,

@@ -11,9 +11,7 @@ from pathlib import Path
 from genshift.data.catalog import DataFile, DataSet, entry
 from genshift.errors import Refusal
 
-MAX_HASHED = (
-    256 * 2**20
-)  # bytes; a larger file is judged by its size, since hashing it would take longer than reading
+MAX_HASHED = 256 * 2**20  # bytes; a larger file is judged by its size, since hashing it would take longer than reading
 
 
 def cache_root() -> Path:
@@ -43,9 +41,7 @@ class Found:
         return self.paths[name]
 
 
-def find_files(
-    data: DataSet, split: str, data_root: Path | str | None, needed: tuple[str, ...]
-) -> Found | None:
+def find_files(data: DataSet, split: str, data_root: Path | str | None, needed: tuple[str, ...]) -> Found | None:
     """The first folder, in search order, that holds all `needed` files of a split (unpacked ones too)."""
     for folder in folders(data, data_root):
         paths = {}
@@ -98,15 +94,10 @@ def _locate(data: DataSet, split: str, data_root: Path | str | None) -> Path | N
     built = built_folder(data.name, data_root)
     if built is not None:
         return built / split
-    unpacked = unpacked_folder(data, data_root)
-    needed = tuple(
-        file.name for file in data.files if file.split == split or file.name.endswith((".gz", ".zip"))
-    )
-    needed = tuple(
-        name for name in needed if any(f.name == name and f.split in (None, split) for f in data.files)
-    )
+    whole = (".gz", ".zip")  # archives that hold every split, unlike the lists that lie beside them
+    needed = tuple(f.name for f in data.files if f.split == split or (not f.split and f.name.endswith(whole)))
     found = find_files(data, split, data_root, needed)
-    return found.path(needed[0]) if found else unpacked
+    return found.path(needed[0]) if found else unpacked_folder(data, data_root)
 
 
 def unpacked_folder(data: DataSet, data_root: Path | str | None) -> Path | None:
