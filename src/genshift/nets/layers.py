@@ -125,6 +125,11 @@ class _GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
         y = centred * (variance + self.eps).rsqrt().view(shape)
         return (y * self.weight.view(shape) + self.bias.view(shape)).to(x.dtype)
 
+    def extra_repr(self) -> str:
+        """As the reports print it; PyTorch 2.13 adds the bias, which is there whenever `affine` is."""
+        options = {n: getattr(self, n) for n in ("eps", "momentum", "affine", "track_running_stats")}
+        return ", ".join([str(self.num_features), *(f"{name}={value}" for name, value in options.items())])
+
     @torch.no_grad()
     def _update_running(self, mean: Tensor, variance: Tensor) -> None:
         assert self.running_mean is not None and self.running_var is not None
