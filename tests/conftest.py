@@ -1,0 +1,27 @@
+"""Fixtures that several test files share; `tiny.py` holds the helpers."""
+
+import pytest
+import tiny
+import torch
+
+from genshift.engine import experiment, files
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Small batches gain nothing from more, and processes beside these tests lose by it."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def domains(tmp_path_factory):
+    """Two tiny domains of the same digits: (source, target), packed sets with train and test."""
+    root = tmp_path_factory.mktemp("domains")
+    return tiny.write_domain(root / "one", 0), tiny.write_domain(root / "two", 1)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Checks twice a run instead of twenty times, and does not wait for the disk."""
+    monkeypatch.setattr(experiment, "CHECKS", 2)
+    monkeypatch.setattr(files, "_sync", lambda path: None)

@@ -1,0 +1,138 @@
+"""Tiny domains, presets and trainings for the tests of nets, methods, engine and command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from data_files import png
+from safetensors.torch import load_file
+
+from genshift import cli, presets
+from genshift.data import ImageSet, pack
+from genshift.device import Arithmetic
+from genshift.engine import experiment
+from genshift.engine.experiment import Settings
+from genshift.presets import Adaptation
+
+DIGITS = tuple(str(digit) for digit in range(10))
+FLOAT32 = Arithmetic(torch.device("cpu"), "float32", "for a test")
+FLOAT64 = Arithmetic(torch.device("cpu"), "float64", "for a test")
+
+
+def digits(count: int, seed: int, channels: int = 3, side: int = 28) -> ImageSet:
+    """Noise with a bright bar whose place is the class, so that something can be learnt."""
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 100, (count, channels, side, side), generator=generator, dtype=torch.uint8)
+    labels = torch.arange(count) % 10
+    for image, label in zip(images, labels.tolist(), strict=True):
+        image[:, 2 * label : 2 * label + 6, 4 : side - 4] += 150 - 20 * (seed % 3)
+    return ImageSet(f"digits-{seed}", images, labels, DIGITS)
+
+
+def write_domain(folder: Path, seed: int, train: int = 40, test: int = 20, **options: Any) -> Path:
+    """A packed set with the splits train and test."""
+    pack(digits(train, seed, **options), folder / "train")
+    pack(digits(test, seed + 100, **options), folder / "test")
+    return folder
+
+
+def write_classes(folder: Path, seed: int, count: int = 20) -> Path:
+    """Class folders 0 to 9 of PNG files."""
+    drawn = digits(count, seed)
+    for number, (image, label) in enumerate(zip(drawn.images, drawn.labels.tolist(), strict=True)):
+        (folder / str(label)).mkdir(parents=True, exist_ok=True)
+        (folder / str(label) / f"{number:03}.png").write_bytes(png(image.permute(1, 2, 0).numpy()))
+    return folder
+
+
+def write_flat(folder: Path, seed: int, count: int = 20) -> Path:
+    """PNG files without labels."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, image in enumerate(digits(count, seed).images):
+        (folder / f"{number:03}.png").write_bytes(png(image.permute(1, 2, 0).numpy()))
+    return folder
+
+
+def tiny(name: str, domains: tuple[Path, Path], **changes: Any) -> Adaptation:
+    """A preset over two tiny domains, four images of each a step."""
+    small = {"batch_source": 4, "batch_target": 4, "precision": "float32"}
+    source, target = (str(path) for path in domains)
+    return presets.get(name).replaced(**{**small, **changes}, source=source, target=target)
+
+
+def train(preset: Adaptation, out: Path, **settings: Any) -> bool:
+    """The engine's own entry, with a budget of six steps unless it is given."""
+    settings.setdefault("images", 6 * preset.batch)
+    if "minutes" in settings:
+        del settings["images"]
+    return experiment.train(preset, out, Settings(**settings))
+
+
+class StopAt:
+    """An observer that asks for a stop, as Ctrl-C does, once `images` are seen."""
+
+    def __init__(self, images: int) -> None:
+        self.images = images
+
+    def __call__(self, images: int, predict: Any) -> None:
+        if images >= self.images:
+            os.kill(os.getpid(), 2)
+
+
+def last(run: Path) -> dict[str, torch.Tensor]:
+    """Every tensor of a run's newest checkpoint."""
+    return load_file(sorted((run / "checkpoints").glob("images-*.safetensors"))[-1])
+
+
+def best(run: Path) -> dict[str, torch.Tensor]:
+    """Every tensor of a run's best checkpoint."""
+    return load_file(run / "checkpoints" / "best.safetensors")
+
+
+def different(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> list[str]:
+    """The names of tensors that are not bit-identical, or stand on one side alone."""
+    alone = sorted(one.keys() ^ other.keys())
+    return alone + [name for name in one.keys() & other.keys() if not torch.equal(one[name], other[name])]
+
+
+def rows(run: Path, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
+    """The rows of a run's .jsonl file."""
+    return [json.loads(line) for line in (run / name).read_text().splitlines()]
+
+
+def weights(run: Path) -> list[dict[str, Any]]:
+    """What a run's metrics say, without what the clock says."""
+    return [{k: v for k, v in row.items() if "seconds" not in k} for row in rows(run)]
+
+
+def refused(capfd: Any, *argv: object) -> str:
+    """The one sentence with which the command line refuses `argv`; it must leave with status 2."""
+    capfd.readouterr()
+    status = cli.main([str(word) for word in argv])
+    said = capfd.readouterr()
+    return _one_sentence(status, said.err)
+
+
+def command(*argv: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    """`genshift ARGV` as a process of its own."""
+    words = [sys.executable, "-m", "genshift.cli", *map(str, argv)]
+    return subprocess.run(words, capture_output=True, text=True, timeout=300, check=False, **options)
+
+
+def refused_in_process(*argv: object, **options: Any) -> str:
+    """As `refused`, in a process of its own."""
+    done = command(*argv, **options)
+    return _one_sentence(done.returncode, done.stderr)
+
+
+def _one_sentence(status: int, err: str) -> str:
+    lines = err.strip().splitlines()
+    assert status == 2, (status, err)
+    assert len(lines) == 1 and lines[0].startswith("genshift: ") and "Traceback" not in err, err
+    return lines[0]
