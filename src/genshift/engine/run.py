@@ -26,12 +26,20 @@ class RunFolder:
         """Makes the folder; Refusal where a file stands there or it cannot be written to."""
         if self.path.exists() and not self.path.is_dir():
             raise Refusal(f"--out {self.path} is a file: name a folder.")
-        if self.path.is_dir() and any(self.path.iterdir()) and not self.exists():
+        if not self.exists() and self._holds_others():
             raise Refusal(f"--out {self.path} holds other files and no run: name a new or empty folder.")
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise of_os_error(error, f"making the run folder {self.path}") from error
+
+    def _holds_others(self) -> bool:
+        """Whether the folder holds what no run that was killed before its config.json can have left."""
+        if not self.path.is_dir():
+            return False
+        ours = ("checkpoints", "tensorboard")
+        others = [p for p in self.path.iterdir() if p.name not in ours and not p.name.endswith(".part")]
+        return bool(others or self.saved())
 
     def exists(self) -> bool:
         """Whether a run was ever started here."""
@@ -83,7 +91,9 @@ class RunFolder:
             raise of_os_error(error, f"writing {self.path / name}") from error
 
     def rewind(self, images: int) -> None:
-        """Drops the rows written after `images` images, so that a continued run writes them once."""
+        """Drops the rows written after `images` images, so that a continued run writes them once, and the half-written
+        files that a killed process left."""
+        self._remove(part for folder in (self.path, self.checkpoints) for part in folder.glob(".*.part"))
         for name in ("metrics.jsonl", "oracle.jsonl"):
             if (self.path / name).exists():
                 kept = [row for row in self.rows(name) if row["images"] <= images]
