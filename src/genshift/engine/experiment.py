@@ -23,7 +23,7 @@ from genshift.engine.probe import Probe, probe
 from genshift.engine.run import RunFolder
 from genshift.errors import Refusal
 from genshift.methods import Classifying, build
-from genshift.presets import Adaptation
+from genshift.presets import Adaptation, checked
 
 LOGS = 100
 CHECKS = 20
@@ -191,10 +191,13 @@ def preset_of(config: dict[str, Any]) -> Adaptation:
     """The preset that config.json describes; Refusal where it does not fit this version."""
     stored = config["preset"]
     known = {f.name for f in dataclasses.fields(Adaptation)}
-    plain = {k: stored[k] for k in ("name", "study", "summary", "role", "networks", "origins", "published")}
-    if extra := set(stored["fields"]) - known:
-        raise Refusal(f"config.json has fields unknown to genshift {genshift.__version__}: {', '.join(sorted(extra))}.")
-    return Adaptation(**plain, **stored["fields"])
+    try:
+        plain = {k: stored[k] for k in ("name", "study", "summary", "role", "networks", "origins", "published")}
+        if extra := ", ".join(sorted(set(stored["fields"]) - known)):
+            raise Refusal(f"config.json has fields unknown to genshift {genshift.__version__}: {extra}.")
+        return checked(Adaptation(**plain, **stored["fields"]))
+    except (KeyError, TypeError) as error:
+        raise Refusal(f"config.json describes no preset ({error}): restore it, or name another run folder.") from None
 
 
 # --- the budget, and config.json ------------------------------------------------------------------------------------
