@@ -119,9 +119,15 @@ def refused(capfd: Any, *argv: object) -> str:
     return _one_sentence(status, said.err)
 
 
+def environment() -> dict[str, str]:
+    """This process's, with one thread a process."""
+    return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
 def command(*argv: object, **options: Any) -> subprocess.CompletedProcess[str]:
     """`genshift ARGV` as a process of its own."""
     words = [sys.executable, "-m", "genshift.cli", *map(str, argv)]
+    options.setdefault("env", environment())
     return subprocess.run(words, capture_output=True, text=True, timeout=300, check=False, **options)
 
 
