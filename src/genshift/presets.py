@@ -135,6 +135,10 @@ HW3_FIGURES = {
 ROLES: tuple[Role, ...] = ("source", "dann", "target")
 HW3_BATCH = {"usps": 64, "mnistm": 256, "svhn": 256}
 
+# Ours, in every role alike: accuracy on an unseen domain swings by five points between steps, and a mean over the last
+# ten thousand images steadies it without looking at a label.
+HALF_LIFE = 10_000
+
 _HW2_ORIGINS = {
     "source": PUBLISHED,
     "target": PUBLISHED,
@@ -205,6 +209,7 @@ def _hw2(task: str, role: Role) -> Adaptation:
         epochs=200,
         images=walked if adapts else 200 * _size(own),
         lr=3e-4,
+        ema_half_life=HALF_LIFE,
         validation=0.05,
         adversary="alternating" if adapts else "none",
         lam=0.1 if adapts else 0.0,
@@ -237,6 +242,7 @@ def _hw3(task: str, role: Role) -> Adaptation:
         validation=0.3,
         select="best",
         lr=1e-3,
+        ema_half_life=HALF_LIFE,
         adversary="reversal" if adapts else "none",
         statistics="apart",
         lam=1.0 if adapts else 0.0,
@@ -266,6 +272,7 @@ def _demo(role: Role) -> Adaptation:
         target="uci-m",
         images=12_800,
         lr=3e-4,
+        ema_half_life=HALF_LIFE,
         validation=0.05,
         adversary="alternating" if adapts else "none",
         lam=0.1 if adapts else 0.0,

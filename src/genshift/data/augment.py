@@ -53,9 +53,7 @@ class Augment:
         if self.idle:
             return x_NCHW
         maps = maps_N23.to(x_NCHW.device, x_NCHW.dtype)
-        if not (
-            self.degrees or self.shift or self.scale
-        ):  # flips alone: exact, and much cheaper than sampling
+        if not (self.degrees or self.shift or self.scale):  # flips alone: exact, and much cheaper than sampling
             flipped = (maps[:, 0, 0] < 0).view(-1, 1, 1, 1)
             return torch.where(flipped, x_NCHW.flip(-1), x_NCHW)
         grid = F.affine_grid(maps, list(x_NCHW.shape), align_corners=False)

@@ -40,8 +40,6 @@ def draws(
     # Philox counts: row i depends on i and the key alone, and its raw words are the same in every numpy.
     words = np.random.Philox(key=seed_of("mnistm", seed, split)).random_raw(3 * count).reshape(count, 3)
     which = (words[:, 0] % len(sizes)).astype(np.int64)
-    room = np.array([[height - SIDE + 1, width - SIDE + 1] for height, width in sizes], dtype=np.uint64)[
-        which
-    ]
+    room = np.array([[height - SIDE + 1, width - SIDE + 1] for height, width in sizes], dtype=np.uint64)[which]
     top, left = (words[:, 1:] % room).astype(np.int64).T
     return which, top, left

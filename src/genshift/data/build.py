@@ -99,6 +99,5 @@ def _checksum(files: Files, parts: dict[str, list[str]]) -> str:
 
 def _is_built(folder: Path, recipe: dict[str, Any]) -> bool:
     return all(
-        is_packed(folder / split) and read_facts(folder / split)["recipe"] == recipe
-        for split in ("train", "test")
+        is_packed(folder / split) and read_facts(folder / split)["recipe"] == recipe for split in ("train", "test")
     )

@@ -235,8 +235,7 @@ UCI_M = DataSet(
     classes=DIGITS,
     licence="CC BY 4.0 (digits), CC BY 2.0 (photos)",
     terms=(
-        "Comes with scikit-learn; photos by danielbuechele and vultilion on Flickr; cite Alpaydin and Kaynak "
-        "(1998)."
+        "Comes with scikit-learn; photos by danielbuechele and vultilion on Flickr; cite Alpaydin and Kaynak (1998)."
     ),
     rule=RESIZED,
     folders=(),

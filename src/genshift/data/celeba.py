@@ -57,19 +57,16 @@ def read_attributes(path: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...],
     is missing or is none, the published names are taken, with a note.
     """
     lines = _lines(path)
-    start = next(
-        (n for n, line in enumerate(lines[:3]) if line.split()[0].lower().endswith((".jpg", ".png"))), None
-    )
+    start = next((n for n, line in enumerate(lines[:3]) if line.split()[0].lower().endswith((".jpg", ".png"))), None)
     if start is None:
         raise Refusal(
-            f"{path} is no list of attributes: expected a count, the names, then lines 'image −1 1 …'; fetch "
-            "it again."
+            f"{path} is no list of attributes: expected a count, the names, then lines 'image −1 1 …'; fetch it again."
         )
     columns = tuple(lines[start - 1].split()) if start else ()
     remark: tuple[str, ...] = ()
     if len(columns) != len(CELEBA_ATTRIBUTES):
         columns = CELEBA_ATTRIBUTES
-        remark = (f"{path} has no line with the attributes' names; the 40 published names are used.",)
+        remark = (f"{path.name} has no line with the attributes' names; the 40 published names are used.",)
     return (
         dict(_row(path, n + 1, line, len(columns)) for n, line in enumerate(lines) if n >= start),
         columns,
@@ -93,8 +90,7 @@ def _rows(files: Files, path: Path, names: list[str], table: dict[str, np.ndarra
     missing = next((name for name in bare if name not in table), None)
     if missing is not None:
         raise Refusal(
-            f"{path} has no line for {missing} of {files.path}: expected one a picture; take both from one "
-            "source."
+            f"{path} has no line for {missing} of {files.path}: expected one a picture; take both from one source."
         )
     return torch.from_numpy(np.stack([table[name] for name in bare]))
 

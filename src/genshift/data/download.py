@@ -45,9 +45,7 @@ def get(
         return []
     mirror = base_url or os.environ.get("GENSHIFT_MIRROR")
     folder = Path(data_root).expanduser() if data_root is not None else cache_root()
-    return [
-        _get(data, file, folder / data.folders[0], mirror, say, progress) for file in _wanted(data, split)
-    ]
+    return [_get(data, file, folder / data.folders[0], mirror, say, progress) for file in _wanted(data, split)]
 
 
 def _wanted(data: DataSet, split: str | None) -> list[DataFile]:
@@ -116,8 +114,7 @@ def _fetch(url: str, file: DataFile, target: Path, progress: Progress | None) ->
         raise Refusal(f"{url} {reason}: check the network, then run the same command again.") from error
     except ValueError as error:
         raise Refusal(
-            f"{url} gave bytes that are not the published {file.name} (checksum {file.md5}): they were "
-            "thrown away."
+            f"{url} gave bytes that are not the published {file.name} (checksum {file.md5}): they were thrown away."
         ) from error
     except OSError as error:
         raise of_os_error(error, f"writing {target}") from error
@@ -125,8 +122,7 @@ def _fetch(url: str, file: DataFile, target: Path, progress: Progress | None) ->
 
 def _cut(url: str, file: DataFile) -> Refusal:
     return Refusal(
-        f"{url} cut the connection before {file.name} was whole: run the same command again, it goes on from "
-        "there."
+        f"{url} cut the connection before {file.name} was whole: run the same command again, it goes on from there."
     )
 
 
@@ -169,9 +165,7 @@ class Resuming:
         have = self.part.stat().st_size if self.part.exists() else 0
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
         with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
-            if (
-                have and response.status_code == 416
-            ):  # nothing is left to send, or the part is of another file
+            if have and response.status_code == 416:  # nothing is left to send, or the part is of another file
                 self.resumed = True
                 return
             response.raise_for_status()

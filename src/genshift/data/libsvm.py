@@ -28,9 +28,7 @@ def read_usps(name: str, path: Path, labels: bool = True, limit: int | None = No
         )
     if labels and not np.isin(targets, np.arange(1, 11)).all():
         row = int(np.flatnonzero(~np.isin(targets, np.arange(1, 11)))[0])
-        raise Refusal(
-            f"{path} holds label {targets[row]:g} in line {row + 1}: expected 1 to 10; fetch it again."
-        )
+        raise Refusal(f"{path} holds label {targets[row]:g} in line {row + 1}: expected 1 to 10; fetch it again.")
     pixels = np.rint((values.clip(-1, 1) + 1) / 2 * 255).astype(np.uint8)[:limit]
     images = torch.from_numpy(pixels).reshape(-1, 1, SIDE, SIDE)
     if not labels:
@@ -48,9 +46,7 @@ def _parse(path: Path) -> tuple[np.ndarray, np.ndarray]:
     except ValueError as error:
         raise damaged(path, "lines 'label index:value …' with indices 1 to 256", error) from error
     if not text.endswith(b"\n") and features.shape[0]:
-        raise Refusal(
-            f"{path} ends in the middle of a line: it is cut short, so delete it and fetch it again."
-        )
+        raise Refusal(f"{path} ends in the middle of a line: it is cut short, so delete it and fetch it again.")
     if features.shape[0] == 0:
         raise Refusal(f"{path} holds no image: expected lines 'label index:value …'.")
     return features.toarray(), targets

@@ -166,7 +166,7 @@ def _mnistm(
     built = built_folder("mnistm", data_root)
     if built is not None:
         images = open_packed(built / split, labels)
-        note = f"mnistm: the set that genshift built is used ({built}), not the published archive."
+        note = f"mnistm: the set that genshift built is used, not the published archive."
         return replace(images, notes=(*images.notes, note))
     found = find_files(data, split, data_root, ("mnist_m.tar.gz",))
     folder = unpacked_folder(data, data_root)
@@ -176,7 +176,7 @@ def _mnistm(
     assert path is not None
     images = read_mnistm("mnistm", path, split, size=size, colour=colour, labels=labels, limit=limit)
     notes = notes_on(data, found) if found else ()
-    note = f"mnistm: the published layout is used ({path}); no set that genshift built was found."
+    note = f"mnistm: the published layout is used ({path.name}); no set that genshift built was found."
     return replace(images, notes=(*images.notes, note, *notes, *_count_note(data, split, len(images), limit)))
 
 

@@ -20,15 +20,9 @@ def read_svhn(name: str, path: Path, labels: bool = True, limit: int | None = No
     """`X` uint8 `[32, 32, 3, N]`, `y` `[N, 1]` → images `[N, 3, 32, 32]`, labels with 10 as digit 0."""
     content = _load(path, ["X", "y"] if labels else ["X"])
     x_HWCN = content.get("X")
-    if (
-        not isinstance(x_HWCN, np.ndarray)
-        or x_HWCN.ndim != 4
-        or x_HWCN.shape[2] != 3
-        or x_HWCN.dtype != np.uint8
-    ):
+    if not isinstance(x_HWCN, np.ndarray) or x_HWCN.ndim != 4 or x_HWCN.shape[2] != 3 or x_HWCN.dtype != np.uint8:
         raise Refusal(
-            f"{path} holds no variable X of bytes [32, 32, 3, N]: expected SVHN's cropped digits; fetch it "
-            "again."
+            f"{path} holds no variable X of bytes [32, 32, 3, N]: expected SVHN's cropped digits; fetch it again."
         )
     if x_HWCN.shape[3] == 0:
         raise Refusal(f"{path} holds no image: expected one or more.")
@@ -41,15 +35,11 @@ def read_svhn(name: str, path: Path, labels: bool = True, limit: int | None = No
 def _digits(path: Path, y: Any, count: int) -> torch.Tensor:
     if not isinstance(y, np.ndarray) or y.size != count:
         given = y.size if isinstance(y, np.ndarray) else 0
-        raise Refusal(
-            f"{path} holds {given:,} labels y for {count:,} images X: expected one a image; fetch it again."
-        )
+        raise Refusal(f"{path} holds {given:,} labels y for {count:,} images X: expected one a image; fetch it again.")
     flat = y.reshape(-1)
     wrong = np.flatnonzero(~np.isin(flat, np.arange(0, 11)))
     if wrong.size:
-        raise Refusal(
-            f"{path} holds label {flat[wrong[0]]} at image {wrong[0]}: expected 1 to 10; fetch it again."
-        )
+        raise Refusal(f"{path} holds label {flat[wrong[0]]} at image {wrong[0]}: expected 1 to 10; fetch it again.")
     return torch.from_numpy(flat.astype(np.int64) % 10)
 
 

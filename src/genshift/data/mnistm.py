@@ -46,8 +46,7 @@ def _names(files: Files, split: str) -> dict[str, int]:
     names = [name for name in files.names if is_picture(name) and f"/{name}".rpartition(f"/{folder}")[1]]
     if not names:
         raise Refusal(
-            f"{files.path} holds no picture in {folder}: expected the layout of mnist_m.tar.gz; check the "
-            "path."
+            f"{files.path} holds no picture in {folder}: expected the layout of mnist_m.tar.gz; check the path."
         )
     return dict.fromkeys(names, -1)
 
@@ -58,19 +57,14 @@ def _labels(files: Files, split: str) -> dict[str, int]:
     top = next(iter(pictures)).rpartition("/")[0].rpartition("/")[0]
     listing = f"{top}/mnist_m_{split}_labels.txt".lstrip("/")
     if listing not in files.names:
-        raise Refusal(
-            f"{files.path} holds no {listing}: expected the layout of mnist_m.tar.gz; fetch it again."
-        )
+        raise Refusal(f"{files.path} holds no {listing}: expected the layout of mnist_m.tar.gz; fetch it again.")
     lines = files.read(listing).decode("utf-8", "replace").split("\n")
-    named = dict(
-        _line(files, split, top, listing, n, line) for n, line in enumerate(lines, 1) if line.strip()
-    )
+    named = dict(_line(files, split, top, listing, n, line) for n, line in enumerate(lines, 1) if line.strip())
     missing = [name for name in named if name not in pictures]
     if missing or len(named) != len(pictures):
         what = f"names {missing[0]}, which is not there" if missing else f"names {len(named):,} pictures"
         raise Refusal(
-            f"{files.path / listing} {what}: expected the {len(pictures):,} of mnist_m_{split}/; fetch it "
-            "again."
+            f"{files.path / listing} {what}: expected the {len(pictures):,} of mnist_m_{split}/; fetch it again."
         )
     return named
 

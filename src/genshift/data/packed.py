@@ -69,12 +69,8 @@ def open_packed(folder: Path, labels: bool = True) -> ImageSet:
     if labels and facts["labels"]:
         targets = _tensor(_array(folder, "labels", (count,), "int64")).clone()
     names = tuple(facts["attribute_names"])
-    attributes = (
-        _tensor(_array(folder, "attributes", (count, len(names)), "uint8")).clone() if names else None
-    )
-    return ImageSet(
-        facts["name"], images, targets, tuple(facts["classes"]), attributes, names, tuple(facts["notes"])
-    )
+    attributes = _tensor(_array(folder, "attributes", (count, len(names)), "uint8")).clone() if names else None
+    return ImageSet(facts["name"], images, targets, tuple(facts["classes"]), attributes, names, tuple(facts["notes"]))
 
 
 def verify_packed(folder: Path) -> None:
@@ -104,8 +100,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
              "notes": list, "fingerprint": str, "recipe": dict}  # fmt: skip
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         raise Refusal(
-            f"{path} is not in the packed form {FORMAT} that this genshift reads: pack or build the set "
-            "again."
+            f"{path} is not in the packed form {FORMAT} that this genshift reads: pack or build the set again."
         )
     wrong = next((key for key, kind in kinds.items() if not isinstance(facts.get(key), kind)), None)
     if wrong is not None or len(facts["shape"]) != 4:
@@ -123,8 +118,7 @@ def _array(folder: Path, name: str, shape: tuple[int, ...], dtype: str) -> np.nd
         raise Refusal(f"{path} is cut short or damaged ({error}): pack or build the set again.") from error
     if array.shape != shape or array.dtype != dtype:
         raise Refusal(
-            f"{path} holds {array.dtype} {array.shape}: expected {dtype} {shape}; pack or build the set "
-            "again."
+            f"{path} holds {array.dtype} {array.shape}: expected {dtype} {shape}; pack or build the set again."
         )
     return array
 

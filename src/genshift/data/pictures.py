@@ -96,9 +96,7 @@ def allocate(shape: tuple[int, ...]) -> Tensor:
         with tempfile.TemporaryFile(dir=folder) as stream:
             return torch.from_numpy(np.memmap(stream, np.uint8, "w+", shape=shape))
     except OSError as error:
-        raise of_os_error(
-            error, f"making {count / 2**30:.0f} GiB of room for pictures in {folder}"
-        ) from error
+        raise of_os_error(error, f"making {count / 2**30:.0f} GiB of room for pictures in {folder}") from error
 
 
 def memory_bytes() -> int:

@@ -138,7 +138,7 @@ def notes_on(data: DataSet, found: Found) -> tuple[str, ...]:
     """One sentence for each file that is not the published one."""
     files = {file.name: file for file in data.files}
     return tuple(
-        f"{path} is not the published {name} (its checksum differs); it reads well and is used."
+        f"{path.name} is not the published {name} (its checksum differs); it reads well and is used."
         for name, path in found.paths.items()
         if not is_published(files[name], path)
     )

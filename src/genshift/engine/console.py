@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from genshift.errors import Refusal
+
+LINES = 20
 
 
 class Console:
@@ -16,6 +22,7 @@ class Console:
         self.speaks, self.label = speaks, label
         self.rich = RichConsole(file=sys.stderr, highlight=False, soft_wrap=True)
         self.bar: Progress | None = None
+        self.told = -1
 
     def say(self, text: str) -> None:
         """One line."""
@@ -29,7 +36,8 @@ class Console:
         text = "  ".join(f"{name} {value:.4g}" for name, value in means.items())
         if self.rich.is_terminal:
             self._move_bar(seen, total, text)
-        else:
+        elif seen // max(1, total // LINES) != self.told:
+            self.told = seen // max(1, total // LINES)
             self.say(f"{seen:>11,} of {total:,} images  {seconds:7.1f} s  {text}")
 
     def validation(self, seen: int, measures: Mapping[str, float]) -> None:
@@ -50,3 +58,22 @@ class Console:
         if self.bar is not None:
             self.bar.stop()
             self.bar = None
+
+
+def tensorboard_sink(folder: Path) -> Callable[[Mapping[str, Any]], None]:
+    """A function that copies rows of metrics.jsonl into TensorBoard events; Refusal where it is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise Refusal(
+            "TensorBoard is not installed: pip install 'genshift[tensorboard]', or leave the flag out."
+        ) from None
+    writer = SummaryWriter(str(folder))
+
+    def write(row: Mapping[str, Any]) -> None:
+        for name, value in row.items():
+            if name != "images":
+                writer.add_scalar(name, value, row["images"])
+        writer.flush()
+
+    return write

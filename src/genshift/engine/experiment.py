@@ -15,7 +15,7 @@ from genshift.data.batches import seed_of
 from genshift.data.feed import Feed, Part, PixelRule, to_device
 from genshift.engine import checkpoint
 from genshift.engine.average import MovingAverage
-from genshift.engine.console import Console
+from genshift.engine.console import Console, tensorboard_sink
 from genshift.engine.distributed import World, world_of
 from genshift.engine.domains import Domains, open_domains
 from genshift.engine.loop import Observer, Schedule, Trainer
@@ -85,6 +85,8 @@ def _train(
     console.say(f"{preset.name}: {preset.summary}; seed {settings.seed}, into {run.path}")
     console.say(f"{device.machine(chosen)}, {torch.get_num_threads()} threads; {arithmetic.reason}.")
     trainer.observers = list(settings.observers)
+    if settings.tensorboard and world.leads:
+        trainer.sink = tensorboard_sink(run.path / "tensorboard")
     return _resume_and_train(preset, run, trainer, domains, settings, begun)
 
 

@@ -90,6 +90,7 @@ class Trainer:
     held_out: ImageSet | None = None
     average: MovingAverage | None = None
     observers: list[Observer] = field(default_factory=list)
+    sink: Callable[[Mapping[str, Any]], None] | None = None
     seen: int = 0
     best: float = -math.inf
     seconds: float = 0.0
@@ -135,7 +136,7 @@ class Trainer:
         self.method.train_mode(True)
         self.meter.add(self.method.step(self.feed.at(self.seen), progress))
         if self.average:
-            self.average.update(self.method.networks, self.feed.batch)
+            self.average.update(self.method.networks, self.feed.batch, self.seen)
         self.seen += self.feed.batch
 
     def read_back(self) -> dict[str, Any]:
@@ -236,6 +237,8 @@ class Trainer:
     def _write(self, row: Mapping[str, Any]) -> None:
         if self.world.leads:
             self.run.append("metrics.jsonl", row)
+            if self.sink:
+                self.sink(row)
 
     def _explain(self, images: int, name: str) -> str:
         saved = self.run.saved()

@@ -52,8 +52,6 @@ def recall(confusion_KK: Tensor) -> Tensor:
 
 def _check_pair(predicted: Tensor, labels: Tensor) -> None:
     if predicted.ndim != 1 or predicted.shape != labels.shape:
-        raise ValueError(
-            f"predicted is {tuple(predicted.shape)} and labels {tuple(labels.shape)}: both must be [N]"
-        )
+        raise ValueError(f"predicted is {tuple(predicted.shape)} and labels {tuple(labels.shape)}: both must be [N]")
     if labels.numel() == 0:
         raise Refusal("There are no images to measure accuracy on: expected at least one labelled image.")

@@ -78,9 +78,7 @@ def tsne_by_domain(run: Run, label: str) -> Figure:
         chosen = _where(points["domain"], domain)
         figure.add_trace(_scatter(run, points, chosen, DOMAIN_NAMES[domain], colour))
     _plane(figure)
-    alt = (
-        f"t-SNE of the features {label.lower()}, {len(points['x'])} images, source in blue and target in red"
-    )
+    alt = f"t-SNE of the features {label.lower()}, {len(points['x'])} images, source in blue and target in red"
     return Figure(_spec(figure), f"{label}, by domain", alt, square=True, legend=DOMAIN_LEGEND)
 
 
@@ -132,9 +130,7 @@ def confusion_matrix(run: Run, label: str) -> Figure:
     counts = (run.evaluation or {})["confusion"]
     names = [escape(name) for name in class_names(run) if name != UNLABELLED]
     if len(counts) != len(names) or any(len(row) != len(names) for row in counts):
-        raise Refusal(
-            f"'{run.folder / 'evaluation.json'}' gives a confusion matrix that is not one row a class."
-        )
+        raise Refusal(f"'{run.folder / 'evaluation.json'}' gives a confusion matrix that is not one row a class.")
     shares = [[n / max(1, sum(row)) for n in row] for row in counts]
     rows = [
         f"{name} · {100 * share[i]:.0f}%" if sum(counts[i]) else f"{name} · –"
@@ -155,9 +151,7 @@ def confusion_matrix(run: Run, label: str) -> Figure:
     return Figure(_spec(figure), f"{label}: {percent(right)} % of {total:,}", alt, square=True)
 
 
-def _heat(
-    counts: list[list[int]], shares: list[list[float]], names: list[str], rows: list[str]
-) -> go.Heatmap:
+def _heat(counts: list[list[int]], shares: list[list[float]], names: list[str], rows: list[str]) -> go.Heatmap:
     hover = [[f"true {t}, predicted {p}" for p in names] for t in names]
     return go.Heatmap(
         z=[[round(share, 4) for share in row] for row in shares],
@@ -202,17 +196,13 @@ def accuracy_curves(run: Run, label: str) -> Figure | None:
 def _chance_line(run: Run) -> go.Scatter:
     chance, last = _chance(run), max(row["images"] for row in run.metrics if "images" in row)
     ends = [{"images": 0, "chance": chance}, {"images": last, "chance": chance}]
-    return _line(ends, "chance", GREY, f"chance of the domain classifier ({chance:.2g})", "dot").update(
-        mode="lines"
-    )
+    return _line(ends, "chance", GREY, f"chance of the domain classifier ({chance:.2g})", "dot").update(mode="lines")
 
 
 def other_curves(run: Run, label: str) -> Figure | None:
     """What is neither a loss, an accuracy nor a clock."""
     keys = [key for key in _keys(run.metrics) if "loss" not in key and not key.endswith("accuracy")]
-    return _curves(
-        run, keys, f"{label}: further curves", f"Further logged values of {label} over images seen"
-    )
+    return _curves(run, keys, f"{label}: further curves", f"Further logged values of {label} over images seen")
 
 
 def _curves(run: Run, keys: Sequence[str], title: str, alt: str) -> Figure | None:
@@ -235,9 +225,7 @@ def _lines(rows: Sequence[dict[str, Any]], keys: Sequence[str]) -> list[go.Scatt
     return [_line(rows, key, CURVES[key][1] if key in CURVES else next(spare)) for key in keys]
 
 
-def _line(
-    rows: Sequence[dict[str, Any]], key: str, colour: str, name: str = "", dash: str = "solid"
-) -> go.Scatter:
+def _line(rows: Sequence[dict[str, Any]], key: str, colour: str, name: str = "", dash: str = "solid") -> go.Scatter:
     here = [row for row in rows if row.get(key) is not None and "images" in row]
     return go.Scatter(
         x=[row["images"] for row in here],

@@ -23,14 +23,11 @@ ADAPTATION_LEAD = (
     "Target labels measure, under the name oracle, and never steer training or the choice of a checkpoint."
 )
 GENERIC_LEAD = (
-    "What these runs learned and what it cost. "
-    "Every value comes from the run folders that this page was made of."
+    "What these runs learned and what it cost. Every value comes from the run folders that this page was made of."
 )
 
 
-def write_page(
-    run_folders: Sequence[Path], out: Path, title: str | None = None, study: str | None = None
-) -> Path:
+def write_page(run_folders: Sequence[Path], out: Path, title: str | None = None, study: str | None = None) -> Path:
     """Writes the page of `run_folders` to `out` and returns it; with `study`, of that study's runs alone.
 
     The file appears whole or not at all. Refusal where there is no run, a run folder is broken (it is named),
@@ -58,9 +55,7 @@ def _title(runs: Sequence[Run]) -> str:
 
 def render(runs: Sequence[Run], title: str) -> str:
     """The page as HTML."""
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     rows = summarise(runs)
     top: list[Block] = [results_table(rows)]
     if drawing := overview(rows):

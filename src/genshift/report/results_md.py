@@ -48,9 +48,7 @@ def write_results(results_dir: Path, out: Path) -> Path:
     """
     studies = sorted(path for path in _folders(results_dir) if any(_run_folders(path)))
     if not studies:
-        raise Refusal(
-            f"'{results_dir}' holds no <study>/<run>/config.json: expected the kept files of finished runs."
-        )
+        raise Refusal(f"'{results_dir}' holds no <study>/<run>/config.json: expected the kept files of finished runs.")
     parts = [PREFACE, *(_study(folder) for folder in studies)]
     write_text(out, "\n".join(parts))
     return out
@@ -94,9 +92,7 @@ def _cells(row: Row) -> list[str]:
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     ruler = ["---", *("---:" for _ in head[1:])]
-    return [
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in (head, ruler, *rows)
-    ]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in (head, ruler, *rows)]
 
 
 def _data(run: Run) -> str:
@@ -118,9 +114,7 @@ def _fell_short(found: Sequence[Shortfall], notes: dict[str, str]) -> list[str]:
     for shortfall in found:
         row = shortfall.row
         cause = notes.get(f"{row.task} {row.role}") or notes.get(row.task)
-        lines.append(
-            f"- {shortfall.text}.{f' {_one_line(cause)}' if cause else ' No cause is written down yet.'}"
-        )
+        lines.append(f"- {shortfall.text}.{f' {_one_line(cause)}' if cause else ' No cause is written down yet.'}")
     return [*lines, ""]
 
 

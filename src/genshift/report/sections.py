@@ -127,15 +127,11 @@ def _finding(rows: Sequence[Row]) -> str:
     base, best = known.get("source"), known.get("target")
     adapted = [row for role, row in known.items() if role not in ("source", "target")]
     if not base or not adapted:
-        return (
-            "Source only learns from labelled source images; adapted models see unlabelled target images too."
-        )
+        return "Source only learns from labelled source images; adapted models see unlabelled target images too."
     said = [f"Source only reaches {percent(base.mean or 0)} %."]
     for row in adapted:
         gain = 100 * ((row.mean or 0) - (base.mean or 0))
-        said.append(
-            f"{row.label} reaches {percent(row.mean or 0)} %, {abs(gain):.1f} points {_side(gain)} it."
-        )
+        said.append(f"{row.label} reaches {percent(row.mean or 0)} %, {abs(gain):.1f} points {_side(gain)} it.")
     if best:
         said.append(f"Training on the target's own labels gives {percent(best.mean or 0)} %.")
     return " ".join(said)
@@ -161,9 +157,7 @@ def _seed_table(rows: Sequence[Row]) -> list[Block]:
 
 
 def _of_seed(row: Row, seed: int) -> str:
-    run = next(
-        (run for run in row.group.runs if run.seed == seed and run.value(row.metric) is not None), None
-    )
+    run = next((run for run in row.group.runs if run.seed == seed and run.value(row.metric) is not None), None)
     return ours_text(summarise([run])[0]).replace(" (se)", "") if run else "–"
 
 
@@ -186,11 +180,7 @@ def _latent_space(groups: Sequence[Group]) -> list[Block]:
 
 
 def _before_or_after(group: Group) -> str:
-    return (
-        group.label.replace("Source only", "Before adaptation")
-        if group.role == "source"
-        else f"After {group.label}"
-    )
+    return group.label.replace("Source only", "Before adaptation") if group.role == "source" else f"After {group.label}"
 
 
 def _sample_note(drawn: Sequence[Group]) -> str:
@@ -209,9 +199,7 @@ def _confusions(groups: Sequence[Group]) -> list[Block]:
     matrices = [figures.confusion_matrix(group.first, group.label) for group in drawn]
     blocks: list[Block] = [Heading("Confusion on the target's test images")]
     if matrices:
-        note = (
-            "Rows are true classes with their recall, columns predicted ones; colour is the share of the row."
-        )
+        note = "Rows are true classes with their recall, columns predicted ones; colour is the share of the row."
         blocks += [Prose(note), Figures(matrices, columns=3)]
     return blocks + _missing(groups, drawn)
 
@@ -232,18 +220,14 @@ def _curves(groups: Sequence[Group]) -> list[Block]:
         return []
     blocks: list[Block] = [Heading("Curves")]
     if any(group.first.oracle for group in groups):
-        blocks.append(
-            Prose("The oracle uses target labels: it is shown here and never steers training or selection.")
-        )
+        blocks.append(Prose("The oracle uses target labels: it is shown here and never steers training or selection."))
     return [*blocks, Figures(drawn, columns=3)]
 
 
 def _settings(groups: Sequence[Group]) -> list[Block]:
     """Every setting of every role, each with its origin; one cell where all roles agree."""
     keys = list(
-        dict.fromkeys(
-            key for group in groups for key in group.first.preset.get("fields") or {} if key != "seed"
-        )
+        dict.fromkeys(key for group in groups for key in group.first.preset.get("fields") or {} if key != "seed")
     )
     if not keys:
         return []
@@ -262,11 +246,7 @@ def _setting_cells(groups: Sequence[Group], key: str) -> list[Cell]:
 
 def _setting(run: Run, key: str) -> Cell:
     fields = run.preset.get("fields") or {}
-    return (
-        Cell(_text(fields[key]), (run.preset.get("origins") or {}).get(key, ""))
-        if key in fields
-        else Cell("–")
-    )
+    return Cell(_text(fields[key]), (run.preset.get("origins") or {}).get(key, "")) if key in fields else Cell("–")
 
 
 def _text(value: Any) -> str:

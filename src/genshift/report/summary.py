@@ -149,9 +149,7 @@ def read_runs(folders: Iterable[Path], curves: bool = True) -> list[Run]:
     """
     runs = [read_run(Path(folder), curves) for folder in folders]
     if not runs:
-        raise Refusal(
-            "There is no run to report on: expected at least one run folder; `genshift ls` lists them."
-        )
+        raise Refusal("There is no run to report on: expected at least one run folder; `genshift ls` lists them.")
     return sorted(runs, key=lambda run: (run.study, run.task, _role_order(run.role), run.name, run.seed))
 
 
@@ -161,9 +159,7 @@ def read_run(folder: Path, curves: bool = True) -> Run:
         raise Refusal(f"There is no run folder at '{folder}': expected a folder that `genshift train` wrote.")
     config = read_json(folder / "config.json")
     if not isinstance(config.get("preset"), dict) or not isinstance(config["preset"].get("name"), str):
-        raise Refusal(
-            f"'{folder / 'config.json'}' names no preset: expected a file that `genshift train` wrote."
-        )
+        raise Refusal(f"'{folder / 'config.json'}' names no preset: expected a file that `genshift train` wrote.")
     return Run(
         folder=folder,
         config=config,
@@ -316,16 +312,12 @@ def _published(run: Run, metric: str) -> float | None:
 def cautions(runs: Sequence[Run]) -> list[str]:
     """What a reader must know before trusting a table: evaluators' warnings, adapted below source-only."""
     said = [
-        f"{run.name}, seed {run.seed}: {text}"
-        for run in runs
-        for text in (run.evaluation or {}).get("warnings", [])
+        f"{run.name}, seed {run.seed}: {text}" for run in runs for text in (run.evaluation or {}).get("warnings", [])
     ]
     for group in group_runs(runs):
         seeds = [run.seed for run in group.runs]
         if twins := sorted({seed for seed in seeds if seeds.count(seed) > 1}):
-            said.append(
-                f"{group.task}, {group.label}: seed {twins[0]} was given more than once and counts each time."
-            )
+            said.append(f"{group.task}, {group.label}: seed {twins[0]} was given more than once and counts each time.")
     rows = summarise(runs)
     return said + [short.text for short in shortfalls(rows) if short.kind == "below source only"]
 
@@ -359,11 +351,7 @@ def shortfalls(rows: Sequence[Row]) -> list[Shortfall]:
 def _source_only(row: Row, rows: Sequence[Row]) -> float | None:
     if row.role in ("source", "target", ""):
         return None
-    base = [
-        r.mean
-        for r in rows
-        if (r.study, r.task, r.role) == (row.study, row.task, "source") and r.mean is not None
-    ]
+    base = [r.mean for r in rows if (r.study, r.task, r.role) == (row.study, row.task, "source") and r.mean is not None]
     return max(base) if base else None
 
 
@@ -379,11 +367,7 @@ def ours_text(row: Row) -> str:
     show = percent if row.is_accuracy else "{:.4g}".format
     if row.sd is not None:
         return f"{show(row.mean)} ± {show(row.sd)}"
-    return (
-        f"{show(row.mean)} ± {show(row.standard_error)} (se)"
-        if row.standard_error is not None
-        else show(row.mean)
-    )
+    return f"{show(row.mean)} ± {show(row.standard_error)} (se)" if row.standard_error is not None else show(row.mean)
 
 
 def published_text(row: Row) -> str:
