@@ -14,12 +14,12 @@ from genshift.presets import PRESETS
 
 pytestmark = pytest.mark.usefixtures("quick")
 
-# Every preset in float32; one of each kind of network and method in bfloat16 and with a moving average.
+# Every preset in float32; one of each kind of network and method in bfloat16; one without a moving average.
 KINDS = ("demo-source", "demo-dann", "hw3-source-usps-mnistm", "hw3-dann-usps-mnistm")
 CASES = [
     *(pytest.param(name, {}, id=name) for name in PRESETS),
     *(pytest.param(name, {"precision": "bfloat16"}, id=f"{name}-bfloat16") for name in KINDS),
-    pytest.param("demo-dann", {"ema_half_life": 8, "lr_schedule": "cosine"}, id="demo-dann-average"),
+    pytest.param("demo-dann", {"ema_half_life": 0, "lr_schedule": "cosine"}, id="demo-dann-no-average"),
     pytest.param("hw3-dann-svhn-usps", {"batch_target": 7}, id="unequal-batches"),
 ]
 
@@ -97,7 +97,7 @@ def test_two_processes_learn_what_one_does(name, changes, domains, tmp_path):
     one, two = tiny.last(tmp_path / "one"), tiny.last(tmp_path / "two")
     assert one.keys() == two.keys()
     for key, value in one.items():
-        if "network/" in key:
+        if "optimizer/" not in key:
             torch.testing.assert_close(two[key], value, rtol=1e-9, atol=1e-9, msg=key)
     assert RunFolder(tmp_path / "two").config["world"] == 2
     assert tiny.weights(tmp_path / "one")[0].keys() == tiny.weights(tmp_path / "two")[0].keys()

@@ -1,0 +1,444 @@
+"""The loop: when things happen, what is kept, how it stops and continues."""
+
+import signal
+import subprocess
+import sys
+import time
+from itertools import pairwise
+
+import pytest
+import tiny
+import torch
+from torch import nn
+
+from genshift import api, device
+from genshift.engine import experiment
+from genshift.engine.average import RAMP, MovingAverage
+from genshift.engine.console import Console
+from genshift.engine.distributed import World
+from genshift.engine.domains import open_domains
+from genshift.engine.experiment import Settings
+from genshift.engine.loop import Meter, NonFinite
+from genshift.engine.probe import Probe, probe
+from genshift.engine.run import RunFolder
+from genshift.errors import Refusal
+from genshift.methods import DANN, Supervised
+from genshift.methods.schedules import Progress, learning_rate
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+
+def trainer_of(preset, out, **settings):
+    """A trainer at its start, and what it may see."""
+    domains = open_domains(preset, None)
+    arithmetic = device.choose_arithmetic(preset.precision, torch.device("cpu"))
+    run = RunFolder(out)
+    run.create()
+    settings = Settings(images=24, **settings)
+    return experiment.assemble(preset, run, domains, settings, arithmetic, World(), Console(False))
+
+
+def snapshot(trainer):
+    return {name: tensor.clone() for name, tensor in trainer.state().tensors.items()}
+
+
+# --- the probe ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("steps", [0, 2])
+@pytest.mark.parametrize(
+    "changes", [{"ema_half_life": 0}, {"precision": "bfloat16", "ema_half_life": 8}], ids=["plain", "average"]
+)
+def test_the_probe_leaves_no_trace(changes, steps, domains, tmp_path):
+    trainer = trainer_of(tiny.tiny("demo-dann", domains, **changes), tmp_path / "run")
+    for _ in range(steps):
+        trainer.step()
+    before = snapshot(trainer)
+    found = probe(trainer)
+    assert tiny.different(before, snapshot(trainer)) == []
+    assert (trainer.seen, len(trainer.meter.steps)) == (4 * steps, 0)
+    assert found.images_per_second > 0 and found.memory_gib > 0
+
+
+def test_the_probe_counts_arithmetic_as_by_hand(domains, tmp_path):
+    """hw3's source-only networks: two FLOP a multiplication and addition, forward once, backward about twice."""
+    found = probe(trainer_of(tiny.tiny("hw3-source-usps-mnistm", domains), tmp_path / "run"))
+    sides, widths = [14, 7, 4, 2], [3, 64, 128, 256, 512]
+    convolutions = [9 * widths[i] * widths[i + 1] * sides[i] ** 2 for i in range(4)]
+    linear = 512 * 1024 + 1024 * 512 + 512 * 256 + 256 * 128 + 128 * 64 + 64 * 10
+    # Nothing flows back into the pictures, so the first convolution has one product less.
+    by_hand = 2 * (3 * (sum(convolutions) + linear) - convolutions[0])
+    assert found.gflop == pytest.approx(by_hand / 1e9, rel=1e-6)
+
+
+def test_the_probes_sentence():
+    sentence = Probe(200.0, 0.5, 1.25).sentence(60_000)
+    assert sentence == "3-step probe: 200 images/s, 0.500 GFLOP an image, 1.25 GiB; about 5 min to the end."
+    assert "about 30 s to the end" in Probe(200.0, 0.5, 1.0).sentence(6_000)
+    assert "about 2.0 h to the end" in Probe(1.0, 0.5, 1.0).sentence(7_200)
+
+
+FULL = torch.OutOfMemoryError("CUDA out of memory.")
+
+
+def limited(kind, limit, monkeypatch, error=FULL):
+    """`kind` takes at most `limit` source images a step, as a small memory would have it."""
+    step = kind.step
+
+    def small(self, batch, progress):
+        if len(batch["source"].x) > limit:
+            raise error
+        return step(self, batch, progress)
+
+    monkeypatch.setattr(kind, "step", small)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        FULL,
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 byte"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_out_of_memory_says_which_batches_fit(error, domains, tmp_path, monkeypatch):
+    limited(DANN, 2, monkeypatch, error)
+    preset = tiny.tiny("demo-dann", domains, batch_source=8, batch_target=12)
+    with pytest.raises(Refusal, match=r"batch of 8 does not fit.*: --batch-source 2 --batch-target 3"):
+        tiny.train(preset, tmp_path / "run")
+    monkeypatch.undo()
+    fits = preset.replaced(batch_source=2, batch_target=3)
+    assert tiny.train(fits, tmp_path / "run", images=2) is True, "the refused run's folder must be usable"
+
+
+@pytest.mark.xfail(strict=True, reason="the role 'target' draws --batch-target, but the sentence names --batch-source")
+def test_out_of_memory_names_the_flag_of_the_role(domains, tmp_path, monkeypatch):
+    limited(Supervised, 2, monkeypatch)
+    with pytest.raises(Refusal, match="--batch-target 2"):
+        tiny.train(tiny.tiny("demo-target", domains, batch_target=4), tmp_path / "run")
+
+
+def test_out_of_memory_even_for_one_image(domains, tmp_path, monkeypatch):
+    limited(Supervised, 0, monkeypatch)
+    with pytest.raises(Refusal, match="Not even one image a step fits"):
+        tiny.train(tiny.tiny("demo-source", domains), tmp_path / "run")
+
+
+def test_another_error_in_the_probe_is_not_taken_for_memory(domains, tmp_path, monkeypatch):
+    limited(Supervised, 2, monkeypatch, RuntimeError("shapes do not match"))
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        tiny.train(tiny.tiny("demo-source", domains), tmp_path / "run")
+
+
+# --- losses that are no numbers -------------------------------------------------------------------------------------
+
+
+def spoiled(monkeypatch, at, kind=Supervised, value=float("nan")):
+    """From `at` images on, the loss is not finite."""
+    step = kind.step
+
+    def bad(self, batch, progress):
+        scalars = step(self, batch, progress)
+        return {**scalars, "loss_label": torch.tensor(value)} if progress.images >= at else scalars
+
+    monkeypatch.setattr(kind, "step", bad)
+
+
+@pytest.mark.parametrize("logs", [100, 2])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_that_is_no_number_stops_the_run(logs, value, domains, tmp_path, monkeypatch):
+    """The sentence names the loss and the very step, however rarely the loop reads back; the good state stays."""
+    monkeypatch.setattr(experiment, "LOGS", logs)
+    preset, run = tiny.tiny("demo-source", domains), tmp_path / "run"
+    spoiled(monkeypatch, at=16, value=value)
+    with pytest.raises(NonFinite) as caught:
+        tiny.train(preset, run)
+    sentence = str(caught.value)
+    assert "'loss_label'" in sentence and "at step 5 (20 images)" in sentence
+    assert "images-000000000012.safetensors" in sentence and "Try a lower --lr (now 0.0003)" in sentence
+    assert [path.stem for path in RunFolder(run).saved()] == ["images-000000000012"]
+    assert all(torch.isfinite(value).all() for value in tiny.last(run).values())
+    assert all(row["images"] <= 16 for row in tiny.rows(run))
+    monkeypatch.undo()
+    assert tiny.train(preset, run) is True
+
+
+def test_a_learning_rate_that_is_too_high_stops_the_run_by_itself(domains, tmp_path):
+    preset = tiny.tiny("hw3-source-usps-mnistm", domains, optimizer="sgd", lr=1e20)
+    with pytest.raises(NonFinite, match="no checkpoint was written yet"):
+        tiny.train(preset, tmp_path / "run")
+
+
+# --- stopping and continuing ----------------------------------------------------------------------------------------
+
+
+def test_signals_save_and_leave_and_the_same_command_continues(domains, tmp_path):
+    """SIGTERM, then SIGINT, to the real command; its status is 130 and its words say where it stands."""
+    out = tmp_path / "run"
+    flags = ["--source", domains[0], "--target", domains[1], "--batch-source", 4, "--images", 4000, "--out", out]
+    words = [sys.executable, "-m", "genshift.cli", "train", "hw3-source-usps-mnistm", *map(str, flags)]
+    seen = 0
+    for number in (signal.SIGTERM, signal.SIGINT):
+        process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=tiny.environment())
+        wait_for_row(out, seen, process)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == 130, said
+        assert "Stopped and saved at" in said and "the same command continues" in said and "Traceback" not in said
+        stopped = int(RunFolder(out).saved()[-1].stem.removeprefix("images-"))
+        assert seen < stopped < 4000 and tiny.rows(out)[-1]["images"] <= stopped
+        seen = stopped
+    assert not list(out.rglob("*.part"))
+
+
+def wait_for_row(out, after, process):
+    """Until metrics.jsonl has a row of more than `after` images."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()
+        if any(row["images"] > after for row in RunFolder(out).rows()):
+            return
+        time.sleep(0.02)
+    raise AssertionError("training never began")
+
+
+def test_a_torn_line_of_metrics_is_tolerated_and_the_rows_after_the_checkpoint_are_rewound(domains, tmp_path):
+    preset, whole, parted = tiny.tiny("demo-source", domains), tmp_path / "whole", tmp_path / "parted"
+    tiny.train(preset, whole)
+    tiny.train(preset, parted, observers=[tiny.StopAt(12)])
+    with (parted / "metrics.jsonl").open("a") as file:
+        file.write('{"images": 20, "train/loss_label": 9.0}\n{"images": 24, "trai')
+    assert RunFolder(parted).rows()[-1]["train/loss_label"] == 9.0
+    tiny.train(preset, parted)
+    assert tiny.weights(parted) == tiny.weights(whole)
+
+
+def test_a_run_killed_before_its_config_begins_anew_and_is_swept(domains, tmp_path):
+    preset, run = tiny.tiny("demo-source", domains), tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / ".config.json.123.part").write_text("{")
+    assert tiny.train(preset, run, observers=[tiny.StopAt(12)]) is False
+    (run / "checkpoints" / ".images-000000000016.safetensors.123.part").write_text("half")
+    assert tiny.train(preset, run) is True
+    assert not list(run.rglob("*.part"))
+
+
+def test_a_finished_run_is_left_as_it_is(domains, tmp_path, capfd):
+    preset, run = tiny.tiny("demo-source", domains), tmp_path / "run"
+    tiny.train(preset, run)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert tiny.train(preset, run) is True
+    assert "is finished (24 images): nothing to train" in capfd.readouterr().err
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_a_truncated_last_checkpoint_is_refused_and_the_one_before_continues(domains, tmp_path):
+    preset, whole, run = tiny.tiny("demo-source", domains), tmp_path / "whole", tmp_path / "run"
+    for out in (whole, run):
+        tiny.train(preset, out)
+    newest = RunFolder(run).saved()[-1]
+    newest.write_bytes(newest.read_bytes()[:-1000])
+    with pytest.raises(Refusal, match="truncated or no safetensors file"):
+        tiny.train(preset, run)
+    newest.unlink()
+    assert tiny.train(preset, run) is True
+    assert tiny.different(tiny.last(whole), tiny.last(run)) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "changes", "says"),
+    [
+        ({"seed": 1}, {}, "--seed 0, not 1"),
+        ({"images": 100}, {}, "--images 24, not 100"),
+        ({"minutes": 1.0}, {}, "--minutes None, not 1.0"),
+        ({}, {"lr": 0.5}, "--lr 0.0003, not 0.5"),
+        ({}, {"batch_source": 8}, "--batch-source 4, not 8"),
+    ],
+    ids=str,
+)
+def test_a_run_is_not_continued_as_another(settings, changes, says, domains, tmp_path):
+    preset, run = tiny.tiny("demo-source", domains), tmp_path / "run"
+    tiny.train(preset, run, observers=[tiny.StopAt(12)])
+    with pytest.raises(Refusal, match=says):
+        tiny.train(preset.replaced(**changes) if changes else preset, run, **{"images": 24, **settings})
+
+
+def test_a_run_is_not_continued_on_other_pictures(tmp_path):
+    places = tiny.write_domain(tmp_path / "one", 0), tiny.write_domain(tmp_path / "two", 1)
+    preset, run = tiny.tiny("demo-dann", places), tmp_path / "run"
+    tiny.train(preset, run, observers=[tiny.StopAt(12)])
+    tiny.write_domain(tmp_path / "two", 7)
+    with pytest.raises(Refusal, match=r"target images are not those that .* was begun with"):
+        tiny.train(preset, run)
+
+
+# --- the budget -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("asked", "trained"), [(1, 4), (4, 4), (10, 12), (12, 12)])
+def test_the_budget_is_a_whole_number_of_steps(asked, trained, domains, tmp_path):
+    run = tmp_path / "run"
+    assert tiny.train(tiny.tiny("hw3-source-svhn-usps", domains), run, images=asked) is True
+    assert RunFolder(run).config["images"] == trained
+    assert RunFolder(run).saved()[-1].stem == f"images-{trained:012d}"
+
+
+def test_minutes_become_images_once(domains, tmp_path, monkeypatch):
+    """What the first probe says holds; a faster machine later changes nothing."""
+    preset, run = tiny.tiny("demo-source", domains), tmp_path / "run"
+    monkeypatch.setattr(experiment, "probe", lambda trainer: Probe(40.0, 0.1, 0.1))
+    assert tiny.train(preset, run, minutes=0.01, observers=[tiny.StopAt(12)]) is False
+    monkeypatch.setattr(experiment, "probe", lambda trainer: Probe(1e6, 0.1, 0.1))
+    assert tiny.train(preset, run, minutes=0.01) is True
+    config = RunFolder(run).config
+    assert (config["images"], config["minutes"]) == (24, 0.01)
+    assert RunFolder(run).saved()[-1].stem == "images-000000000024"
+
+
+def test_two_budgets_are_one_too_many(domains, tmp_path):
+    with pytest.raises(Refusal, match="--images and --minutes both name the budget"):
+        experiment.train(tiny.tiny("demo-source", domains), tmp_path / "run", Settings(images=8, minutes=1.0))
+
+
+# --- what is written ------------------------------------------------------------------------------------------------
+
+
+def test_rows_of_metrics(domains, tmp_path):
+    run = tmp_path / "run"
+    tiny.train(tiny.tiny("demo-dann", domains), run)
+    rows = tiny.rows(run)
+    training = [row for row in rows if "train/loss_label" in row]
+    assert [row["images"] for row in training] == [4, 8, 12, 16, 20, 24]
+    assert {key for row in training for key in row} == {
+        *("images", "seconds", "cpu_seconds", "train/loss_label", "train/loss_domain"),
+        *("train/accuracy", "train/domain_accuracy", "train/lam"),
+    }
+    assert all(0 <= row["train/domain_accuracy"] <= 1 for row in training)
+    assert [row["images"] for row in rows if "valid/source_accuracy" in row] == [12, 24]
+    assert all(a["seconds"] <= b["seconds"] for a, b in pairwise(training))
+
+
+@pytest.mark.parametrize("keep", [1, 3])
+def test_as_many_checkpoints_are_kept_as_asked(keep, domains, tmp_path, monkeypatch):
+    monkeypatch.setattr(experiment, "CHECKS", 6)
+    run = tmp_path / "run"
+    tiny.train(tiny.tiny("hw3-source-svhn-usps", domains), run, keep=keep)
+    kept = [int(path.stem.removeprefix("images-")) for path in RunFolder(run).saved()]
+    assert kept == [4, 8, 12, 16, 20, 24][-keep:]
+    assert (run / "checkpoints" / "best.safetensors").exists()
+
+
+@pytest.mark.parametrize(("scores", "chosen"), [((0.9, 0.1, 0.2), 8), ((0.1, 0.5, 0.5), 24), ((0.0, 0.0, 0.0), 24)])
+def test_the_best_is_chosen_by_held_out_source_images(scores, chosen, domains, tmp_path, monkeypatch):
+    """The highest score; of equal ones the later. What is held out is the source's and labelled."""
+    monkeypatch.setattr(experiment, "CHECKS", 3)
+    given, said = [], iter(scores)
+
+    def validate(self, held_out):
+        given.append(held_out)
+        return {"accuracy": next(said)}
+
+    monkeypatch.setattr(Supervised, "validate", validate)
+    preset, run = tiny.tiny("hw3-source-svhn-usps", domains, ema_half_life=0), tmp_path / "run"
+    tiny.train(preset, run, keep=3)
+    by_count = {int(p.stem.removeprefix("images-")): p for p in RunFolder(run).saved()}
+    assert sorted(by_count) == [8, 16, 24]
+    assert all(part.name == "digits-0" and part.labels is not None for part in given)
+    best, at = tiny.best(run), tiny.load_file(by_count[chosen])
+    assert all(torch.equal(value, at[name]) for name, value in best.items())
+    assert RunFolder(run).chosen("best").name == "best.safetensors"
+    assert RunFolder(run).chosen("last") == by_count[24]
+
+
+def test_the_moving_average_is_its_closed_form():
+    """With a half-life the weights forget: θ_ema after each step from the weights before it."""
+    net = nn.Linear(1, 1, bias=False).double()
+    nets = {"net": nn.Sequential(net, nn.BatchNorm1d(1).double())}
+    average = MovingAverage(nets, half_life=4)
+    values, expected = [3.0, -1.0, 2.0, 7.0], net.weight.item()
+    for step, value in enumerate(values):
+        seen = 2 * step + 30
+        nn.init.constant_(net.weight, value)
+        nets["net"][1].num_batches_tracked.fill_(step)
+        average.update(nets, batch=2, seen=seen)
+        share = 0.5 ** (2 / min(4, RAMP * seen))
+        expected = share * expected + (1 - share) * value
+    assert average.of("net")["0.weight"].item() == pytest.approx(expected, rel=1e-12)
+    assert average.of("net")["1.num_batches_tracked"].item() == len(values) - 1
+
+
+def test_the_moving_average_forgets_where_it_began():
+    net = nn.Linear(1, 1, bias=False)
+    average = MovingAverage({"net": net}, half_life=1000)
+    nn.init.constant_(net.weight, 5.0)
+    average.update({"net": net}, batch=2, seen=0)
+    assert average.of("net")["weight"].item() == 5.0
+
+
+def test_the_average_is_what_is_validated_kept_as_best_and_used(domains, tmp_path):
+    preset, run = tiny.tiny("demo-source", domains, ema_half_life=1000), tmp_path / "run"
+    tiny.train(preset, run)
+    state, best = tiny.last(run), tiny.best(run)
+    key = "extractor/conv.0.weight"
+    averaged = state["average/" + key.replace("/", ".", 1)]
+    assert torch.equal(best["network/" + key], averaged)
+    assert not torch.equal(state["network/" + key], averaged)
+    used = experiment.open_method(RunFolder(run))[1].networks["extractor"].conv[0].weight
+    assert torch.equal(used, averaged)
+
+
+def test_the_learning_rate_is_the_schedules_at_every_step(domains, tmp_path, monkeypatch):
+    rates = []
+    step = DANN.step
+
+    def noting(self, batch, progress):
+        rates.append([group["lr"] for optimizer in self.optimizers.values() for group in optimizer.param_groups])
+        return step(self, batch, progress)
+
+    monkeypatch.setattr(DANN, "step", noting)
+    preset = tiny.tiny("demo-dann", domains, lr=0.01, lr_schedule="cosine", lr_warmup=8)
+    trainer = trainer_of(preset, tmp_path / "run")
+    trainer.train()
+    wanted = [learning_rate(0.01, "cosine", 8, Progress(images, 24)) for images in range(0, 24, 4)]
+    assert rates == [[rate, rate] for rate in wanted] and len(set(wanted)) > 3
+
+
+def test_the_meter_reads_means_and_finds_the_first_bad_step():
+    meter = Meter()
+    assert meter.read(World(), torch.device("cpu")) == ({}, None)
+    for value in (1.0, 3.0):
+        meter.add({"a": torch.tensor(value), "b": torch.tensor(-value)})
+    assert meter.read(World(), torch.device("cpu")) == ({"a": 2.0, "b": -2.0}, None)
+    for value in (1.0, float("inf"), float("nan")):
+        meter.add({"a": torch.tensor(1.0), "b": torch.tensor(value)})
+    assert meter.read(World(), torch.device("cpu"))[1] == (1, "b")
+
+
+def test_a_run_says_what_it_is(domains, tmp_path):
+    """config.json: complete, and from it the preset can be made again."""
+    preset, run = tiny.tiny("hw3-dann-usps-mnistm", domains), tmp_path / "run"
+    tiny.train(preset, run, command="genshift train x", seed=3)
+    config = RunFolder(run).config
+    made = experiment.preset_of(config)
+    assert made.options() == preset.options() and made.name == preset.name
+    assert config["preset"]["origins"]["lr"] == "published" and config["preset"]["origins"]["source"] == "yours"
+    assert (config["seed"], config["images"], config["command"]) == (3, 24, "genshift train x")
+    assert config["networks"].keys() == config["parameters"].keys() == {"Extractor", "Predictor", "Classifier"}
+    assert {role: part["n"] for role, part in config["data"].items()} == {"source": 28, "held_out": 12, "target": 28}
+
+
+# --- it learns ------------------------------------------------------------------------------------------------------
+
+
+def test_adaptation_learns_what_source_only_does_not(tmp_path):
+    """On the embedded digits, at equal budgets and seed 0. Target labels are used by this assertion alone."""
+    reached = {}
+    for role in ("source", "dann"):
+        changes = {"batch_source": 64, "batch_target": 64, "lr": 3e-4} | ({"lam": 0.1} if role == "dann" else {})
+        preset = tiny.presets.get(f"demo-{role}").replaced(**changes)
+        assert api.train(preset, tmp_path / role, images=1600)
+        results = RunFolder(tmp_path / role).read("results.json")
+        reached[role] = results["oracle/target_test_accuracy"]["value"]
+    assert reached["source"] > 0.2, "the source-only run learnt nothing"
+    assert reached["dann"] > reached["source"] + 0.07, reached
