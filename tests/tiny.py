@@ -131,14 +131,15 @@ def command(*argv: object, **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, capture_output=True, text=True, timeout=300, check=False, **options)
 
 
-def refused_in_process(*argv: object, **options: Any) -> str:
-    """As `refused`, in a process of its own."""
-    done = command(*argv, **options)
-    return _one_sentence(done.returncode, done.stderr)
+def refused_in_process(*argv: object, last_line: bool = False) -> str:
+    """As `refused`, in a process of its own; `last_line`: training had begun, and said so."""
+    done = command(*argv)
+    return _one_sentence(done.returncode, done.stderr, last_line)
 
 
-def _one_sentence(status: int, err: str) -> str:
+def _one_sentence(status: int, err: str, last_line: bool = False) -> str:
     lines = err.strip().splitlines()
     assert status == 2, (status, err)
-    assert len(lines) == 1 and lines[0].startswith("genshift: ") and "Traceback" not in err, err
-    return lines[0]
+    assert lines[-1].startswith("genshift: ") and "Traceback" not in err, err
+    assert last_line or len(lines) == 1, err
+    return lines[-1]

@@ -1,0 +1,68 @@
+"""Which device and arithmetic are chosen, and why."""
+
+import pytest
+import torch
+
+from genshift import device
+from genshift.errors import Refusal
+
+CPU, CUDA, MPS = (torch.device(name) for name in ("cpu", "cuda", "mps"))
+
+
+@pytest.mark.parametrize("name", ["cuda", "mps"])
+def test_a_device_that_is_not_here_is_refused(name, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(Refusal, match=f"There is no {name.upper()} device here: give --device cpu"):
+        device.choose_device(name)
+    assert device.choose_device("auto") == CPU
+
+
+def test_the_first_of_cuda_mps_and_cpu_is_taken(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert device.choose_device("auto").type == "mps"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert device.choose_device("auto", local_rank=3) == torch.device("cuda", 3)
+    assert device.choose_device("cpu") == CPU
+
+
+@pytest.mark.parametrize(("amx", "precision"), [(True, "bfloat16"), (False, "float32")])
+def test_bfloat16_is_chosen_where_it_pays_and_the_reason_is_said(amx, precision, monkeypatch):
+    monkeypatch.setattr(device, "has_amx", lambda: amx)
+    chosen = device.choose_arithmetic("auto", CPU)
+    assert chosen.precision == precision and precision in chosen.reason
+    assert (chosen.memory_format == torch.channels_last) is amx
+    assert chosen.dtype == torch.float32
+    with chosen.autocast():
+        assert torch.is_autocast_enabled("cpu") is amx
+
+
+def test_arithmetic_that_was_asked_for_is_taken():
+    for name, dtype in (("float32", torch.float32), ("bfloat16", torch.float32), ("float64", torch.float64)):
+        chosen = device.choose_arithmetic(name, CPU)
+        assert (chosen.precision, chosen.dtype, chosen.reason) == (name, dtype, f"{name}, as asked")
+    with pytest.raises(Refusal, match="MPS has no float64"):
+        device.choose_arithmetic("float64", MPS)
+
+
+def test_threads_are_set_as_asked():
+    before = torch.get_num_threads()
+    try:
+        device.prepare_process(before + 1, CPU)
+        assert torch.get_num_threads() == before + 1
+        device.prepare_process(None, CPU)
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_the_environment_names_no_machine_or_user():
+    import getpass
+    import platform
+
+    described = device.environment()
+    assert {"genshift", "python", "torch", "platform", "device", "threads"} <= described.keys()
+    text = str(described)
+    assert platform.node() not in text or platform.node() in ("localhost", "linux")
+    assert getpass.getuser() not in text.split()
