@@ -124,11 +124,9 @@ def environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
-def command(*argv: object, **options: Any) -> subprocess.CompletedProcess[str]:
+def command(*argv: object) -> subprocess.CompletedProcess[str]:
     """`genshift ARGV` as a process of its own."""
-    words = [sys.executable, "-m", "genshift.cli", *map(str, argv)]
-    options.setdefault("env", environment())
-    return subprocess.run(words, capture_output=True, text=True, timeout=300, check=False, **options)
+    return python("-m", "genshift.cli", *argv)
 
 
 def refused_in_process(*argv: object, last_line: bool = False) -> str:
@@ -143,3 +141,9 @@ def _one_sentence(status: int, err: str, last_line: bool = False) -> str:
     assert lines[-1].startswith("genshift: ") and "Traceback" not in err, err
     assert last_line or len(lines) == 1, err
     return lines[-1]
+
+
+def python(*words: object) -> subprocess.CompletedProcess[str]:
+    """A Python process."""
+    argv = [sys.executable, *map(str, words)]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False, env=environment())

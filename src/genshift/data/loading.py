@@ -166,7 +166,7 @@ def _mnistm(
     built = built_folder("mnistm", data_root)
     if built is not None:
         images = open_packed(built / split, labels)
-        note = f"mnistm: the set that genshift built is used, not the published archive."
+        note = "mnistm: the set that genshift built is used, not the published archive."
         return replace(images, notes=(*images.notes, note))
     found = find_files(data, split, data_root, ("mnist_m.tar.gz",))
     folder = unpacked_folder(data, data_root)

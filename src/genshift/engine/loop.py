@@ -157,23 +157,29 @@ class Trainer:
         """Reads back, validates, shows the networks to the observers and saves (best first, see `save`)."""
         self.read_back()
         with self._averaged():
-            score = self._validate()
+            measures = self._validate()
             if self.world.leads:
                 for observer in self.observers:
                     observer(self.seen, self.method.predict)  # type: ignore[attr-defined]
-                # `>=`: of equal scores the later one, which has seen more of the target.
-                if score is not None and score >= self.best:
-                    self.best = score
+                if measures and self._is_best(*measures):
                     self.run.save_best(Checkpoint(checkpoint.pack_networks(self.method.networks), self._about()))
         self.save()
 
-    def _validate(self) -> float | None:
+    def _is_best(self, score: float, error: float) -> bool:
+        """Whether the networks are now the ones to keep: the latest whose score is within one standard error of the
+        highest (the one-standard-error rule: Hastie, Tibshirani and Friedman 2009, section 7.10). Among models that
+        validation cannot tell apart, the later one has learnt longer."""
+        self.best = max(self.best, score)
+        return score >= self.best - error
+
+    def _validate(self) -> tuple[float, float] | None:
+        """Score and standard error on held-out images, in the leading process."""
         if self.held_out is None or not self.world.leads:
             return None
         measures = self.method.validate(self.held_out)
-        self._write({"images": self.seen, **{f"valid/source_{k}": v for k, v in measures.items()}})
+        self._write({"images": self.seen, **{f"valid/source_{k}": v for k, v in measures.items() if k != "error"}})
         self.console.validation(self.seen, measures)
-        return next(iter(measures.values()))
+        return next(iter(measures.values())), measures.get("error", 0.0)
 
     # --- state --------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -15,6 +16,7 @@ from genshift.device import Arithmetic
 from genshift.methods.schedules import Progress
 
 EVALUATION_BATCH = 500
+VALIDATION_IMAGES = 2_000  # a check costs a fraction of the steps between two checks
 
 
 class Method:
@@ -36,7 +38,8 @@ class Method:
         raise NotImplementedError
 
     def validate(self, held_out: ImageSet) -> dict[str, float]:
-        """Measures on held-out images, by name; the first one chooses the best checkpoint (larger is better)."""
+        """Measures on held-out images, by name; the first one chooses the best checkpoint (larger is better), and
+        "error", where given, is its standard error."""
         raise NotImplementedError
 
     def train_mode(self, on: bool) -> None:
@@ -60,10 +63,11 @@ class Classifying(Method):
         return torch.cat([self._logits(self._features(chunk)).softmax(1).cpu() for chunk in chunks])
 
     def validate(self, held_out: ImageSet) -> dict[str, float]:
-        """Accuracy on held-out labelled images."""
+        """Accuracy on held-out labelled images (the first `VALIDATION_IMAGES` of them), with its binomial error."""
         assert held_out.labels is not None
-        right = self.predict(held_out.images).argmax(1) == held_out.labels.cpu()
-        return {"accuracy": right.float().mean().item()}
+        images, labels = held_out.images[:VALIDATION_IMAGES], held_out.labels[:VALIDATION_IMAGES].cpu()
+        value = (self.predict(images).argmax(1) == labels).double().mean().item()
+        return {"accuracy": value, "error": math.sqrt(value * (1 - value) / len(labels))}
 
     def _features(self, images: Tensor) -> Tensor:
         self.train_mode(False)
