@@ -172,7 +172,7 @@ _HW3_ORIGINS = {
     "lr": PUBLISHED,
     "lr_schedule": PUBLISHED,
     "validation": PUBLISHED,
-    "select": "published (held-out source images, the latest within one standard error of the best: ours; the report says neither)",
+    "select": "published (on source images, the latest within one standard error of the best: ours)",
     "colour": PUBLISHED,
     "mean": PUBLISHED,
     "std": PUBLISHED,

@@ -1,0 +1,327 @@
+"""Wrong input at the command line: one sentence that helps, exit status 2, no traceback."""
+
+import json
+import shutil
+
+import pytest
+import tiny
+import torch
+from data_files import cut, mnistm_members, write_mnist, write_svhn, write_tar, write_usps
+
+from genshift.data import ImageSet, pack
+from genshift.engine.experiment import Settings, train
+from genshift.engine.run import RunFolder
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+# What is typed, and what the sentence must hold. None of these reaches torch.
+TYPED = [
+    ("trian", "There is no command 'trian': did you mean 'train'?"),
+    ("train demo-dan --out x", "There is no preset 'demo-dan': did you mean 'demo-dann'?"),
+    ("train hw2-dann-mnistm-uspss --out x", "did you mean 'hw2-dann-mnistm-usps'?"),
+    ("show zzz", "There is no preset 'zzz': expected one of demo-source, "),
+    ("train demo-dann --bacth-source 3 --out x", "There is no flag '--bacth-source': did you mean '--batch-source'?"),
+    ("train demo-dann --lr fast --out x", "--lr takes a number, not 'fast'."),
+    ("train demo-dann --images many --out x", "--images takes a whole number, not 'many'."),
+    ("train demo-dann --seed 1.5 --out x", "--seed takes a whole number, not '1.5'."),
+    ("train demo-dann --images -5 --out x", "--images must be above 0, not -5."),
+    ("train demo-dann --images 0 --out x", "--images must be above 0, not 0."),
+    ("train demo-dann --minutes -1 --out x", "--minutes must be above 0, not -1."),
+    ("train demo-dann --minutes nan --out x", "--minutes must be above 0, not nan."),
+    ("train demo-dann --lr nan --out x", "--lr must be above 0, not nan."),
+    ("train demo-dann --lr -1 --out x", "--lr must be above 0, not -1.0."),
+    ("train demo-dann --keep 0 --out x", "--keep must be above 0, not 0."),
+    ("train demo-dann --threads 0 --out x", "--threads must be above 0, not 0."),
+    ("train demo-dann --lam -1 --out x", "--lam must be 0 or more, not -1.0."),
+    ("train demo-dann --validation 2 --out x", "--validation is a share from 0 to 0.9, not 2.0."),
+    ("train demo-dann --select best --validation 0 --out x", "--select best needs held-out images"),
+    ("train demo-dann --precision float16 --out x", "--precision does not take 'float16': did you mean 'float"),
+    ("train demo-dann --device gpu --out x", "--device does not take 'gpu': "),
+    ("train demo-dann --colour pink --out x", "--colour does not take 'pink': expected one of rgb, grey."),
+    ("train demo-dann", "The following arguments are required: --out."),
+    ("train demo-dann --out", "--out needs a value."),
+    ("train demo-dann more --out x", "'more' is one argument too many"),
+    ("train demo-dann --data-root /nowhere --out x", "--data-root /nowhere is no folder"),
+    ("study hw4 --out x", "There is no study 'hw4': did you mean 'hw"),
+    ("study demo --budget huge --out x", "--budget does not take 'huge': "),
+    ("data chekc uci", "There is no data command 'chekc': did you mean 'check'?"),
+    ("data build svhn --photos x", "Only mnistm can be built, not 'svhn'"),
+]
+
+
+@pytest.mark.parametrize(("line", "says"), TYPED, ids=[line for line, _ in TYPED])
+def test_what_is_mistyped_is_refused(line, says, capfd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert says in tiny.refused(capfd, *line.split())
+    assert not list(tmp_path.iterdir()), "a refused command left something behind"
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["trian", "train demo-dan --out x", "train demo-dann --images -5 --out x", "train demo-dann --lr fast --out x"],
+)
+def test_a_process_of_its_own_refuses_alike(line, tmp_path):
+    said = tiny.refused_in_process(*line.split())
+    assert dict(TYPED)[line] in said
+
+
+def test_torch_is_not_needed_to_help_or_refuse():
+    """Help and refusals come at once: no torch, numpy or scipy is imported for them."""
+    code = (
+        "import sys; from genshift.cli import main; status = main(sys.argv[1:]); "
+        "heavy = {'torch', 'numpy', 'scipy', 'sklearn', 'PIL', 'rich'} & set(sys.modules); "
+        "print(sorted(heavy), file=sys.stderr); sys.exit(status)"
+    )
+    for words, status in ((["--help"], 0), (["nonsense"], 2), (["train", "demo-dann", "-n", "--out", "x"], 0)):
+        done = tiny.python("-c", code, *words)
+        assert done.returncode == status, done.stderr
+        assert done.stderr.splitlines()[-1] == "[]", words
+
+
+# --- data -----------------------------------------------------------------------------------------------------------
+
+
+def on_embedded(capfd, tmp_path, source, *more):
+    """What `train` says of a source beside the embedded target."""
+    flags = ("--data-root", tmp_path, "--batch-source", 4, "--images", 4, "--out", tmp_path / "run")
+    said = tiny.refused(capfd, "train", "demo-source", "--source", source, *flags, *more)
+    assert not (tmp_path / "run").exists(), "a refused command made a run folder"
+    return said
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("uzi", "There is no data set 'uzi': did you mean 'uci'?"),
+        ("mnist", "'mnist' were not found; looked in"),
+        ("./nowhere", "There is no folder or file ./nowhere"),
+    ],
+)
+def test_a_source_that_is_not_there(source, says, capfd, tmp_path):
+    assert says in on_embedded(capfd, tmp_path, source)
+
+
+def test_an_empty_folder(capfd, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert "empty holds no picture" in on_embedded(capfd, tmp_path, tmp_path / "empty")
+
+
+def test_pictures_without_labels_as_source(capfd, tmp_path):
+    folder = tiny.write_flat(tmp_path / "flat", 0)
+    assert "has no labels: give class folders, or a labels.csv" in on_embedded(capfd, tmp_path, folder)
+
+
+@pytest.mark.parametrize("spoil", ["text", "truncated"])
+def test_a_picture_that_is_none(spoil, capfd, tmp_path):
+    folder = tiny.write_classes(tmp_path / "own", 0)
+    picture = sorted(folder.rglob("*.png"))[3]
+    picture.write_bytes(b"no picture\n" if spoil == "text" else picture.read_bytes()[:200])
+    assert picture.name in on_embedded(capfd, tmp_path, folder)
+
+
+def test_a_csv_that_names_a_missing_picture(capfd, tmp_path):
+    folder = tiny.write_flat(tmp_path / "own", 0, count=4)
+    (folder / "labels.csv").write_text("image_name,label\n000.png,1\n009.png,2\n")
+    assert "names '009.png' in line 3, which is not in" in on_embedded(capfd, tmp_path, folder)
+
+
+WRITTEN = {
+    "mnist": (write_mnist, "train-images-idx3-ubyte.gz"),
+    "usps": (write_usps, "usps.bz2"),
+    "svhn": (write_svhn, "train_32x32.mat"),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_a_truncated_file_of_a_catalog_set(name, capfd, tmp_path):
+    write, file = WRITTEN[name]
+    cut(write(tmp_path) / file)
+    said = on_embedded(capfd, tmp_path, name)
+    assert file in said and "cut short or damaged" in said
+
+
+def test_a_truncated_idx_that_is_not_packed(capfd, tmp_path):
+    cut(write_mnist(tmp_path, packed=False) / "train-images-idx3-ubyte")
+    assert "train-images-idx3-ubyte" in on_embedded(capfd, tmp_path, "mnist")
+
+
+def test_a_truncated_tar(capfd, tmp_path):
+    cut(write_tar(tmp_path / "mnist_m" / "mnist_m.tar.gz", mnistm_members()))
+    said = on_embedded(capfd, tmp_path, "mnistm")
+    assert "mnist_m.tar.gz" in said and "cut short or damaged" in said
+
+
+def test_a_tar_with_a_member_outside_of_it(capfd, tmp_path):
+    write_tar(tmp_path / "mnist_m" / "mnist_m.tar.gz", {**mnistm_members(), "mnist_m/../../evil.png": b"x"})
+    said = on_embedded(capfd, tmp_path, "mnistm")
+    assert "'mnist_m/../../evil.png'" in said and "outside of the archive" in said
+    assert not (tmp_path.parent / "evil.png").exists()
+
+
+def test_labels_out_of_range(capfd, tmp_path):
+    write_svhn(tmp_path, count=4, labels=torch.tensor([1, 2, 11, 3]).numpy())
+    said = on_embedded(capfd, tmp_path, "svhn")
+    assert "11" in said and "train_32x32.mat" in said
+
+
+def test_domains_of_different_kinds(capfd, tmp_path, domains):
+    """A set that was saved in 0 to 1 beside one in 0 to 255."""
+    images = torch.randint(0, 2, (20, 3, 28, 28), dtype=torch.uint8)
+    pack(ImageSet("dim", images, torch.arange(20) % 10, tiny.DIGITS), tmp_path / "dim")
+    assert "has pixels from 0 to 1: expected 0 to 255" in on_embedded(capfd, tmp_path, tmp_path / "dim")
+
+
+def test_a_size_that_the_network_cannot_take(capfd, tmp_path):
+    said = on_embedded(capfd, tmp_path, "uci", "--size", 64)
+    assert "takes images of 28 to 31 pixels, not 64" in said
+
+
+# --- runs -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained(domains, tmp_path_factory):
+    """Runs of hw2's and of hw3's networks, of four steps, to be copied and spoilt."""
+    root = tmp_path_factory.mktemp("trained")
+    for name in ("demo-source", "hw3-source-usps-mnistm"):
+        train(tiny.tiny(name, domains), root / name, Settings(images=16))
+    return root
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    """A finished run of hw2's networks of one's own."""
+    return shutil.copytree(trained / "demo-source", tmp_path / "run")
+
+
+READERS = [("evaluate",), ("predict", "uci", "--split", "test", "--out", "x.csv"), ("embed", "uci", "--out", "x.npz")]
+
+
+def ask(capfd, words, run):
+    """The refusal of a command that reads a run."""
+    return tiny.refused(capfd, words[0], run, *words[1:])
+
+
+@pytest.mark.parametrize("words", READERS, ids=lambda words: words[0])
+def test_a_run_that_is_not_there(words, capfd, tmp_path):
+    assert "has no config.json: it is not a run folder" in ask(capfd, words, tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("words", READERS, ids=lambda words: words[0])
+def test_a_checkpoint_of_another_network(words, trained, run, capfd):
+    newest = RunFolder(run).saved()[-1]
+    shutil.copy(RunFolder(trained / "hw3-source-usps-mnistm").saved()[-1], newest)
+    said = ask(capfd, words, run)
+    assert "holds another network than this run's extractor" in said and newest.name in said
+
+
+@pytest.mark.parametrize("words", READERS, ids=lambda words: words[0])
+def test_a_truncated_checkpoint(words, run, capfd):
+    newest = RunFolder(run).saved()[-1]
+    newest.write_bytes(newest.read_bytes()[:5000])
+    assert "is truncated or no safetensors file" in ask(capfd, words, run)
+
+
+def test_a_run_without_a_checkpoint(run, capfd):
+    shutil.rmtree(run / "checkpoints")
+    assert "has no checkpoint yet" in ask(capfd, ("evaluate",), run)
+
+
+@pytest.mark.parametrize("words", [*READERS, ("compare",)], ids=lambda words: words[0])
+@pytest.mark.parametrize("text", ['{"preset": ', "[]"])
+def test_a_broken_config(words, text, run, capfd):
+    (run / "config.json").write_text(text)
+    assert "config.json is n" in ask(capfd, words, run)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda preset: preset.clear(),
+        lambda preset: preset["fields"].update(batch_source="four"),
+        lambda preset: preset["fields"].update(colour_of_money="green"),
+        lambda preset: preset["fields"].pop("source"),
+        lambda preset: preset.update(fields=3),
+    ],
+)
+def test_a_config_that_describes_no_preset(spoil, run, capfd):
+    config = json.loads((run / "config.json").read_text())
+    spoil(config["preset"])
+    (run / "config.json").write_text(json.dumps(config))
+    assert "config.json" in ask(capfd, ("evaluate",), run)
+
+
+def again(capfd, domains, run, *more, preset="demo-source"):
+    """The refusal of `train` into a folder that holds a run."""
+    flags = ("--source", domains[0], "--target", domains[1], "--batch-source", 4, "--batch-target", 4)
+    return tiny.refused(capfd, "train", preset, *flags, "--precision", "float32", "--images", 16, "--out", run, *more)
+
+
+def test_a_run_folder_of_another_preset(run, domains, capfd):
+    said = again(capfd, domains, run, preset="demo-target")
+    assert "is a run of demo-source, not demo-target: name another --out." in said
+
+
+def test_a_run_folder_of_another_seed(run, domains, capfd):
+    assert "was begun with --seed 0, not 5" in again(capfd, domains, run, "--seed", 5)
+
+
+def test_a_broken_config_is_not_trained_over(run, domains, capfd):
+    (run / "config.json").write_text("{")
+    before = sorted(run.rglob("*"))
+    assert "is not readable JSON" in again(capfd, domains, run)
+    assert sorted(run.rglob("*")) == before
+
+
+def test_continuing_from_a_checkpoint_of_another_network(trained, run, domains, capfd):
+    shutil.copy(RunFolder(trained / "hw3-source-usps-mnistm").saved()[-1], RunFolder(run).saved()[-1])
+    capfd.readouterr()
+    assert "holds another network than this run's extractor" in again(capfd, domains, run)
+
+
+# --- outputs --------------------------------------------------------------------------------------------------------
+
+
+def test_an_output_path_that_is_a_file(domains, tmp_path, capfd):
+    (tmp_path / "file").write_text("mine")
+    assert "is a file: name a folder" in again(capfd, domains, tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_an_output_path_below_a_file(domains, tmp_path, capfd):
+    (tmp_path / "file").write_text("mine")
+    assert "a part of the path is a file" in again(capfd, domains, tmp_path / "file" / "run")
+
+
+def test_an_output_folder_that_refuses_writes(domains, capfd):
+    """/proc takes no file from anybody, root included."""
+    assert "Stopped while making the run folder /proc/genshift" in again(capfd, domains, "/proc/genshift")
+
+
+def test_an_output_folder_with_other_files(domains, tmp_path, capfd):
+    (tmp_path / "thesis.tex").write_text("")
+    assert "holds other files and no run" in again(capfd, domains, tmp_path)
+
+
+@pytest.mark.parametrize("verb", ["predict", "embed"])
+def test_predictions_that_cannot_be_written(verb, run, domains, tmp_path, capfd):
+    (tmp_path / "file").write_text("")
+    said = tiny.refused(capfd, verb, run, domains[1], "--out", tmp_path / "file" / "x")
+    assert "a part of the path is a file" in said or "a file stands where a folder is needed" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("compare", "nowhere"), "There is no folder nowhere"),
+        (("compare", "."), "is no run folder and holds none"),
+        (("report", ".", "--out", "page.html"), "is no run folder and holds none"),
+        (("report", ".", ".", "--out", "results.md"), "from one folder of <study>/<run>/"),
+        (("data", "check", "nothing"), "There is no data set 'nothing'"),
+        (("ls", "--data-root", "nowhere"), "--data-root nowhere is no folder"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_other_commands_refuse(words, says, tmp_path, capfd, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert says in tiny.refused(capfd, *words)
