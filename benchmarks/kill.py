@@ -73,12 +73,11 @@ class Training:
                 os.kill(pid, signal.SIGKILL)
         self.process.wait()
 
-    def finish(self) -> float:
-        """Waits for the end and returns its seconds; raises where it failed."""
+    def finish(self) -> None:
+        """Waits for the end; leaves where it failed."""
         status = self.process.wait()
         if status:
             raise SystemExit(f"training ended with status {status}: see the .log beside the run folder")
-        return time.monotonic() - self.began
 
     def _inode(self) -> int | None:
         return self.metrics.stat().st_ino if self.metrics.exists() else None
@@ -94,17 +93,20 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def disturb(options: argparse.Namespace, out: Path, seconds: float) -> list[int]:
-    """Kills and continues; returns the images at which each kill fell (0: before the first row of that start)."""
+def disturb(options: argparse.Namespace, out: Path, start: float, check: float) -> list[int]:
+    """Kills and continues; returns the images at which each kill fell (0: before the first row of that start).
+
+    start, check: seconds from a start to its first row, and from one check to the next.
+    """
     chance = random.Random(options.seed)
-    marks = sorted(chance.randint(1, int(0.95 * options.images)) for _ in range(options.times))
+    marks = sorted(chance.randint(1, int(0.9 * options.images)) for _ in range(options.times))
     landed = []
     for number, mark in enumerate(marks):
         training = Training(options, out)
         if number % 5 == 4:
-            time.sleep(chance.uniform(0.0, 6.0))
+            time.sleep(chance.uniform(0.0, start))
         elif training.wait_for(mark):
-            time.sleep(chance.uniform(0.0, seconds / CHECKS))
+            time.sleep(chance.uniform(0.0, check))
         if not training.running():
             training.finish()
             break
@@ -138,9 +140,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """The whole measurement, as the printed JSON has it."""
     options.out.mkdir(parents=True, exist_ok=True)
     alone, killed = options.out / "undisturbed", options.out / "killed"
-    Training(options, alone).finish()
-    rows = [json.loads(line) for line in (alone / "metrics.jsonl").read_text().splitlines()]
-    landed = disturb(options, killed, max(row.get("seconds", 0.0) for row in rows))
+    training = Training(options, alone)
+    training.wait_for(1)
+    start = time.monotonic() - training.began
+    training.wait_for(options.images)
+    check = (time.monotonic() - training.began - start) / CHECKS
+    training.finish()
+    landed = disturb(options, killed, start, check)
     wrong = different(alone, killed)
     return {
         "preset": options.preset,

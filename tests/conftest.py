@@ -13,6 +13,15 @@ def one_thread():
     torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_data_of_this_machine(tmp_path_factory):
+    """What a user of this machine downloaded or built is not there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GENSHIFT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("GENSHIFT_DATA", raising=False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def domains(tmp_path_factory):
     """Two tiny domains of the same digits: (source, target), packed sets with train and test."""

@@ -111,12 +111,15 @@ def weights(run: Path) -> list[dict[str, Any]]:
     return [{k: v for k, v in row.items() if "seconds" not in k} for row in rows(run)]
 
 
-def refused(capfd: Any, *argv: object) -> str:
-    """The one sentence with which the command line refuses `argv`; it must leave with status 2."""
+def refused(capfd: Any, *argv: object, last_line: bool = False) -> str:
+    """The one sentence with which the command line refuses `argv`; it must leave with status 2.
+
+    last_line: training had begun, and said so before.
+    """
     capfd.readouterr()
     status = cli.main([str(word) for word in argv])
     said = capfd.readouterr()
-    return _one_sentence(status, said.err)
+    return _one_sentence(status, said.err, last_line)
 
 
 def environment() -> dict[str, str]:
@@ -130,7 +133,7 @@ def command(*argv: object) -> subprocess.CompletedProcess[str]:
 
 
 def refused_in_process(*argv: object, last_line: bool = False) -> str:
-    """As `refused`, in a process of its own; `last_line`: training had begun, and said so."""
+    """As `refused`, in a process of its own."""
     done = command(*argv)
     return _one_sentence(done.returncode, done.stderr, last_line)
 
