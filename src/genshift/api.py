@@ -13,8 +13,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from genshift import device, nets, presets, studies
-from genshift.data import load_named
 from genshift.engine import evaluator, experiment
+from genshift.engine.domains import open_set
 from genshift.engine.experiment import Settings, open_method
 from genshift.engine.files import write_text, write_whole
 from genshift.engine.run import RunFolder
@@ -57,9 +57,7 @@ def predict(
 ) -> list[tuple[str, str, float]]:
     """(image name, class, confidence) for each picture; written to `out` as CSV where given."""
     preset, method, classes = open_method(RunFolder(Path(run)))
-    pictures, names = load_named(
-        images, split, data_root=data_root, size=preset.size, colour=preset.colour, labels=False
-    )
+    pictures, names = open_set(images, split, preset, data_root=data_root, labels=False)
     confidence, label = method.predict(pictures.images).max(1)
     rows = [(n, classes[k], c) for n, k, c in zip(names, label.tolist(), confidence.tolist(), strict=True)]
     if out is not None:
@@ -85,9 +83,7 @@ def embed(
 ) -> np.ndarray:
     """Latent features float32 `[N, D]`; written to `out` (.npz: features, names) where given."""
     preset, method, _ = open_method(RunFolder(Path(run)))
-    pictures, names = load_named(
-        images, split, data_root=data_root, size=preset.size, colour=preset.colour, labels=False
-    )
+    pictures, names = open_set(images, split, preset, data_root=data_root, labels=False)
     features = method.embed(pictures.images).numpy()
     if out is not None:
         write_whole(out, lambda path: _write_npz(path, features, names))

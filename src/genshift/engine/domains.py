@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.functional import pad
 
-from genshift.data import check_domains, load, seed_of
+from genshift.data import check_domains, load_named, seed_of
 from genshift.data.catalog import CATALOG
 from genshift.data.imageset import ImageSet
 from genshift.errors import Refusal
@@ -46,14 +47,9 @@ def open_domains(preset: Adaptation, data_root: Path | None, skip_broken: bool =
 
     Raises Refusal where a set is absent, damaged, unlabelled where labels are needed, or of another kind.
     """
-    options: dict[str, Any] = {
-        "data_root": data_root,
-        "size": preset.size,
-        "colour": preset.colour,
-        "skip_broken": skip_broken,
-    }
-    labelled = load(preset.trains_on, "train", **options)
-    target = load(preset.target, "train", labels=False, **options)
+    options: dict[str, Any] = {"data_root": data_root, "skip_broken": skip_broken}
+    labelled, _ = open_set(preset.trains_on, "train", preset, **options)
+    target, _ = open_set(preset.target, "train", preset, labels=False, **options)
     if labelled.labels is None:
         raise Refusal(f"{preset.trains_on} has no labels: give class folders, or a labels.csv (image_name,label).")
     if len(labelled.classes) < 2:
@@ -62,6 +58,17 @@ def open_domains(preset: Adaptation, data_root: Path | None, skip_broken: bool =
     train, held_out = _hold_out(labelled, preset.validation)
     target, _ = _hold_out(target, preset.validation)
     return Domains(train, held_out, target)
+
+
+def open_set(name: str | Path, split: str, preset: Adaptation, **options: Any) -> tuple[ImageSet, list[str]]:
+    """A set in the preset's size, colour and frame, with one name an image; `options` are `genshift.data.load`'s."""
+    size = preset.size
+    framed = preset.frame == "mnist" and str(name) == "usps"
+    # MNIST's makers scaled digits like these into 20×20 pixels and set them in the middle of 28×28 (LeCun et al. 1998).
+    inner = round(size * 20 / 28) if framed else size
+    images, names = load_named(name, split, size=inner, colour=preset.colour, **options)
+    before, after = (size - inner) // 2, size - inner - (size - inner) // 2
+    return replace(images, images=pad(images.images, (before, after, before, after))), names
 
 
 def _hold_out(images: ImageSet, share: float) -> tuple[ImageSet, ImageSet | None]:

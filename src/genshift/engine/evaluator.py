@@ -12,9 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genshift.data import load
 from genshift.data.imageset import ImageSet
-from genshift.engine.domains import evaluation_split
+from genshift.engine.domains import evaluation_split, open_set
 from genshift.engine.experiment import open_method
 from genshift.engine.files import write_text
 from genshift.engine.run import RunFolder
@@ -30,8 +29,7 @@ TSNE_IMAGES = 600  # of each domain
 
 def open_labelled(name: str, preset: Adaptation, data_root: Path | None) -> ImageSet:
     """The images that a set is evaluated on, with labels where it has any, in the preset's size and colour."""
-    split = evaluation_split(name)
-    return load(name, split, data_root=data_root, size=preset.size, colour=preset.colour)
+    return open_set(name, evaluation_split(name), preset, data_root=data_root)[0]
 
 
 class OracleCurve:

@@ -76,10 +76,10 @@ def _train(
         _check_same(run, preset, settings)
     arithmetic = device.choose_arithmetic(preset.precision, chosen)
     domains = open_domains(preset, settings.data_root, settings.skip_broken)
+    trainer = assemble(preset, run, domains, settings, arithmetic, world, console)
     if world.leads and not begun:
         run.create()
     world.wait()
-    trainer = assemble(preset, run, domains, settings, arithmetic, world, console)
     for note in dict.fromkeys((*domains.labelled.notes, *domains.target.notes)):
         console.say(f"note: {note}")
     console.say(f"{preset.name}: {preset.summary}; seed {settings.seed}, into {run.path}")
