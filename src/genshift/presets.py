@@ -42,9 +42,7 @@ class Adaptation:
     epochs: int = _option("epochs behind the budget, for information", 0)
     size: int = _option("side of the images in pixels; both domains share it", 28)
     colour: Literal["rgb", "grey"] = _option("'grey' repeats one channel three times", "rgb")
-    frame: Literal["full", "mnist"] = _option(
-        "usps digits fill the image, or keep MNIST's margin (20 of 28 pixels)", "full"
-    )
+    frame: Literal["mnist", "full"] = _option("usps digits in MNIST's frame (20 of 28 pixels), or filling it", "mnist")
     mean: float = _option("subtracted from pixels in [0, 1]", 0.0)
     std: float = _option("what pixels are then divided by", 1.0)
     batch_source: int = _option("source images a step", 64)
@@ -198,11 +196,6 @@ def _size(name: str) -> int:
     return CATALOG[name].published_counts["train"]
 
 
-def _frame(task: str) -> Literal["full", "mnist"]:
-    """One scale for both domains: MNIST-M's digits span 20 of 28 pixels, those of USPS and SVHN all."""
-    return "mnist" if set(task.split("-")) == {"usps", "mnistm"} else "full"
-
-
 def _hw2(task: str, role: Role) -> Adaptation:
     source, target = task.split("-")
     own = target if role == "target" else source
@@ -218,7 +211,6 @@ def _hw2(task: str, role: Role) -> Adaptation:
         target=target,
         epochs=200,
         images=walked if adapts else 200 * _size(own),
-        frame=_frame(task),
         lr=3e-4,
         ema_half_life=HALF_LIFE,
         validation=0.05,
@@ -246,7 +238,6 @@ def _hw3(task: str, role: Role) -> Adaptation:
         epochs=20,
         images=walked if adapts else int(20 * 0.7 * _size(own)),
         colour="grey",
-        frame=_frame(task),
         mean=0.5,
         std=0.5,
         batch_source=batches[0],
