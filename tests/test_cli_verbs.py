@@ -1,0 +1,190 @@
+"""Every verb of the command line doing what it says, on tiny data."""
+
+import csv
+import json
+import os
+
+import numpy as np
+import pytest
+import tiny
+
+import genshift
+from genshift import cli, studies
+from genshift.data import open_packed
+from genshift.engine import evaluator, experiment
+from genshift.presets import PRESETS
+
+
+def told(capfd, *argv):
+    """What `genshift ARGV` prints; it must succeed."""
+    capfd.readouterr()
+    status = cli.main([str(word) for word in argv])
+    said = capfd.readouterr()
+    assert status == 0, said.err
+    return said.out
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Two runs of the command line on folders of one's own: (folder of runs, source, unlabelled target)."""
+    root = tmp_path_factory.mktemp("verbs")
+    source, target = tiny.write_classes(root / "scans", 0), tiny.write_flat(root / "photos", 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiment, "CHECKS", 2)
+        for name in ("demo-source", "demo-dann"):
+            flags = ["--source", source, "--target", target, "--batch-source", 4, "--batch-target", 4, "--images", 16]
+            out = ["--out", root / "runs" / name]
+            assert cli.main([str(word) for word in ("train", name, *flags, "--precision", "float32", *out)]) == 0
+    return root / "runs", source, target
+
+
+def test_help_and_version(capfd):
+    text = told(capfd, "--help")
+    assert all(f"  {verb} " in text for verb in cli.COMMANDS)
+    version = told(capfd, "--version")
+    assert f"genshift  {genshift.__version__}" in version and "torch" in version and "device" in version
+
+
+@pytest.mark.parametrize("verb", [verb for verb in cli.COMMANDS if verb != "data"])
+def test_every_verb_has_help(verb, capfd):
+    with pytest.raises(SystemExit) as left:
+        cli.main([verb, "--help"])
+    assert left.value.code == 0
+    assert f"usage: genshift {verb}" in capfd.readouterr().out
+
+
+def test_ls_lists_everything(runs, capfd):
+    listing = json.loads(told(capfd, "ls", runs[0], "--json"))
+    assert {preset["name"] for preset in listing["presets"]} == set(PRESETS)
+    assert {study["name"] for study in listing["studies"]} == {"demo", "hw2", "hw3"}
+    embedded = {data["name"]: data["here"] for data in listing["data"]}
+    assert embedded["uci"] == ["train", "test"] and embedded["svhn"] == []
+    assert [(run["preset"], run["seen"], run["images"]) for run in listing["runs"]] == [
+        ("demo-dann", 16, 16),
+        ("demo-source", 16, 16),
+    ]
+    text = told(capfd, "ls", runs[0])
+    assert all(name in text for name in PRESETS) and "demo-dann, seed 0, 16 of 16" in text
+    assert "none here" in told(capfd, "ls", runs[1])
+
+
+def test_show_says_where_each_value_comes_from(capfd):
+    shown = json.loads(told(capfd, "show", "hw3-dann-usps-mnistm", "--json"))
+    options = shown["options"]
+    assert (options["lr"]["value"], options["lr"]["origin"]) == (1e-3, "published")
+    assert (options["batch_target"]["value"], options["batch_target"]["origin"]) == (256, "published")
+    assert options["lam"]["origin"].startswith("cited source") and options["size"]["origin"].startswith("ours")
+    assert shown["published"] == {"target_accuracy": 0.4249}
+    assert shown["networks"].keys() == {"Extractor", "Predictor", "Classifier"}
+    text = told(capfd, "show", "hw2-dann-mnistm-svhn")
+    assert "Conv2d(3, 64, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))" in text
+    assert "published target_accuracy: 48.74%" in text and "FeatureExtractor: " in text
+    assert "yours" in told(capfd, "show", "demo-dann", "--lr", "0.5")
+
+
+PUBLISHED = {
+    "hw2-{}-mnistm-svhn": (0.3366, 0.4874, 0.9046),
+    "hw2-{}-mnistm-usps": (0.8743, 0.9368, 0.9783),
+    "hw3-{}-usps-mnistm": (0.1517, 0.4249, 0.8702),
+    "hw3-{}-mnistm-svhn": (0.4179, 0.4730, 0.8351),
+    "hw3-{}-svhn-usps": (0.5416, 0.5789, 0.9546),
+}
+
+
+def test_the_published_figures_and_settings_are_the_reports():
+    for pattern, figures in PUBLISHED.items():
+        for role, figure in zip(("source", "dann", "target"), figures, strict=True):
+            preset = PRESETS[pattern.format(role)]
+            assert preset.published == {"target_accuracy": figure}
+            hw2 = preset.study == "hw2"
+            assert (preset.optimizer, preset.lr, preset.epochs) == ("adam", 3e-4 if hw2 else 1e-3, 200 if hw2 else 20)
+            batches = {"usps": 64, "mnistm": 256, "svhn": 256}
+            assert preset.batch_source == (64 if hw2 else batches[preset.source])
+            assert preset.batch_target == (64 if hw2 else batches[preset.target])
+            if not hw2:
+                assert (preset.validation, preset.mean, preset.std, preset.colour) == (0.3, 0.5, 0.5, "grey")
+
+
+def test_a_dry_run_prints_what_would_be_trained_and_leaves(capfd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    planned = json.loads(told(capfd, "train", "demo-dann", "-n", "--lr", "0.5", "--images", "1_000", "--out", "run"))
+    assert (planned["preset"], planned["lr"], planned["images"]) == ("demo-dann", 0.5, 1000)
+    assert not os.listdir(tmp_path)
+
+
+def test_training_on_ones_own_folders(runs):
+    """Class folders as source, a flat folder as target: the run knows its classes and has no oracle figure."""
+    run = runs[0] / "demo-dann"
+    config, results = (json.loads((run / name).read_text()) for name in ("config.json", "results.json"))
+    assert config["classes"] == list(tiny.DIGITS)
+    assert config["command"].startswith("genshift train demo-dann --source ")
+    assert config["data"]["target"]["name"] == "photos"
+    assert "source_test_accuracy" in results and not any(name.startswith("oracle/") for name in results)
+    assert "# demo-dann, seed 0" in (run / "card.md").read_text()
+
+
+def test_predictions_are_a_csv_of_names_classes_and_confidence(runs, capfd, tmp_path):
+    told(capfd, "predict", runs[0] / "demo-dann", runs[2], "--out", tmp_path / "labels.csv")
+    with (tmp_path / "labels.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["image_name", "label", "confidence"]
+    assert [row[0] for row in rows[1:]] == sorted(path.name for path in runs[2].iterdir())
+    assert all(label in tiny.DIGITS and 0.1 <= float(confidence) <= 1 for _, label, confidence in rows[1:])
+
+
+def test_features_are_an_npz(runs, capfd, tmp_path):
+    told(capfd, "embed", runs[0] / "demo-dann", runs[1], "--out", tmp_path / "features.npz")
+    with np.load(tmp_path / "features.npz", allow_pickle=False) as archive:
+        assert archive["features"].shape == (20, 512) and archive["features"].dtype == np.float32
+        assert archive["names"].tolist()[:2] == ["0/000.png", "0/010.png"]
+
+
+def test_evaluate_compare_and_report(domains, capfd, tmp_path, monkeypatch):
+    """From two trained runs to one page, with confusion and t-SNE in it."""
+    monkeypatch.setattr(experiment, "CHECKS", 2)
+    for name in ("demo-source", "demo-dann"):
+        tiny.train(tiny.tiny(name, domains), tmp_path / "runs" / name)
+        results = json.loads(told(capfd, "evaluate", tmp_path / "runs" / name, "--json"))
+        assert results["oracle/target_test_accuracy"]["n"] == 20
+        evaluation = json.loads((tmp_path / "runs" / name / "evaluation.json").read_text())
+        assert np.array(evaluation["confusion"]).sum() == 20
+        assert len(evaluation["tsne"]["x"]) == 40 and evaluation["tsne"]["domain"] == [0] * 20 + [1] * 20
+    printed = told(capfd, "evaluate", tmp_path / "runs" / "demo-dann")
+    assert "oracle/target_test_accuracy" in printed and "(n = 20; " in printed
+    rows = json.loads(told(capfd, "compare", tmp_path / "runs", "--json"))
+    assert rows and "demo" in json.dumps(rows)
+    assert "two" in told(capfd, "compare", tmp_path / "runs" / "demo-source", tmp_path / "runs" / "demo-dann")
+    page = told(capfd, "report", tmp_path / "runs", "--out", tmp_path / "page.html", "--title", "Tiny domains").strip()
+    html = (tmp_path / "page.html").read_text()
+    assert page == str(tmp_path / "page.html") and "Tiny domains" in html and "FeatureExtractor" in html
+
+
+def test_data_is_listed_checked_and_packed(capfd, tmp_path):
+    sets = json.loads(told(capfd, "data", "ls", "--json"))
+    assert all(each["licence"] and each["terms"] for each in sets)
+    checked = told(capfd, "data", "check", "uci", "--out", tmp_path / "sheet.png")
+    assert "701" in checked and "[701, 1, 28, 28]" in checked and (tmp_path / "sheet.png").stat().st_size > 0
+    told(capfd, "data", "pack", "uci", "--split", "test", "--out", tmp_path / "packed")
+    assert len(open_packed(tmp_path / "packed")) == 200
+    assert "usage: genshift data COMMAND" in told(capfd, "data")
+
+
+def test_the_demo_ends_in_a_page(capfd, tmp_path, monkeypatch):
+    """The real command with a budget of two steps a run."""
+    monkeypatch.setattr(experiment, "CHECKS", 1)
+    monkeypatch.setattr(studies.Study, "images", lambda self, preset, budget: 128)
+    monkeypatch.setattr(evaluator, "TSNE_IMAGES", 40)
+    printed = told(capfd, "demo", "--out", tmp_path / "demo")
+    assert f"The page: {tmp_path / 'demo' / 'page.html'}" in printed and "uci→uci-m" in printed
+    assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == [
+        *(f"demo-{role}-seed0" for role in ("dann", "source", "target")),
+        "page.html",
+    ]
+
+
+def test_the_python_verbs_are_those_of_the_command_line(runs, tmp_path):
+    assert set(genshift._VERBS) <= set(cli.COMMANDS)
+    rows = genshift.predict(runs[0] / "demo-dann", runs[2])
+    assert len(rows) == 20 and len(rows[0]) == 3
+    with pytest.raises(AttributeError, match="no attribute 'trane'"):
+        _ = genshift.trane

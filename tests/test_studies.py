@@ -1,0 +1,113 @@
+"""Studies: which runs, within which budget, and that only what is missing is trained."""
+
+import json
+import os
+from dataclasses import dataclass, replace
+
+import pytest
+import tiny
+
+from genshift import studies
+from genshift.engine import experiment
+from genshift.errors import Refusal
+from genshift.presets import PRESETS
+from genshift.studies import STUDIES, Study
+from genshift.studies.running import jobs_of, run_study
+
+
+def test_every_preset_belongs_to_a_study():
+    named = [preset.name for study in STUDIES.values() for preset in study.presets()]
+    assert sorted(named) == sorted(PRESETS)
+    assert {study: len(STUDIES[study].presets()) for study in STUDIES} == {"demo": 3, "hw2": 6, "hw3": 9}
+
+
+def test_an_unknown_study_is_refused_with_the_nearest():
+    with pytest.raises(Refusal, match="no study 'dmeo': did you mean 'demo'"):
+        studies.get("dmeo")
+
+
+@pytest.mark.parametrize("name", ["hw2", "hw3"])
+def test_budgets(name):
+    study = STUDIES[name]
+    for preset in study.presets():
+        quick, cpu, full = (study.images(preset, budget) for budget in ("quick", "cpu", "full"))
+        assert full == preset.images
+        assert cpu == min(preset.images, study.cpu[preset.role])
+        assert quick == max(preset.batch, cpu // 10) and quick < cpu <= full
+
+
+@dataclass(frozen=True)
+class TinyStudy(Study):
+    """Two roles over two tiny domains."""
+
+    domains: tuple = ()
+
+    def presets(self):
+        made = [tiny.tiny(f"demo-{role}", self.domains) for role in ("dann", "source")]
+        return [replace(preset, images=8) for preset in made]
+
+
+@pytest.fixture
+def study(domains, monkeypatch):
+    monkeypatch.setattr(experiment, "CHECKS", 1)
+    return TinyStudy("demo", "tiny", {}, seeds=2, domains=domains)
+
+
+def test_jobs_come_baseline_first_and_only_the_first_seed_is_drawn(study, tmp_path):
+    jobs = jobs_of(study, "full", tmp_path, seeds=2, data_root=None)
+    assert [(job.preset.role, job.seed, job.draw) for job in jobs] == [
+        ("source", 0, True),
+        ("dann", 0, True),
+        ("source", 1, False),
+        ("dann", 1, False),
+    ]
+    assert [job.out.name for job in jobs[:2]] == ["demo-source-seed0", "demo-dann-seed0"]
+    assert jobs[3].command == "genshift train demo-dann --images 8 --seed 1 --out demo-dann-seed1"
+
+
+def test_a_study_trains_what_is_missing_and_reports(study, tmp_path, monkeypatch):
+    record = tmp_path / "record"
+    page = run_study(study, "full", tmp_path / "out", seeds=1, record=record)
+    assert page == tmp_path / "out" / "page.html" and page.stat().st_size > 0
+    runs = ["demo-dann-seed0", "demo-source-seed0"]
+    assert sorted(path.name for path in record.iterdir()) == runs
+    for run in runs:
+        kept = json.loads((record / run / "results.json").read_text())
+        assert kept == json.loads((tmp_path / "out" / run / "results.json").read_text())
+        assert "oracle/target_test_accuracy" in kept
+        assert (record / run / "config.json").exists()
+
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.safetensors")}
+    assert run_study(study, "full", tmp_path / "out", seeds=2)
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+    assert len(list((tmp_path / "out").glob("demo-*"))) == 4
+
+
+def test_a_study_that_is_stopped_writes_no_page_and_continues(study, tmp_path, monkeypatch):
+    from genshift.studies import running
+
+    class Stopping(running.OracleCurve):
+        def __call__(self, images, predict):
+            os.kill(os.getpid(), 2)
+
+    monkeypatch.setattr(experiment, "CHECKS", 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "OracleCurve", Stopping)
+        longer = replace(study)
+        monkeypatch.setattr(TinyStudy, "images", lambda self, preset, budget: 16)
+        assert run_study(longer, "full", tmp_path / "out", seeds=1) is None
+    assert not (tmp_path / "out" / "page.html").exists()
+    assert run_study(longer, "full", tmp_path / "out", seeds=1) is not None
+
+
+def test_jobs_side_by_side_give_the_same_runs(study, tmp_path):
+    for jobs, out in ((1, "one"), (2, "two")):
+        assert run_study(study, "full", tmp_path / out, seeds=1, jobs=jobs, threads=1)
+    for run in ("demo-dann-seed0", "demo-source-seed0"):
+        assert tiny.different(tiny.last(tmp_path / "one" / run), tiny.last(tmp_path / "two" / run)) == []
+
+
+@pytest.mark.parametrize(("options", "says"), [({"jobs": 0}, "--jobs must be 1"), ({"seeds": 0}, "--seeds must be 1")])
+def test_numbers_below_one_are_refused(options, says, study, tmp_path):
+    with pytest.raises(Refusal, match=says):
+        run_study(study, "full", tmp_path, **options)
