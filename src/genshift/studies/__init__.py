@@ -44,12 +44,12 @@ STUDIES = {
         Study(
             "hw2",
             "DANN from MNIST-M to SVHN and USPS",
-            {"source": 240_000, "dann": 120_000, "target": 240_000},
+            {"source": 100_000, "dann": 100_000, "target": 100_000},
         ),
         Study(
             "hw3",
             "DANN on USPS→MNIST-M, MNIST-M→SVHN, SVHN→USPS",
-            {"source": 300_000, "dann": 180_000, "target": 300_000},
+            {"source": 120_000, "dann": 160_000, "target": 120_000},
         ),
     )
 }
