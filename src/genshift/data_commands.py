@@ -47,7 +47,9 @@ def ls(parser: Any, argv: Sequence[str]) -> int:
         return 0
     for d in sets:
         counts = ", ".join(f"{split} {n:,}" for split, n in d["images"].items())
-        print(f"{d['name']}: {d['title']}; {counts}; {d['side'][0]}×{d['side'][1]}, {d['channels']} channels")
+        print(
+            f"{d['name']}: {d['title']}; {counts}; {d['side'][0]}×{d['side'][1]}, {'colour' if d['channels'] == 3 else 'grey'}"
+        )
         print(f"    here: {', '.join(d['here']) or 'nothing'}; {d['licence']}; {d['terms']}")
     return 0
 
@@ -74,15 +76,15 @@ def check(parser: Any, argv: Sequence[str]) -> int:
     parser.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
     _root(parser)
     args = parser.parse(argv)
-    from genshift.data import contact_sheet, describe, load
+    from genshift.data import check_set, contact_sheet
 
-    images = load(args.name, args.split, data_root=args.data_root, size=args.size, skip_broken=args.skip_broken)
-    for key, value in describe(images).items():
-        if key == "notes":
-            for note in value:
-                print(f"note         {note}")
-        elif value:
+    images, facts = check_set(args.name, args.split, args.data_root, size=args.size, skip_broken=args.skip_broken)
+    notes = facts.pop("notes")
+    for key, value in facts.items():
+        if value not in (None, []):
             print(f"{key:<12} {value}")
+    for note in notes:
+        print(f"note         {note}")
     out = args.out or Path(f"{Path(args.name).name}-{args.split}.png")
     print(f"sheet        {contact_sheet(images, out)}")
     return 0

@@ -42,8 +42,9 @@ class Console:
 
     def validation(self, seen: int, measures: Mapping[str, float]) -> None:
         """The state after a validation."""
-        text = "  ".join(f"{name} {value:.4f}" for name, value in measures.items())
-        self.say(f"{seen:>11,} images: held-out source {text}")
+        values = {name: value for name, value in measures.items() if name != "error"}
+        text = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
+        self.say(f"{seen:>11,} images: held-out {text} ± {measures.get('error', 0.0):.4f}")
 
     def _move_bar(self, seen: int, total: int, text: str) -> None:
         if self.bar is None:
