@@ -47,9 +47,8 @@ def ls(parser: Any, argv: Sequence[str]) -> int:
         return 0
     for d in sets:
         counts = ", ".join(f"{split} {n:,}" for split, n in d["images"].items())
-        print(
-            f"{d['name']}: {d['title']}; {counts}; {d['side'][0]}×{d['side'][1]}, {'colour' if d['channels'] == 3 else 'grey'}"
-        )
+        kind = "colour" if d["channels"] == 3 else "grey"
+        print(f"{d['name']}: {d['title']}; {counts}; {d['side'][0]}×{d['side'][1]}, {kind}")
         print(f"    here: {', '.join(d['here']) or 'nothing'}; {d['licence']}; {d['terms']}")
     return 0
 
