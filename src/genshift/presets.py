@@ -33,7 +33,6 @@ class Adaptation:
 
     name: str
     study: str
-    summary: str
     role: Role
     networks: str
     source: str = _option("labelled data set, or a folder")
@@ -73,6 +72,11 @@ class Adaptation:
         return f"{_short(self.source)}→{_short(self.target)}"
 
     @property
+    def summary(self) -> str:
+        """What the run is, in a line."""
+        return _SUMMARY[self.role].format(source=_short(self.source), target=_short(self.target))
+
+    @property
     def trains_on(self) -> str:
         """The labelled set that this role learns from: the target's own in the role 'target'."""
         return self.target if self.role == "target" else self.source
@@ -92,7 +96,8 @@ class Adaptation:
         Raises Refusal for a value that the option cannot take.
         """
         origins = {**self.origins, **dict.fromkeys(changes, YOURS)}
-        return checked(dataclasses.replace(self, **changes, origins=origins))
+        published = {} if {"source", "target"} & set(changes) else self.published  # those were for other data
+        return checked(dataclasses.replace(self, **changes, origins=origins, published=published))
 
 
 def option_fields(preset: Adaptation | type[Adaptation]) -> list[dataclasses.Field[Any]]:
@@ -204,7 +209,6 @@ def _hw2(task: str, role: Role) -> Adaptation:
     return Adaptation(
         name=f"hw2-{role}-{task}",
         study="hw2",
-        summary=_SUMMARY[role].format(source=source, target=target),
         role=role,
         networks="hw2",
         source=source,
@@ -230,7 +234,6 @@ def _hw3(task: str, role: Role) -> Adaptation:
     return Adaptation(
         name=f"hw3-{role}-{task}",
         study="hw3",
-        summary=_SUMMARY[role].format(source=source, target=target),
         role=role,
         networks="hw3",
         source=source,
@@ -268,7 +271,6 @@ def _demo(role: Role) -> Adaptation:
     return Adaptation(
         name=f"demo-{role}",
         study="demo",
-        summary=_SUMMARY[role].format(source="uci", target="uci-m"),
         role=role,
         networks="hw2",
         source="uci",

@@ -194,7 +194,7 @@ def preset_of(config: dict[str, Any]) -> Adaptation:
     stored = config["preset"]
     known = {f.name for f in dataclasses.fields(Adaptation)}
     try:
-        plain = {k: stored[k] for k in ("name", "study", "summary", "role", "networks", "origins", "published")}
+        plain = {k: stored[k] for k in ("name", "study", "role", "networks", "origins", "published")}
         if extra := ", ".join(sorted(set(stored["fields"]) - known)):
             raise Refusal(f"config.json has fields unknown to genshift {genshift.__version__}: {extra}.")
         return checked(Adaptation(**plain, **stored["fields"]))
