@@ -329,15 +329,24 @@ def test_as_many_checkpoints_are_kept_as_asked(keep, domains, tmp_path, monkeypa
     assert (run / "checkpoints" / "best.safetensors").exists()
 
 
-@pytest.mark.parametrize(("scores", "chosen"), [((0.9, 0.1, 0.2), 8), ((0.1, 0.5, 0.5), 24), ((0.0, 0.0, 0.0), 24)])
-def test_the_best_is_chosen_by_held_out_source_images(scores, chosen, domains, tmp_path, monkeypatch):
-    """The highest score; of equal ones the later. What is held out is the source's and labelled."""
+@pytest.mark.parametrize(
+    ("scores", "error", "chosen"),
+    [
+        ((0.9, 0.1, 0.2), 0.0, 8),
+        ((0.1, 0.5, 0.5), 0.0, 24),
+        ((0.0, 0.0, 0.0), 0.0, 24),
+        ((0.9, 0.86, 0.7), 0.05, 16),
+        ((0.9, 0.86, 0.82), 0.05, 16),
+    ],
+)
+def test_the_best_is_chosen_by_held_out_source_images(scores, error, chosen, domains, tmp_path, monkeypatch):
+    """The latest within a standard error of the highest so far. What is held out is the source's and labelled."""
     monkeypatch.setattr(experiment, "CHECKS", 3)
     given, said = [], iter(scores)
 
     def validate(self, held_out):
         given.append(held_out)
-        return {"accuracy": next(said)}
+        return {"accuracy": next(said), "error": error}
 
     monkeypatch.setattr(Supervised, "validate", validate)
     preset, run = tiny.tiny("hw3-source-svhn-usps", domains, ema_half_life=0), tmp_path / "run"

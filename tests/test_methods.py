@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from genshift import presets
 from genshift.data.feed import Batch, PixelRule
 from genshift.engine.experiment import build_method
-from genshift.methods import DANN, Supervised
+from genshift.methods import DANN, Supervised, base
 from genshift.methods.dann import GradientReversal, domain_accuracy, domain_loss
 from genshift.methods.schedules import Progress, dann_lambda, learning_rate, make_optimizer
 
@@ -291,15 +291,17 @@ def test_predictions_are_probabilities_and_leave_no_trace(name, kind):
 
 
 def test_answers_do_not_depend_on_how_many_are_asked_at_once(monkeypatch):
-    from genshift.methods import base
-
     method, images = method_of("hw3-source-svhn-usps"), tiny.digits(7, 0).images
     at_once = method.predict(images)
     monkeypatch.setattr(base, "EVALUATION_BATCH", 3)
     torch.testing.assert_close(method.predict(images), at_once)
 
 
-def test_validation_is_the_share_of_right_answers():
+def test_validation_is_the_share_of_right_answers_with_its_binomial_error(monkeypatch):
     method, held_out = method_of("hw3-source-svhn-usps"), tiny.digits(20, 0)
-    right = (method.predict(held_out.images).argmax(1) == held_out.labels).double().mean().item()
-    assert method.validate(held_out) == {"accuracy": pytest.approx(right)}
+    right = method.predict(held_out.images).argmax(1) == held_out.labels
+    for limit in (2_000, 7):
+        monkeypatch.setattr(base, "VALIDATION_IMAGES", limit)
+        share, count = right[:limit].double().mean().item(), min(20, limit)
+        error = math.sqrt(share * (1 - share) / count)
+        assert method.validate(held_out) == {"accuracy": pytest.approx(share), "error": pytest.approx(error)}
