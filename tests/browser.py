@@ -51,9 +51,7 @@ def browser() -> Iterator[Any]:
 
 
 @contextmanager
-def opened(
-    chromium: Any, path: Path, size: tuple[int, int] = DESKTOP, scheme: str = "light"
-) -> Iterator[Opened]:
+def opened(chromium: Any, path: Path, size: tuple[int, int] = DESKTOP, scheme: str = "light") -> Iterator[Opened]:
     """`path` in a fresh, offline window of `size`, once page.js says that every figure was drawn."""
     context = chromium.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
     context.set_offline(True)
@@ -75,7 +73,5 @@ def _listen(seen: Opened, address: str) -> None:
             request_route.abort()
 
     seen.page.route("**/*", route)
-    seen.page.on(
-        "console", lambda m: m.type in ("error", "warning") and seen.complaints.append(f"console: {m.text}")
-    )
+    seen.page.on("console", lambda m: m.type in ("error", "warning") and seen.complaints.append(f"console: {m.text}"))
     seen.page.on("pageerror", lambda error: seen.complaints.append(f"exception: {error}"))

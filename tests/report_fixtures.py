@@ -130,14 +130,10 @@ def results(accuracy: float, n: int) -> dict[str, Any]:
     }
 
 
-def evaluation(
-    rng: np.random.Generator, accuracy: float, role: str, n: int, points: int = 1000
-) -> dict[str, Any]:
+def evaluation(rng: np.random.Generator, accuracy: float, role: str, n: int, points: int = 1000) -> dict[str, Any]:
     classes = [str(digit) for digit in range(10)]
     counts = [[0] * 10 for _ in classes]
-    for true, missed, guess in zip(
-        rng.integers(0, 10, n), rng.random(n), rng.integers(0, 10, n), strict=True
-    ):
+    for true, missed, guess in zip(rng.integers(0, 10, n), rng.random(n), rng.integers(0, 10, n), strict=True):
         counts[true][true if missed < accuracy else guess] += 1
     sample = np.random.default_rng(5)  # the same images whatever the run
     labels, domains = sample.integers(0, 10, points), np.arange(points) % 2

@@ -188,3 +188,13 @@ def test_the_python_verbs_are_those_of_the_command_line(runs, tmp_path):
     assert len(rows) == 20 and len(rows[0]) == 3
     with pytest.raises(AttributeError, match="no attribute 'trane'"):
         _ = genshift.trane
+
+
+def test_a_broken_run_does_not_hide_the_others(tmp_path):
+    from genshift.listing import as_text, everything
+
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "config.json").write_text("{")
+    listing = everything(tmp_path, None)
+    assert "not readable JSON" in listing["runs"][0]["broken"]
+    assert str(tmp_path / "broken") in as_text(listing)

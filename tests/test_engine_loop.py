@@ -112,7 +112,6 @@ def test_out_of_memory_says_which_batches_fit(error, domains, tmp_path, monkeypa
     assert tiny.train(fits, tmp_path / "run", images=2) is True, "the refused run's folder must be usable"
 
 
-@pytest.mark.xfail(strict=True, reason="the role 'target' draws --batch-target, but the sentence names --batch-source")
 def test_out_of_memory_names_the_flag_of_the_role(domains, tmp_path, monkeypatch):
     limited(Supervised, 2, monkeypatch)
     with pytest.raises(Refusal, match="--batch-target 2"):

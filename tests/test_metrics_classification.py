@@ -52,9 +52,7 @@ def test_absent_class_has_no_recall():
     assert ours[0] == 0.5 and torch.isnan(ours[1:]).all()
 
 
-@pytest.mark.parametrize(
-    "labels, said", [([0, 3], "labels run from 0 to 3"), ([-1, 0], "labels run from -1 to 0")]
-)
+@pytest.mark.parametrize("labels, said", [([0, 3], "labels run from 0 to 3"), ([-1, 0], "labels run from -1 to 0")])
 def test_labels_out_of_range_are_refused(labels, said):
     with pytest.raises(Refusal, match=said):
         confusion(torch.tensor([0, 1]), torch.tensor(labels), 3)

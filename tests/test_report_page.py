@@ -36,9 +36,7 @@ def small(tmp_path_factory):
 def test_every_figure_is_drawn_without_a_network_and_nothing_overflows(chromium, page, size):
     with browser.opened(chromium, page, size) as seen:
         plots = seen.page.evaluate(PLOTS)
-        widths = seen.page.evaluate(
-            "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
-        )
+        widths = seen.page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
     assert seen.complaints == []
     assert len(plots) == 1 + 2 * (4 + 3 + 3 + 3)
     assert all(plot["svgs"] >= 2 and plot["marks"] > 0 and plot["label"] for plot in plots), plots
@@ -60,9 +58,7 @@ def test_hover_shows_class_and_domain_and_the_legend_hides_a_class(chromium, sma
 def test_source_is_blue_and_target_red(chromium, small):
     with browser.opened(chromium, small) as seen:
         traces = seen.page.locator(".plot").nth(2).locator(".scatterlayer .trace")
-        fills = [
-            traces.nth(k).locator("path").first.evaluate("p => getComputedStyle(p).fill") for k in (0, 1)
-        ]
+        fills = [traces.nth(k).locator("path").first.evaluate("p => getComputedStyle(p).fill") for k in (0, 1)]
     assert fills == ["rgb(31, 111, 209)", "rgb(214, 50, 44)"]
 
 
@@ -79,9 +75,7 @@ def test_paper_has_open_details_and_every_figure_fits(chromium, small):
 
 def test_dark_pages_have_light_text(chromium, small):
     with browser.opened(chromium, small, scheme="dark") as seen:
-        fill = seen.page.evaluate(
-            "getComputedStyle(document.querySelector('.plot .xaxislayer-above text')).fill"
-        )
+        fill = seen.page.evaluate("getComputedStyle(document.querySelector('.plot .xaxislayer-above text')).fill")
     assert fill == "rgb(228, 232, 237)"
 
 
@@ -114,9 +108,7 @@ def test_names_with_markup_stay_text(chromium, tmp_path):
 
 
 def test_a_run_of_no_role_gets_a_section(chromium, tmp_path):
-    folder = write_run(
-        tmp_path, "hw3", "x→y", "dann", 0, 0.5, role=None, task=None, name="hw3-vae", study="hw3"
-    )
+    folder = write_run(tmp_path, "hw3", "x→y", "dann", 0, 0.5, role=None, task=None, name="hw3-vae", study="hw3")
     (folder / "evaluation.json").unlink()
     write_json(folder / "results.json", {"fid": {"value": 12.3456, "std": None, "n": 5000, "protocol": "…"}})
     with browser.opened(chromium, write_page([folder], tmp_path / "page.html")) as seen:

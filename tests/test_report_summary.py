@@ -26,9 +26,7 @@ def test_mean_spread_and_difference_over_seeds(tmp_path):
         for seed, v in enumerate(values)
     ]
     row = rows_of(reversed(folders))["mnistm→svhn", "dann"]
-    assert row.mean == pytest.approx(statistics.fmean(values)) and row.sd == pytest.approx(
-        statistics.stdev(values)
-    )
+    assert row.mean == pytest.approx(statistics.fmean(values)) and row.sd == pytest.approx(statistics.stdev(values))
     assert row.difference == pytest.approx(row.mean - 0.4874)
     assert row.seeds == (0, 1, 2) and row.n == 1000 and row.images == (600_000,) and row.cpu_minutes == 4.2
 
@@ -89,9 +87,7 @@ def test_a_torn_last_line_is_left_out_and_any_other_refused(tmp_path):
 )
 def test_a_broken_folder_is_named(tmp_path, name, content, said):
     path = write_run(tmp_path, "own", "a→b", "dann", 0, 0.4) / name
-    path.unlink() if content is None else path.write_bytes(
-        content if isinstance(content, bytes) else content.encode()
-    )
+    path.unlink() if content is None else path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(Refusal, match=said):
         read_runs([path.parent])
 
@@ -112,9 +108,7 @@ def test_console_table_is_aligned_and_json_ready(tmp_path):
 
 
 def test_a_run_without_a_role_has_a_row_for_each_metric(tmp_path):
-    folder = write_run(
-        tmp_path, "hw3", "x→y", "dann", 0, 0.5, role=None, task=None, name="hw3-vae", study="hw3"
-    )
+    folder = write_run(tmp_path, "hw3", "x→y", "dann", 0, 0.5, role=None, task=None, name="hw3-vae", study="hw3")
     write_json(folder / "results.json", {"fid": {"value": 12.3456, "std": None, "n": 5000, "protocol": "…"}})
     (row,) = compare_table([folder])
     assert (row["label"], row["metric"], row["text"][3]) == ("hw3-vae", "fid", "12.35")
@@ -135,10 +129,7 @@ def test_results_md_says_what_fell_short_with_its_written_cause(kept, tmp_path):
     text = write_results(kept, tmp_path / "out" / "results.md").read_text()
     assert "| DANN | 52.14 ± 0.40 | 48.74 | +3.40 | 0, 1, 2 | 1,000 ± 1.58 | 600,000 | 4.2 |" in text
     assert "Trained on target: 88.86 %, below the published 90.46 %. Only 6,000 images." in text
-    assert (
-        "mnistm→usps, Source only: 86.83 %, below the published 87.43 %. No cause is written down yet."
-        in text
-    )
+    assert "mnistm→usps, Source only: 86.83 %, below the published 87.43 %. No cause is written down yet." in text
     assert "About hw2." in text and "sha256:0a1b2c3d4e5f" in text and "--seed 2" in text
     assert text == write_results(kept, tmp_path / "again.md").read_text()
 

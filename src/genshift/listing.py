@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from genshift.data.catalog import CATALOG
+from genshift.engine.run import RunFolder
+from genshift.errors import Refusal
 from genshift.presets import PRESETS
 from genshift.studies import STUDIES
 
@@ -46,17 +48,20 @@ def data_sets(data_root: Path | None) -> list[dict[str, Any]]:
 
 def runs(folder: Path) -> list[dict[str, Any]]:
     """The run folders below `folder`, at most three levels down."""
-    from genshift.engine.run import RunFolder
-
     found = sorted({p.parent for depth in ("*", "*/*", "*/*/*") for p in folder.glob(f"{depth}/config.json")})
-    rows = []
-    for path in found:
-        run = RunFolder(path)
-        config, saved = run.config, run.saved()
-        seen = int(saved[-1].stem.removeprefix("images-")) if saved else 0
-        rows.append({"path": str(path), "preset": config["preset"]["name"], "seed": config["seed"], "seen": seen})
-        rows[-1]["images"] = config["images"]
-    return rows
+    return [_run_row(RunFolder(path)) for path in found]
+
+
+def _run_row(run: RunFolder) -> dict[str, Any]:
+    """One run; a broken one is listed with what is wrong with it instead of hiding the others."""
+    try:
+        config = run.config
+    except Refusal as refusal:
+        return {"path": str(run.path), "broken": str(refusal)}
+    saved = run.saved()
+    seen = int(saved[-1].stem.removeprefix("images-")) if saved else 0
+    named = {"path": str(run.path), "preset": config["preset"]["name"], "seed": config["seed"]}
+    return {**named, "seen": seen, "images": config["images"]}
 
 
 def as_text(listing: dict[str, list[dict[str, Any]]]) -> str:
@@ -75,6 +80,12 @@ def as_text(listing: dict[str, list[dict[str, Any]]]) -> str:
         f"  {r['path']}: {r['preset']}, seed {r['seed']}, {r['seen']:,} of {r['images']:,}" for r in listing["runs"]
     ]
     return "\n".join(lines if listing["runs"] else [*lines, "  none here"])
+
+
+def _run_line(row: dict[str, Any]) -> str:
+    if "broken" in row:
+        return f"  {row['path']}: {row['broken']}"
+    return f"  {row['path']}: {row['preset']}, seed {row['seed']}, {row['seen']:,} of {row['images']:,}"
 
 
 def show_text(shown: dict[str, Any]) -> str:

@@ -16,10 +16,11 @@ from genshift.errors import Refusal
 
 @dataclass(frozen=True)
 class Part:
-    """One set that a step draws from, and how many images a step takes, over all processes."""
+    """One set that a step draws from, and how many images a step takes, over all processes; `flag` sets that."""
 
     images: ImageSet
     batch: int
+    flag: str = "--batch"
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Feed:
 
     def smaller(self, factor: int) -> Feed:
         """The same feed with its batches divided by `factor` (at least one image)."""
-        parts = {n: Part(p.images, max(self.processes, p.batch // factor)) for n, p in self.parts.items()}
+        parts = {n: Part(p.images, max(self.processes, p.batch // factor), p.flag) for n, p in self.parts.items()}
         return Feed(parts, self.rule, self.arithmetic, self.seed, self.rank, self.processes)
 
 

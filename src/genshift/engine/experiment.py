@@ -133,9 +133,9 @@ def assemble(
     rule = PixelRule(preset.mean, preset.std)
     method = build_method(preset, len(domains.labelled.classes), arithmetic, rule, settings.seed)
     labelled = to_device(domains.labelled, arithmetic.device)
-    parts = {"source": Part(labelled, preset.batch)}
+    parts = {"source": Part(labelled, preset.batch, f"--batch-{'target' if preset.role == 'target' else 'source'}")}
     if "target" in method.draws:
-        parts["target"] = Part(to_device(domains.target, arithmetic.device), preset.batch_target)
+        parts["target"] = Part(to_device(domains.target, arithmetic.device), preset.batch_target, "--batch-target")
     feed = Feed(parts, rule, arithmetic, settings.seed, world.rank, world.size)
     average = MovingAverage(method.networks, preset.ema_half_life) if preset.ema_half_life else None
     total = settings.images or preset.images

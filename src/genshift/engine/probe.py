@@ -97,7 +97,7 @@ def _batch_that_fits(trainer: Trainer, before: Checkpoint) -> str:
                 raise
             factor *= 2
             continue
-        flags = " ".join(f"--batch-{name} {part.batch}" for name, part in trainer.feed.parts.items())
+        flags = " ".join(f"{part.flag} {part.batch}" for part in trainer.feed.parts.values())
         return f"A batch of {sizes[next(iter(sizes))]} does not fit into memory; this fits: {flags}."
     return "Not even one image a step fits into memory: choose a smaller --size or a smaller network."
 
