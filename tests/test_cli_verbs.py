@@ -198,3 +198,18 @@ def test_a_broken_run_does_not_hide_the_others(tmp_path):
     listing = everything(tmp_path, None)
     assert "not readable JSON" in listing["runs"][0]["broken"]
     assert str(tmp_path / "broken") in as_text(listing)
+
+
+def test_broken_pictures_are_left_out_of_every_verb_when_asked(tmp_path, capfd):
+    source = tiny.write_classes(tmp_path / "labelled", 0)
+    target = tiny.write_flat(tmp_path / "pictures", 1)
+    (target / "broken.png").write_text("no picture")
+    train = ["train", "demo-dann", "--source", str(source), "--target", str(target), "--images", "8"]
+    train += ["--batch-source", "4", "--batch-target", "4", "--validation", "0.2", "--out", str(tmp_path / "run")]
+    assert cli.main(train) == 2
+    assert "broken.png" in capfd.readouterr().err
+    assert cli.main([*train, "--skip-broken"]) == 0
+    predict = ["predict", str(tmp_path / "run"), str(target), "--out", str(tmp_path / "labels.csv")]
+    assert cli.main(predict) == 2
+    assert cli.main([*predict, "--skip-broken"]) == 0
+    assert len((tmp_path / "labels.csv").read_text().splitlines()) == 21

@@ -35,7 +35,7 @@ def train(preset: str | Adaptation, out: Path | str, *, data_root: Path | None =
     """
     chosen = presets.get(preset) if isinstance(preset, str) else preset
     run = RunFolder(Path(out))
-    curve = evaluator.OracleCurve(run, chosen, data_root)
+    curve = evaluator.OracleCurve(run, chosen, data_root, settings.get("skip_broken", False))
     finished = experiment.train(chosen, run.path, Settings(data_root=data_root, observers=[curve], **settings))
     if finished and device.leads_processes() and not (run.path / "results.json").exists():
         evaluator.evaluate(run.path, data_root, draw=False)
@@ -54,10 +54,11 @@ def predict(
     *,
     split: str = "train",
     data_root: Path | None = None,
+    skip_broken: bool = False,
 ) -> list[tuple[str, str, float]]:
     """(image name, class, confidence) for each picture; written to `out` as CSV where given."""
     preset, method, classes = open_method(RunFolder(Path(run)))
-    pictures, names = open_set(images, split, preset, data_root=data_root, labels=False)
+    pictures, names = open_set(images, split, preset, data_root=data_root, labels=False, skip_broken=skip_broken)
     confidence, label = method.predict(pictures.images).max(1)
     rows = [(n, classes[k], c) for n, k, c in zip(names, label.tolist(), confidence.tolist(), strict=True)]
     if out is not None:
@@ -80,10 +81,11 @@ def embed(
     *,
     split: str = "train",
     data_root: Path | None = None,
+    skip_broken: bool = False,
 ) -> np.ndarray:
     """Latent features float32 `[N, D]`; written to `out` (.npz: features, names) where given."""
     preset, method, _ = open_method(RunFolder(Path(run)))
-    pictures, names = open_set(images, split, preset, data_root=data_root, labels=False)
+    pictures, names = open_set(images, split, preset, data_root=data_root, labels=False, skip_broken=skip_broken)
     features = method.embed(pictures.images).numpy()
     if out is not None:
         write_whole(out, lambda path: _write_npz(path, features, names))

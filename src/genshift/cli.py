@@ -222,7 +222,7 @@ def predict(argv: Sequence[str]) -> int:
     args = _run_and_images("predict", "Predicts the class of each picture.", "labels.csv", argv)
     from genshift import api
 
-    rows = api.predict(args.run, args.images, args.out, split=args.split, data_root=_existing_root(args))
+    rows = api.predict(args.run, args.images, args.out, **_reading(args))
     print(f"{args.out}: {len(rows):,} predictions.")
     return 0
 
@@ -232,7 +232,7 @@ def embed(argv: Sequence[str]) -> int:
     args = _run_and_images("embed", "Writes the latent features of pictures.", "features.npz", argv)
     from genshift import api
 
-    features = api.embed(args.run, args.images, args.out, split=args.split, data_root=_existing_root(args))
+    features = api.embed(args.run, args.images, args.out, **_reading(args))
     print(f"{args.out}: features {features.shape[0]:,} × {features.shape[1]}.")
     return 0
 
@@ -243,8 +243,13 @@ def _run_and_images(verb: str, description: str, out: str, argv: Sequence[str]) 
     parser.add_argument("images", help="a folder of pictures, or a data set's name")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=out)
     parser.add_argument("--split", default="train", help="part of the set: train or test (train)")
+    parser.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
     _data_root(parser)
     return parser.parse(argv)
+
+
+def _reading(args: argparse.Namespace) -> dict[str, Any]:
+    return {"split": args.split, "data_root": _existing_root(args), "skip_broken": args.skip_broken}
 
 
 def evaluate(argv: Sequence[str]) -> int:

@@ -76,9 +76,7 @@ def as_text(listing: dict[str, list[dict[str, Any]]]) -> str:
     lines += ["", "Studies"]
     lines += [f"  {s['name']:<8} {s['runs']} presets × {s['seeds']} seeds: {s['summary']}" for s in listing["studies"]]
     lines += ["", "Runs"]
-    lines += [
-        f"  {r['path']}: {r['preset']}, seed {r['seed']}, {r['seen']:,} of {r['images']:,}" for r in listing["runs"]
-    ]
+    lines += [_run_line(row) for row in listing["runs"]]
     return "\n".join(lines if listing["runs"] else [*lines, "  none here"])
 
 

@@ -44,6 +44,10 @@ class Adaptation:
     frame: Literal["mnist", "full"] = _option("usps digits in MNIST's frame (20 of 28 pixels), or filling it", "mnist")
     mean: float = _option("subtracted from pixels in [0, 1]", 0.0)
     std: float = _option("what pixels are then divided by", 1.0)
+    flip: float = _option("probability of a horizontal flip in training; never for digits", 0.0)
+    rotate: float = _option("largest rotation in training, in degrees", 0.0)
+    shift: float = _option("largest shift in training, as a share of the side", 0.0)
+    scale: float = _option("largest relative change of scale in training", 0.0)
     batch_source: int = _option("source images a step", 64)
     batch_target: int = _option("target images a step", 64)
     validation: float = _option("share of each training split held out", 0.0)
@@ -111,9 +115,12 @@ def checked(preset: Adaptation) -> Adaptation:
     for name in positive:
         if not getattr(preset, name) > 0:
             raise Refusal(f"--{name.replace('_', '-')} must be above 0, not {getattr(preset, name)}.")
-    for name in ("lam", "weight_decay", "lr_warmup", "ema_half_life", "epochs"):
+    for name in ("lam", "weight_decay", "lr_warmup", "ema_half_life", "epochs", "flip", "rotate", "shift", "scale"):
         if not getattr(preset, name) >= 0:
             raise Refusal(f"--{name.replace('_', '-')} must be 0 or more, not {getattr(preset, name)}.")
+    for name, top in {"flip": 1, "shift": 1, "scale": 0.9}.items():
+        if getattr(preset, name) > top:
+            raise Refusal(f"--{name} is a share of at most {top}, not {getattr(preset, name)}.")
     if not 0 <= preset.validation <= 0.9:
         raise Refusal(f"--validation is a share from 0 to 0.9, not {preset.validation}.")
     if preset.select == "best" and preset.validation == 0:
@@ -179,6 +186,10 @@ _HW3_ORIGINS = {
     "lr_schedule": PUBLISHED,
     "validation": PUBLISHED,
     "select": "published (on source images, the latest within one standard error of the best: ours)",
+    "flip": PUBLISHED,
+    "rotate": PUBLISHED,
+    "shift": PUBLISHED,
+    "scale": PUBLISHED,
     "colour": PUBLISHED,
     "mean": PUBLISHED,
     "std": PUBLISHED,

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from genshift.data.batches import Stream, to_float
+from genshift.data.augment import Augment
+from genshift.data.batches import Stream, seed_of, to_float
 from genshift.data.imageset import ImageSet
 from genshift.device import Arithmetic
 from genshift.errors import Refusal
@@ -56,9 +57,10 @@ class Feed:
         seed: int,
         rank: int = 0,
         processes: int = 1,
+        augment: Augment | None = None,
     ) -> None:
         self.parts, self.rule, self.arithmetic = dict(parts), rule, arithmetic
-        self.seed, self.rank, self.processes = seed, rank, processes
+        self.seed, self.rank, self.processes, self.augment = seed, rank, processes, augment or Augment()
         self.batch = next(iter(parts.values())).batch
         self.streams = {name: Stream(len(part.images), seed, name) for name, part in parts.items()}
         self.shares = {name: _share(name, part.batch, processes) for name, part in parts.items()}
@@ -73,12 +75,20 @@ class Feed:
         indices = self.streams[name].indices(start + self.rank * share, share)
         where = indices.to(images.images.device)
         labels = None if images.labels is None else images.labels[where].to(self.arithmetic.device)
-        return Batch(self.rule(images.images[where], self.arithmetic), labels)
+        x = self.rule(images.images[where], self.arithmetic)
+        return Batch(self._augmented(x, name, start), labels)
+
+    def _augmented(self, x: Tensor, name: str, start: int) -> Tensor:
+        if self.augment.idle:
+            return x
+        maps = self.augment.draw(self.parts[name].batch, seed_of(self.seed, name), start)
+        own = maps[self.rank * len(x) : (self.rank + 1) * len(x)]
+        return self.augment.apply(x, own).contiguous(memory_format=self.arithmetic.memory_format)
 
     def smaller(self, factor: int) -> Feed:
         """The same feed with its batches divided by `factor` (at least one image)."""
         parts = {n: Part(p.images, max(self.processes, p.batch // factor), p.flag) for n, p in self.parts.items()}
-        return Feed(parts, self.rule, self.arithmetic, self.seed, self.rank, self.processes)
+        return Feed(parts, self.rule, self.arithmetic, self.seed, self.rank, self.processes, self.augment)
 
 
 def _share(name: str, batch: int, processes: int) -> int:

@@ -26,6 +26,7 @@ class Domains:
     labelled: ImageSet
     held_out: ImageSet | None
     target: ImageSet
+    remarks: tuple[str, ...] = ()
 
     def describe(self) -> dict[str, Any]:
         """Names, counts and fingerprints for config.json."""
@@ -54,10 +55,10 @@ def open_domains(preset: Adaptation, data_root: Path | None, skip_broken: bool =
         raise Refusal(f"{preset.trains_on} has no labels: give class folders, or a labels.csv (image_name,label).")
     if len(labelled.classes) < 2:
         raise Refusal(f"{preset.trains_on} has {len(labelled.classes)} class: two or more are needed.")
-    check_domains(labelled, target)
+    remarks = tuple(check_domains(labelled, target))
     train, held_out = _hold_out(labelled, preset.validation)
     target, _ = _hold_out(target, preset.validation)
-    return Domains(train, held_out, target)
+    return Domains(train, held_out, target, remarks)
 
 
 def open_set(name: str | Path, split: str, preset: Adaptation, **options: Any) -> tuple[ImageSet, list[str]]:

@@ -27,17 +27,17 @@ CURVE_IMAGES = 1_000
 TSNE_IMAGES = 600  # of each domain
 
 
-def open_labelled(name: str, preset: Adaptation, data_root: Path | None) -> ImageSet:
+def open_labelled(name: str, preset: Adaptation, data_root: Path | None, skip_broken: bool = False) -> ImageSet:
     """The images that a set is evaluated on, with labels where it has any, in the preset's size and colour."""
-    return open_set(name, evaluation_split(name), preset, data_root=data_root)[0]
+    return open_set(name, evaluation_split(name), preset, data_root=data_root, skip_broken=skip_broken)[0]
 
 
 class OracleCurve:
     """An observer of training that writes the target accuracy to oracle.jsonl, on the same test images each time."""
 
-    def __init__(self, run: RunFolder, preset: Adaptation, data_root: Path | None) -> None:
+    def __init__(self, run: RunFolder, preset: Adaptation, data_root: Path | None, skip_broken: bool = False) -> None:
         self.run = run
-        images = open_labelled(preset.target, preset, data_root)
+        images = open_labelled(preset.target, preset, data_root, skip_broken)
         self.images = images.take(torch.from_numpy(fixed_sample(len(images), CURVE_IMAGES, 0)))
 
     def __call__(self, images: int, predict: Callable[[Tensor], Tensor]) -> None:
@@ -56,8 +56,9 @@ def evaluate(path: Path, data_root: Path | None = None, draw: bool = True) -> di
     """
     run = RunFolder(path)
     preset, method, classes = open_method(run)
-    target = open_labelled(preset.target, preset, data_root)
-    source = open_labelled(preset.source, preset, data_root)
+    skip_broken = bool(run.config.get("skip_broken"))
+    target = open_labelled(preset.target, preset, data_root, skip_broken)
+    source = open_labelled(preset.source, preset, data_root, skip_broken)
     results = _costs(run)
     evaluation: dict[str, Any] = {"classes": list(classes), "warnings": []}
     if source.labels is not None and preset.role != "target":

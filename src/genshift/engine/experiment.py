@@ -11,6 +11,7 @@ import torch
 
 import genshift
 from genshift import device, nets
+from genshift.data.augment import Augment
 from genshift.data.batches import seed_of
 from genshift.data.feed import Feed, Part, PixelRule, to_device
 from genshift.engine import checkpoint
@@ -80,7 +81,7 @@ def _train(
     if world.leads and not begun:
         run.create()
     world.wait()
-    for note in dict.fromkeys((*domains.labelled.notes, *domains.target.notes)):
+    for note in dict.fromkeys((*domains.labelled.notes, *domains.target.notes, *domains.remarks)):
         console.say(f"note: {note}")
     console.say(f"{preset.name}: {preset.summary}; seed {settings.seed}, into {run.path}")
     console.say(f"{device.machine(chosen)}, {torch.get_num_threads()} threads; {arithmetic.reason}.")
@@ -136,7 +137,8 @@ def assemble(
     parts = {"source": Part(labelled, preset.batch, f"--batch-{'target' if preset.role == 'target' else 'source'}")}
     if "target" in method.draws:
         parts["target"] = Part(to_device(domains.target, arithmetic.device), preset.batch_target, "--batch-target")
-    feed = Feed(parts, rule, arithmetic, settings.seed, world.rank, world.size)
+    augment = Augment(preset.flip, preset.rotate, preset.shift, preset.scale)
+    feed = Feed(parts, rule, arithmetic, settings.seed, world.rank, world.size, augment)
     average = MovingAverage(method.networks, preset.ema_half_life) if preset.ema_half_life else None
     total = settings.images or preset.images
     return Trainer(
@@ -254,6 +256,7 @@ def _config(preset: Adaptation, settings: Settings, trainer: Trainer, domains: D
         "seed": settings.seed,
         "images": trainer.schedule.total,
         "minutes": settings.minutes,
+        "skip_broken": settings.skip_broken,
         "classes": list(domains.labelled.classes),
         "precision": trainer.method.arithmetic.precision,
         "precision_reason": trainer.method.arithmetic.reason,
