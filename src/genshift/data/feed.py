@@ -42,8 +42,8 @@ class PixelRule:
 
     def __call__(self, images: Tensor, arithmetic: Arithmetic) -> Tensor:
         """uint8 `[N, C, H, W]` to float `[N, channels, H, W]` on the arithmetic's device."""
-        x = to_float(images.to(arithmetic.device), self.mean, self.std, self.channels)
-        return x.to(dtype=arithmetic.dtype, memory_format=arithmetic.memory_format)
+        on_device = images.to(arithmetic.device)
+        return to_float(on_device, self.mean, self.std, self.channels, arithmetic.memory_format).to(arithmetic.dtype)
 
 
 class Feed:

@@ -393,4 +393,5 @@ def minutes_text(row: Row) -> str:
 
 
 def seeds_text(row: Row) -> str:
-    return ", ".join(str(seed) for seed in row.seeds) if row.seeds else "–"
+    """How many seeds, and which, e.g. "3 (0, 1, 2)"."""
+    return f"{len(row.seeds)} ({', '.join(str(seed) for seed in row.seeds)})" if row.seeds else "–"
