@@ -148,6 +148,10 @@ HW3_FIGURES = {
     "svhn-usps": (0.5416, 0.5789, 0.9546),
 }
 ROLES: tuple[Role, ...] = ("source", "dann", "target")
+# At DANN's 1 the adversary takes 7 points of held-out source accuracy on this task (1 on the others), at 0.3 five. Its
+# domains differ in how often each digit occurs; aligning them all the same swaps classes (docs/results.md).
+HW3_LAM = {"svhn-usps": 0.3}
+_LESS = "ours (less than DANN's 1: by held-out source accuracy)"
 HW3_BATCH = {"usps": 64, "mnistm": 256, "svhn": 256}
 
 # Ours, in every role alike: accuracy on an unseen domain swings by five points between steps, and a mean over the last
@@ -262,9 +266,9 @@ def _hw3(task: str, role: Role) -> Adaptation:
         ema_half_life=HALF_LIFE,
         adversary="reversal" if adapts else "none",
         statistics="apart",
-        lam=1.0 if adapts else 0.0,
+        lam=HW3_LAM.get(task, 1.0) if adapts else 0.0,
         lam_schedule="dann" if adapts else "constant",
-        origins=_HW3_ORIGINS,
+        origins={**_HW3_ORIGINS, **({"lam": _LESS} if task in HW3_LAM else {})},
         published={"target_accuracy": HW3_FIGURES[task][ROLES.index(role)]},
     )
 
