@@ -184,7 +184,7 @@ def trained(domains, tmp_path_factory):
     """Runs of hw2's and of hw3's networks, of four steps, to be copied and spoilt."""
     root = tmp_path_factory.mktemp("trained")
     for name in ("demo-source", "hw3-source-usps-mnistm"):
-        train(tiny.tiny(name, domains), root / name, Settings(images=16))
+        train(tiny.tiny(name, domains, images=16), root / name, Settings())
     return root
 
 

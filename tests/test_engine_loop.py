@@ -30,11 +30,12 @@ pytestmark = pytest.mark.usefixtures("quick")
 
 def trainer_of(preset, out, **settings):
     """A trainer at its start, and what it may see."""
+    preset = preset.replaced(images=24)
     domains = open_domains(preset, None)
     arithmetic = device.choose_arithmetic(preset.precision, torch.device("cpu"))
     run = RunFolder(out)
     run.create()
-    settings = Settings(images=24, **settings)
+    settings = Settings(**settings)
     return experiment.assemble(preset, run, domains, settings, arithmetic, World(), Console(False))
 
 
@@ -296,8 +297,8 @@ def test_minutes_become_images_once(domains, tmp_path, monkeypatch):
 
 
 def test_two_budgets_are_one_too_many(domains, tmp_path):
-    with pytest.raises(Refusal, match="--images and --minutes both name the budget"):
-        experiment.train(tiny.tiny("demo-source", domains), tmp_path / "run", Settings(images=8, minutes=1.0))
+    with pytest.raises(Refusal, match="images and minutes both name the budget"):
+        api.train(tiny.tiny("demo-source", domains), tmp_path / "run", images=8, minutes=1.0)
 
 
 # --- what is written ------------------------------------------------------------------------------------------------

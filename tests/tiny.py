@@ -68,10 +68,8 @@ def tiny(name: str, domains: tuple[Path, Path], **changes: Any) -> Adaptation:
 
 def train(preset: Adaptation, out: Path, **settings: Any) -> bool:
     """The engine's own entry, with a budget of six steps unless it is given."""
-    settings.setdefault("images", 6 * preset.batch)
-    if "minutes" in settings:
-        del settings["images"]
-    return experiment.train(preset, out, Settings(**settings))
+    images = settings.pop("images", 6 * preset.batch)
+    return experiment.train(preset.replaced(images=images), out, Settings(**settings))
 
 
 class StopAt:

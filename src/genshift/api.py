@@ -27,17 +27,29 @@ from genshift.studies import BudgetName
 from genshift.studies.running import run_study
 
 
-def train(preset: str | Adaptation, out: Path | str, *, data_root: Path | None = None, **settings: Any) -> bool:
+def train(
+    preset: str | Adaptation,
+    out: Path | str,
+    *,
+    images: int | None = None,
+    data_root: Path | None = None,
+    **settings: Any,
+) -> bool:
     """Trains a preset (by name, or changed with `.replaced`) into `out`, or continues there; then evaluates it.
 
-    settings: the fields of `genshift.engine.experiment.Settings` (seed, images, minutes, device, threads, …).
-    Returns False where a signal stopped it early; the same call continues. Raises Refusal for wrong input.
+    images: the budget, instead of the preset's. settings: the fields of `genshift.engine.experiment.Settings` (seed,
+    minutes, device, threads, …). Returns False where a signal stopped it early; the same call continues. Raises Refusal
+    for wrong input.
     """
     chosen = presets.get(preset) if isinstance(preset, str) else preset
+    if images is not None and settings.get("minutes") is not None:
+        raise Refusal("images and minutes both name the budget: give one of them.")
+    chosen = chosen if images is None else chosen.replaced(images=images)
     run = RunFolder(Path(out))
-    curve = evaluator.OracleCurve(run, chosen, data_root, settings.get("skip_broken", False))
-    finished = experiment.train(chosen, run.path, Settings(data_root=data_root, observers=[curve], **settings))
-    if finished and device.leads_processes() and not (run.path / "results.json").exists():
+    curve = evaluator.oracle_curve(run, chosen, data_root, settings.get("skip_broken", False))
+    observers = [] if curve is None else [curve]
+    finished = experiment.train(chosen, run.path, Settings(data_root=data_root, observers=observers, **settings))
+    if finished and device.leads_processes() and not evaluator.is_current(run, draw=False):
         evaluator.evaluate(run.path, data_root, draw=False)
     return finished
 

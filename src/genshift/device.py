@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
 import platform
 import sys
@@ -13,8 +14,6 @@ from typing import Any
 import torch
 
 from genshift.errors import Refusal
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 
 
 @dataclass(frozen=True)
@@ -40,14 +39,24 @@ class Arithmetic:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
 
 
-def choose_device(name: str = "auto", local_rank: int = 0) -> torch.device:
-    """`auto` takes CUDA, then MPS, then the CPU. Raises Refusal for a device that is not here."""
+def choose_device(name: str = "auto") -> torch.device:
+    """`auto` takes CUDA (each process that torchrun started its own GPU), then MPS, then the CPU.
+
+    Raises Refusal for a device that is not here.
+    """
+    local_rank, many = int(os.environ.get("LOCAL_RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")) > 1
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        name = (
+            "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() and not many else "cpu"
+        )
     if name == "cuda" and not torch.cuda.is_available():
         raise Refusal("There is no CUDA device here: give --device cpu, or auto to let genshift choose.")
     if name == "mps" and not torch.backends.mps.is_available():
         raise Refusal("There is no MPS device here: give --device cpu, or auto to let genshift choose.")
+    if name == "mps" and many:
+        raise Refusal("Several processes cannot share an MPS device: give --device cpu, or start one process.")
+    if name == "cuda" and local_rank >= torch.cuda.device_count():
+        raise Refusal(f"There are {torch.cuda.device_count()} GPUs for more processes: start one process a GPU.")
     return torch.device(name, local_rank) if name == "cuda" else torch.device(name)
 
 
@@ -80,6 +89,7 @@ def prepare_process(threads: int | None, device: torch.device) -> None:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.allow_tf32 = False  # float32 means float32; bfloat16 is there for speed
 
 
 def _keep_freed_memory() -> None:
@@ -121,6 +131,7 @@ def environment() -> dict[str, Any]:
 
     return {
         "genshift": genshift.__version__,
+        "source": _source_hash(),
         "python": platform.python_version(),
         "torch": str(torch.__version__),
         "numpy": numpy.__version__,
@@ -130,3 +141,12 @@ def environment() -> dict[str, Any]:
         "amx": has_amx(),
         "threads": torch.get_num_threads(),
     }
+
+
+def _source_hash() -> str:
+    """SHA-256 (first 12 hex digits) of the package's own code: what produced a result, whatever its version says."""
+    digest = hashlib.sha256()
+    root = Path(__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        digest.update(str(path.relative_to(root)).encode() + path.read_bytes())
+    return digest.hexdigest()[:12]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from genshift.data.catalog import CATALOG
 from genshift.errors import Refusal, unknown
@@ -38,7 +38,7 @@ class Adaptation:
     source: str = _option("labelled data set, or a folder")
     target: str = _option("unlabelled data set, or a folder")
     images: int = _option("budget, counted in source images")
-    epochs: int = _option("epochs behind the budget, for information", 0)
+    epochs: int = 0  # behind the budget, for information
     size: int = _option("side of the images in pixels; both domains share it", 28)
     colour: Literal["rgb", "grey"] = _option("'grey' repeats one channel three times", "rgb")
     frame: Literal["mnist", "full"] = _option("usps digits in MNIST's frame (20 of 28 pixels), or filling it", "mnist")
@@ -100,6 +100,9 @@ class Adaptation:
         Raises Refusal for a value that the option cannot take.
         """
         origins = {**self.origins, **dict.fromkeys(changes, YOURS)}
+        for name in changes:
+            if name not in self.options():
+                raise unknown("option", name, self.options())
         published = {} if {"source", "target"} & set(changes) else self.published  # those were for other data
         return checked(dataclasses.replace(self, **changes, origins=origins, published=published))
 
@@ -111,11 +114,14 @@ def option_fields(preset: Adaptation | type[Adaptation]) -> list[dataclasses.Fie
 
 def checked(preset: Adaptation) -> Adaptation:
     """`preset` itself, or a Refusal that names the option out of range."""
+    for name, kind in get_type_hints(Adaptation).items():
+        if get_origin(kind) is Literal and getattr(preset, name) not in get_args(kind):
+            raise unknown(f"{name} called", str(getattr(preset, name)), get_args(kind))
     positive = ("images", "size", "batch_source", "batch_target", "lr", "std")
     for name in positive:
         if not getattr(preset, name) > 0:
             raise Refusal(f"--{name.replace('_', '-')} must be above 0, not {getattr(preset, name)}.")
-    for name in ("lam", "weight_decay", "lr_warmup", "ema_half_life", "epochs", "flip", "rotate", "shift", "scale"):
+    for name in ("lam", "weight_decay", "lr_warmup", "ema_half_life", "flip", "rotate", "shift", "scale"):
         if not getattr(preset, name) >= 0:
             raise Refusal(f"--{name.replace('_', '-')} must be 0 or more, not {getattr(preset, name)}.")
     for name, top in {"flip": 1, "shift": 1, "scale": 0.9}.items():
@@ -168,7 +174,7 @@ _HW2_ORIGINS = {
     "batch_target": PUBLISHED,
     "optimizer": PUBLISHED,
     "lr": PUBLISHED,
-    "size": "ours (the only size at which the printed extractor gives 512 features)",
+    "size": "ours (at 28 to 31 pixels the printed extractor gives 512 features)",
     "colour": "published (the printed first convolution takes 3 channels)",
     "mean": HW11,
     "std": HW11,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -17,11 +17,18 @@ from genshift.errors import Refusal
 
 @dataclass(frozen=True)
 class Part:
-    """One set that a step draws from, and how many images a step takes, over all processes; `flag` sets that."""
+    """One set that a step draws from, and how many images a step takes, over all processes; `flag` sets that.
+
+    `rows`, int64, are the images drawn from; None: all.
+    """
 
     images: ImageSet
     batch: int
     flag: str = "--batch"
+    rows: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.images) if self.rows is None else len(self.rows)
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,7 @@ class Feed:
         self.parts, self.rule, self.arithmetic = dict(parts), rule, arithmetic
         self.seed, self.rank, self.processes, self.augment = seed, rank, processes, augment or Augment()
         self.batch = next(iter(parts.values())).batch
-        self.streams = {name: Stream(len(part.images), seed, name) for name, part in parts.items()}
+        self.streams = {name: Stream(len(part), seed, name) for name, part in parts.items()}
         self.shares = {name: _share(name, part.batch, processes) for name, part in parts.items()}
 
     def at(self, images_seen: int) -> dict[str, Batch]:
@@ -71,9 +78,9 @@ class Feed:
         return {name: self._draw(name, step * part.batch) for name, part in self.parts.items()}
 
     def _draw(self, name: str, start: int) -> Batch:
-        share, images = self.shares[name], self.parts[name].images
+        share, images, rows = self.shares[name], self.parts[name].images, self.parts[name].rows
         indices = self.streams[name].indices(start + self.rank * share, share)
-        where = indices.to(images.images.device)
+        where = (indices if rows is None else rows[indices]).to(images.images.device)
         labels = None if images.labels is None else images.labels[where].to(self.arithmetic.device)
         x = self.rule(images.images[where], self.arithmetic)
         return Batch(self._augmented(x, name, start), labels)
@@ -86,8 +93,8 @@ class Feed:
         return self.augment.apply(x, own).contiguous(memory_format=self.arithmetic.memory_format)
 
     def smaller(self, factor: int) -> Feed:
-        """The same feed with its batches divided by `factor` (at least one image)."""
-        parts = {n: Part(p.images, max(self.processes, p.batch // factor), p.flag) for n, p in self.parts.items()}
+        """The same feed, of one process, with its batches divided by `factor` (at least one image)."""
+        parts = {n: replace(p, batch=max(1, p.batch // factor)) for n, p in self.parts.items()}
         return Feed(parts, self.rule, self.arithmetic, self.seed, self.rank, self.processes, self.augment)
 
 

@@ -50,7 +50,7 @@ class Console:
         if self.bar is None:
             columns = (TextColumn("{task.percentage:>3.0f}%"), BarColumn(), TimeRemainingColumn())
             self.bar = Progress(*columns, TextColumn("{task.description}"), console=self.rich)
-            self.task = self.bar.add_task("", total=total)
+            self.task = self.bar.add_task("", total=total, completed=seen)
             self.bar.start()
         self.bar.update(self.task, completed=seen, description=text)
 

@@ -7,39 +7,48 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn.functional import pad
 
 from genshift.data import check_domains, load_named, seed_of
 from genshift.data.catalog import CATALOG
+from genshift.data.files import open_files
+from genshift.data.folders import SPLITS
 from genshift.data.imageset import ImageSet
+from genshift.data.packed import is_packed
 from genshift.errors import Refusal
 from genshift.presets import Adaptation
+
+HELD_OUT_IMAGES = 2_000  # validated on: a check costs a fraction of the steps between two checks
 
 
 @dataclass(frozen=True)
 class Domains:
-    """What training may see: labelled images, those of them held out, and unlabelled target images.
+    """What training may see: labelled images, some of them held out, and unlabelled target images.
 
-    In the roles 'source' and 'target' nothing is drawn from `target`. Its labels are absent here by construction.
+    `labelled_rows` and `target_rows`, int64, are the images drawn from (None: all), so that a memory-mapped set is not
+    copied. In the roles 'source' and 'target' nothing is drawn from `target`. Its labels are absent by construction.
     """
 
     labelled: ImageSet
+    labelled_rows: Tensor | None
     held_out: ImageSet | None
     target: ImageSet
+    target_rows: Tensor | None
     remarks: tuple[str, ...] = ()
 
     def describe(self) -> dict[str, Any]:
         """Names, counts and fingerprints for config.json."""
-        parts = {"source": self.labelled, "held_out": self.held_out, "target": self.target}
+        parts = {"source": (self.labelled, self.labelled_rows), "target": (self.target, self.target_rows)}
         return {
             role: {
-                "name": part.name,
-                "n": len(part),
-                "fingerprint": part.fingerprint(),
-                "notes": list(part.notes),
+                "name": images.name,
+                "n": len(images) if rows is None else len(rows),
+                "held_out": 0 if rows is None else len(images) - len(rows),
+                "fingerprint": images.fingerprint(),
+                "notes": list(images.notes),
             }
-            for role, part in parts.items()
-            if part is not None
+            for role, (images, rows) in parts.items()
         }
 
 
@@ -50,41 +59,87 @@ def open_domains(preset: Adaptation, data_root: Path | None, skip_broken: bool =
     """
     options: dict[str, Any] = {"data_root": data_root, "skip_broken": skip_broken}
     labelled, _ = open_set(preset.trains_on, "train", preset, **options)
-    target, _ = open_set(preset.target, "train", preset, labels=False, **options)
     if labelled.labels is None:
         raise Refusal(f"{preset.trains_on} has no labels: give class folders, or a labels.csv (image_name,label).")
     if len(labelled.classes) < 2:
         raise Refusal(f"{preset.trains_on} has {len(labelled.classes)} class: two or more are needed.")
+    train, held_out = hold_out(labelled, preset.validation)
+    shown = None if held_out is None else labelled.take(held_out[:HELD_OUT_IMAGES])
+    if preset.role == "target":
+        return Domains(labelled, train, shown, labelled.sealed(), train)
+    target, _ = open_set(preset.target, "train", preset, labels=False, **options)
     remarks = tuple(check_domains(labelled, target))
-    train, held_out = _hold_out(labelled, preset.validation)
-    target, _ = _hold_out(target, preset.validation)
-    return Domains(train, held_out, target, remarks)
+    return Domains(labelled, train, shown, target, hold_out(target, preset.validation)[0], remarks)
 
 
 def open_set(name: str | Path, split: str, preset: Adaptation, **options: Any) -> tuple[ImageSet, list[str]]:
     """A set in the preset's size, colour and frame, with one name an image; `options` are `genshift.data.load`'s."""
     size = preset.size
-    framed = preset.frame == "mnist" and str(name) == "usps"
+    if preset.frame == "full" or str(name) != "usps":
+        return load_named(name, split, size=size, colour=preset.colour, **options)
     # MNIST's makers scaled digits like these into 20×20 pixels and set them in the middle of 28×28 (LeCun et al. 1998).
     # Contrast row by row, which needs no label, shows MNIST-M's and SVHN's digits on the same rows; USPS's fill all.
-    inner = round(size * 20 / 28) if framed else size
+    inner = round(size * 20 / 28)
     images, names = load_named(name, split, size=inner, colour=preset.colour, **options)
     before, after = (size - inner) // 2, size - inner - (size - inner) // 2
     return replace(images, images=pad(images.images, (before, after, before, after))), names
 
 
-def _hold_out(images: ImageSet, share: float) -> tuple[ImageSet, ImageSet | None]:
-    """The same parting in every run, so that methods and seeds are compared on the same images."""
+def hold_out(images: ImageSet, share: float) -> tuple[Tensor | None, Tensor | None]:
+    """(rows to train on, rows held out), int64, or (None, None) where the share holds no image.
+
+    The same parting in every run, so that methods and seeds are compared on the same images.
+    """
     count = int(share * len(images))
     if count == 0:
-        return images, None
+        return None, None
     generator = torch.Generator().manual_seed(seed_of("held out", images.name))
     order = torch.randperm(len(images), generator=generator)
-    return images.take(order[count:].sort().values), images.take(order[:count].sort().values)
+    held_out = order[:count]
+    if not _class_by_class(images):
+        held_out = held_out.sort().values
+    return order[count:].sort().values, held_out
+
+
+def _class_by_class(images: ImageSet) -> bool:
+    """Whether the set stands in class order, as class folders do: then its first images do not stand for all."""
+    return images.labels is not None and bool((images.labels.diff() >= 0).all())
 
 
 def evaluation_split(name: str) -> str:
-    """The split that a set is evaluated on: its test images, or all where a folder has no test part."""
-    if name in CATALOG or any((Path(name) / part).exists() for part in ("test", "testing", "test.csv")):
+    """The split that a set is evaluated on: "test" where it has one, "train" otherwise."""
+    path = Path(name).expanduser()
+    if name in CATALOG:
         return "test"
-    return "train"
+    if is_packed(path) or is_packed(path / "train"):
+        return "test" if is_packed(path / "test") else "train"
+    parts = {part for file in open_files(path).names for part in Path(file).parts[:2]}
+    return "test" if parts & {*SPLITS["test"], "test.csv"} else "train"
+
+
+def evaluation_images(
+    name: str, preset: Adaptation, data_root: Path | None, skip_broken: bool = False, seen_labels: bool = False
+) -> tuple[ImageSet | None, str]:
+    """The images to measure on, with their labels where there are any, and what they are in words.
+
+    Where a set has no test part: its held-out images if training saw its labels (`seen_labels`; None without any),
+    all of it otherwise.
+    """
+    split = evaluation_split(name)
+    images, _ = open_set(name, split, preset, data_root=data_root, skip_broken=skip_broken)
+    if split == "test":
+        return images, f"{name}, test images"
+    if not seen_labels:
+        return images, f"{name}, the training images, whose labels training never saw"
+    _, rows = hold_out(images, preset.validation)
+    return (None if rows is None else images.take(rows[:HELD_OUT_IMAGES])), f"{name}, held-out training images"
+
+
+def in_classes(images: ImageSet, classes: tuple[str, ...]) -> ImageSet:
+    """The set with its labels counted in `classes`, matched by name; without labels where it has other classes."""
+    if images.labels is None or images.classes == classes:
+        return images
+    if not set(images.classes) <= set(classes):
+        return images.sealed()
+    table = torch.tensor([classes.index(name) for name in images.classes])
+    return replace(images, labels=table[images.labels], classes=classes)

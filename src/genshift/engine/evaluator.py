@@ -12,10 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from genshift.data import load
 from genshift.data.imageset import ImageSet
-from genshift.engine.domains import evaluation_split, open_set
+from genshift.engine.domains import evaluation_images, in_classes
 from genshift.engine.experiment import open_method
 from genshift.engine.files import write_text
+from genshift.engine.loop import Observer
 from genshift.engine.run import RunFolder
 from genshift.errors import Refusal
 from genshift.methods import Classifying
@@ -27,25 +29,40 @@ CURVE_IMAGES = 1_000
 TSNE_IMAGES = 600  # of each domain
 
 
-def open_labelled(name: str, preset: Adaptation, data_root: Path | None, skip_broken: bool = False) -> ImageSet:
-    """The images that a set is evaluated on, with labels where it has any, in the preset's size and colour."""
-    return open_set(name, evaluation_split(name), preset, data_root=data_root, skip_broken=skip_broken)[0]
+def oracle_curve(
+    run: RunFolder, preset: Adaptation, data_root: Path | None, skip_broken: bool = False
+) -> Observer | None:
+    """An observer of training that writes the target accuracy to oracle.jsonl, on the same images each time.
+
+    None where the target has no labels of the source's classes. The images live in the returned function alone.
+    """
+    images, _ = evaluation_images(preset.target, preset, data_root, skip_broken, preset.role == "target")
+    if images is None:
+        return None
+    classes = load(preset.trains_on, "train", data_root=data_root, size=8, limit=1, skip_broken=skip_broken).classes
+    shown = in_classes(images.take(torch.from_numpy(fixed_sample(len(images), CURVE_IMAGES, 0))), classes)
+    labels = shown.labels
+    if labels is None:
+        return None
+
+    def observe(images: int, predict: Callable[[Tensor], Tensor]) -> None:
+        value, _ = accuracy(predict(shown.images).argmax(1), labels)
+        run.append("oracle.jsonl", {"images": images, "target_accuracy": value, "n": len(shown)})
+
+    return observe
 
 
-class OracleCurve:
-    """An observer of training that writes the target accuracy to oracle.jsonl, on the same test images each time."""
+def is_current(run: RunFolder, draw: bool) -> bool:
+    """Whether the run was evaluated at the checkpoint that now stands for it (with its t-SNE, where `draw`)."""
+    if not all((run.path / name).exists() for name in ("evaluation.json", "results.json", "card.md")):
+        return False
+    evaluation = run.read("evaluation.json")
+    return evaluation.get("images") == _newest(run) and (not draw or "tsne" in evaluation)
 
-    def __init__(self, run: RunFolder, preset: Adaptation, data_root: Path | None, skip_broken: bool = False) -> None:
-        self.run = run
-        images = open_labelled(preset.target, preset, data_root, skip_broken)
-        self.images = images.take(torch.from_numpy(fixed_sample(len(images), CURVE_IMAGES, 0)))
 
-    def __call__(self, images: int, predict: Callable[[Tensor], Tensor]) -> None:
-        """Notes the accuracy after `images` images; does nothing where the target has no labels."""
-        if self.images.labels is None:
-            return
-        value, _ = accuracy(predict(self.images.images).argmax(1), self.images.labels)
-        self.run.append("oracle.jsonl", {"images": images, "target_accuracy": value, "n": len(self.images)})
+def _newest(run: RunFolder) -> int:
+    """Images that the newest checkpoint has seen: the run was trained on where it differs."""
+    return int(run.saved()[-1].stem.removeprefix("images-"))
 
 
 def evaluate(path: Path, data_root: Path | None = None, draw: bool = True) -> dict[str, Any]:
@@ -56,25 +73,36 @@ def evaluate(path: Path, data_root: Path | None = None, draw: bool = True) -> di
     """
     run = RunFolder(path)
     preset, method, classes = open_method(run)
-    skip_broken = bool(run.config.get("skip_broken"))
-    target = open_labelled(preset.target, preset, data_root, skip_broken)
-    source = open_labelled(preset.source, preset, data_root, skip_broken)
+    target, source, wording = _measured_on(run, preset, data_root, classes)
     results = _costs(run)
-    evaluation: dict[str, Any] = {"classes": list(classes), "warnings": []}
-    if source.labels is not None and preset.role != "target":
-        results["source_test_accuracy"] = _measured(method.predict(source.images).argmax(1), source, preset.source)
-    if target.labels is not None:
-        _check_classes(target, classes, preset.target)
-        predicted = method.predict(target.images).argmax(1)
-        results["oracle/target_test_accuracy"] = _measured(predicted, target, preset.target)
-        evaluation["confusion"] = confusion(predicted, target.labels, len(classes)).tolist()
+    evaluation: dict[str, Any] = {"images": _newest(run), "classes": list(classes), "warnings": []}
+    if source is not None and source.labels is not None and preset.role != "target":
+        results["source_test_accuracy"] = _measured(method.predict(source.images), source, wording["source"])
+    if target is not None and target.labels is not None:
+        probabilities = method.predict(target.images)
+        results["oracle/target_test_accuracy"] = _measured(probabilities, target, wording["target"])
+        evaluation["confusion"] = confusion(probabilities.argmax(1), target.labels, len(classes)).tolist()
         evaluation["warnings"] = warnings_of(run, preset, results)
-    if draw:
+    if draw and source is not None and target is not None:
         evaluation["tsne"] = _latent_map(method, source, target)
-    run.write("evaluation.json", evaluation)
     run.add_results(results)
     write_text(run.path / "card.md", card(run, preset, results, evaluation["warnings"]))
+    run.write("evaluation.json", evaluation)
     return run.read("results.json")
+
+
+def _measured_on(
+    run: RunFolder, preset: Adaptation, data_root: Path | None, classes: tuple[str, ...]
+) -> tuple[ImageSet | None, ImageSet | None, dict[str, str]]:
+    """Target and source images to measure on, labels counted in the run's classes, and what they are in words."""
+    skip_broken = bool(run.config.get("skip_broken"))
+    found, wording = [], {}
+    for domain in ("target", "source"):
+        name = getattr(preset, domain)
+        seen_labels = name == preset.trains_on
+        images, wording[domain] = evaluation_images(name, preset, data_root, skip_broken, seen_labels)
+        found.append(None if images is None else in_classes(images, classes))
+    return found[0], found[1], wording
 
 
 def _costs(run: RunFolder) -> dict[str, Any]:
@@ -95,20 +123,11 @@ def _value(value: float, n: int, protocol: str, std: float | None = None) -> dic
     return {"value": value, "std": std, "n": n, "protocol": protocol}
 
 
-def _measured(predicted: Tensor, images: ImageSet, name: str) -> dict[str, Any]:
+def _measured(probabilities: Tensor, images: ImageSet, wording: str) -> dict[str, Any]:
     assert images.labels is not None
-    value, error = accuracy(predicted, images.labels)
-    side = images.images.shape[-1]
-    protocol = f"{name}, {evaluation_split(name)} images, all {len(images):,}, at {side} px; std is the binomial error"
+    value, error = accuracy(probabilities.argmax(1), images.labels)
+    protocol = f"{wording}, {len(images):,} at {images.images.shape[-1]} px; std is the binomial error"
     return _value(value, len(images), protocol, error)
-
-
-def _check_classes(target: ImageSet, classes: tuple[str, ...], name: str) -> None:
-    if target.classes != classes:
-        raise Refusal(
-            f"The classes of {name} ({', '.join(target.classes[:5])}…) are not those of training "
-            f"({', '.join(classes[:5])}…): give both domains the same class names."
-        )
 
 
 def _latent_map(method: Classifying, source: ImageSet, target: ImageSet) -> dict[str, Any]:
@@ -154,10 +173,13 @@ def find_baseline(run: RunFolder, preset: Adaptation) -> RunFolder | None:
         other = RunFolder(sibling)
         if not other.exists() or not (sibling / "results.json").exists():
             continue
-        config = other.config
+        try:
+            config, results = other.config, other.read("results.json")
+        except Refusal:  # a broken neighbour is no baseline, and no reason to refuse this run
+            continue
         described = config["preset"]
         same = described["study"] == preset.study and described["task"] == preset.task and config["seed"] == seed
-        if same and described["role"] == "source" and "oracle/target_test_accuracy" in other.read("results.json"):
+        if same and described["role"] == "source" and "oracle/target_test_accuracy" in results:
             return other
     return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,9 @@ CHECKS = 20
 
 @dataclass(frozen=True)
 class Settings:
-    """How to run a preset: everything that does not change what is learnt, and the seed and budget."""
+    """How to run a preset: the seed, a budget in minutes instead of images, and what does not change what is learnt."""
 
     seed: int = 0
-    images: int | None = None
     minutes: float | None = None
     device: str = "auto"
     threads: int | None = None
@@ -104,12 +104,15 @@ def _resume_and_train(
             console.say(f"{run.path} is finished ({trainer.seen:,} images): nothing to train.")
             return True
         console.say(f"Continuing from {trainer.seen:,} images.")
+        if otherwise := _differences(run.config, trainer):
+            console.say(f"note: {'; '.join(otherwise)}: the weights will differ a little from an undisturbed run's.")
     found = probe(trainer)
     if not begun:
         total = _budget(preset, settings, found, trainer.feed.batch, world, trainer)
         trainer.schedule = _schedule(preset, total, trainer.feed.batch, settings.keep)
         if world.leads:
-            run.write("config.json", _config(preset, settings, trainer, domains, found))
+            spent = preset if settings.minutes is None else preset.replaced(images=total)
+            run.write("config.json", _config(spent, settings, trainer, domains, found))
     elif world.leads:
         _check_fingerprints(run, domains)
         run.rewind(trainer.seen)
@@ -134,18 +137,19 @@ def assemble(
     rule = PixelRule(preset.mean, preset.std)
     method = build_method(preset, len(domains.labelled.classes), arithmetic, rule, settings.seed)
     labelled = to_device(domains.labelled, arithmetic.device)
-    parts = {"source": Part(labelled, preset.batch, f"--batch-{'target' if preset.role == 'target' else 'source'}")}
+    flag = f"--batch-{'target' if preset.role == 'target' else 'source'}"
+    parts = {"source": Part(labelled, preset.batch, flag, domains.labelled_rows)}
     if "target" in method.draws:
-        parts["target"] = Part(to_device(domains.target, arithmetic.device), preset.batch_target, "--batch-target")
+        target = to_device(domains.target, arithmetic.device)
+        parts["target"] = Part(target, preset.batch_target, "--batch-target", domains.target_rows)
     augment = Augment(preset.flip, preset.rotate, preset.shift, preset.scale)
     feed = Feed(parts, rule, arithmetic, settings.seed, world.rank, world.size, augment)
     average = MovingAverage(method.networks, preset.ema_half_life) if preset.ema_half_life else None
-    total = settings.images or preset.images
     return Trainer(
         run,
         method,
         feed,
-        _schedule(preset, total, feed.batch, settings.keep),
+        _schedule(preset, preset.images, feed.batch, settings.keep),
         world,
         console,
         domains.held_out,
@@ -175,9 +179,8 @@ def open_method(run: RunFolder, which: str | None = None) -> tuple[Adaptation, C
     config = run.config
     preset = preset_of(config)
     chosen = device.choose_device("auto")
-    arithmetic = device.choose_arithmetic(config["precision"], chosen)
-    if chosen.type != "cpu" and config["device"] == "cpu":
-        arithmetic = device.choose_arithmetic("auto", chosen)
+    same = chosen.type == config["device"]
+    arithmetic = device.choose_arithmetic(config["precision"] if same else preset.precision, chosen)
     method = build_method(preset, len(config["classes"]), arithmetic, PixelRule(preset.mean, preset.std), 0)
     path = run.chosen(which or preset.select)
     state = checkpoint.load(path)
@@ -208,12 +211,10 @@ def preset_of(config: dict[str, Any]) -> Adaptation:
 
 
 def _check_settings(settings: Settings) -> None:
-    if settings.images is not None and settings.images < 1:
-        raise Refusal(f"--images must be 1 or more, not {settings.images}.")
-    if settings.minutes is not None and not settings.minutes > 0:
-        raise Refusal(f"--minutes must be above 0, not {settings.minutes:g}.")
-    if settings.images is not None and settings.minutes is not None:
-        raise Refusal("--images and --minutes both name the budget: give one of them.")
+    if settings.minutes is not None and not 0 < settings.minutes < math.inf:
+        raise Refusal(f"--minutes must be above 0 and finite, not {settings.minutes:g}.")
+    if settings.threads is not None and settings.threads < 1:
+        raise Refusal(f"--threads must be 1 or more, not {settings.threads}.")
     if settings.keep < 1:
         raise Refusal(f"--keep must be 1 or more, not {settings.keep}.")
 
@@ -221,7 +222,7 @@ def _check_settings(settings: Settings) -> None:
 def _budget(preset: Adaptation, settings: Settings, found: Probe, batch: int, world: World, trainer: Trainer) -> int:
     """Images to train on, a whole number of steps. Minutes are turned into images once, by the probe's speed, so that
     schedules, and a continued run, do not depend on how busy the machine is later."""
-    images = settings.images or preset.images
+    images = preset.images
     if settings.minutes is not None:
         speed = world.mean(torch.tensor(found.images_per_second, device=trainer.method.arithmetic.device)).item()
         images = int(speed * settings.minutes * 60)
@@ -279,19 +280,27 @@ def _check_same(run: RunFolder, preset: Adaptation, settings: Settings) -> None:
     stored = preset_of(config)
     if stored.name != preset.name:
         raise Refusal(f"{run.path} is a run of {stored.name}, not {preset.name}: name another --out.")
+    if config.get("minutes") != settings.minutes or config["seed"] != settings.seed:
+        asked, begun = f"--seed {settings.seed} --minutes {settings.minutes}", config.get("minutes")
+        raise Refusal(
+            f"{run.path} was begun with --seed {config['seed']} --minutes {begun}, not {asked}: name another --out."
+        )
     for name, value in preset.options().items():
-        if name != "images" and stored.options()[name] != value:
+        before = stored.options()[name]
+        if before != value and not (name == "images" and settings.minutes is not None):
             flag = f"--{name.replace('_', '-')}"
-            raise Refusal(
-                f"{run.path} was begun with {flag} {stored.options()[name]}, not {value}: name another --out."
-            )
-    asked = {"seed": settings.seed, "minutes": settings.minutes}
-    for name, value in asked.items():
-        if config.get(name) != value:
-            raise Refusal(f"{run.path} was begun with --{name} {config.get(name)}, not {value}: name another --out.")
-    rounded = -(-(settings.images or preset.images) // preset.batch) * preset.batch
-    if settings.minutes is None and config["images"] != rounded:
-        raise Refusal(f"{run.path} was begun with --images {config['images']}, not {rounded}: name another --out.")
+            raise Refusal(f"{run.path} was begun with {flag} {before}, not {value}: name another --out.")
+
+
+def _differences(config: dict[str, Any], trainer: Trainer) -> list[str]:
+    """What is otherwise than when the run was begun, so that the bits will not be those of an undisturbed run."""
+    now = {
+        "precision": trainer.method.arithmetic.precision,
+        "device": trainer.method.arithmetic.device.type,
+        "threads": torch.get_num_threads(),
+        "world": trainer.world.size,
+    }
+    return [f"{name} {config[name]} then, {value} now" for name, value in now.items() if config[name] != value]
 
 
 def _check_fingerprints(run: RunFolder, domains: Domains) -> None:

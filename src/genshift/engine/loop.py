@@ -144,7 +144,7 @@ class Trainer:
         means, bad = self.meter.read(self.world, self.method.arithmetic.device)
         start, self._read_at = self._read_at, self.seen
         if bad:
-            raise NonFinite(self._explain(start + (bad[0] + 1) * self.feed.batch, bad[1]))
+            raise NonFinite(self._explain(start + (bad[0] + 1) * self.feed.batch, f"The loss '{bad[1]}'"))
         row: dict[str, Any] = {"images": self.seen, "seconds": round(self.seconds, 3)}
         row["cpu_seconds"] = round(self.cpu_seconds, 3)
         row |= {f"train/{name}": value for name, value in means.items()}
@@ -187,7 +187,11 @@ class Trainer:
         """Writes a numbered checkpoint. `check` writes best.safetensors before it, so that a run killed between the
         two does the check again; the other way round the best would be lost."""
         if self.world.leads:
-            self.run.save(self.state(), self.schedule.keep)
+            state = self.state()
+            for name, tensor in state.tensors.items():
+                if not tensor.isfinite().all():
+                    raise NonFinite(self._explain(self.seen, f"The tensor '{name}'"))
+            self.run.save(state, self.schedule.keep)
         self.world.wait()
 
     def state(self) -> Checkpoint:
@@ -246,11 +250,11 @@ class Trainer:
             if self.sink:
                 self.sink(row)
 
-    def _explain(self, images: int, name: str) -> str:
+    def _explain(self, images: int, what: str) -> str:
         saved = self.run.saved()
         kept = f"the last good checkpoint is {saved[-1]}" if saved else "no checkpoint was written yet"
         return (
-            f"The loss '{name}' became NaN or infinite at step {images // self.feed.batch} ({images:,} images); "
+            f"{what} became NaN or infinite at step {images // self.feed.batch} ({images:,} images); "
             f"{kept}. Try a lower --lr (now {self.schedule.lr:g}), or --precision float32, in another --out folder."
         )
 

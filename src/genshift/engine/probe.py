@@ -50,6 +50,8 @@ def probe(trainer: Trainer) -> Probe:
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
+        if trainer.world.size > 1:  # the processes would have to search together, and some may not be out of memory
+            raise Refusal("A step does not fit into memory: halve the batches, or take more processes.") from None
         fits = _batch_that_fits(trainer, before)
     else:
         _put_back(trainer, before)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from genshift.engine import checkpoint
-from genshift.engine.checkpoint import Checkpoint
 from genshift.engine.files import read_json, write_json, write_text
 from genshift.errors import Refusal, of_os_error
+
+if TYPE_CHECKING:  # checkpoints need torch, and listing runs does not: those methods import it themselves
+    from genshift.engine.checkpoint import Checkpoint
 
 ABSENT = "it is not a run folder; `genshift ls` lists the runs under this folder"
 
@@ -105,16 +106,22 @@ class RunFolder:
 
     def last(self) -> Checkpoint | None:
         """The newest numbered checkpoint, or None before the first."""
+        from genshift.engine import checkpoint
+
         saved = self.saved()
         return checkpoint.load(saved[-1]) if saved else None
 
     def save(self, state: Checkpoint, keep: int) -> None:
         """Writes a numbered checkpoint and removes all but the `keep` newest."""
+        from genshift.engine import checkpoint
+
         checkpoint.save(self.checkpoints / f"images-{state.about['images']:012d}.safetensors", state)
         self._remove(self.saved()[:-keep])
 
     def save_best(self, state: Checkpoint) -> None:
         """Writes best.safetensors."""
+        from genshift.engine import checkpoint
+
         checkpoint.save(self.checkpoints / "best.safetensors", state)
 
     def chosen(self, select: str) -> Path:

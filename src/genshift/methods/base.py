@@ -16,7 +16,6 @@ from genshift.device import Arithmetic
 from genshift.methods.schedules import Progress
 
 EVALUATION_BATCH = 500
-VALIDATION_IMAGES = 2_000  # a check costs a fraction of the steps between two checks
 
 
 class Method:
@@ -63,11 +62,10 @@ class Classifying(Method):
         return torch.cat([self._logits(self._features(chunk)).softmax(1).cpu() for chunk in chunks])
 
     def validate(self, held_out: ImageSet) -> dict[str, float]:
-        """Accuracy on held-out labelled images (the first `VALIDATION_IMAGES` of them), with its binomial error."""
+        """Accuracy on held-out labelled images, with its binomial error."""
         assert held_out.labels is not None
-        images, labels = held_out.images[:VALIDATION_IMAGES], held_out.labels[:VALIDATION_IMAGES].cpu()
-        value = (self.predict(images).argmax(1) == labels).double().mean().item()
-        return {"accuracy": value, "error": math.sqrt(value * (1 - value) / len(labels))}
+        value = (self.predict(held_out.images).argmax(1) == held_out.labels.cpu()).double().mean().item()
+        return {"accuracy": value, "error": math.sqrt(value * (1 - value) / len(held_out))}
 
     def _features(self, images: Tensor) -> Tensor:
         self.train_mode(False)

@@ -15,7 +15,7 @@ class FeatureExtractor(nn.Module):
     """hw2's extractor: `[N, 3, 28, 28]` to `[N, 512]`.
 
     Two of the cited source's five max-poolings are kept; the three last convolutions have no padding and take
-    7×7 down to 1×1, which is why only 28 pixels fit.
+    7×7 down to 1×1, which is why only 28 to 31 pixels fit.
     """
 
     def __init__(self) -> None:
