@@ -33,7 +33,7 @@ class Study:
         """Images to train `preset` on within a budget."""
         if budget == "full":
             return preset.images
-        cap = min(preset.images, self.cpu[preset.role])
+        cap = min(preset.images, self.cpu.get(preset.role, preset.images))
         return cap if budget == "cpu" else max(preset.batch, cap // 10)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
-from genshift.engine.evaluator import OracleCurve, evaluate
+from genshift.engine.evaluator import evaluate, is_current, oracle_curve
 from genshift.engine.experiment import Settings, train
 from genshift.engine.files import write_json
 from genshift.engine.run import RunFolder
@@ -25,7 +25,6 @@ class Job:
     preset: Adaptation
     out: Path
     seed: int
-    images: int
     draw: bool
     data_root: Path | None
     threads: int | None
@@ -43,19 +42,25 @@ def jobs_of(
     """The study's runs, source-only first, so that the evaluator finds each adapted run's baseline."""
     presets = sorted(study.presets(), key=lambda preset: preset.role != "source")
     return [
-        Job(
-            preset,
-            out / f"{preset.name}-seed{seed}",
-            seed,
-            images := study.images(preset, budget),
-            seed == 0,
-            data_root,
-            threads,
-            f"genshift train {preset.name} --images {images} --seed {seed} --out {preset.name}-seed{seed}",
-        )
+        _job(_within(study, preset, budget), out, seed, data_root, threads)
         for seed in range(seeds)
         for preset in presets
     ]
+
+
+def _within(study: Study, preset: Adaptation, budget: BudgetName) -> Adaptation:
+    """The preset with the budget's images, marked as such."""
+    images = study.images(preset, budget)
+    if images == preset.images:
+        return preset
+    return replace(preset, images=images, origins={**preset.origins, "images": f"ours (the study's {budget} budget)"})
+
+
+def _job(preset: Adaptation, out: Path, seed: int, data_root: Path | None, threads: int | None) -> Job:
+    folder = f"{preset.name}-seed{seed}"
+    command = f"genshift train {preset.name} --images {preset.images} --seed {seed} --out {folder}"
+    command += f" --threads {threads}" if threads else ""
+    return Job(preset, out / folder, seed, seed == 0, data_root, threads, command)
 
 
 def run_study(
@@ -102,15 +107,14 @@ def run_job(job: Job) -> bool:
     run = RunFolder(job.out)
     settings = Settings(
         seed=job.seed,
-        images=job.images,
         threads=job.threads,
         data_root=job.data_root,
         command=job.command,
-        observers=[OracleCurve(run, job.preset, job.data_root)],
+        observers=[curve] if (curve := oracle_curve(run, job.preset, job.data_root)) else [],
     )
     if not train(job.preset, job.out, settings):
         return False
-    if not (job.out / "evaluation.json").exists():
+    if not is_current(run, job.draw):
         evaluate(job.out, job.data_root, draw=job.draw)
     return True
 
