@@ -1,13 +1,18 @@
 """Wrong input at the command line: one sentence that helps, exit status 2, no traceback."""
 
 import json
+import shlex
 import shutil
+import subprocess
+import sys
 
 import pytest
 import tiny
 import torch
 from data_files import cut, mnistm_members, write_mnist, write_svhn, write_tar, write_usps
 
+import genshift
+from genshift import cli
 from genshift.data import ImageSet, pack
 from genshift.engine.experiment import Settings, train
 from genshift.engine.run import RunFolder
@@ -27,9 +32,20 @@ TYPED = [
     ("train demo-dann --images -5 --out x", "--images must be above 0, not -5."),
     ("train demo-dann --images 0 --out x", "--images must be above 0, not 0."),
     ("train demo-dann --minutes -1 --out x", "--minutes must be above 0, not -1."),
-    ("train demo-dann --minutes nan --out x", "--minutes must be above 0, not nan."),
-    ("train demo-dann --lr nan --out x", "--lr must be above 0, not nan."),
+    ("train demo-dann --minutes nan --out x", "--minutes takes a number below 10^18, not 'nan'."),
+    ("train demo-dann --minutes inf --out x", "--minutes takes a number below 10^18, not 'inf'."),
+    ("train demo-dann --minutes 1e12 --out x", "--minutes must be at most 10,000,000, not "),
+    ("train demo-dann --lr nan --out x", "--lr takes a number below 10^18, not 'nan'."),
+    ("train demo-dann --lam=-inf --out x", "--lam takes a number below 10^18, not '-inf'."),
+    ("train demo-dann --threads 99999999999 --out x", "--threads must be at most 4,096, not 99,999,999,999."),
+    (f"train demo-dann --seed {'9' * 5000} --out x", f"--seed takes a whole number, not '{'9' * 40}…'."),
+    ("study demo --threads -1 --out x", "--threads must be above 0, not -1."),
+    ("study demo --seeds 0 --out x", "--seeds must be above 0, not 0."),
+    ("study demo --jobs -2 --out x", "--jobs must be above 0, not -2."),
+    ("study demo --jobs inf --out x", "--jobs takes a whole number, not 'inf'."),
+    ("demo --seeds 0 --out x", "--seeds must be above 0, not 0."),
     ("train demo-dann --lr -1 --out x", "--lr must be above 0, not -1.0."),
+    ("train demo-dann --images 9 --minutes 1 --out x", "--images and --minutes both name the budget: give one"),
     ("train demo-dann --keep 0 --out x", "--keep must be above 0, not 0."),
     ("train demo-dann --threads 0 --out x", "--threads must be above 0, not 0."),
     ("train demo-dann --lam -1 --out x", "--lam must be 0 or more, not -1.0."),
@@ -49,7 +65,7 @@ TYPED = [
 ]
 
 
-@pytest.mark.parametrize(("line", "says"), TYPED, ids=[line for line, _ in TYPED])
+@pytest.mark.parametrize(("line", "says"), TYPED, ids=[line[:60] for line, _ in TYPED])
 def test_what_is_mistyped_is_refused(line, says, capfd, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert says in tiny.refused(capfd, *line.split())
@@ -76,6 +92,37 @@ def test_torch_is_not_needed_to_help_or_refuse():
         done = tiny.python("-c", code, *words)
         assert done.returncode == status, done.stderr
         assert done.stderr.splitlines()[-1] == "[]", words
+
+
+@pytest.mark.parametrize("verb", ["ls", "data ls", "compare", "report"])
+def test_verbs_that_only_read_need_no_torch(verb, trained, tmp_path):
+    code = "import sys; from genshift.cli import main; status = main(sys.argv[1:]); assert 'torch' not in sys.modules"
+    more = {"ls": [trained], "compare": [trained], "report": [trained, "--out", tmp_path / "page.html"]}
+    done = tiny.python("-c", f"{code}; sys.exit(status)", *verb.split(), *more.get(verb, ()))
+    assert done.returncode == 0, done.stderr
+
+
+def test_of_torchruns_processes_the_first_refuses(capfd, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    assert cli.main(["trian"]) == 2
+    assert capfd.readouterr().err == ""
+    monkeypatch.setenv("RANK", "0")
+    assert "did you mean 'train'" in tiny.refused(capfd, "trian")
+
+
+def test_an_error_of_the_system_without_a_file(capfd, monkeypatch):
+    def fail(argv):
+        raise OSError("the connection was reset")
+
+    monkeypatch.setitem(cli.COMMANDS, "ls", fail)
+    assert tiny.refused(capfd, "ls") == "genshift: Stopped while reading or writing: the connection was reset."
+
+
+@pytest.mark.parametrize(("into", "status", "says"), [("| true", 0, ""), ("> /dev/full", 2, "the disk is full")])
+def test_output_that_nobody_takes(into, status, says):
+    script = f"set -o pipefail; {shlex.quote(sys.executable)} -m genshift.cli ls /nowhere {into}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == status and says in done.stderr and done.stderr.count("\n") == bool(says), done.stderr
 
 
 # --- data -----------------------------------------------------------------------------------------------------------
@@ -227,12 +274,29 @@ def test_a_run_without_a_checkpoint(run, capfd):
     assert "has no checkpoint yet" in ask(capfd, ("evaluate",), run)
 
 
-@pytest.mark.parametrize("words", [*READERS, ("compare",)], ids=lambda words: words[0])
+@pytest.mark.parametrize("words", [*READERS, ("compare",), ("report", "--out", "x.html")], ids=lambda words: words[0])
 @pytest.mark.parametrize("text", ['{"preset": ', "[]"])
 def test_a_broken_config(words, text, run, capfd):
     (run / "config.json").write_text(text)
     said = ask(capfd, words, run)
     assert "config.json" in said and ("JSON" in said or "is no genshift configuration" in said)
+
+
+def test_a_broken_run_two_levels_down_is_listed_by_ls_and_named_by_report(run, capfd, tmp_path):
+    deep = shutil.copytree(run, tmp_path / "all" / "mine" / "broken")
+    shutil.copytree(run, tmp_path / "all" / "whole")
+    for text in (
+        "{",
+        '{"preset": "x", "seed": 0, "images": 1}',
+        '{"preset": {"name": "x"}, "seed": 0, "images": null}',
+    ):
+        (deep / "config.json").write_text(text)
+        listed = {row["path"]: row for row in genshift.ls(tmp_path / "all")["runs"]}
+        assert len(listed) == 2 and "config.json" in listed[str(deep)]["broken"]
+        assert cli.main(["ls", str(tmp_path / "all")]) == 0
+    (deep / "config.json").write_text('{"preset": "x", "seed": 0, "images": 1}')
+    for words in (("compare", tmp_path / "all"), ("report", tmp_path / "all", "--out", tmp_path / "page.html")):
+        assert str(deep / "config.json") in tiny.refused(capfd, *words)
 
 
 @pytest.mark.parametrize(

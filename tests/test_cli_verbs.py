@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from genshift import cli, studies
 from genshift.data import open_packed
 from genshift.engine import evaluator, experiment
 from genshift.presets import PRESETS
+from genshift.runs import find_runs
 
 
 def told(capfd, *argv):
@@ -109,6 +111,7 @@ def test_a_dry_run_prints_what_would_be_trained_and_leaves(capfd, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     planned = json.loads(told(capfd, "train", "demo-dann", "-n", "--lr", "0.5", "--images", "1_000", "--out", "run"))
     assert (planned["preset"], planned["lr"], planned["images"]) == ("demo-dann", 0.5, 1000)
+    assert "epochs" not in planned
     assert not os.listdir(tmp_path)
 
 
@@ -118,6 +121,7 @@ def test_training_on_ones_own_folders(runs):
     config, results = (json.loads((run / name).read_text()) for name in ("config.json", "results.json"))
     assert config["classes"] == list(tiny.DIGITS)
     assert config["command"].startswith("genshift train demo-dann --source ")
+    assert (config["preset"]["fields"]["images"], config["preset"]["origins"]["images"]) == (16, "yours")
     assert config["data"]["target"]["name"] == "photos"
     assert "source_test_accuracy" in results and not any(name.startswith("oracle/") for name in results)
     assert "# demo-dann, seed 0" in (run / "card.md").read_text()
@@ -183,19 +187,72 @@ def test_the_demo_ends_in_a_page(capfd, tmp_path, monkeypatch):
 
 
 def test_the_python_verbs_are_those_of_the_command_line(runs, tmp_path):
-    assert set(genshift._VERBS) <= set(cli.COMMANDS)
+    verbs = {*genshift._VERBS, *genshift._PACKAGES} - {"presets"}
+    assert verbs == set(cli.COMMANDS)
+    for verb in verbs - {"data"}:
+        assert callable(getattr(genshift, verb)), verb
     rows = genshift.predict(runs[0] / "demo-dann", runs[2])
     assert len(rows) == 20 and len(rows[0]) == 3
     with pytest.raises(AttributeError, match="no attribute 'trane'"):
         _ = genshift.trane
 
 
+def test_every_verb_is_there_before_and_after_any_import(runs):
+    """`genshift.report` is a package too: importing it must not take the verb away."""
+    code = """
+import sys, genshift
+verbs = ("compare", "demo", "embed", "evaluate", "ls", "predict", "report", "show", "study", "train")
+def check():
+    assert all(callable(getattr(genshift, verb)) for verb in verbs), genshift.report
+    assert genshift.data.load and genshift.presets.get
+    page = genshift.report([sys.argv[1]], sys.argv[2], "Two runs")
+    assert page.exists()
+    page.unlink()
+check()
+import genshift.api, genshift.studies.running, genshift.report.figures
+from genshift.report.page import write_page
+check()
+assert genshift.report.page.write_page is write_page and genshift.compare([sys.argv[1]])
+try:
+    genshift.study("dmeo", "x")
+except Exception as refusal:
+    assert "did you mean 'demo'" in str(refusal)
+"""
+    done = tiny.python("-c", code, runs[0], runs[0].parent / "verbs.html")
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_verbs_are_typed(tmp_path):
+    pytest.importorskip("mypy")
+    user = tmp_path / "user.py"
+    user.write_text(
+        "import genshift\n"
+        "done: bool = genshift.train('demo-dann', 'x', seed=1)\n"
+        "page = genshift.report(['x'], 'page.html')\n"
+        "name: str = page.name\n"
+        "rows = genshift.compare(3)\n"
+    )
+    checked = tiny.python("-m", "mypy", "--cache-dir", tmp_path / "cache", "--follow-imports", "silent", user)
+    errors = [line for line in checked.stdout.splitlines() if "error" in line and "Found" not in line]
+    assert len(errors) == 1 and "user.py:5" in errors[0], checked.stdout
+
+
+def test_report_and_ls_find_runs_at_every_depth(runs, tmp_path, capfd):
+    """README's `genshift report runs` over runs/, runs/demo/ and runs/mine/hw2/; each run once."""
+    for place in ("one", "demo/two", "mine/hw2/three"):
+        shutil.copytree(runs[0] / "demo-source", tmp_path / place)
+    listed = [row["path"] for row in genshift.ls(tmp_path)["runs"]]
+    assert listed == sorted(str(tmp_path / place) for place in ("one", "demo/two", "mine/hw2/three"))
+    assert sorted(map(str, find_runs([tmp_path, tmp_path / "demo"]))) == listed
+    told(capfd, "report", tmp_path, "--out", tmp_path / "page.html")
+
+
 def test_a_broken_run_does_not_hide_the_others(tmp_path):
-    from genshift.listing import as_text, everything
+    from genshift.listing import as_text, ls
 
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "config.json").write_text("{")
-    listing = everything(tmp_path, None)
+    listing = ls(tmp_path)
     assert "not readable JSON" in listing["runs"][0]["broken"]
     assert str(tmp_path / "broken") in as_text(listing)
 

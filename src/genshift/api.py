@@ -20,9 +20,6 @@ from genshift.engine.files import write_text, write_whole
 from genshift.engine.run import RunFolder
 from genshift.errors import Refusal
 from genshift.presets import Adaptation
-from genshift.report.console import compare_table
-from genshift.report.page import write_page
-from genshift.report.results_md import write_results
 from genshift.studies import BudgetName
 from genshift.studies.running import run_study
 
@@ -137,36 +134,6 @@ def show(preset: str | Adaptation) -> dict[str, Any]:
         "networks": described,
         "gflop_per_image_forward": round(gflop, 6),
     }
-
-
-def find_runs(folders: Iterable[Path | str]) -> list[Path]:
-    """The run folders among `folders` and directly below them, sorted; Refusal where there is none."""
-    found: list[Path] = []
-    for folder in map(Path, folders):
-        if not folder.is_dir():
-            raise Refusal(f"There is no folder {folder}: name a run folder, or a folder of runs.")
-        below = [folder] if RunFolder(folder).exists() else sorted(folder.iterdir())
-        runs = [path for path in below if RunFolder(path).exists()]
-        if not runs:
-            raise Refusal(f"{folder} is no run folder and holds none: name one that `genshift train` made.")
-        found += runs
-    return found
-
-
-def compare(runs: Iterable[Path | str]) -> list[dict[str, Any]]:
-    """One row a (task, role) over the runs: mean and deviation beside the published figure."""
-    return compare_table(find_runs(runs))
-
-
-def report(folders: Iterable[Path | str], out: Path, title: str | None = None) -> Path:
-    """Writes a page (`.html`) of the runs in `folders`, or, where `out` ends in `.md`, the table of recorded results
-    from one folder of `<study>/<run>/`."""
-    folders = list(folders)
-    if out.suffix == ".md":
-        if len(folders) != 1:
-            raise Refusal("A results table is written from one folder of <study>/<run>/: name just that one.")
-        return write_results(Path(folders[0]), out)
-    return write_page(find_runs(folders), out, title)
 
 
 def study(name: str, out: Path, budget: BudgetName = "cpu", **options: Any) -> Path | None:

@@ -18,6 +18,8 @@ from genshift.errors import Refusal, nearest, of_os_error, unknown
 from genshift.presets import Adaptation, option_fields
 
 INTERRUPTED = 130
+LARGEST = 10**18  # what a number given to a flag stays below; it shuts out inf too
+MOST = {"threads": 4096, "jobs": 4096, "seeds": 10_000, "minutes": 10_000_000}
 
 
 class Parser(argparse.ArgumentParser):
@@ -48,14 +50,22 @@ def _sentence(message: str) -> str:
 
 
 def _number(kind: type, flag: str) -> Callable[[str], Any]:
+    wanted = "a whole number" if kind is int else "a number"
+
     def read(text: str) -> Any:
         try:
-            return kind(text.replace("_", "")) if kind is int else kind(text)
-        except ValueError:
-            wanted = "a whole number" if kind is int else "a number"
-            raise Refusal(f"{flag} takes {wanted}, not '{text}'.") from None
+            number = kind(text.replace("_", "")) if kind is int else kind(text)
+        except ValueError:  # a whole number of more than 4,300 digits is one too
+            raise Refusal(f"{flag} takes {wanted}, not '{_short(text)}'.") from None
+        if abs(number) >= LARGEST or number != number:
+            raise Refusal(f"{flag} takes {wanted} below 10^18, not '{_short(text)}'.")
+        return number
 
     return read
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:40]}…"
 
 
 def _choice(valid: tuple[str, ...], flag: str) -> Callable[[str], str]:
@@ -116,13 +126,13 @@ def ls(argv: Sequence[str]) -> int:
     _data_root(parser)
     _json_flag(parser)
     args = parser.parse(argv)
-    from genshift.listing import as_text, everything
+    from genshift import listing as listed
 
-    listing = everything(args.folder, _existing_root(args))
+    listing = listed.ls(args.folder, _existing_root(args))
     if args.json:
         _print_json(listing)
     else:
-        print(as_text(listing))
+        print(listed.as_text(listing))
     return 0
 
 
@@ -156,7 +166,6 @@ def _preset(args: argparse.Namespace) -> Adaptation:
     """The named preset with the flags that were given."""
     preset = presets.get(args.preset)
     given = {f.name: getattr(args, f.name) for f in option_fields(preset) if getattr(args, f.name) is not None}
-    given.pop("images", None)
     return preset.replaced(**given) if given else preset
 
 
@@ -187,9 +196,11 @@ def train(argv: Sequence[str]) -> int:
     _preset_flags(parser)
     args = parser.parse(argv)
     preset = _preset(args)
-    _check_positive(args, "threads", "keep", "images", "minutes")
+    _check_positive(args, "threads", "keep", "minutes")
+    if args.images is not None and args.minutes is not None:
+        raise Refusal("--images and --minutes both name the budget: give one of them.")
     if args.dry_run:
-        _print_json({"preset": preset.name, **preset.options(), "images": args.images or preset.images})
+        _print_json({"preset": preset.name, **preset.options()})
         return 0
     from genshift import api
 
@@ -198,7 +209,6 @@ def train(argv: Sequence[str]) -> int:
         args.out,
         data_root=_existing_root(args),
         seed=args.seed,
-        images=args.images,
         minutes=args.minutes,
         device=args.device,
         threads=args.threads,
@@ -215,6 +225,8 @@ def _check_positive(args: argparse.Namespace, *names: str) -> None:
         value = getattr(args, name)
         if value is not None and not value > 0:
             raise Refusal(f"--{name} must be above 0, not {value:g}.")
+        if value is not None and value > MOST.get(name, LARGEST):
+            raise Refusal(f"--{name} must be at most {MOST[name]:,}, not {value:,}.")
 
 
 def predict(argv: Sequence[str]) -> int:
@@ -281,10 +293,10 @@ def compare(argv: Sequence[str]) -> int:
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
     _json_flag(parser)
     args = parser.parse(argv)
-    from genshift import api
     from genshift.report.console import format_table
+    from genshift.runs import compare as rows_of
 
-    rows = api.compare(args.runs)
+    rows = rows_of(args.runs)
     if args.json:
         _print_json(rows)
     else:
@@ -311,6 +323,7 @@ def study(argv: Sequence[str]) -> int:
     )
     _data_root(parser)
     args = parser.parse(argv)
+    _check_positive(args, "seeds", "jobs", "threads")
     from genshift import studies
     from genshift.studies.running import run_study
 
@@ -330,10 +343,10 @@ def study(argv: Sequence[str]) -> int:
 def _say_page(page: Path | None, out: Path) -> int:
     if page is None:
         return INTERRUPTED
-    from genshift import api
     from genshift.report.console import format_table
+    from genshift.runs import compare as rows_of
 
-    print(format_table(api.compare([out])))
+    print(format_table(rows_of([out])))
     print(f"\nThe page: {page}")
     return 0
 
@@ -351,9 +364,9 @@ def report(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--title", help="the page's title")
     args = parser.parse(argv)
-    from genshift import api
+    from genshift import runs
 
-    print(api.report(args.folders, args.out, args.title))
+    print(runs.report(args.folders, args.out, args.title))
     return 0
 
 
@@ -365,6 +378,7 @@ def demo(argv: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), metavar="DIR", help="folder (runs/demo)")
     _int(parser, "--seeds", "seeds of each role (1)", 1)
     args = parser.parse(argv)
+    _check_positive(args, "seeds")
     from genshift import api
 
     return _say_page(api.demo(args.out, args.seeds), args.out)
@@ -411,19 +425,35 @@ def _dispatch(argv: Sequence[str]) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit status: 0, 2 for wrong input, 130 where it was interrupted."""
     try:
-        return _dispatch(sys.argv[1:] if argv is None else argv)
+        status = _dispatch(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
+        return status
     except Refusal as refusal:
-        print(f"genshift: {refusal}", file=sys.stderr)
-        return 2
+        return _refuse(str(refusal))
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
     except OSError as error:
-        print(f"genshift: {of_os_error(error, f'using {error.filename}')}", file=sys.stderr)
-        return 2
+        _drop_output()
+        return _refuse(str(of_os_error(error, f"using {error.filename}" if error.filename else "reading or writing")))
     except KeyboardInterrupt:
         print("genshift: interrupted.", file=sys.stderr)
         return INTERRUPTED
+
+
+def _refuse(sentence: str) -> int:
+    """Prints why nothing came of the command; of torchrun's processes, the first one does."""
+    if os.environ.get("RANK", "0") == "0":
+        print(f"genshift: {sentence}", file=sys.stderr)
+    return 2
+
+
+def _drop_output() -> None:
+    """Lets what Python still holds for a closed pipe or a full disk go nowhere, or it would complain at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

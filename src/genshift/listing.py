@@ -9,10 +9,11 @@ from genshift.data.catalog import CATALOG
 from genshift.engine.run import RunFolder
 from genshift.errors import Refusal
 from genshift.presets import PRESETS
+from genshift.runs import runs_below
 from genshift.studies import STUDIES
 
 
-def everything(folder: Path, data_root: Path | None) -> dict[str, list[dict[str, Any]]]:
+def ls(folder: Path | str = "runs", data_root: Path | None = None) -> dict[str, list[dict[str, Any]]]:
     """Presets, data sets (with what of them is here), studies, and the runs below `folder`."""
     return {
         "presets": [
@@ -23,7 +24,7 @@ def everything(folder: Path, data_root: Path | None) -> dict[str, list[dict[str,
         "studies": [
             {"name": s.name, "runs": len(s.presets()), "seeds": s.seeds, "summary": s.summary} for s in STUDIES.values()
         ],
-        "runs": runs(folder),
+        "runs": [_run_row(RunFolder(path)) for path in runs_below(Path(folder))],
     }
 
 
@@ -46,22 +47,19 @@ def data_sets(data_root: Path | None) -> list[dict[str, Any]]:
     ]
 
 
-def runs(folder: Path) -> list[dict[str, Any]]:
-    """The run folders below `folder`, at most three levels down."""
-    found = sorted({p.parent for depth in ("*", "*/*", "*/*/*") for p in folder.glob(f"{depth}/config.json")})
-    return [_run_row(RunFolder(path)) for path in found]
-
-
 def _run_row(run: RunFolder) -> dict[str, Any]:
     """One run; a broken one is listed with what is wrong with it instead of hiding the others."""
     try:
         config = run.config
+        named = {"preset": str(config["preset"]["name"]), "seed": int(config["seed"]), "images": int(config["images"])}
+        saved = run.saved()
+        seen = int(saved[-1].stem.removeprefix("images-")) if saved else 0
     except Refusal as refusal:
         return {"path": str(run.path), "broken": str(refusal)}
-    saved = run.saved()
-    seen = int(saved[-1].stem.removeprefix("images-")) if saved else 0
-    named = {"path": str(run.path), "preset": config["preset"]["name"], "seed": config["seed"]}
-    return {**named, "seen": seen, "images": config["images"]}
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"config.json or a checkpoint's name is not genshift's ({error})"
+        return {"path": str(run.path), "broken": f"{reason}: restore it, or train into another folder."}
+    return {"path": str(run.path), **named, "seen": seen}
 
 
 def as_text(listing: dict[str, list[dict[str, Any]]]) -> str:
