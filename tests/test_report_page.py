@@ -1,11 +1,17 @@
 """The page as a reader meets it: in a real browser without a network, on a desk, a phone and paper."""
 
+import json
+
 import browser
 import pytest
-from report_fixtures import patch_json, write_json, write_run, write_study
+from markupsafe import escape
+from report_fixtures import patch_json, write_json, write_lines, write_run, write_study
 
 from genshift.errors import Refusal
+from genshift.report.figures import accuracy_curves, other_curves
 from genshift.report.page import write_page
+from genshift.report.sections import sections
+from genshift.report.summary import read_runs
 
 PLOTS = """[...document.querySelectorAll('.plot')].map(plot => ({
     svgs: plot.querySelectorAll('.main-svg').length,
@@ -107,6 +113,82 @@ def test_names_with_markup_stay_text(chromium, tmp_path):
     assert seen.complaints == []
 
 
+def test_a_run_that_has_just_begun_and_one_without_target_labels_have_a_page(chromium, tmp_path):
+    begun, blind = (write_run(tmp_path, "own", "a→b", role, 0, 0.5) for role in ("source", "dann"))
+    for path in begun.iterdir():
+        if path.name != "config.json":
+            path.unlink()
+    patch_json(blind / "results.json", lambda r: r.pop("oracle/target_test_accuracy"))
+    patch_json(blind / "evaluation.json", lambda e: e.pop("confusion"))
+    with browser.opened(chromium, write_page([begun, blind], tmp_path / "page.html")) as seen:
+        text = seen.page.inner_text("main")
+    assert "Source only: not evaluated yet." in text and "DANN: no target labels." in text and seen.complaints == []
+
+
+def test_chance_of_the_domain_classifier_is_a_half_whatever_the_batches(tmp_path):
+    folder = write_run(tmp_path, "own", "a→b", "dann", 0, 0.5)
+    patch_json(folder / "config.json", lambda c: c["preset"]["fields"].update(batch_source=256, batch_target=64))
+    (run,) = read_runs([folder])
+    traces = json.loads(accuracy_curves(run, "DANN").spec)["data"]
+    assert [trace["y"] for trace in traces if "chance" in trace["name"]] == [[0.5, 0.5]]
+
+
+def test_a_curve_that_never_changes_is_left_to_the_settings(tmp_path):
+    folder = write_run(tmp_path, "own", "a→b", "dann", 0, 0.5)
+    lines = [{"images": 10 * k, "train/lam": 0.1} for k in (1, 2, 3)]
+    write_lines(folder / "metrics.jsonl", lines)
+    assert other_curves(read_runs([folder])[0], "DANN") is None
+    write_lines(folder / "metrics.jsonl", [*lines, {"images": 40, "train/lam": 0.2}])
+    assert other_curves(read_runs([folder])[0], "DANN") is not None
+
+
+def settings_of(folder):
+    """Setting → its cell on the page of one run."""
+    (section,) = sections(read_runs([folder]))
+    table = next(b for b in section.blocks if b.kind == "table" and "published: the report states it" in b.note)
+    return {row[0].text: row[1] for row in table.bodies[0][1]}
+
+
+@pytest.mark.parametrize(
+    "used, preset, text, badge",
+    [
+        (600_000, 600_000, "600,000", "published (epochs)"),
+        (100_032, 11_993_600, "100,032 (of 11,993,600 published)", "yours"),
+        (102_080, 102_074, "102,080", "published (epochs)"),  # a whole last batch
+    ],
+)
+def test_the_settings_show_the_budget_that_was_used(tmp_path, used, preset, text, badge):
+    folder = write_run(tmp_path, "own", "a→b", "dann", 0, 0.5, origins={"images": "published (epochs)"})
+    patch_json(folder / "config.json", lambda c: (c.update(images=used), c["preset"]["fields"].update(images=preset)))
+    cell = settings_of(folder)["images"]
+    assert (cell.text, cell.badge) == (text, badge)
+
+
+def test_epochs_are_information_and_no_row_where_there_are_none(tmp_path):
+    folder = write_run(tmp_path, "own", "a→b", "dann", 0, 0.5, origins={"epochs": "published"})
+    patch_json(folder / "config.json", lambda c: c["preset"]["fields"].update(epochs=200))
+    assert settings_of(folder)["epochs"].text == "200 behind the published budget"
+    patch_json(folder / "config.json", lambda c: c["preset"]["fields"].update(epochs=0))
+    assert "epochs" not in settings_of(folder)
+
+
+@pytest.mark.parametrize(
+    "origin, classes, said",
+    [
+        ("published (the printed layer: ours)", "published", "the printed layer: ours"),
+        ("ours (the only size)", "ours", "the only size"),
+        ("cited source: ML2021 HW11", "cited", "ML2021 HW11"),
+        ("yours", "yours", ""),
+        ("somebody's", "other", ""),
+    ],
+)
+def test_every_origin_has_its_badge_and_its_reason_in_full(tmp_path, origin, classes, said):
+    folder = write_run(tmp_path, "own", "a→b", "dann", 0, 0.5, origins={"lr": origin})
+    text = write_page([folder], tmp_path / "page.html").read_text(encoding="utf-8")
+    assert f'<span class="badge {classes}" title="{escape(origin)}">' in text
+    assert f"<small>{said}</small>" in text if said else "<small>" not in text
+
+
 def test_a_run_of_no_role_gets_a_section(chromium, tmp_path):
     folder = write_run(tmp_path, "hw3", "x→y", "dann", 0, 0.5, role=None, task=None, name="hw3-vae", study="hw3")
     (folder / "evaluation.json").unlink()
@@ -114,14 +196,6 @@ def test_a_run_of_no_role_gets_a_section(chromium, tmp_path):
     with browser.opened(chromium, write_page([folder], tmp_path / "page.html")) as seen:
         text = seen.page.inner_text("main")
     assert "hw3: hw3-vae" in text and "12.35" in text and seen.complaints == []
-
-
-def test_a_study_can_be_picked_and_an_unknown_one_is_refused(tmp_path):
-    folders = [write_run(tmp_path, study, "a→b", "dann", 0, 0.5) for study in ("one", "two")]
-    text = write_page(folders, tmp_path / "page.html", study="two").read_text(encoding="utf-8")
-    assert "two: a→b" in text and "one: a→b" not in text
-    with pytest.raises(Refusal, match="study 'three': they belong to one, two"):
-        write_page(folders, tmp_path / "other.html", study="three")
 
 
 def test_inconsistent_evaluations_and_bad_outputs_are_refused(tmp_path):

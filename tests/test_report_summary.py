@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from report_fixtures import patch_json, write_json, write_run, write_study
+from report_fixtures import patch_json, write_json, write_lines, write_run, write_study
 
 from genshift.errors import Refusal
 from genshift.report.console import compare_table, format_table
@@ -44,10 +44,86 @@ def test_roles_come_in_order_and_unlike_settings_stay_apart(tmp_path):
     groups = [g for g in group_runs(read_runs([*folders, other])) if g.task == "mnistm→svhn"]
     assert [g.label for g in groups] == [
         "Source only",
-        "DANN (lr 0.0003)",
-        "DANN (lr 0.01)",
+        "DANN, lr 0.0003",
+        "DANN, lr 0.01",
         "Trained on target",
     ]
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (lambda c: c.update(images=9_984), "9,984 images"),
+        (lambda c: c.update(minutes=5.0), "5.0 minutes"),
+        (lambda c: c.update(precision="float32"), "float32"),
+        (lambda c: c["data"]["source"].update(fingerprint="sha256:ffffffff0000"), "source data ffffffff"),
+        (lambda c: c["data"]["target"].update(fingerprint="eeeeeeee0000"), "target data eeeeeeee"),
+        (lambda c: c["data"].update(held_out={"name": "x", "fingerprint": "dddddddd0000"}), "held-out data dddddddd"),
+    ],
+)
+def test_unlike_budgets_precisions_and_data_are_no_seeds_of_one_row(tmp_path, change, said):
+    folders = [write_run(tmp_path, "hw2", "mnistm→svhn", "dann", seed, 0.5) for seed in range(3)]
+    patch_json(folders[2] / "config.json", change)
+    rows = summarise(read_runs(folders))
+    assert [row.seeds for row in rows] == [(0, 1), (2,)] and rows[1].label == f"DANN, {said}"
+
+
+def test_the_budget_that_was_used_groups_and_not_the_presets(tmp_path):
+    folders = [write_run(tmp_path, "hw2", "mnistm→svhn", "dann", seed, 0.5) for seed in range(2)]
+    patch_json(folders[1] / "config.json", lambda c: c["preset"]["fields"].update(images=1, epochs=3))
+    assert [row.label for row in summarise(read_runs(folders))] == ["DANN"]
+
+
+def variants(root):
+    """DANN at λ 0.1 and 0.3, three seeds each, and a variant of another name that changes lr too."""
+    folders = []
+    for name, lam, lr in (("a", 0.1, 3e-4), ("b", 0.3, 3e-4), ("c", 0.3, 0.01)):
+        for seed in range(3):
+            folder = write_run(root / name, "hw2", "mnistm→svhn", "dann", seed, 0.5 + lam / 10, name=f"hw2-{name}")
+            patch_json(folder / "config.json", lambda c, v=(lam, lr): c["preset"]["fields"].update(lam=v[0], lr=v[1]))
+            folders.append(folder)
+    return folders
+
+
+def test_variants_of_a_role_are_told_apart_in_every_table(tmp_path):
+    folders = variants(tmp_path / "study")
+    labels = [row["label"] for row in compare_table(folders[:6])]
+    assert labels == ["DANN, lam 0.1", "DANN, lam 0.3"]
+    wanted = ["DANN, lr 0.0003, lam 0.1", "DANN, lr 0.0003, lam 0.3", "DANN, lr 0.01, lam 0.3"]
+    assert [row["label"] for row in compare_table(folders)] == wanted
+    kept = tmp_path / "kept" / "hw2"
+    for number, folder in enumerate(folders):
+        folder.rename((kept / str(number)) if kept.exists() else (kept.mkdir(parents=True) or kept / str(number)))
+    text = write_results(kept.parent, tmp_path / "results.md").read_text()
+    assert all(f"| {label} |" in text for label in wanted)
+
+
+def test_presets_of_other_names_and_like_settings_are_named(tmp_path):
+    folders = [write_run(tmp_path / n, "hw2", "mnistm→svhn", "dann", 0, 0.5, name=n) for n in ("one", "two")]
+    assert [row["label"] for row in compare_table(folders)] == ["DANN, one", "DANN, two"]
+
+
+def test_a_run_that_still_trains_does_not_count_into_cost(tmp_path):
+    folders = [write_run(tmp_path, "own", "a→b", "dann", seed, 0.5) for seed in range(2)]
+    (folders[1] / "results.json").unlink()
+    write_lines(folders[1] / "metrics.jsonl", [{"images": 17, "cpu_seconds": 1.0}])
+    (row,) = summarise(read_runs(folders))
+    assert row.images == (600_000,) and row.cpu_minutes == 4.2 and row.seeds == (0,)
+
+
+def test_a_run_that_has_just_begun_is_not_evaluated(tmp_path):
+    folder = write_run(tmp_path, "own", "a→b", "dann", 0, 0.5)
+    for path in folder.iterdir():
+        if path.name != "config.json":
+            path.unlink()
+    assert compare_table([folder])[0]["text"][3] == "not evaluated yet"
+    assert read_runs([folder])[0].metrics == []
+
+
+def test_an_evaluated_run_without_target_labels_says_so(tmp_path):
+    folder = write_run(tmp_path, "own", "a→b", "dann", 0, 0.5)
+    patch_json(folder / "results.json", lambda r: r.pop("oracle/target_test_accuracy"))
+    assert compare_table([folder])[0]["text"][3] == "no target labels"
 
 
 def test_cautions_name_what_fell_below_source_only(tmp_path):
@@ -75,14 +151,14 @@ def test_a_torn_last_line_is_left_out_and_any_other_refused(tmp_path):
 @pytest.mark.parametrize(
     "name, content, said",
     [
-        ("config.json", '{"preset": {"na', "config.json' is not whole JSON"),
+        ("config.json", '{"preset": {"na', "config.json is not readable JSON"),
         ("config.json", "{}", "names no preset"),
         ("config.json", "[1]", "holds a list"),
-        ("config.json", None, "config.json: it does not exist"),
-        ("metrics.jsonl", None, "metrics.jsonl: it does not exist"),
+        ("config.json", None, "has no config.json"),
         ("results.json", '{"domain_accuracy": 0.5}', "gives no number for 'domain_accuracy'"),
-        ("evaluation.json", "{", "evaluation.json' is not whole JSON"),
-        ("config.json", b"\xff\xfe\x00", "is not text"),
+        ("evaluation.json", "{", "evaluation.json is not readable JSON"),
+        ("config.json", b"\xff\xfe\x00", "is not readable JSON"),
+        ("metrics.jsonl", b"\xff\xfe\x00", "is not text"),
     ],
 )
 def test_a_broken_folder_is_named(tmp_path, name, content, said):
@@ -127,11 +203,23 @@ def kept(tmp_path):
 def test_results_md_says_what_fell_short_with_its_written_cause(kept, tmp_path):
     (kept / "hw2" / "notes.md").write_text("About hw2.\n\n## mnistm→svhn target\nOnly 6,000\nimages.\n")
     text = write_results(kept, tmp_path / "out" / "results.md").read_text()
-    assert "| DANN | 52.14 ± 0.40 | 48.74 | +3.40 | 0, 1, 2 | 1,000 ± 1.58 | 600,000 | 4.2 |" in text
+    assert "| DANN | 52.14 ± 0.40 | 48.74 | +3.40 | 3 (0, 1, 2) | 1,000 ± 1.58 | 600,000 | 4.2 |" in text
     assert "Trained on target: 88.86 %, below the published 90.46 %. Only 6,000 images." in text
     assert "mnistm→usps, Source only: 86.83 %, below the published 87.43 %. No cause is written down yet." in text
     assert "About hw2." in text and "sha256:0a1b2c3d4e5f" in text and "--seed 2" in text
     assert text == write_results(kept, tmp_path / "again.md").read_text()
+
+
+def test_results_md_says_once_what_the_data_the_costs_and_the_runs_are(kept, tmp_path):
+    notes = ["svhn: 6,000 train images are here; the published set has 73,257.", "not the published file."]
+    for folder in (kept / "hw2").glob("*svhn*"):
+        patch_json(folder / "config.json", lambda c: c["data"]["target"].update(notes=notes))
+    text = write_results(kept, tmp_path / "results.md").read_text()
+    assert text.count("### Data") == 1 and all(text.count(note) == 1 for note in notes)
+    assert "18 runs, 3 seeds (0, 1, 2).\nMachine: 2-core x86 test machine, 2 threads, 1 process, bfloat16." in text
+    head = text[: text.index("## hw2")]
+    assert "its steps, validation and oracle checks; loading and the probe are not counted" in head
+    assert "same images and share that error" in head
 
 
 def test_results_md_refuses_an_empty_or_absent_folder(tmp_path):

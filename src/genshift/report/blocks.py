@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+ORIGINS = ("published", "cited source", "ours", "yours")
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -33,12 +35,23 @@ class Figures:
 
 @dataclass(frozen=True)
 class Cell:
-    """A table cell; `badge` names where a value comes from, `tone` is '', 'good', 'bad' or 'quiet'."""
+    """A table cell; `badge` says where a value comes from, `tone` is '', 'good', 'bad' or 'quiet'."""
 
     text: str
     badge: str = ""
     span: int = 1
     tone: str = ""
+
+    @property
+    def kind(self) -> str:
+        """The badge's first words: published, cited source, ours or yours; '' for any other."""
+        return next((kind for kind in ORIGINS if self.badge.startswith(kind)), "")
+
+    @property
+    def reason(self) -> str:
+        """What the badge says after its first words, e.g. the source that is cited."""
+        said = self.badge.removeprefix(self.kind).strip().removeprefix(":").strip()
+        return said[1:-1] if said.startswith("(") and said.endswith(")") else said
 
 
 @dataclass(frozen=True)

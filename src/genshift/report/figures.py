@@ -186,22 +186,24 @@ def accuracy_curves(run: Run, label: str) -> Figure | None:
     if oracle:
         figure.add_trace(_line(oracle, "target_accuracy", TARGET, "target (oracle, never steers)", "dash"))
     if "train/domain_accuracy" in keys:
-        figure.add_trace(_chance_line(run))
+        figure.add_trace(_chance_line(run.metrics))
     figure.update_yaxes(range=[0, 1.02], tickformat=".0%")
     _over_images(figure, legend_lines=5)
     alt = f"Accuracies of {label} over images seen"
     return Figure(_spec(figure), f"{label}: accuracies", alt, 380)
 
 
-def _chance_line(run: Run) -> go.Scatter:
-    chance, last = _chance(run), max(row["images"] for row in run.metrics if "images" in row)
-    ends = [{"images": 0, "chance": chance}, {"images": last, "chance": chance}]
-    return _line(ends, "chance", GREY, f"chance of the domain classifier ({chance:.2g})", "dot").update(mode="lines")
+def _chance_line(rows: Sequence[dict[str, Any]]) -> go.Scatter:
+    """The domain classifier's accuracy is balanced over the domains: whatever the batches, chance is a half."""
+    last = max(row["images"] for row in rows if "images" in row)
+    ends = [{"images": 0, "chance": 0.5}, {"images": last, "chance": 0.5}]
+    return _line(ends, "chance", GREY, "chance of the domain classifier", "dot").update(mode="lines")
 
 
 def other_curves(run: Run, label: str) -> Figure | None:
-    """What is neither a loss, an accuracy nor a clock."""
+    """What is neither a loss, an accuracy nor a clock, and changes: a constant stands among the settings."""
     keys = [key for key in _keys(run.metrics) if "loss" not in key and not key.endswith("accuracy")]
+    keys = [key for key in keys if len({row[key] for row in run.metrics if row.get(key) is not None}) > 1]
     return _curves(run, keys, f"{label}: further curves", f"Further logged values of {label} over images seen")
 
 
@@ -239,13 +241,6 @@ def _line(rows: Sequence[dict[str, Any]], key: str, colour: str, name: str = "",
 
 def _curve_name(key: str) -> str:
     return CURVES[key][0] if key in CURVES else escape(key.removeprefix("train/").replace("_", " "))
-
-
-def _chance(run: Run) -> float:
-    """What a domain classifier gets by always naming the larger batch."""
-    fields = run.preset.get("fields") or {}
-    source, target = fields.get("batch_source"), fields.get("batch_target")
-    return max(source, target) / (source + target) if source and target else 0.5
 
 
 def _over_images(figure: go.Figure, legend_lines: int) -> None:

@@ -11,7 +11,6 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from genshift.engine.files import write_text
-from genshift.errors import Refusal
 from genshift.report.blocks import Block, Figures
 from genshift.report.figures import overview
 from genshift.report.sections import results_table, sections
@@ -27,25 +26,15 @@ GENERIC_LEAD = (
 )
 
 
-def write_page(run_folders: Sequence[Path], out: Path, title: str | None = None, study: str | None = None) -> Path:
-    """Writes the page of `run_folders` to `out` and returns it; with `study`, of that study's runs alone.
+def write_page(run_folders: Sequence[Path], out: Path, title: str | None = None) -> Path:
+    """Writes the page of `run_folders` to `out` and returns it.
 
     The file appears whole or not at all. Refusal where there is no run, a run folder is broken (it is named),
     or `out` cannot be written.
     """
     runs = read_runs(run_folders)
-    if study is not None:
-        runs = _of_study(runs, study)
     write_text(out, render(runs, title or _title(runs)))
     return out
-
-
-def _of_study(runs: Sequence[Run], study: str) -> list[Run]:
-    chosen = [run for run in runs if run.study == study]
-    if not chosen:
-        known = ", ".join(sorted({run.study for run in runs}))
-        raise Refusal(f"None of the runs belongs to the study '{study}': they belong to {known}.")
-    return chosen
 
 
 def _title(runs: Sequence[Run]) -> str:

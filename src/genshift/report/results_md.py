@@ -32,12 +32,16 @@ from genshift.report.summary import (
 )
 
 HEAD = ("role", "ours", "published", "difference", "seeds", "test images (± se)", "images seen", "CPU min")
+COUNTED = (("threads", "thread"), ("world", "process"))
 PREFACE = """# Results
 
 Written by genshift from the `config.json` and `results.json` under `docs/results/`; do not edit it by hand.
 Accuracies are in percent on the target's test images. "Ours" is the mean ± standard deviation (n − 1) over
 the seeds, or one seed ± its binomial standard error, marked (se). The bar beside the number of test images
 is the binomial standard error of the mean accuracy: what another draw of as many test images would change.
+All seeds of a row are tested on the same images and share that error: the deviation over seeds does not
+hold it, and more seeds do not lessen it. "CPU min" is the mean processor time of a run's training loop, all
+threads and processes together: its steps, validation and oracle checks; loading and the probe are not counted.
 """
 
 
@@ -68,19 +72,36 @@ def _run_folders(study: Path) -> Iterator[Path]:
 def _study(folder: Path) -> str:
     runs = read_runs(_run_folders(folder), curves=False)
     rows, notes = summarise(runs), read_notes(folder / "notes.md")
-    lines = [f"## {folder.name}", "", *([notes[""], ""] if notes.get("") else [])]
+    lines = [f"## {folder.name}", "", *([notes[""], ""] if notes.get("") else []), *_made(runs), ""]
     for task in dict.fromkeys(run.task for run in runs):
         lines += _task([r for r in rows if r.task == task], [r for r in runs if r.task == task])
-    return "\n".join(lines + _fell_short(shortfalls(rows), notes))
+    return "\n".join(lines + _data(runs) + _fell_short(shortfalls(rows), notes))
+
+
+def _made(runs: Sequence[Run]) -> list[str]:
+    """How many runs and seeds there are, and the machines that they ran on."""
+    seeds = sorted({run.seed for run in runs})
+    listed = f"{_count(len(seeds), 'seed')} ({', '.join(map(str, seeds))})"
+    machines = dict.fromkeys(filter(None, map(_machine, runs)))
+    return [f"{_count(len(runs), 'run')}, {listed}.", *(f"Machine: {machine}." for machine in machines)]
+
+
+def _machine(run: Run) -> str:
+    config, parts = run.config, [str(run.config.get("machine") or "")]
+    parts += [_count(config[key], word) for key, word in COUNTED if config.get(key)]
+    parts.append(str(config.get("precision") or ""))
+    return ", ".join(filter(None, parts))
+
+
+def _count(number: int, word: str) -> str:
+    plural = f"{word}es" if word.endswith("s") else f"{word}s"
+    return f"{number:,} {word if number == 1 else plural}"
 
 
 def _task(rows: Sequence[Row], runs: Sequence[Run]) -> list[str]:
     lines = [f"### {runs[0].task}", "", *_table(HEAD, [_cells(row) for row in rows]), ""]
-    lines += [f"- Data: {text}" for text in dict.fromkeys(filter(None, map(_data, runs)))]
-    machines = dict.fromkeys(str(run.config["machine"]) for run in runs if run.config.get("machine"))
-    lines += [f"- Machine: {machine}" for machine in machines]
     commands = dict.fromkeys(str(run.config["command"]) for run in runs if run.config.get("command"))
-    return [*lines, "", "```", *commands, "```", ""]
+    return [*lines, "```", *commands, "```", ""]
 
 
 def _cells(row: Row) -> list[str]:
@@ -95,12 +116,30 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in (head, ruler, *rows)]
 
 
-def _data(run: Run) -> str:
-    entries: dict[str, dict[str, Any]] = run.config.get("data") or {}
-    return "; ".join(
-        f"{part} {entry.get('name', '?')}, {entry.get('n', 0):,} images, `{entry.get('fingerprint', '?')}`"
-        for part, entry in entries.items()
-    )
+def _data(runs: Sequence[Run]) -> list[str]:
+    """Every set once, with its parts as they were used, and what was noted when it was read."""
+    parts: dict[str, dict[str, None]] = {}
+    said: dict[str, dict[str, None]] = {}
+    for run in runs:
+        for part, entry in (run.config.get("data") or {}).items():
+            name = str(entry.get("name", "?"))
+            parts.setdefault(name, {})[_part(part, entry)] = None
+            said.setdefault(name, {}).update(dict.fromkeys(_notes(entry)))
+    if not parts:
+        return []
+    lines = ["### Data", ""]
+    for name in sorted(parts):
+        lines += [f"- {name}: {'; '.join(sorted(parts[name], reverse=True))}.", *(f"  - {note}" for note in said[name])]
+    return [*lines, ""]
+
+
+def _part(part: str, entry: dict[str, Any]) -> str:
+    return f"{part.replace('_', ' ')} {entry.get('n', 0):,} images, `{entry.get('fingerprint', '?')}`"
+
+
+def _notes(entry: dict[str, Any]) -> list[str]:
+    notes = entry.get("notes") or []
+    return [_one_line(str(note)) for note in (notes if isinstance(notes, list) else [notes])]
 
 
 def _fell_short(found: Sequence[Shortfall], notes: dict[str, str]) -> list[str]:

@@ -20,6 +20,8 @@ from genshift.report.blocks import (
     Table,
 )
 from genshift.report.summary import (
+    NO_LABELS,
+    NOT_EVALUATED,
     TARGET_ACCURACY,
     Group,
     Row,
@@ -36,7 +38,10 @@ from genshift.report.summary import (
     summarise,
 )
 
-NOT_EVALUATED = "not evaluated yet"
+SETTINGS_NOTE = (
+    "published: the report states it · cited source: the report names it · ours · "
+    "yours: given on the command line, or by the study's budget."
+)
 Builder = Callable[[Sequence[Run]], Section]
 
 
@@ -123,17 +128,21 @@ def _table_note(rows: Sequence[Row]) -> str:
 
 def _finding(rows: Sequence[Row]) -> str:
     """What this task came to, in a sentence or two."""
-    known = {row.role: row for row in rows if row.mean is not None}
-    base, best = known.get("source"), known.get("target")
-    adapted = [row for role, row in known.items() if role not in ("source", "target")]
-    if not base or not adapted:
+    known = [row for row in rows if row.mean is not None]
+    bases, bests = ([row for row in known if row.role == role] for role in ("source", "target"))
+    adapted = [row for row in known if row.role not in ("source", "target")]
+    if not bases or not adapted:
         return "Source only learns from labelled source images; adapted models see unlabelled target images too."
-    said = [f"Source only reaches {percent(base.mean or 0)} %."]
+    base = max(row.mean or 0 for row in bases)
+    said = [f"{row.label} reaches {percent(row.mean or 0)} %." for row in bases]
     for row in adapted:
-        gain = 100 * ((row.mean or 0) - (base.mean or 0))
-        said.append(f"{row.label} reaches {percent(row.mean or 0)} %, {abs(gain):.1f} points {_side(gain)} it.")
-    if best:
-        said.append(f"Training on the target's own labels gives {percent(best.mean or 0)} %.")
+        gain = 100 * ((row.mean or 0) - base)
+        said.append(
+            f"{row.label} reaches {percent(row.mean or 0)} %, {abs(gain):.1f} points {_side(gain)} source only."
+        )
+    if bests:
+        best = max(row.mean or 0 for row in bests)
+        said.append(f"Training on the target's own labels gives {percent(best)} %.")
     return " ".join(said)
 
 
@@ -165,8 +174,9 @@ def _latent_space(groups: Sequence[Group]) -> list[Block]:
     """t-SNE before (source-only) and after adaptation, by class and by domain."""
     shown = [group for group in groups if group.role != "target"]
     drawn = [group for group in shown if _has(group, "tsne")]
+    missing = _missing(shown, drawn, "evaluated without a t-SNE")
     if not drawn:
-        return [Heading("Latent space"), Prose(f"No run was evaluated: {NOT_EVALUATED}.")]
+        return [Heading("Latent space"), *missing]
     pairs: list[Figure] = []
     for group in drawn:
         name = _before_or_after(group)
@@ -175,7 +185,7 @@ def _latent_space(groups: Sequence[Group]) -> list[Block]:
         Heading("Latent space"),
         Prose(_sample_note(drawn)),
         Figures(pairs, figures.class_legend(drawn[0].first)),
-        *_missing(shown, drawn),
+        *missing,
     ]
 
 
@@ -201,12 +211,17 @@ def _confusions(groups: Sequence[Group]) -> list[Block]:
     if matrices:
         note = "Rows are true classes with their recall, columns predicted ones; colour is the share of the row."
         blocks += [Prose(note), Figures(matrices, columns=3)]
-    return blocks + _missing(groups, drawn)
+    return blocks + _missing(groups, drawn, NO_LABELS)
 
 
-def _missing(groups: Sequence[Group], drawn: Sequence[Group]) -> list[Block]:
-    names = [group.label for group in groups if group not in drawn]
-    return [Prose(f"{', '.join(names)}: {NOT_EVALUATED}.")] if names else []
+def _missing(groups: Sequence[Group], drawn: Sequence[Group], evaluated: str) -> list[Block]:
+    """Names the groups that are not drawn: `evaluated` says why an evaluated one is not."""
+    reasons: dict[str, list[str]] = {}
+    for group in groups:
+        if group not in drawn:
+            reason = evaluated if any(run.evaluated for run in group.runs) else NOT_EVALUATED
+            reasons.setdefault(reason, []).append(group.label)
+    return [Prose(f"{', '.join(names)}: {reason}.") for reason, names in reasons.items()]
 
 
 def _has(group: Group, part: str) -> bool:
@@ -226,15 +241,14 @@ def _curves(groups: Sequence[Group]) -> list[Block]:
 
 def _settings(groups: Sequence[Group]) -> list[Block]:
     """Every setting of every role, each with its origin; one cell where all roles agree."""
-    keys = list(
-        dict.fromkeys(key for group in groups for key in group.first.preset.get("fields") or {} if key != "seed")
-    )
+    keys = [key for key in dict.fromkeys(key for group in groups for key in group.first.fields) if key != "seed"]
+    if not any(group.first.fields.get("epochs") for group in groups):
+        keys = [key for key in keys if key != "epochs"]
     if not keys:
         return []
     body = [[Cell(key), *_setting_cells(groups, key)] for key in keys]
     head = ["", *(group.label for group in groups)]
-    note = "published: the report states it · cited source: the report names it · ours · yours: you gave it."
-    return [Heading("Settings"), Table(head, [("", body)], note, prose=True)]
+    return [Heading("Settings"), Table(head, [("", body)], SETTINGS_NOTE, prose=True)]
 
 
 def _setting_cells(groups: Sequence[Group], key: str) -> list[Cell]:
@@ -245,8 +259,30 @@ def _setting_cells(groups: Sequence[Group], key: str) -> list[Cell]:
 
 
 def _setting(run: Run, key: str) -> Cell:
-    fields = run.preset.get("fields") or {}
-    return Cell(_text(fields[key]), (run.preset.get("origins") or {}).get(key, "")) if key in fields else Cell("–")
+    """A value as it was used; what config.json says apart from the preset goes before the preset."""
+    if key not in run.fields:
+        return Cell("–")
+    value, origin = run.fields[key], (run.preset.get("origins") or {}).get(key, "")
+    if key == "images":
+        return _budget(run, value, origin)
+    if key == "epochs":
+        return Cell(f"{_text(value)} behind the {_preset_word(origin)} budget", origin) if value else Cell("–")
+    if key == "precision" and value == "auto" and run.config.get("precision"):
+        return Cell(f"auto: {run.config['precision']}", origin)
+    return Cell(_text(value), origin)
+
+
+def _budget(run: Run, preset: int, origin: str) -> Cell:
+    """The images that the run was given, beside the preset's where that is another budget."""
+    used = int(run.config.get("images", preset))
+    batch = run.fields.get("batch_target" if run.role == "target" else "batch_source", 1)
+    if preset <= used < preset + batch:  # the last batch is whole
+        return Cell(f"{used:,}", origin)
+    return Cell(f"{used:,} (of {preset:,} {_preset_word(origin)})", "yours")
+
+
+def _preset_word(origin: str) -> str:
+    return "published" if origin.startswith("published") else "preset"
 
 
 def _text(value: Any) -> str:

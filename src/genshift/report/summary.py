@@ -13,11 +13,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from genshift.engine import files
 from genshift.errors import Refusal, of_os_error
 
 TARGET_ACCURACY = "oracle/target_test_accuracy"
 ROLE_NAMES = {"source": "Source only", "dann": "DANN", "adda": "ADDA", "target": "Trained on target"}
 BOOKKEEPING = {"cpu_minutes", "images_per_second"}  # in results.json, and no figure of merit
+NOT_EVALUATED = "not evaluated yet"
+NO_LABELS = "no target labels"
+RESOLVED = ("seed", "images", "epochs", "precision")  # fields that config.json states apart, as they were used
+SHOWN_APART = 3  # settings in a label, where more set siblings apart
 
 
 @dataclass(frozen=True)
@@ -65,10 +70,33 @@ class Run:
         return self.preset.get("published") or {}
 
     @property
-    def settings(self) -> str:
-        """The preset's fields without the seed, as one comparable string."""
-        fields = {k: v for k, v in (self.preset.get("fields") or {}).items() if k != "seed"}
-        return json.dumps(fields, sort_keys=True)
+    def fields(self) -> dict[str, Any]:
+        """The preset's settings as they were asked for."""
+        return self.preset.get("fields") or {}
+
+    @property
+    def evaluated(self) -> bool:
+        return bool(self.results)
+
+    @property
+    def budget(self) -> int | None:
+        """Images that the run was given, in whole batches; None where it was given minutes."""
+        found = None if self.config.get("minutes") else self.config.get("images", self.fields.get("images"))
+        return None if found is None else int(found)
+
+    @property
+    def conditions(self) -> dict[str, str]:
+        """Everything but the seed that sets a run apart from another, each as a few words for a label."""
+        settings = {k: _setting(k, v) for k, v in self.fields.items() if k not in RESOLVED}
+        budget = f"{self.config.get('minutes')} minutes" if self.budget is None else f"{self.budget:,} images"
+        used = {"budget": budget, "precision": str(self.config.get("precision") or self.fields.get("precision"))}
+        data = self.config.get("data") or {}
+        prints = {
+            f"{part} data": f"{part.replace('_', '-')} data {_brief(entry.get('fingerprint'))}"
+            for part, entry in data.items()
+            if part in ("source", "target", "held_out")
+        }
+        return {**settings, **used, **prints}
 
     @property
     def images(self) -> int | None:
@@ -145,7 +173,7 @@ class Row:
 def read_runs(folders: Iterable[Path], curves: bool = True) -> list[Run]:
     """Every run of `folders`, sorted by study, task, role and seed; Refusal where there is none.
 
-    `curves` reads metrics.jsonl and oracle.jsonl too and asks that the former exists.
+    `curves` reads metrics.jsonl and oracle.jsonl too, where the run has come so far as to write them.
     """
     runs = [read_run(Path(folder), curves) for folder in folders]
     if not runs:
@@ -166,24 +194,24 @@ def read_run(folder: Path, curves: bool = True) -> Run:
         results=_read_results(folder / "results.json"),
         evaluation=_read_if_there(folder / "evaluation.json"),
         metrics=read_jsonl(folder / "metrics.jsonl") if curves else [],
-        oracle=read_jsonl(folder / "oracle.jsonl") if curves and (folder / "oracle.jsonl").exists() else [],
+        oracle=read_jsonl(folder / "oracle.jsonl") if curves else [],
     )
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """The object in `path`; Refusal where it is missing, not JSON, or not an object."""
-    try:
-        content = json.loads(_read_text(path))
-    except ValueError as error:
-        raise Refusal(f"'{path}' is not whole JSON ({error}): train or evaluate the run again.") from error
+    content = files.read_json(path, "name a folder that `genshift train` wrote")
     if not isinstance(content, dict):
         raise Refusal(f"'{path}' holds a {type(content).__name__}: expected a JSON object.")
     return content
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """The objects of `path`, one a line. One torn last line is left out; any other broken line is refused."""
-    lines = _read_text(path).splitlines()
+    """The objects of `path`, one a line, none without a file.
+
+    One torn last line is left out; any other broken line is refused.
+    """
+    lines = _read_text(path).splitlines() if path.exists() else []
     rows = []
     for number, line in enumerate(lines, start=1):
         try:
@@ -225,37 +253,55 @@ def _read_results(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def group_runs(runs: Sequence[Run]) -> list[Group]:
-    """Runs that share study, task, role, preset and every field but the seed. Order of `runs` is kept."""
+    """Runs that share study, task, role, preset and every condition but the seed. Order of `runs` is kept."""
     found: dict[tuple[str, ...], list[Run]] = {}
     for run in runs:
-        found.setdefault((run.study, run.task, run.role, run.name, run.settings), []).append(run)
+        conditions = json.dumps(run.conditions, sort_keys=True)
+        found.setdefault((run.study, run.task, run.role, run.name, conditions), []).append(run)
     siblings: dict[tuple[str, str, str], list[Run]] = {}
     for members in found.values():
         first = members[0]
         siblings.setdefault((first.study, first.task, first.role), []).append(first)
+    labels = {id(run): label for group in siblings.values() for run, label in zip(group, _labels(group), strict=True)}
     return [
-        Group(
-            first.study,
-            first.task,
-            first.role,
-            _label(first, siblings[first.study, first.task, first.role]),
-            tuple(members),
-        )
+        Group(first.study, first.task, first.role, labels[id(first)], tuple(members))
         for members in found.values()
         for first in members[:1]
     ]
 
 
-def _label(run: Run, siblings: Sequence[Run]) -> str:
-    """The role's name, with what sets this run apart where a role was trained in more than one way."""
-    base = role_name(run.role) if run.adapts else run.name
+def _labels(siblings: Sequence[Run]) -> list[str]:
+    """For each the role's name, with what sets it apart where a role was trained in more than one way."""
+    bases = [role_name(run.role) if run.adapts else run.name for run in siblings]
     if len(siblings) == 1:
-        return base
-    others = [other.preset.get("fields") or {} for other in siblings]
-    own = run.preset.get("fields") or {}
-    apart = [f"{k} {v}" for k, v in own.items() if k != "seed" and any(o.get(k) != v for o in others)]
-    names = {other.name for other in siblings}
-    return f"{base} ({', '.join(([run.name] if len(names) > 1 else []) + apart)})"
+        return bases
+    conditions = [run.conditions for run in siblings]
+    keys = [key for key in _union(conditions) if len({condition.get(key) for condition in conditions}) > 1]
+    shown = keys[:SHOWN_APART]
+    if not _apart(conditions, shown):
+        shown = keys
+    named = not _apart(conditions, shown)  # presets of unlike names and the same settings
+    return [
+        ", ".join([base, *([run.name] if named else []), *(own[key] for key in shown if key in own)])
+        for base, run, own in zip(bases, siblings, conditions, strict=True)
+    ]
+
+
+def _apart(conditions: Sequence[dict[str, str]], keys: Sequence[str]) -> bool:
+    return len({tuple(own.get(key) for key in keys) for own in conditions}) == len(conditions)
+
+
+def _union(conditions: Sequence[dict[str, str]]) -> list[str]:
+    return list(dict.fromkeys(key for own in conditions for key in own))
+
+
+def _setting(key: str, value: Any) -> str:
+    return f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}"
+
+
+def _brief(fingerprint: Any) -> str:
+    """Enough of a fingerprint to tell two sets apart."""
+    return str(fingerprint).removeprefix("sha256:")[:8]
 
 
 def role_name(role: str) -> str:
@@ -282,7 +328,8 @@ def _row(group: Group, metric: str) -> Row:
     values = [value for _, value in measured]
     mean = statistics.fmean(values) if values else None
     counts = [run.count(metric) for run, _ in measured]
-    minutes = [run.cpu_minutes for run in group.runs if run.cpu_minutes is not None]
+    counted = [run for run, _ in measured] or group.runs  # a run that still trains says nothing of what the mean cost
+    minutes = [run.cpu_minutes for run in counted if run.cpu_minutes is not None]
     return Row(
         study=group.study,
         task=group.task,
@@ -295,7 +342,7 @@ def _row(group: Group, metric: str) -> Row:
         n=counts[0] if counts else None,
         standard_error=_binomial(mean, counts[0]) if metric.endswith("accuracy") and counts else None,
         published=_published(group.runs[0], metric),
-        images=tuple(sorted({run.images for run in group.runs if run.images is not None})),
+        images=tuple(sorted({run.images for run in counted if run.images is not None})),
         cpu_minutes=statistics.fmean(minutes) if minutes else None,
         group=group,
     )
@@ -363,11 +410,18 @@ def percent(share: float) -> str:
 def ours_text(row: Row) -> str:
     """The measured value: mean ± sd over seeds, or for one seed ± the binomial standard error, marked so."""
     if row.mean is None:
-        return "not evaluated yet"
+        return unmeasured_text(row.group, row.metric)
     show = percent if row.is_accuracy else "{:.4g}".format
     if row.sd is not None:
         return f"{show(row.mean)} ± {show(row.sd)}"
     return f"{show(row.mean)} ± {show(row.standard_error)} (se)" if row.standard_error is not None else show(row.mean)
+
+
+def unmeasured_text(group: Group, metric: str) -> str:
+    """Why a group has no such value."""
+    if metric != TARGET_ACCURACY:
+        return NOT_EVALUATED if not any(run.evaluated for run in group.runs) else "–"
+    return NO_LABELS if any(run.evaluated for run in group.runs) else NOT_EVALUATED
 
 
 def published_text(row: Row) -> str:
