@@ -280,16 +280,14 @@ def _check_same(run: RunFolder, preset: Adaptation, settings: Settings) -> None:
     stored = preset_of(config)
     if stored.name != preset.name:
         raise Refusal(f"{run.path} is a run of {stored.name}, not {preset.name}: name another --out.")
-    if config.get("minutes") != settings.minutes or config["seed"] != settings.seed:
-        asked, begun = f"--seed {settings.seed} --minutes {settings.minutes}", config.get("minutes")
-        raise Refusal(
-            f"{run.path} was begun with --seed {config['seed']} --minutes {begun}, not {asked}: name another --out."
-        )
-    for name, value in preset.options().items():
-        before = stored.options()[name]
-        if before != value and not (name == "images" and settings.minutes is not None):
+    asked = {"seed": settings.seed, "minutes": settings.minutes, **preset.options()}
+    begun = {"seed": config["seed"], "minutes": config.get("minutes"), **stored.options()}
+    if settings.minutes is not None:  # the budget was worked out once, and stands in the configuration
+        del asked["images"]
+    for name, value in asked.items():
+        if begun[name] != value:
             flag = f"--{name.replace('_', '-')}"
-            raise Refusal(f"{run.path} was begun with {flag} {before}, not {value}: name another --out.")
+            raise Refusal(f"{run.path} was begun with {flag} {begun[name]}, not {value}: name another --out.")
 
 
 def _differences(config: dict[str, Any], trainer: Trainer) -> list[str]:
