@@ -2,12 +2,15 @@
 
 import json
 import os
+import subprocess
+import sys
 from dataclasses import dataclass, replace
 
 import pytest
 import tiny
+from workers import until
 
-from genshift import studies
+from genshift import api, studies
 from genshift.engine import experiment
 from genshift.errors import Refusal
 from genshift.presets import PRESETS
@@ -26,14 +29,22 @@ def test_an_unknown_study_is_refused_with_the_nearest():
         studies.get("dmeo")
 
 
-@pytest.mark.parametrize("name", ["hw2", "hw3"])
-def test_budgets(name):
+@pytest.mark.parametrize("name", STUDIES)
+def test_budgets(name, tmp_path):
     study = STUDIES[name]
     for preset in study.presets():
         quick, cpu, full = (study.images(preset, budget) for budget in ("quick", "cpu", "full"))
         assert full == preset.images
-        assert cpu == min(preset.images, study.cpu[preset.role])
+        assert cpu == min(preset.images, study.cpu.get(preset.role, preset.images))
         assert quick == max(preset.batch, cpu // 10) and quick < cpu <= full
+    for budget in ("quick", "cpu", "full"):
+        for job in jobs_of(study, budget, tmp_path, seeds=1, data_root=None):
+            own = PRESETS[job.preset.name]
+            assert job.preset.images == study.images(own, budget)
+            capped = job.preset.images < own.images
+            assert job.preset.origins.get("images") == (
+                f"ours (the study's {budget} budget)" if capped else own.origins.get("images")
+            )
 
 
 @dataclass(frozen=True)
@@ -63,6 +74,8 @@ def test_jobs_come_baseline_first_and_only_the_first_seed_is_drawn(study, tmp_pa
     ]
     assert [job.out.name for job in jobs[:2]] == ["demo-source-seed0", "demo-dann-seed0"]
     assert jobs[3].command == "genshift train demo-dann --images 8 --seed 1 --out demo-dann-seed1"
+    threaded = jobs_of(study, "full", tmp_path, seeds=1, data_root=None, threads=3)
+    assert threaded[0].command == "genshift train demo-source --images 8 --seed 0 --out demo-source-seed0 --threads 3"
 
 
 def test_a_study_trains_what_is_missing_and_reports(study, tmp_path, monkeypatch):
@@ -75,6 +88,7 @@ def test_a_study_trains_what_is_missing_and_reports(study, tmp_path, monkeypatch
         kept = json.loads((record / run / "results.json").read_text())
         assert kept == json.loads((tmp_path / "out" / run / "results.json").read_text())
         assert "oracle/target_test_accuracy" in kept
+        assert "tsne" in json.loads((tmp_path / "out" / run / "evaluation.json").read_text())
         assert (record / run / "config.json").exists()
 
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.safetensors")}
@@ -83,16 +97,38 @@ def test_a_study_trains_what_is_missing_and_reports(study, tmp_path, monkeypatch
     assert len(list((tmp_path / "out").glob("demo-*"))) == 4
 
 
+def test_what_train_alone_evaluated_is_drawn_by_the_study(study, tmp_path):
+    """`genshift train` evaluates without t-SNE; the study's page shows the first seed's."""
+    job = jobs_of(study, "full", tmp_path, seeds=1, data_root=None)[0]
+    api.train(job.preset, job.out)
+    assert "tsne" not in json.loads((job.out / "evaluation.json").read_text())
+    run_study(study, "full", tmp_path, seeds=1)
+    assert "tsne" in json.loads((job.out / "evaluation.json").read_text())
+
+
+def test_a_terminated_study_saves_both_of_its_runs(tmp_path):
+    """SIGTERM to `genshift study --jobs 2` alone, as a batch system sends it."""
+    argv = [sys.executable, "-m", "genshift.cli", "study", "demo", "--budget", "full", "--seeds", "2", "--jobs", "2"]
+    process = subprocess.Popen(
+        [*argv, "--threads", "1", "--out", tmp_path], env=tiny.environment(), stderr=-1, text=True
+    )
+    until(lambda: len(list(tmp_path.glob("*/metrics.jsonl"))) == 2, 120)
+    process.terminate()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and said.count("Stopped and saved at") == 2 and "Traceback" not in said, said
+    assert len(list(tmp_path.glob("*/checkpoints/images-*"))) >= 2
+    assert not (tmp_path / "page.html").exists() and len(list(tmp_path.iterdir())) == 2
+
+
 def test_a_study_that_is_stopped_writes_no_page_and_continues(study, tmp_path, monkeypatch):
     from genshift.studies import running
 
-    class Stopping(running.OracleCurve):
-        def __call__(self, images, predict):
-            os.kill(os.getpid(), 2)
+    def stopping(*_):
+        return lambda images, predict: os.kill(os.getpid(), 2)
 
     monkeypatch.setattr(experiment, "CHECKS", 2)
     with monkeypatch.context() as patch:
-        patch.setattr(running, "OracleCurve", Stopping)
+        patch.setattr(running, "oracle_curve", stopping)
         longer = replace(study)
         monkeypatch.setattr(TinyStudy, "images", lambda self, preset, budget: 16)
         assert run_study(longer, "full", tmp_path / "out", seeds=1) is None
@@ -107,7 +143,10 @@ def test_jobs_side_by_side_give_the_same_runs(study, tmp_path):
         assert tiny.different(tiny.last(tmp_path / "one" / run), tiny.last(tmp_path / "two" / run)) == []
 
 
-@pytest.mark.parametrize(("options", "says"), [({"jobs": 0}, "--jobs must be 1"), ({"seeds": 0}, "--seeds must be 1")])
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [({"jobs": 0}, "--jobs must be 1"), ({"seeds": 0}, "--seeds must be 1"), ({"threads": -1}, "--threads must")],
+)
 def test_numbers_below_one_are_refused(options, says, study, tmp_path):
     with pytest.raises(Refusal, match=says):
         run_study(study, "full", tmp_path, **options)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 
 from genshift.engine.evaluator import evaluate, is_current, oracle_curve
@@ -16,6 +14,7 @@ from genshift.errors import Refusal
 from genshift.presets import Adaptation
 from genshift.report.page import write_page
 from genshift.studies import BudgetName, Study
+from genshift.studies.workers import side_by_side
 
 
 @dataclass(frozen=True)
@@ -58,8 +57,8 @@ def _within(study: Study, preset: Adaptation, budget: BudgetName) -> Adaptation:
 
 def _job(preset: Adaptation, out: Path, seed: int, data_root: Path | None, threads: int | None) -> Job:
     folder = f"{preset.name}-seed{seed}"
-    command = f"genshift train {preset.name} --images {preset.images} --seed {seed} --out {folder}"
-    command += f" --threads {threads}" if threads else ""
+    words = f"train {preset.name} --images {preset.images} --seed {seed} --out {folder}"
+    command = f"genshift {words}{f' --threads {threads}' if threads else ''}"
     return Job(preset, out / folder, seed, seed == 0, data_root, threads, command)
 
 
@@ -75,13 +74,12 @@ def run_study(
 ) -> Path | None:
     """Trains what is missing, evaluates what is not yet, and writes OUT/page.html.
 
-    jobs: runs at a time, each in a process of its own. record: a folder that gets each run's config.json and
+    jobs: runs at a time; where more than one, each in a process of its own. record: a folder that gets each run's config.json and
     results.json. Returns the page, or None where a signal stopped a run (all is saved; the same call continues).
     """
-    if jobs < 1:
-        raise Refusal(f"--jobs must be 1 or more, not {jobs}.")
-    if seeds is not None and seeds < 1:
-        raise Refusal(f"--seeds must be 1 or more, not {seeds}.")
+    for name, number in {"jobs": jobs, "seeds": seeds, "threads": threads}.items():
+        if number is not None and number < 1:
+            raise Refusal(f"--{name} must be 1 or more, not {number}.")
     todo = jobs_of(study, budget, out, seeds or study.seeds, data_root, threads)
     if not _run_all(todo, jobs):
         return None
@@ -95,11 +93,8 @@ def _run_all(todo: list[Job], jobs: int) -> bool:
     if jobs == 1:
         return all(run_job(job) for job in todo)
     # Baselines first: an adapted run's evaluation looks for its source-only run.
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        for group in (True, False):
-            if not all(pool.map(run_job, [job for job in todo if (job.preset.role == "source") is group])):
-                return False
-    return True
+    groups = [[job for job in todo if (job.preset.role == "source") is first] for first in (True, False)]
+    return all(side_by_side(group, run_job, jobs, lambda job: str(job.out)) for group in groups)
 
 
 def run_job(job: Job) -> bool:
