@@ -164,6 +164,15 @@ def test_the_settings_show_the_budget_that_was_used(tmp_path, used, preset, text
     assert (cell.text, cell.badge) == (text, badge)
 
 
+def test_data_notes_stand_once_below_their_table(tmp_path):
+    folder = write_run(tmp_path, "own", "a→b", "dann", 0, 0.5)
+    note = "svhn: 6,000 train images are here."
+    patch_json(folder / "config.json", lambda c: [entry.update(notes=[note]) for entry in c["data"].values()])
+    patch_json(folder / "config.json", lambda c: c.update(threads=1))
+    text = write_page([folder], tmp_path / "page.html").read_text(encoding="utf-8")
+    assert text.count(f'<p class="note">{note}</p>') == text.count(note) == 1 and " 1 thread," in text
+
+
 def test_epochs_are_information_and_no_row_where_there_are_none(tmp_path):
     folder = write_run(tmp_path, "own", "a→b", "dann", 0, 0.5, origins={"epochs": "published"})
     patch_json(folder / "config.json", lambda c: c["preset"]["fields"].update(epochs=200))

@@ -19,6 +19,8 @@ from genshift.report.summary import (
     Row,
     Run,
     Shortfall,
+    counted,
+    data_notes,
     difference_text,
     images_text,
     minutes_text,
@@ -81,21 +83,16 @@ def _study(folder: Path) -> str:
 def _made(runs: Sequence[Run]) -> list[str]:
     """How many runs and seeds there are, and the machines that they ran on."""
     seeds = sorted({run.seed for run in runs})
-    listed = f"{_count(len(seeds), 'seed')} ({', '.join(map(str, seeds))})"
+    listed = f"{counted(len(seeds), 'seed')} ({', '.join(map(str, seeds))})"
     machines = dict.fromkeys(filter(None, map(_machine, runs)))
-    return [f"{_count(len(runs), 'run')}, {listed}.", *(f"Machine: {machine}." for machine in machines)]
+    return [f"{counted(len(runs), 'run')}, {listed}.", *(f"Machine: {machine}." for machine in machines)]
 
 
 def _machine(run: Run) -> str:
     config, parts = run.config, [str(run.config.get("machine") or "")]
-    parts += [_count(config[key], word) for key, word in COUNTED if config.get(key)]
+    parts += [counted(config[key], word) for key, word in COUNTED if config.get(key)]
     parts.append(str(config.get("precision") or ""))
     return ", ".join(filter(None, parts))
-
-
-def _count(number: int, word: str) -> str:
-    plural = f"{word}es" if word.endswith("s") else f"{word}s"
-    return f"{number:,} {word if number == 1 else plural}"
 
 
 def _task(rows: Sequence[Row], runs: Sequence[Run]) -> list[str]:
@@ -124,22 +121,20 @@ def _data(runs: Sequence[Run]) -> list[str]:
         for part, entry in (run.config.get("data") or {}).items():
             name = str(entry.get("name", "?"))
             parts.setdefault(name, {})[_part(part, entry)] = None
-            said.setdefault(name, {}).update(dict.fromkeys(_notes(entry)))
+            said.setdefault(name, {}).update(dict.fromkeys(data_notes(entry)))
     if not parts:
         return []
     lines = ["### Data", ""]
     for name in sorted(parts):
-        lines += [f"- {name}: {'; '.join(sorted(parts[name], reverse=True))}.", *(f"  - {note}" for note in said[name])]
+        lines += [
+            f"- {name}: {'; '.join(sorted(parts[name], reverse=True))}.",
+            *(f"  - {_one_line(note)}" for note in said[name]),
+        ]
     return [*lines, ""]
 
 
 def _part(part: str, entry: dict[str, Any]) -> str:
     return f"{part.replace('_', ' ')} {entry.get('n', 0):,} images, `{entry.get('fingerprint', '?')}`"
-
-
-def _notes(entry: dict[str, Any]) -> list[str]:
-    notes = entry.get("notes") or []
-    return [_one_line(str(note)) for note in (notes if isinstance(notes, list) else [notes])]
 
 
 def _fell_short(found: Sequence[Shortfall], notes: dict[str, str]) -> list[str]:

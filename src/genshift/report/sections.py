@@ -27,6 +27,8 @@ from genshift.report.summary import (
     Row,
     Run,
     cautions,
+    counted,
+    data_notes,
     difference_text,
     group_runs,
     images_text,
@@ -312,29 +314,26 @@ def _networks(groups: Sequence[Group]) -> list[Block]:
 
 
 def _data(groups: Sequence[Group]) -> list[Block]:
-    """The sets that the runs learned from, once each."""
-    rows = {}
+    """The sets that the runs learned from, once each, and below them what was noted when they were read."""
+    rows: dict[tuple[str, str], list[Cell]] = {}
+    notes: dict[str, None] = {}
     for group in groups:
         for part, entry in (group.first.config.get("data") or {}).items():
             rows[part, json.dumps(entry, sort_keys=True)] = _data_cells(part, entry)
+            notes.update(dict.fromkeys(data_notes(entry)))
     if not rows:
         return []
-    return [
-        Heading("Data"),
-        Table(["", "set", "images", "fingerprint", "notes"], [("", list(rows.values()))], prose=True),
-    ]
+    head = ["", "set", "images", "fingerprint"]
+    return [Heading("Data"), Table(head, [("", list(rows.values()))], " ".join(notes), prose=True)]
 
 
 def _data_cells(part: str, entry: dict[str, Any]) -> list[Cell]:
-    notes = entry.get("notes") or entry.get("note") or "–"
-    text = " ".join(notes) if isinstance(notes, list) else str(notes)
     count = entry.get("n")
     return [
-        Cell(part),
+        Cell(part.replace("_", " ")),
         Cell(str(entry.get("name", "–"))),
         Cell("–" if count is None else f"{count:,}"),
         Cell(str(entry.get("fingerprint", "–"))),
-        Cell(text),
     ]
 
 
@@ -352,7 +351,7 @@ def _reproduce(groups: Sequence[Group]) -> list[Block]:
 
 def _machine(config: dict[str, Any]) -> str:
     parts = [f"genshift {config.get('genshift', '?')}", config.get("machine"), config.get("device")]
-    parts.append(f"{config['threads']} threads" if config.get("threads") else None)
+    parts.append(counted(config["threads"], "thread") if config.get("threads") else None)
     parts.append(f"{config['world']} processes" if config.get("world", 1) > 1 else None)
     precision = config.get("precision")
     reason = f" ({config['precision_reason']})" if config.get("precision_reason") else ""

@@ -402,6 +402,18 @@ def _source_only(row: Row, rows: Sequence[Row]) -> float | None:
     return max(base) if base else None
 
 
+def counted(number: int, word: str) -> str:
+    """A number and its noun, e.g. "1 process", "2 processes"."""
+    plural = f"{word}es" if word.endswith("s") else f"{word}s"
+    return f"{number:,} {word if number == 1 else plural}"
+
+
+def data_notes(entry: dict[str, Any]) -> list[str]:
+    """What was noted when a set was read, of one entry of config.json's data."""
+    notes = entry.get("notes") or entry.get("note") or []
+    return [str(note) for note in (notes if isinstance(notes, list) else [notes])]
+
+
 def percent(share: float) -> str:
     """A share in [0, 1] as a percentage with two digits, without its sign."""
     return f"{100 * share:.2f}"
