@@ -74,8 +74,9 @@ def run_study(
 ) -> Path | None:
     """Trains what is missing, evaluates what is not yet, and writes OUT/page.html.
 
-    jobs: runs at a time; where more than one, each in a process of its own. record: a folder that gets each run's config.json and
-    results.json. Returns the page, or None where a signal stopped a run (all is saved; the same call continues).
+    jobs: runs at a time; where more than one, each in a process of its own. record: a folder that gets each run's
+    config.json and results.json. Returns the page, or None where a signal stopped a run (all is saved; the same call
+    continues). Raises Refusal where a run is refused or its process dies.
     """
     for name, number in {"jobs": jobs, "seeds": seeds, "threads": threads}.items():
         if number is not None and number < 1:

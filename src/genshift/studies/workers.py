@@ -1,0 +1,137 @@
+"""Work in processes of its own, so many at a time, that ends well: by itself, refused, interrupted or killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing import get_context, parent_process, resource_tracker
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from types import FrameType
+from typing import Any
+
+from genshift.errors import Refusal
+
+STOPPED, REFUSED = 130, 2
+
+
+def side_by_side(todo: Sequence[Any], work: Callable[[Any], bool], most: int, name: Callable[[Any], str]) -> bool:
+    """Calls `work` on each item in a process of its own, at most `most` at a time; `name` is how messages call it.
+
+    Where one item stops early (`work` returns False, Ctrl-C, SIGTERM) or is refused, no other is begun and those under
+    way get SIGTERM, upon which training saves and ends. Returns False where something stopped; raises the first
+    item's Refusal, and one for a process that died.
+    """
+    crew = Crew()
+    waiting = list(todo)
+    with crew.signals():
+        try:
+            while crew.members or (waiting and not crew.stopping):
+                while waiting and len(crew.members) < most and not crew.stopping:
+                    item = waiting.pop(0)
+                    crew.begin(item, work, name(item))
+                crew.wait()
+        finally:
+            crew.kill()
+    if crew.refusal is not None:
+        raise crew.refusal
+    return not crew.stopping
+
+
+class Crew:
+    """The processes under way."""
+
+    def __init__(self) -> None:
+        self.members: dict[SpawnProcess, Connection] = {}
+        self.stopping = False
+        self.refusal: Refusal | None = None
+
+    def begin(self, item: Any, work: Callable[[Any], bool], name: str) -> None:
+        """Starts one more. The terminal's Ctrl-C is kept from it, so that it hears of a stop once, as SIGTERM."""
+        hears, tells = get_context("spawn").Pipe(duplex=False)
+        process = get_context("spawn").Process(target=_work, args=(item, work, tells), name=name)
+        resource_tracker.ensure_running()  # it would lift the block that the process is to inherit
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            process.start()
+            self.members[process] = hears
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+            tells.close()
+        if self.stopping:  # the signal came meanwhile
+            process.terminate()
+
+    def wait(self) -> None:
+        """Waits for the next to end; where it did not end well, the others are asked to stop."""
+        ended = wait([process.sentinel for process in self.members])
+        for process in [process for process in self.members if process.sentinel in ended]:
+            process.join()
+            hears = self.members.pop(process)
+            if process.exitcode and not self.stopping:
+                self.refusal = _reason(process, hears)
+                self.stop()
+            hears.close()
+
+    def stop(self) -> None:
+        """Begins no more and asks those under way to save and end."""
+        self.stopping = True
+        for process in list(self.members):
+            process.terminate()
+
+    def kill(self) -> None:
+        """Ends at once what is left after an exception."""
+        for process in self.members:
+            process.kill()
+            process.join()
+
+    @contextmanager
+    def signals(self) -> Iterator[None]:
+        """While open, Ctrl-C and SIGTERM stop the crew instead of this process; a second one ends it as usual."""
+        before: dict[int, Any] = {}
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            signal.signal(number, before[number])
+            self.stop()
+
+        if threading.current_thread() is threading.main_thread():
+            before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _reason(process: SpawnProcess, hears: Connection) -> Refusal | None:
+    """Why a process did not end well; None where it was stopped."""
+    status = process.exitcode or 0
+    if status == STOPPED:
+        return None
+    if status == REFUSED and hears.poll():
+        return Refusal(hears.recv())
+    if status < 0:
+        cause = f"was ended by signal {-status} (9 is what the system sends where memory runs out)"
+        return Refusal(f"The process of {process.name} {cause}: run the same command again, with fewer --jobs.")
+    return Refusal(f"The process of {process.name} failed with what stands above: correct it, or report it.")
+
+
+def _work(item: Any, work: Callable[[Any], bool], tells: Connection) -> None:
+    """What runs in the process."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        sys.exit(0 if work(item) else STOPPED)
+    except Refusal as refusal:
+        tells.send(str(refusal))
+        sys.exit(REFUSED)
+
+
+def _end_with_parent() -> None:
+    """SIGTERM to this process when its parent was killed: nobody would wait for it any more."""
+    parent = parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)

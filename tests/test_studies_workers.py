@@ -1,0 +1,68 @@
+"""Processes side by side: how many, and how they end."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from workers import until, work
+
+from genshift.errors import Refusal
+from genshift.studies.workers import side_by_side
+
+SCRIPT = Path(__file__).with_name("workers.py")
+
+
+def run(folder, *kinds, most=2):
+    return side_by_side([(folder, kind) for kind in kinds], work, most, lambda item: item[1])
+
+
+def marks(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_all_are_done(tmp_path):
+    assert run(tmp_path, "a", "b", "c", most=3) is True
+    assert [name for name in marks(tmp_path) if name.startswith("done")] == ["done-a", "done-b", "done-c"]
+
+
+def test_after_a_refusal_none_is_begun_and_the_others_save(tmp_path):
+    with pytest.raises(Refusal, match=r"^The data are not there\.$"):
+        run(tmp_path, "refused", "long-1", "long-2", "long-3", "long-4")
+    assert marks(tmp_path) == ["begun-long-1", "begun-refused", "saved-long-1"]
+
+
+def test_after_one_that_stopped_none_is_begun(tmp_path):
+    """`work` returns False where a signal reached a training alone."""
+    (tmp_path / "one").mkdir()
+    process = subprocess.Popen([sys.executable, SCRIPT, tmp_path, "long-1", "long-2", "long-3"], stdout=subprocess.PIPE)
+    until(lambda: len(marks(tmp_path)) == 3)
+    os.kill(int((tmp_path / "begun-long-1").read_text()), signal.SIGTERM)
+    assert process.communicate(timeout=60)[0] == b"False\n"
+    assert "saved-long-2" in marks(tmp_path) and "begun-long-3" not in marks(tmp_path)
+
+
+@pytest.mark.parametrize(("kind", "says"), [("killed", "was ended by signal 9"), ("broken", "failed with what stands")])
+def test_a_process_that_dies_is_a_sentence(kind, says, tmp_path):
+    with pytest.raises(Refusal, match=f"The process of {kind} {says}"):
+        run(tmp_path, kind, "long-1", "long-2")
+    assert "begun-long-2" not in marks(tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("group", [False, True], ids=["parent", "terminal"])
+def test_a_signal_to_the_parent_lets_all_save(number, group, tmp_path):
+    """Ctrl-C at a terminal reaches every process; `kill` reaches the parent alone, and SIGKILL tells nobody."""
+    if group and number == signal.SIGKILL:
+        pytest.skip("kills them all")
+    kinds = ["long-1", "long-2", "long-3"]
+    process = subprocess.Popen([sys.executable, SCRIPT, tmp_path, *kinds], stdout=-1, stderr=-1, start_new_session=True)
+    until(lambda: len(marks(tmp_path)) == 2)
+    (os.killpg if group else os.kill)(process.pid, number)
+    out, err = process.communicate(timeout=60)
+    until(lambda: len(marks(tmp_path)) == 4, 20)
+    assert marks(tmp_path) == ["begun-long-1", "begun-long-2", "saved-long-1", "saved-long-2"]
+    if number != signal.SIGKILL:
+        assert (out, err) == (b"False\n", b"") and process.returncode == 0
