@@ -203,8 +203,13 @@ def _chance_line(rows: Sequence[dict[str, Any]]) -> go.Scatter:
 def other_curves(run: Run, label: str) -> Figure | None:
     """What is neither a loss, an accuracy nor a clock, and changes: a constant stands among the settings."""
     keys = [key for key in _keys(run.metrics) if "loss" not in key and not key.endswith("accuracy")]
-    keys = [key for key in keys if len({row[key] for row in run.metrics if row.get(key) is not None}) > 1]
+    keys = [key for key in keys if _changes(run.metrics, key)]
     return _curves(run, keys, f"{label}: further curves", f"Further logged values of {label} over images seen")
+
+
+def _changes(rows: Sequence[dict[str, Any]], key: str) -> bool:
+    """Whether a value moves by more than the rounding of a mean in float32."""
+    return len({f"{row[key]:.4g}" for row in rows if row.get(key) is not None}) > 1
 
 
 def _curves(run: Run, keys: Sequence[str], title: str, alt: str) -> Figure | None:

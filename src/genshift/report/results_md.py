@@ -127,7 +127,7 @@ def _data(runs: Sequence[Run]) -> list[str]:
     lines = ["### Data", ""]
     for name in sorted(parts):
         lines += [
-            f"- {name}: {'; '.join(sorted(parts[name], reverse=True))}.",
+            f"- {name}: {'; '.join(parts[name])}.",
             *(f"  - {_one_line(note)}" for note in said[name]),
         ]
     return [*lines, ""]
