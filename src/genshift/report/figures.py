@@ -296,7 +296,7 @@ def _dots(figure: go.Figure, ours: Sequence[tuple[float, Row]]) -> None:
         hollow = {"symbol": "diamond-open", "size": 11, "color": "#e07b00", "line": {"width": 2}}
         figure.add_trace(_marks("published", [(at, row.published or 0.0) for at, row in known], hollow))
     dots = _marks("ours", [(at, row.mean or 0.0) for at, row in ours], {"size": 9, "color": SOURCE})
-    errors = [round(100 * (row.sd or row.standard_error or 0), 2) for _, row in ours]
+    errors = [round(100 * (row.standard_error or 0 if row.sd is None else row.sd), 2) for _, row in ours]
     figure.add_trace(dots.update(error_x={"array": errors, "thickness": 1.5}))
 
 

@@ -100,9 +100,9 @@ class Run:
 
     @property
     def images(self) -> int | None:
-        """Images seen in training: as evaluated, or else as logged last, or else as asked for."""
+        """Images seen in training: as evaluated, or else as logged last; None for a run that logged nothing yet."""
         logged = [row["images"] for row in self.metrics if "images" in row]
-        found = self.count("cpu_minutes") or max(logged, default=self.config.get("images"))
+        found = self.count("cpu_minutes") or max(logged, default=None)
         return None if found is None else int(found)
 
     @property
