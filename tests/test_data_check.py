@@ -1,13 +1,16 @@
 """Looking at one set, and at two domains beside each other."""
 
+import hashlib
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from data_files import write_mnist, write_usps
 from PIL import Image
 
-from genshift.data import ImageSet, check_domains, check_set, contact_sheet, describe, load
+from genshift import cli
+from genshift.data import ImageSet, catalog, check, check_domains, check_set, contact_sheet, describe, load
 from genshift.errors import Refusal
 
 
@@ -23,6 +26,35 @@ def test_describe():
     assert facts["fingerprint"] == images.fingerprint()
     assert describe(images.sealed())["labels"] is None
     assert check_set("uci-m", "test")[1] == facts
+
+
+def test_the_files_of_a_catalog_set_are_held_against_the_published_checksums(tmp_path, monkeypatch, capfd):
+    folder = write_usps(tmp_path)
+    md5 = hashlib.md5((folder / "usps.bz2").read_bytes()).hexdigest()
+    published = catalog.USPS.files[0].md5
+    assert check_set("usps", "train", tmp_path)[1]["files"] == [f"usps.bz2: md5 {md5}, published {published}"]
+    same = (replace(catalog.USPS.files[0], md5=md5), catalog.USPS.files[1])
+    changed = dict(catalog.CATALOG) | {"usps": replace(catalog.USPS, files=same)}
+    monkeypatch.setattr(catalog, "CATALOG", changed)
+    monkeypatch.setattr(check, "CATALOG", changed)
+    assert check_set("usps", "train", tmp_path)[1]["files"] == [f"usps.bz2: md5 {md5} as published"]
+    assert "files" not in check_set("uci")[1]
+    write_mnist(tmp_path, packed=False)
+    words = [
+        "data",
+        "check",
+        "mnist",
+        "--split",
+        "test",
+        "--data-root",
+        str(tmp_path),
+        "--out",
+        str(tmp_path / "a.png"),
+    ]
+    assert cli.main(words) == 0
+    printed = capfd.readouterr().out
+    assert "unpacked; published for t10k-images-idx3-ubyte.gz: 9fb629c4189551a2d022fa330f9573f3" in printed
+    assert "fingerprint" in printed and printed.count("file  ") == 2
 
 
 def test_contact_sheet_shows_a_class_a_row(tmp_path):

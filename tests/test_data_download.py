@@ -8,6 +8,7 @@ import pytest
 from data_files import write_usps
 from data_server import serving
 
+from genshift import cli
 from genshift.data import catalog, download, get, load
 from genshift.errors import Refusal
 
@@ -44,6 +45,24 @@ def test_fetches_verifies_and_loads(usps):
     asked = len(manners.asked)
     get("usps", data_root=mine, base_url=url, say=said.append)
     assert len(manners.asked) == asked and "is there already" in said[-1]
+
+
+def test_the_command_says_how_far_it_is(usps, monkeypatch, capfd):
+    """Plain lines where nobody looks at a terminal; a bar that ends full where somebody does."""
+    url, _, mine, folder = usps
+    monkeypatch.setenv("GENSHIFT_MIRROR", url)
+    assert cli.main(["data", "get", "usps", "--data-root", str(mine)]) == 0
+    out, err = capfd.readouterr()
+    assert out.splitlines() == [str(mine / "usps" / name) for name in ("usps.bz2", "usps.t.bz2")]
+    lines = err.splitlines()
+    assert len(lines) == 6 and [line.split(": ")[0] for line in lines[:2]] == ["usps.bz2"] * 2
+    assert "fetching 0.0 MB" in lines[0] and "0.0 MB are here" in lines[1] and "was fetched from" in lines[2]
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    (mine / "usps" / "usps.bz2").unlink()
+    assert cli.main(["data", "get", "usps", "--split", "train", "--data-root", str(mine)]) == 0
+    size = (folder / "usps.bz2").stat().st_size
+    err = capfd.readouterr().err
+    assert "━" in err and "fetching" not in err and f"{size / 1000:.1f}/{size / 1000:.1f}" in err
 
 
 def test_goes_into_the_cache_and_takes_a_mirror_from_the_environment(usps, tmp_path, monkeypatch):

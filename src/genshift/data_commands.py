@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genshift.errors import Refusal, unknown
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 USAGE = """usage: genshift data COMMAND …
 
@@ -61,9 +65,45 @@ def get(parser: Any, argv: Sequence[str]) -> int:
     args = parser.parse(argv)
     from genshift.data import get as fetch
 
-    for path in fetch(args.name, args.split, data_root=args.data_root):
+    with Downloads() as downloads:
+        paths = fetch(args.name, args.split, data_root=args.data_root, say=downloads.say, progress=downloads.progress)
+    for path in paths:
         print(path)
     return 0
+
+
+class Downloads:
+    """Shows how far downloads are: a bar on a terminal, elsewhere a line where a file begins and one where it ends."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+        self.console = Console(file=sys.stderr, highlight=False, soft_wrap=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+        self.bar = Progress(*columns, console=self.console, disable=not self.console.is_terminal)
+        self.tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Downloads:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.bar.stop()
+
+    def say(self, text: str) -> None:
+        """One line, above the bar where there is one."""
+        self.console.print(text, markup=False)
+
+    def progress(self, name: str, have: int, total: int | None) -> None:
+        """Called after each piece of the file `name`."""
+        if name not in self.tasks:
+            self.tasks[name] = self.bar.add_task(name, total=total)
+            if self.bar.disable:
+                self.say(f"{name}: fetching {f'{total / 1e6:,.1f} MB' if total else 'an unknown size'} …")
+        self.bar.update(self.tasks[name], completed=have, total=total)
+        if self.bar.disable and have == total:
+            self.say(f"{name}: {have / 1e6:,.1f} MB are here; checking.")
 
 
 def check(parser: Any, argv: Sequence[str]) -> int:
@@ -78,10 +118,12 @@ def check(parser: Any, argv: Sequence[str]) -> int:
     from genshift.data import check_set, contact_sheet
 
     images, facts = check_set(args.name, args.split, args.data_root, size=args.size, skip_broken=args.skip_broken)
-    notes = facts.pop("notes")
+    notes, files = facts.pop("notes"), facts.pop("files", [])
     for key, value in facts.items():
         if value not in (None, []):
             print(f"{key:<12} {value}")
+    for line in files:
+        print(f"file         {line}")
     for note in notes:
         print(f"note         {note}")
     out = args.out or Path(f"{Path(args.name).name}-{args.split}.png")

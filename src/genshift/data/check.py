@@ -14,11 +14,11 @@ from PIL import Image
 from torch import Tensor
 
 from genshift.data.batches import seed_of
-from genshift.data.catalog import CATALOG
+from genshift.data.catalog import CATALOG, DataFile
 from genshift.data.imageset import ImageSet
 from genshift.data.loading import load
 from genshift.data.packed import is_packed, verify_packed
-from genshift.data.places import locate
+from genshift.data.places import built_folder, find_files, locate, md5_of, wanted_files
 from genshift.errors import Refusal, of_os_error
 
 SAMPLE = 2048  # images looked at, evenly over the set, where a look at all would cost time and tell no more
@@ -56,7 +56,28 @@ def check_set(
     for folder in (place, place / split) if place is not None else ():
         if is_packed(folder):
             verify_packed(folder)
-    return images, describe(images)
+    facts = describe(images)
+    sums = checksums(str(name_or_path), split, data_root)
+    return images, {**facts, "files": sums} if sums else facts
+
+
+def checksums(name: str, split: str, data_root: Path | str | None) -> list[str]:
+    """For each file of a catalog set's split: its MD5, held against the published one."""
+    data = CATALOG.get(name)
+    if data is None or built_folder(name, data_root) is not None:
+        return []
+    found = find_files(data, split, data_root, wanted_files(data, split))
+    files = {file.name: file for file in data.files}
+    return [] if found is None else [_checksum(files[name], path) for name, path in found.paths.items()]
+
+
+def _checksum(file: DataFile, path: Path) -> str:
+    md5 = md5_of(path)
+    if path.name != file.name:
+        return f"{path.name}: md5 {md5}, unpacked; published for {file.name}: {file.md5}"
+    if file.md5 is None:
+        return f"{path.name}: md5 {md5}, none is published"
+    return f"{path.name}: md5 {md5}{' as published' if md5 == file.md5 else f', published {file.md5}'}"
 
 
 def moments(images_NCHW: Tensor) -> tuple[list[float], list[float]]:

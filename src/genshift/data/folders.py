@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ SPLITS = {
     "valid": ("valid", "val", "validation"),
 }
 MAX_CLASSES = 10_000
+LABEL = re.compile(r"\+?\d{1,18}")  # is read as a number; what else of digits and signs looks like one is a slip
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def _csv(files: Files, top: str, below: str, split: str, given: Path | None) -> 
 
 
 def _from_csv(files: Files, names: Sequence[str], prefixes: Sequence[str], where: str, text: str) -> Layout:
-    rows = [row for row in csv.reader(io.StringIO(text)) if row]
+    rows = _rows(where, text)
     if not rows or [cell.strip() for cell in rows[0][:2]] != ["image_name", "label"]:
         first = ",".join(rows[0]) if rows else ""
         raise Refusal(f"{where} begins with '{first[:60]}': expected the header 'image_name,label'; add it.")
@@ -146,7 +148,7 @@ def _from_csv(files: Files, names: Sequence[str], prefixes: Sequence[str], where
         place = next((prefix + row[0].strip() for prefix in prefixes if prefix + row[0].strip() in known), None)
         if place is None:
             raise Refusal(
-                f"{where} names '{row[0].strip()}' in line {number}, which is not in {files.path}: add the "
+                f"{where} names '{row[0].strip()[:60]}' in line {number}, which is not in {files.path}: add the "
                 "picture or remove the line."
             )
         if place in chosen:
@@ -157,16 +159,37 @@ def _from_csv(files: Files, names: Sequence[str], prefixes: Sequence[str], where
     return _classed(where, chosen)
 
 
+def _rows(where: str, text: str) -> list[list[str]]:
+    """The rows that hold anything; Refusal where a quote is not closed or a NUL or the like stands in the text."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    begun = 0
+    rows = []
+    try:
+        for row in reader:
+            begun = reader.line_num
+            if row:
+                rows.append(row)
+    except csv.Error as error:
+        raise Refusal(
+            f"{where} cannot be read from line {begun + 1} on ({error}): expected 'image_name,label'; close the quote "
+            "or correct the line."
+        ) from None
+    return rows
+
+
 def _classed(where: str, chosen: dict[str, str]) -> Layout:
     """Whole numbers are the labels themselves; words become classes in alphabetical order."""
     words = set(chosen.values())
     if not all(word.lstrip("+-").isdecimal() for word in words):
         classes = tuple(sorted(words))
         return Layout(list(chosen), [classes.index(word) for word in chosen.values()], classes)
-    labels = [int(word) for word in chosen.values()]
-    wrong = next((label for label in labels if not 0 <= label < MAX_CLASSES), None)
+    wrong = next((word for word in chosen.values() if not LABEL.fullmatch(word) or int(word) >= MAX_CLASSES), None)
     if wrong is not None:
-        raise Refusal(f"{where} gives the label {wrong}: expected whole numbers from 0, or words; correct the file.")
+        raise Refusal(
+            f"{where} gives the label {wrong[:40]}: expected whole numbers from 0 to {MAX_CLASSES - 1:,}, or words; "
+            "correct the file."
+        )
+    labels = [int(word) for word in chosen.values()]
     return Layout(list(chosen), labels, tuple(str(label) for label in range(max(labels) + 1)))
 
 

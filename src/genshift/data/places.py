@@ -94,10 +94,15 @@ def _locate(data: DataSet, split: str, data_root: Path | str | None) -> Path | N
     built = built_folder(data.name, data_root)
     if built is not None:
         return built / split
-    whole = (".gz", ".zip")  # archives that hold every split, unlike the lists that lie beside them
-    needed = tuple(f.name for f in data.files if f.split == split or (not f.split and f.name.endswith(whole)))
+    needed = wanted_files(data, split)
     found = find_files(data, split, data_root, needed)
     return found.path(needed[0]) if found else unpacked_folder(data, data_root)
+
+
+def wanted_files(data: DataSet, split: str) -> tuple[str, ...]:
+    """The names of the files that a split cannot be without."""
+    whole = (".gz", ".zip")  # archives that hold every split, unlike the lists that lie beside them
+    return tuple(f.name for f in data.files if f.split == split or (not f.split and f.name.endswith(whole)))
 
 
 def unpacked_folder(data: DataSet, data_root: Path | str | None) -> Path | None:
