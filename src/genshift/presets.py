@@ -209,6 +209,9 @@ _HW3_ORIGINS = {
 }
 
 
+_UNUSED = dict.fromkeys(("adversary", "lam", "lam_schedule", "statistics"), "ours (no adversary here)")
+
+
 def _walked(epochs: int, first: tuple[float, int], second: tuple[float, int]) -> int:
     """Source images in `epochs` epochs of two loaders walked together until the shorter one ends.
 
@@ -241,7 +244,7 @@ def _hw2(task: str, role: Role) -> Adaptation:
         validation=0.05,
         adversary="alternating" if adapts else "none",
         lam=0.1 if adapts else 0.0,
-        origins=_HW2_ORIGINS,
+        origins=_HW2_ORIGINS if adapts else {**_HW2_ORIGINS, **_UNUSED},
         published={"target_accuracy": HW2_FIGURES[task][ROLES.index(role)]},
     )
 
@@ -274,7 +277,7 @@ def _hw3(task: str, role: Role) -> Adaptation:
         statistics="apart",
         lam=HW3_LAM.get(task, 1.0) if adapts else 0.0,
         lam_schedule="dann" if adapts else "constant",
-        origins={**_HW3_ORIGINS, **({"lam": _LESS} if task in HW3_LAM else {})},
+        origins={**_HW3_ORIGINS, **({"lam": _LESS} if task in HW3_LAM else {}), **({} if adapts else _UNUSED)},
         published={"target_accuracy": HW3_FIGURES[task][ROLES.index(role)]},
     )
 
