@@ -62,7 +62,8 @@ def is_current(run: RunFolder, draw: bool) -> bool:
 
 def _newest(run: RunFolder) -> int:
     """Images that the newest checkpoint has seen: the run was trained on where it differs."""
-    return int(run.saved()[-1].stem.removeprefix("images-"))
+    saved = run.saved()
+    return int(saved[-1].stem.removeprefix("images-")) if saved else 0
 
 
 def evaluate(path: Path, data_root: Path | None = None, draw: bool = True) -> dict[str, Any]:
@@ -83,8 +84,8 @@ def evaluate(path: Path, data_root: Path | None = None, draw: bool = True) -> di
         results["oracle/target_test_accuracy"] = _measured(probabilities, target, wording["target"])
         evaluation["confusion"] = confusion(probabilities.argmax(1), target.labels, len(classes)).tolist()
         evaluation["warnings"] = warnings_of(run, preset, results)
-    if draw and source is not None and target is not None:
-        evaluation["tsne"] = _latent_map(method, source, target)
+    if draw:
+        evaluation["tsne"] = None if source is None or target is None else _latent_map(method, source, target)
     run.add_results(results)
     write_text(run.path / "card.md", card(run, preset, results, evaluation["warnings"]))
     run.write("evaluation.json", evaluation)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from genshift.presets import Adaptation, checked
 
 LOGS = 100
 CHECKS = 20
+MOST_MINUTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ def train(preset: Adaptation, out: Path, settings: Settings) -> bool:
     Returns False where Ctrl-C or SIGTERM stopped it early; the same call then continues. A finished run is left as
     it is. Raises Refusal for wrong input, and where a loss stops being finite.
     """
+    _check_settings(settings)
     chosen = device.choose_device(settings.device)
     device.prepare_process(settings.threads, chosen)
     with world_of(chosen.type) as world:
@@ -71,7 +72,6 @@ def _train(
     world: World,
     console: Console,
 ) -> bool:
-    _check_settings(settings)
     begun = run.exists()
     if begun:
         _check_same(run, preset, settings)
@@ -211,8 +211,8 @@ def preset_of(config: dict[str, Any]) -> Adaptation:
 
 
 def _check_settings(settings: Settings) -> None:
-    if settings.minutes is not None and not 0 < settings.minutes < math.inf:
-        raise Refusal(f"--minutes must be above 0 and finite, not {settings.minutes:g}.")
+    if settings.minutes is not None and not 0 < settings.minutes < MOST_MINUTES:
+        raise Refusal(f"--minutes must be above 0 and below {MOST_MINUTES:,}, not {settings.minutes:g}.")
     if settings.threads is not None and settings.threads < 1:
         raise Refusal(f"--threads must be 1 or more, not {settings.threads}.")
     if settings.keep < 1:

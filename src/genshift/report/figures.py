@@ -39,7 +39,7 @@ def class_names(run: Run) -> list[str]:
     """The classes of an evaluated run, and 'unlabelled' last where some points have none."""
     evaluation = run.evaluation or {}
     names = [str(name) for name in evaluation.get("classes", [])]
-    labels = evaluation.get("tsne", {}).get("label", [])
+    labels = (evaluation.get("tsne") or {}).get("label", [])
     return [*names, UNLABELLED] if any(label is None or label < 0 for label in labels) else names
 
 
