@@ -23,8 +23,25 @@ def test_the_first_of_cuda_mps_and_cpu_is_taken(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert device.choose_device("auto").type == "mps"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert device.choose_device("auto", local_rank=3) == torch.device("cuda", 3)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert device.choose_device("auto") == torch.device("cuda", 0)
     assert device.choose_device("cpu") == CPU
+
+
+def test_each_process_takes_a_gpu_of_its_own(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert device.choose_device("auto") == torch.device("cuda", 3)
+    monkeypatch.setenv("LOCAL_RANK", "4")
+    with pytest.raises(Refusal, match="4 GPUs for more processes"):
+        device.choose_device("auto")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert device.choose_device("auto") == CPU, "several processes cannot share MPS"
+    with pytest.raises(Refusal, match="cannot share an MPS device"):
+        device.choose_device("mps")
 
 
 @pytest.mark.parametrize(("amx", "precision"), [(True, "bfloat16"), (False, "float32")])
