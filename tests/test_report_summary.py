@@ -12,7 +12,7 @@ from report_fixtures import patch_json, write_json, write_lines, write_run, writ
 from genshift.errors import Refusal
 from genshift.report.console import compare_table, format_table
 from genshift.report.results_md import write_results
-from genshift.report.summary import cautions, group_runs, read_jsonl, read_runs, summarise
+from genshift.report.summary import cautions, group_runs, read_jsonl, read_runs, shortfalls, summarise
 
 
 def rows_of(folders):
@@ -237,3 +237,15 @@ def test_the_report_floor_imports_no_torch():
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_adapted_row_is_held_against_source_only_of_its_own_budget(tmp_path):
+    for images, source in ((1000, 0.5), (9000, 0.8)):
+        for role, accuracy in (("source", source), ("dann", 0.6)):
+            folder = write_run(tmp_path / f"{role}-{images}", "hw2", "a→b", role, 0, accuracy)
+            patch_json(folder / "config.json", lambda config, images=images: config.update(images=images))
+            spent = {"value": 1.0, "std": None, "n": images, "protocol": "made up"}
+            patch_json(folder / "results.json", lambda results, spent=spent: results.update(cpu_minutes=spent))
+    rows = summarise(read_runs(sorted(path.parent for path in tmp_path.glob("**/config.json"))))
+    below = [short.text for short in shortfalls(rows) if short.kind == "below source only"]
+    assert len(below) == 1 and "9,000 images: 60.00 %, below source only at 80.00 %" in below[0]

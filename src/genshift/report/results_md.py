@@ -147,7 +147,8 @@ def _fell_short(found: Sequence[Shortfall], notes: dict[str, str]) -> list[str]:
         ]
     for shortfall in found:
         row = shortfall.row
-        cause = notes.get(f"{row.task} {row.role}") or notes.get(row.task)
+        headings = (f"{row.task} {row.label}", f"{row.task} {row.role}", row.task)
+        cause = next((notes[heading] for heading in headings if heading in notes), None)
         lines.append(f"- {shortfall.text}.{f' {_one_line(cause)}' if cause else ' No cause is written down yet.'}")
     return [*lines, ""]
 

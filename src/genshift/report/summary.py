@@ -396,10 +396,12 @@ def shortfalls(rows: Sequence[Row]) -> list[Shortfall]:
 
 
 def _source_only(row: Row, rows: Sequence[Row]) -> float | None:
+    """The source-only accuracy to hold an adapted row against: of the nearest budget, the highest."""
     if row.role in ("source", "target", ""):
         return None
-    base = [r.mean for r in rows if (r.study, r.task, r.role) == (row.study, row.task, "source") and r.mean is not None]
-    return max(base) if base else None
+    base = [r for r in rows if (r.study, r.task, r.role) == (row.study, row.task, "source") and r.mean is not None]
+    gaps = [abs(sum(r.images) - sum(row.images)) for r in base]
+    return max((r.mean or 0.0 for r, gap in zip(base, gaps, strict=True) if gap == min(gaps)), default=None)
 
 
 def counted(number: int, word: str) -> str:
