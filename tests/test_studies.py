@@ -121,14 +121,14 @@ def test_a_terminated_study_saves_both_of_its_runs(tmp_path):
 
 
 def test_a_study_that_is_stopped_writes_no_page_and_continues(study, tmp_path, monkeypatch):
-    from genshift.studies import running
+    from genshift.engine import evaluator
 
     def stopping(*_):
         return lambda images, predict: os.kill(os.getpid(), 2)
 
     monkeypatch.setattr(experiment, "CHECKS", 2)
     with monkeypatch.context() as patch:
-        patch.setattr(running, "oracle_curve", stopping)
+        patch.setattr(evaluator, "oracle_curve", stopping)
         longer = replace(study)
         monkeypatch.setattr(TinyStudy, "images", lambda self, preset, budget: 16)
         assert run_study(longer, "full", tmp_path / "out", seeds=1) is None

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from genshift import device, nets, presets, studies
-from genshift.engine import evaluator, experiment
+from genshift import nets, presets, studies
+from genshift.engine import evaluator
 from genshift.engine.domains import open_set
 from genshift.engine.experiment import Settings, open_method
 from genshift.engine.files import write_text, write_whole
@@ -42,13 +42,7 @@ def train(
     if images is not None and settings.get("minutes") is not None:
         raise Refusal("images and minutes both name the budget: give one of them.")
     chosen = chosen if images is None else chosen.replaced(images=images)
-    run = RunFolder(Path(out))
-    curve = evaluator.oracle_curve(run, chosen, data_root, settings.get("skip_broken", False))
-    observers = [] if curve is None else [curve]
-    finished = experiment.train(chosen, run.path, Settings(data_root=data_root, observers=observers, **settings))
-    if finished and device.leads_processes() and not evaluator.is_current(run, draw=False):
-        evaluator.evaluate(run.path, data_root, draw=False)
-    return finished
+    return evaluator.train_and_evaluate(chosen, Path(out), Settings(data_root=data_root, **settings))
 
 
 def evaluate(run: Path | str, *, data_root: Path | None = None, draw: bool = True) -> dict[str, Any]:

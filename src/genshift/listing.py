@@ -52,8 +52,7 @@ def _run_row(run: RunFolder) -> dict[str, Any]:
     try:
         config = run.config
         named = {"preset": str(config["preset"]["name"]), "seed": int(config["seed"]), "images": int(config["images"])}
-        saved = run.saved()
-        seen = int(saved[-1].stem.removeprefix("images-")) if saved else 0
+        seen = run.seen
     except Refusal as refusal:
         return {"path": str(run.path), "broken": str(refusal)}
     except (KeyError, TypeError, ValueError) as error:

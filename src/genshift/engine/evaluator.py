@@ -6,6 +6,7 @@ What it computes with them is an oracle: it is written apart, printed, and never
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from torch import Tensor
 
 from genshift.data import load
 from genshift.data.imageset import ImageSet
+from genshift.device import leads_processes
 from genshift.engine.domains import evaluation_images, in_classes
-from genshift.engine.experiment import open_method
+from genshift.engine.experiment import Settings, open_method, train
 from genshift.engine.files import write_text
 from genshift.engine.loop import Observer
 from genshift.engine.run import RunFolder
@@ -57,13 +59,22 @@ def is_current(run: RunFolder, draw: bool) -> bool:
     if not all((run.path / name).exists() for name in ("evaluation.json", "results.json", "card.md")):
         return False
     evaluation = run.read("evaluation.json")
-    return evaluation.get("images") == _newest(run) and (not draw or "tsne" in evaluation)
+    return evaluation.get("images") == run.seen and (not draw or "tsne" in evaluation)
 
 
-def _newest(run: RunFolder) -> int:
-    """Images that the newest checkpoint has seen: the run was trained on where it differs."""
-    saved = run.saved()
-    return int(saved[-1].stem.removeprefix("images-")) if saved else 0
+def train_and_evaluate(preset: Adaptation, path: Path, settings: Settings, draw: bool = False) -> bool:
+    """Trains (or continues) under the oracle's eye, then evaluates in the leading process what is not yet.
+
+    Returns False where a signal stopped the training early; the same call then continues.
+    """
+    run = RunFolder(path)
+    curve = oracle_curve(run, preset, settings.data_root, settings.skip_broken)
+    observers = settings.observers if curve is None else [*settings.observers, curve]
+    if not train(preset, path, replace(settings, observers=observers)):
+        return False
+    if leads_processes() and not is_current(run, draw):
+        evaluate(path, settings.data_root, draw)
+    return True
 
 
 def evaluate(path: Path, data_root: Path | None = None, draw: bool = True) -> dict[str, Any]:
@@ -76,7 +87,7 @@ def evaluate(path: Path, data_root: Path | None = None, draw: bool = True) -> di
     preset, method, classes = open_method(run)
     target, source, wording = _measured_on(run, preset, data_root, classes)
     results = _costs(run)
-    evaluation: dict[str, Any] = {"images": _newest(run), "classes": list(classes), "warnings": []}
+    evaluation: dict[str, Any] = {"images": run.seen, "classes": list(classes), "warnings": []}
     if source is not None and source.labels is not None and preset.role != "target":
         results["source_test_accuracy"] = _measured(method.predict(source.images), source, wording["source"])
     if target is not None and target.labels is not None:

@@ -104,6 +104,12 @@ class RunFolder:
         """The numbered checkpoints, oldest first."""
         return sorted(self.checkpoints.glob("images-*.safetensors"))
 
+    @property
+    def seen(self) -> int:
+        """Images that the newest numbered checkpoint has seen; 0 before the first."""
+        saved = self.saved()
+        return int(saved[-1].stem.removeprefix("images-")) if saved else 0
+
     def last(self) -> Checkpoint | None:
         """The newest numbered checkpoint, or None before the first."""
         from genshift.engine import checkpoint

@@ -6,10 +6,9 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from genshift.engine.evaluator import evaluate, is_current, oracle_curve
-from genshift.engine.experiment import Settings, train
+from genshift.engine.evaluator import train_and_evaluate
+from genshift.engine.experiment import Settings
 from genshift.engine.files import write_json
-from genshift.engine.run import RunFolder
 from genshift.errors import Refusal
 from genshift.presets import Adaptation
 from genshift.report.page import write_page
@@ -100,19 +99,8 @@ def _run_all(todo: list[Job], jobs: int) -> bool:
 
 def run_job(job: Job) -> bool:
     """Trains (or continues) and evaluates one run; False where a signal stopped it."""
-    run = RunFolder(job.out)
-    settings = Settings(
-        seed=job.seed,
-        threads=job.threads,
-        data_root=job.data_root,
-        command=job.command,
-        observers=[curve] if (curve := oracle_curve(run, job.preset, job.data_root)) else [],
-    )
-    if not train(job.preset, job.out, settings):
-        return False
-    if not is_current(run, job.draw):
-        evaluate(job.out, job.data_root, draw=job.draw)
-    return True
+    settings = Settings(seed=job.seed, threads=job.threads, data_root=job.data_root, command=job.command)
+    return train_and_evaluate(job.preset, job.out, settings, job.draw)
 
 
 def _record(todo: list[Job], record: Path) -> None:
