@@ -11,6 +11,7 @@ from scipy.spatial.distance import cdist
 
 from genshift.errors import Refusal
 from genshift.metrics.frechet import frechet, halves, statistics
+from genshift.metrics.kid import kid
 from genshift.metrics.manifold import density_coverage, precision_recall
 from genshift.metrics.neighbours import memorisation, nearest, nearest_images
 from genshift.metrics.reconstruction import mse, psnr, ssim
@@ -111,6 +112,37 @@ def test_features_that_say_nothing():
         statistics(torch.ones(4))
     with pytest.raises(ValueError, match="5 features and the other 4"):
         frechet(statistics(points(9, 5, 0)), statistics(points(9, 4, 0)))
+
+
+# --- kernel distance
+
+
+def test_kid_is_the_unbiased_estimator_one_pair_at_a_time(monkeypatch):
+    monkeypatch.setattr("genshift.metrics.kid.ROWS", 4)
+    real, fake = points(11, 5, 0), points(7, 5, 1) + 0.5
+
+    def kernel(x, y):
+        return (float(x @ y) / 5 + 1) ** 3
+
+    among = [
+        np.mean([kernel(x, y) for i, x in enumerate(group) for j, y in enumerate(group) if i != j])
+        for group in (real, fake)
+    ]
+    between = np.mean([kernel(x, y) for x in real for y in fake])
+    assert kid(real, fake) == pytest.approx(among[0] + among[1] - 2 * between, rel=1e-12) == kid(fake, real)
+
+
+def test_kid_of_one_population_is_nothing_on_average():
+    drawn = [kid(points(40, 4, 2 * seed), points(40, 4, 2 * seed + 1)) for seed in range(200)]
+    assert abs(np.mean(drawn)) < 3 * np.std(drawn) / math.sqrt(200) and min(drawn) < 0 < max(drawn)
+    assert kid(points(40, 4, 0), points(40, 4, 1) + 1) > 10 * np.std(drawn)
+
+
+def test_kid_of_too_little():
+    with pytest.raises(Refusal, match="There are 1 images"):
+        kid(points(1, 3, 0), points(9, 3, 0))
+    with pytest.raises(ValueError, match="3 features and fake 4"):
+        kid(points(9, 3, 0), points(9, 4, 0))
 
 
 # --- precision, recall, density, coverage
