@@ -17,15 +17,16 @@ from genshift.engine import evaluator
 from genshift.engine.domains import open_set
 from genshift.engine.experiment import Settings, open_method
 from genshift.engine.files import write_text, write_whole
+from genshift.engine.findings import Asked
 from genshift.engine.run import RunFolder
 from genshift.errors import Refusal
-from genshift.presets import Adaptation
+from genshift.presets import Adaptation, Generator, Preset
 from genshift.studies import BudgetName
 from genshift.studies.running import run_study
 
 
 def train(
-    preset: str | Adaptation,
+    preset: str | Preset,
     out: Path | str,
     *,
     images: int | None = None,
@@ -42,12 +43,14 @@ def train(
     if images is not None and settings.get("minutes") is not None:
         raise Refusal("images and minutes both name the budget: give one of them.")
     chosen = chosen if images is None else chosen.replaced(images=images)
-    return evaluator.train_and_evaluate(chosen, Path(out), Settings(data_root=data_root, **settings))
+    asked = Asked(data_root, draw=not isinstance(chosen, Adaptation))
+    return evaluator.train_and_evaluate(chosen, Path(out), Settings(data_root=data_root, **settings), asked)
 
 
-def evaluate(run: Path | str, *, data_root: Path | None = None, draw: bool = True) -> dict[str, Any]:
-    """Evaluates a run on its test splits: accuracy, confusion, t-SNE. Returns what results.json holds."""
-    return evaluator.evaluate(Path(run), data_root, draw)
+def evaluate(run: Path | str, *, data_root: Path | None = None, **asked: Any) -> dict[str, Any]:
+    """Evaluates a run on its test splits; `asked` are the fields of `genshift.engine.findings.Asked`. Returns what
+    results.json holds."""
+    return evaluator.evaluate(Path(run), Asked(data_root, **asked))
 
 
 def predict(
@@ -100,23 +103,23 @@ def _write_npz(path: Path, features: np.ndarray, names: list[str]) -> None:
         np.savez(file, features=features, names=np.array(names))
 
 
-def show(preset: str | Adaptation) -> dict[str, Any]:
+def show(preset: str | Preset) -> dict[str, Any]:
     """What `genshift show` prints: options with their origins, networks as print(net) shows them, parameters, and
     GFLOP an image of the forward pass."""
     chosen = presets.get(preset) if isinstance(preset, str) else preset
-    networks = nets.build_adaptation(chosen.networks, 10, chosen.size, chosen.adversary != "none")
-    x = torch.zeros(2, 3, chosen.size, chosen.size)
-    gflop, described = 0.0, {}
+    networks = nets.build(chosen, 0 if isinstance(chosen, Generator) else 10)
+    described, gflop = {}, 0.0
+    picture = torch.zeros(2, nets.channels(chosen), chosen.size, chosen.size)
+    taken = {"generator": (2, getattr(chosen, "latent", 0)), "decoder": (2, getattr(chosen, "latent", 0))}
     for name, net in networks.items():
         net.eval()
+        given = torch.zeros(taken[name]) if name in taken else picture
         with FlopCounterMode(display=False) as flops, torch.no_grad():
-            y = net(x)
-        x = y if name == "extractor" else x
+            answer = net(given)
+        if name == "extractor":
+            taken |= {"predictor": tuple(answer.shape), "domain": tuple(answer.shape)}
         gflop += flops.get_total_flops() / 2 / 1e9
-        described[type(net).__name__] = {
-            "printed": str(net),
-            "parameters": sum(p.numel() for p in net.parameters()),
-        }
+        described[net._get_name()] = {"printed": str(net), "parameters": sum(p.numel() for p in net.parameters())}
     origins = {**dict.fromkeys(chosen.options(), presets.OURS), **chosen.origins}
     options = {k: {"value": v, "origin": origins[k]} for k, v in chosen.options().items()}
     return {

@@ -15,7 +15,7 @@ from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 import genshift
 from genshift import presets
 from genshift.errors import Refusal, nearest, of_os_error, unknown
-from genshift.presets import Adaptation, option_fields
+from genshift.presets import FAMILIES, PRESETS, Preset, option_fields
 
 INTERRUPTED = 130
 LARGEST = 10**18  # what a number given to a flag stays below; it shuts out inf too
@@ -140,7 +140,7 @@ def show(argv: Sequence[str]) -> int:
     """what a preset is: options and where they come from, networks, cost"""
     parser = Parser("genshift show", description="Prints a preset: options, origins, networks, parameters, GFLOP.")
     parser.add_argument("preset")
-    _preset_flags(parser)
+    _preset_flags(parser, argv)
     _json_flag(parser)
     args = parser.parse(argv)
     preset = _preset(args)
@@ -155,14 +155,21 @@ def show(argv: Sequence[str]) -> int:
     return 0
 
 
-def _preset_flags(parser: argparse.ArgumentParser) -> None:
+def _preset_flags(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
+    """The options of the preset that `argv` names, or of all families where it names none (for --help)."""
+    named = [PRESETS[word] for word in argv if word in PRESETS]
+    families: list[type[Preset]] = [type(named[0])] if named else list(FAMILIES.values())
     group = parser.add_argument_group("options of the preset (default: the preset's own, see `genshift show PRESET`)")
-    kinds = get_type_hints(Adaptation)
-    for field in option_fields(Adaptation):
-        _add_field(group, field.name, kinds[field.name], field.metadata["help"])  # type: ignore[arg-type]
+    added: set[str] = set()
+    for family in families:
+        kinds = get_type_hints(family)
+        for field in option_fields(family):
+            if field.name not in added:
+                _add_field(group, field.name, kinds[field.name], field.metadata["help"])  # type: ignore[arg-type]
+                added.add(field.name)
 
 
-def _preset(args: argparse.Namespace) -> Adaptation:
+def _preset(args: argparse.Namespace) -> Preset:
     """The named preset with the flags that were given."""
     preset = presets.get(args.preset)
     given = {f.name: getattr(args, f.name) for f in option_fields(preset) if getattr(args, f.name) is not None}
@@ -193,7 +200,7 @@ def train(argv: Sequence[str]) -> int:
     parser.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
     parser.add_argument("-n", "--dry-run", action="store_true", help="print what would be trained and leave")
     _data_root(parser)
-    _preset_flags(parser)
+    _preset_flags(parser, argv)
     args = parser.parse(argv)
     preset = _preset(args)
     _check_positive(args, "threads", "keep", "minutes")

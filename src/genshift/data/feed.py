@@ -32,11 +32,42 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Draws:
+    """The random numbers of a step: a function of (seed, images seen, name, row of the global batch) alone.
+
+    A process takes the rows of its share, so what is drawn does not depend on how many processes share the batch.
+    """
+
+    seed: int
+    start: int
+    batch: int
+    rank: int = 0
+    processes: int = 1
+
+    def normal(self, name: str, *shape: int) -> Tensor:
+        """float32 `[share, *shape]` on the CPU, from N(0, 1)."""
+        return self._own(torch.randn(self.batch, *shape, generator=self._generator(name)))
+
+    def uniform(self, name: str, *shape: int) -> Tensor:
+        """float32 `[share, *shape]` on the CPU, from U[0, 1)."""
+        return self._own(torch.rand(self.batch, *shape, generator=self._generator(name)))
+
+    def _generator(self, name: str) -> torch.Generator:
+        return torch.Generator().manual_seed(seed_of("draws", name, self.seed, self.start))
+
+    def _own(self, values: Tensor) -> Tensor:
+        share = self.batch // self.processes
+        return values[self.rank * share : (self.rank + 1) * share]
+
+
+@dataclass(frozen=True)
 class Batch:
-    """Images float `[B, C, H, W]`, normalised, and their labels int64 `[B]` or None."""
+    """Images float `[B, C, H, W]`, normalised; labels int64 `[B]`, attributes uint8 `[B, A]`, or None; random numbers."""
 
     x: Tensor
     y: Tensor | None
+    draws: Draws
+    attributes: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -81,9 +112,13 @@ class Feed:
         share, images, rows = self.shares[name], self.parts[name].images, self.parts[name].rows
         indices = self.streams[name].indices(start + self.rank * share, share)
         where = (indices if rows is None else rows[indices]).to(images.images.device)
-        labels = None if images.labels is None else images.labels[where].to(self.arithmetic.device)
+        labels, attributes = (
+            None if each is None else each[where].to(self.arithmetic.device)
+            for each in (images.labels, images.attributes)
+        )
         x = self.rule(images.images[where], self.arithmetic)
-        return Batch(self._augmented(x, name, start), labels)
+        draws = Draws(seed_of(self.seed, name), start, self.parts[name].batch, self.rank, self.processes)
+        return Batch(self._augmented(x, name, start), labels, draws, attributes)
 
     def _augmented(self, x: Tensor, name: str, start: int) -> Tensor:
         if self.augment.idle:

@@ -1,217 +1,66 @@
-"""The keeper of the target's labels: every figure, check and warning that needs them is here, out of the loop's reach.
-
-What it computes with them is an oracle: it is written apart, printed, and never steers.
-"""
+"""Trains under the eye of those who measure, and evaluates: one entry for every family of presets."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from genshift.data import load
-from genshift.data.imageset import ImageSet
 from genshift.device import leads_processes
-from genshift.engine.domains import evaluation_images, in_classes
+from genshift.engine import generation, oracle, recognition
 from genshift.engine.experiment import Settings, open_method, train
 from genshift.engine.files import write_text
+from genshift.engine.findings import Asked, card, costs
 from genshift.engine.loop import Observer
 from genshift.engine.run import RunFolder
-from genshift.errors import Refusal
-from genshift.methods import Classifying
-from genshift.metrics.classification import accuracy, confusion
-from genshift.metrics.embedding import fixed_sample, tsne
-from genshift.presets import Adaptation
-
-CURVE_IMAGES = 1_000
-TSNE_IMAGES = 600  # of each domain
+from genshift.presets import Adaptation, Generator, Preset
 
 
-def oracle_curve(
-    run: RunFolder, preset: Adaptation, data_root: Path | None, skip_broken: bool = False
-) -> Observer | None:
-    """An observer of training that writes the target accuracy to oracle.jsonl, on the same images each time.
-
-    None where the target has no labels of the source's classes. The images live in the returned function alone.
-    """
-    images, _ = evaluation_images(preset.target, preset, data_root, skip_broken, preset.role == "target")
-    if images is None:
-        return None
-    classes = load(preset.trains_on, "train", data_root=data_root, size=8, limit=1, skip_broken=skip_broken).classes
-    shown = in_classes(images.take(torch.from_numpy(fixed_sample(len(images), CURVE_IMAGES, 0))), classes)
-    labels = shown.labels
-    if labels is None:
-        return None
-
-    def observe(images: int, predict: Callable[[Tensor], Tensor]) -> None:
-        value, _ = accuracy(predict(shown.images).argmax(1), labels)
-        run.append("oracle.jsonl", {"images": images, "target_accuracy": value, "n": len(shown)})
-
-    return observe
-
-
-def is_current(run: RunFolder, draw: bool) -> bool:
-    """Whether the run was evaluated at the checkpoint that now stands for it (with its t-SNE, where `draw`)."""
-    if not all((run.path / name).exists() for name in ("evaluation.json", "results.json", "card.md")):
-        return False
-    evaluation = run.read("evaluation.json")
-    return evaluation.get("images") == run.seen and (not draw or "tsne" in evaluation)
-
-
-def train_and_evaluate(preset: Adaptation, path: Path, settings: Settings, draw: bool = False) -> bool:
-    """Trains (or continues) under the oracle's eye, then evaluates in the leading process what is not yet.
+def train_and_evaluate(preset: Preset, path: Path, settings: Settings, asked: Asked) -> bool:
+    """Trains (or continues) under its observers' eyes, then evaluates in the leading process what is not yet.
 
     Returns False where a signal stopped the training early; the same call then continues.
     """
     run = RunFolder(path)
-    curve = oracle_curve(run, preset, settings.data_root, settings.skip_broken)
-    observers = settings.observers if curve is None else [*settings.observers, curve]
+    observers = [*settings.observers, *_observers(run, preset, settings)]
     if not train(preset, path, replace(settings, observers=observers)):
         return False
-    if leads_processes() and not is_current(run, draw):
-        evaluate(path, settings.data_root, draw)
+    if leads_processes() and not is_current(run, asked):
+        evaluate(path, asked)
     return True
 
 
-def evaluate(path: Path, data_root: Path | None = None, draw: bool = True) -> dict[str, Any]:
-    """Evaluates a run on its test splits and writes results.json, evaluation.json and card.md.
+def _observers(run: RunFolder, preset: Preset, settings: Settings) -> list[Observer]:
+    if isinstance(preset, Adaptation):
+        curve = oracle.oracle_curve(run, preset, settings.data_root, settings.skip_broken)
+        return [] if curve is None else [curve]
+    return generation.observers(run, preset, settings.data_root) if isinstance(preset, Generator) else []
 
-    `draw` computes the t-SNE too (about ten seconds). Returns what results.json then holds. Raises Refusal where the
-    run or its data cannot be read.
+
+def is_current(run: RunFolder, asked: Asked) -> bool:
+    """Whether the run was evaluated at the checkpoint that now stands for it, with all that is asked for."""
+    if not all((run.path / name).exists() for name in ("evaluation.json", "results.json", "card.md")):
+        return False
+    evaluation = run.read("evaluation.json")
+    drawn = not asked.draw or "tsne" in evaluation or evaluation.get("drawn", False)
+    features = asked.features is None or evaluation.get("features") is not None
+    return evaluation.get("images") == run.seen and drawn and features
+
+
+def evaluate(path: Path, asked: Asked) -> dict[str, Any]:
+    """Evaluates a run and writes results.json, evaluation.json and card.md; returns what results.json then holds.
+
+    Raises Refusal where the run or its data cannot be read.
     """
     run = RunFolder(path)
     preset, method, classes = open_method(run)
-    target, source, wording = _measured_on(run, preset, data_root, classes)
-    results = _costs(run)
-    evaluation: dict[str, Any] = {"images": run.seen, "classes": list(classes), "warnings": []}
-    if source is not None and source.labels is not None and preset.role != "target":
-        results["source_test_accuracy"] = _measured(method.predict(source.images), source, wording["source"])
-    if target is not None and target.labels is not None:
-        probabilities = method.predict(target.images)
-        results["oracle/target_test_accuracy"] = _measured(probabilities, target, wording["target"])
-        evaluation["confusion"] = confusion(probabilities.argmax(1), target.labels, len(classes)).tolist()
-        evaluation["warnings"] = warnings_of(run, preset, results)
-    if draw:
-        evaluation["tsne"] = None if source is None or target is None else _latent_map(method, source, target)
-    run.add_results(results)
-    write_text(run.path / "card.md", card(run, preset, results, evaluation["warnings"]))
-    run.write("evaluation.json", evaluation)
+    if isinstance(preset, Adaptation):
+        found, evaluation = oracle.measure(run, preset, method, classes, asked)
+    elif isinstance(preset, Generator):
+        found, evaluation = generation.measure(run, preset, method, classes, asked)
+    else:
+        found, evaluation = recognition.measure(run, preset, method, classes, asked)
+    run.add_results({**costs(run), **found})
+    write_text(run.path / "card.md", card(run, preset, run.read("results.json"), evaluation["warnings"]))
+    run.write("evaluation.json", {"images": run.seen, **evaluation})
     return run.read("results.json")
-
-
-def _measured_on(
-    run: RunFolder, preset: Adaptation, data_root: Path | None, classes: tuple[str, ...]
-) -> tuple[ImageSet | None, ImageSet | None, dict[str, str]]:
-    """Target and source images to measure on, labels counted in the run's classes, and what they are in words."""
-    skip_broken = bool(run.config.get("skip_broken"))
-    found, wording = [], {}
-    for domain in ("target", "source"):
-        name = getattr(preset, domain)
-        seen_labels = name == preset.trains_on
-        images, wording[domain] = evaluation_images(name, preset, data_root, skip_broken, seen_labels)
-        found.append(None if images is None else in_classes(images, classes))
-    return found[0], found[1], wording
-
-
-def _costs(run: RunFolder) -> dict[str, Any]:
-    rows = run.rows()
-    if not rows:
-        return {}
-    config = run.config
-    seconds = {key: max(row.get(key, 0.0) for row in rows) for key in ("seconds", "cpu_seconds")}
-    trained = max(row["images"] for row in rows)
-    processor = f"processor time of the training loop, {config['threads']} threads, {config['machine']}"
-    return {
-        "cpu_minutes": _value(seconds["cpu_seconds"] / 60 * config["world"], trained, processor),
-        "images_per_second": _value(trained / seconds["seconds"], trained, f"training loop; {config['machine']}"),
-    }
-
-
-def _value(value: float, n: int, protocol: str, std: float | None = None) -> dict[str, Any]:
-    return {"value": value, "std": std, "n": n, "protocol": protocol}
-
-
-def _measured(probabilities: Tensor, images: ImageSet, wording: str) -> dict[str, Any]:
-    assert images.labels is not None
-    value, error = accuracy(probabilities.argmax(1), images.labels)
-    protocol = f"{wording}, {len(images):,} at {images.images.shape[-1]} px; std is the binomial error"
-    return _value(value, len(images), protocol, error)
-
-
-def _latent_map(method: Classifying, source: ImageSet, target: ImageSet) -> dict[str, Any]:
-    """t-SNE of features of both domains: the same images in every run over the same sets, so that maps compare."""
-    parts = [part.take(torch.from_numpy(fixed_sample(len(part), TSNE_IMAGES, 0))) for part in (source, target)]
-    features = torch.cat([method.embed(part.images) for part in parts])
-    xy = tsne(features, seed=0)
-    labels = [[-1] * len(p) if p.labels is None else p.labels.tolist() for p in parts]
-    return {
-        "x": [round(float(v), 3) for v in xy[:, 0]],
-        "y": [round(float(v), 3) for v in xy[:, 1]],
-        "label": labels[0] + labels[1],
-        "domain": [0] * len(parts[0]) + [1] * len(parts[1]),
-        "n": len(features),
-        "split": f"{source.name} and {target.name}, {len(parts[0])} + {len(parts[1])} evaluation images",
-    }
-
-
-# --- warnings -------------------------------------------------------------------------------------------------------
-
-
-def warnings_of(run: RunFolder, preset: Adaptation, results: dict[str, Any]) -> list[str]:
-    """What the labels say against the run: an adapted model below its source-only baseline, were it found beside."""
-    if preset.role != "dann":
-        return []
-    baseline = find_baseline(run, preset)
-    if baseline is None:
-        return []
-    key = "oracle/target_test_accuracy"
-    ours, theirs = results[key]["value"], baseline.read("results.json")[key]["value"]
-    if ours >= theirs:
-        return []
-    return [
-        f"Adaptation did harm: {preset.name} reaches {ours:.2%} on {preset.target}, below source-only's {theirs:.2%} "
-        f"({baseline.path.name})."
-    ]
-
-
-def find_baseline(run: RunFolder, preset: Adaptation) -> RunFolder | None:
-    """The evaluated source-only run of the same study, task and seed in the same parent folder, if there is one."""
-    seed = run.config["seed"]
-    for sibling in sorted(run.path.resolve().parent.iterdir()):
-        other = RunFolder(sibling)
-        if not other.exists() or not (sibling / "results.json").exists():
-            continue
-        try:
-            config, results = other.config, other.read("results.json")
-        except Refusal:  # a broken neighbour is no baseline, and no reason to refuse this run
-            continue
-        described = config["preset"]
-        same = described["study"] == preset.study and described["task"] == preset.task and config["seed"] == seed
-        if same and described["role"] == "source" and "oracle/target_test_accuracy" in results:
-            return other
-    return None
-
-
-def card(run: RunFolder, preset: Adaptation, results: dict[str, Any], warnings: list[str]) -> str:
-    """A page in Markdown that says what the model is, from what, how good, and how to make it again."""
-    config = run.config
-    lines = [f"# {preset.name}, seed {config['seed']}", "", f"{preset.task}: {preset.summary}.", ""]
-    lines += ["| measure | value | std | n | protocol |", "|---|---|---|---|---|"]
-    for name, r in results.items():
-        std = "" if r["std"] is None else f"{r['std']:.4f}"
-        lines.append(f"| {name} | {r['value']:.4f} | {std} | {r['n']:,} | {r['protocol']} |")
-    lines += ["", *[f"**Warning.** {warning}" for warning in warnings]]
-    lines += ["", "Trained on:", ""]
-    lines += [f"- {role}: {d['name']}, {d['n']:,} images, {d['fingerprint']}" for role, d in config["data"].items()]
-    lines += [
-        "",
-        f"Again: `{config['command']}`",
-        "",
-        "Target labels were used for the oracle measures alone.",
-        "",
-    ]
-    return "\n".join(lines)

@@ -13,18 +13,18 @@ import genshift
 from genshift import device, nets
 from genshift.data.augment import Augment
 from genshift.data.batches import seed_of
-from genshift.data.feed import Feed, Part, PixelRule, to_device
+from genshift.data.feed import Feed, PixelRule
 from genshift.engine import checkpoint
 from genshift.engine.average import MovingAverage
 from genshift.engine.console import Console, tensorboard_sink
 from genshift.engine.distributed import World, world_of
-from genshift.engine.domains import Domains, open_domains
 from genshift.engine.loop import Observer, Schedule, Trainer
+from genshift.engine.materials import Materials, open_materials
 from genshift.engine.probe import Probe, probe
 from genshift.engine.run import RunFolder
 from genshift.errors import Refusal
-from genshift.methods import Classifying, build
-from genshift.presets import Adaptation, checked
+from genshift.methods import Method, build
+from genshift.presets import FAMILIES, Preset
 
 LOGS = 100
 CHECKS = 20
@@ -47,7 +47,7 @@ class Settings:
     observers: list[Observer] = field(default_factory=list)
 
 
-def train(preset: Adaptation, out: Path, settings: Settings) -> bool:
+def train(preset: Preset, out: Path, settings: Settings) -> bool:
     """Trains `preset` into the folder `out`, or continues what stands there.
 
     Returns False where Ctrl-C or SIGTERM stopped it early; the same call then continues. A finished run is left as
@@ -65,7 +65,7 @@ def train(preset: Adaptation, out: Path, settings: Settings) -> bool:
 
 
 def _train(
-    preset: Adaptation,
+    preset: Preset,
     run: RunFolder,
     settings: Settings,
     chosen: torch.device,
@@ -76,23 +76,23 @@ def _train(
     if begun:
         _check_same(run, preset, settings)
     arithmetic = device.choose_arithmetic(preset.precision, chosen)
-    domains = open_domains(preset, settings.data_root, settings.skip_broken)
-    trainer = assemble(preset, run, domains, settings, arithmetic, world, console)
+    materials = open_materials(preset, settings.data_root, settings.skip_broken)
+    trainer = assemble(preset, run, materials, settings, arithmetic, world, console)
     if world.leads and not begun:
         run.create()
     world.wait()
-    for note in dict.fromkeys((*domains.labelled.notes, *domains.target.notes, *domains.remarks)):
+    for note in dict.fromkeys(materials.notes):
         console.say(f"note: {note}")
     console.say(f"{preset.name}: {preset.summary}; seed {settings.seed}, into {run.path}")
     console.say(f"{device.machine(chosen)}, {torch.get_num_threads()} threads; {arithmetic.reason}.")
     trainer.observers = list(settings.observers)
     if settings.tensorboard and world.leads:
         trainer.sink = tensorboard_sink(run.path / "tensorboard")
-    return _resume_and_train(preset, run, trainer, domains, settings, begun)
+    return _resume_and_train(preset, run, trainer, materials, settings, begun)
 
 
 def _resume_and_train(
-    preset: Adaptation, run: RunFolder, trainer: Trainer, domains: Domains, settings: Settings, begun: bool
+    preset: Preset, run: RunFolder, trainer: Trainer, materials: Materials, settings: Settings, begun: bool
 ) -> bool:
     console, world = trainer.console, trainer.world
     if begun:
@@ -112,9 +112,9 @@ def _resume_and_train(
         trainer.schedule = _schedule(preset, total, trainer.feed.batch, settings.keep)
         if world.leads:
             spent = preset if settings.minutes is None else preset.replaced(images=total)
-            run.write("config.json", _config(spent, settings, trainer, domains, found))
+            run.write("config.json", _config(spent, settings, trainer, materials, found))
     elif world.leads:
-        _check_fingerprints(run, domains)
+        _check_fingerprints(run, materials)
         run.rewind(trainer.seen)
     world.wait()
     console.say(found.sentence(trainer.schedule.total - trainer.seen))
@@ -125,53 +125,38 @@ def _resume_and_train(
 
 
 def assemble(
-    preset: Adaptation,
+    preset: Preset,
     run: RunFolder,
-    domains: Domains,
+    materials: Materials,
     settings: Settings,
     arithmetic: device.Arithmetic,
     world: World,
     console: Console,
 ) -> Trainer:
     """The trainer of a preset at its start: networks initialised from the seed, feed, method."""
-    rule = PixelRule(preset.mean, preset.std)
-    method = build_method(preset, len(domains.labelled.classes), arithmetic, rule, settings.seed)
-    labelled = to_device(domains.labelled, arithmetic.device)
-    flag = f"--batch-{'target' if preset.role == 'target' else 'source'}"
-    parts = {"source": Part(labelled, preset.batch, flag, domains.labelled_rows)}
-    if "target" in method.draws:
-        target = to_device(domains.target, arithmetic.device)
-        parts["target"] = Part(target, preset.batch_target, "--batch-target", domains.target_rows)
+    method = build_method(preset, len(materials.classes), arithmetic, settings.seed)
+    parts = {name: part for name, part in materials.on(arithmetic.device).parts.items() if name in method.draws}
     augment = Augment(preset.flip, preset.rotate, preset.shift, preset.scale)
-    feed = Feed(parts, rule, arithmetic, settings.seed, world.rank, world.size, augment)
+    feed = Feed(parts, method.rule, arithmetic, settings.seed, world.rank, world.size, augment)
     average = MovingAverage(method.networks, preset.ema_half_life) if preset.ema_half_life else None
-    return Trainer(
-        run,
-        method,
-        feed,
-        _schedule(preset, preset.images, feed.batch, settings.keep),
-        world,
-        console,
-        domains.held_out,
-        average,
-    )
+    schedule = _schedule(preset, preset.images, feed.batch, settings.keep)
+    return Trainer(run, method, feed, schedule, world, console, materials.held_out, average)
 
 
-def build_method(
-    preset: Adaptation, classes: int, arithmetic: device.Arithmetic, rule: PixelRule, seed: int
-) -> Classifying:
+def build_method(preset: Preset, classes: int, arithmetic: device.Arithmetic, seed: int) -> Method:
     """The method over freshly initialised networks, a function of the seed."""
     torch.manual_seed(seed_of("networks", seed) % 2**63)
-    networks = nets.build_adaptation(preset.networks, classes, preset.size, preset.adversary != "none")
+    networks = nets.build(preset, classes)
     for net in networks.values():
         net.to(arithmetic.device, arithmetic.dtype)
         for parameter in net.parameters():
             if parameter.dim() == 4:
                 parameter.data = parameter.data.contiguous(memory_format=arithmetic.memory_format)
-    return build(preset, networks, rule, arithmetic)
+    rule = PixelRule(preset.mean, preset.std, nets.channels(preset))
+    return build(preset, networks, classes, rule, arithmetic)
 
 
-def open_method(run: RunFolder, which: str | None = None) -> tuple[Adaptation, Classifying, tuple[str, ...]]:
+def open_method(run: RunFolder, which: str | None = None) -> tuple[Preset, Method, tuple[str, ...]]:
     """The trained method of a run with its preset and classes; `which` is "last", "best" or the preset's choice.
 
     Raises Refusal where the run has no checkpoint or holds another network.
@@ -181,7 +166,7 @@ def open_method(run: RunFolder, which: str | None = None) -> tuple[Adaptation, C
     chosen = device.choose_device("auto")
     same = chosen.type == config["device"]
     arithmetic = device.choose_arithmetic(config["precision"] if same else preset.precision, chosen)
-    method = build_method(preset, len(config["classes"]), arithmetic, PixelRule(preset.mean, preset.std), 0)
+    method = build_method(preset, len(config["classes"]), arithmetic, 0)
     path = run.chosen(which or preset.select)
     state = checkpoint.load(path)
     checkpoint.unpack_networks(_averaged(state.tensors), method.networks, path)
@@ -194,15 +179,15 @@ def _averaged(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return tensors | {"network/" + name.replace(".", "/", 1): value for name, value in average.items()}
 
 
-def preset_of(config: dict[str, Any]) -> Adaptation:
+def preset_of(config: dict[str, Any]) -> Preset:
     """The preset that config.json describes; Refusal where it does not fit this version."""
     stored = config["preset"]
-    known = {f.name for f in dataclasses.fields(Adaptation)}
     try:
+        family = FAMILIES[stored.get("family", "adaptation")]  # runs of 0.1 and before know that one alone
         plain = {k: stored[k] for k in ("name", "study", "role", "networks", "origins", "published")}
-        if extra := ", ".join(sorted(set(stored["fields"]) - known)):
+        if extra := ", ".join(sorted(set(stored["fields"]) - {f.name for f in dataclasses.fields(family)})):
             raise Refusal(f"config.json has fields unknown to genshift {genshift.__version__}: {extra}.")
-        return checked(Adaptation(**plain, **stored["fields"]))
+        return family(**plain, **stored["fields"]).checked()
     except (KeyError, TypeError) as error:
         raise Refusal(f"config.json describes no preset ({error}): restore it, or name another run folder.") from None
 
@@ -219,7 +204,7 @@ def _check_settings(settings: Settings) -> None:
         raise Refusal(f"--keep must be 1 or more, not {settings.keep}.")
 
 
-def _budget(preset: Adaptation, settings: Settings, found: Probe, batch: int, world: World, trainer: Trainer) -> int:
+def _budget(preset: Preset, settings: Settings, found: Probe, batch: int, world: World, trainer: Trainer) -> int:
     """Images to train on, a whole number of steps. Minutes are turned into images once, by the probe's speed, so that
     schedules, and a continued run, do not depend on how busy the machine is later."""
     images = preset.images
@@ -230,7 +215,7 @@ def _budget(preset: Adaptation, settings: Settings, found: Probe, batch: int, wo
     return max(1, -(-images // batch)) * batch
 
 
-def _schedule(preset: Adaptation, total: int, batch: int, keep: int) -> Schedule:
+def _schedule(preset: Preset, total: int, batch: int, keep: int) -> Schedule:
     def every(parts: int) -> int:
         return max(1, total // parts // batch) * batch
 
@@ -239,11 +224,12 @@ def _schedule(preset: Adaptation, total: int, batch: int, keep: int) -> Schedule
     )  # fmt: skip
 
 
-def _config(preset: Adaptation, settings: Settings, trainer: Trainer, domains: Domains, found: Probe) -> dict[str, Any]:
+def _config(preset: Preset, settings: Settings, trainer: Trainer, materials: Materials, found: Probe) -> dict[str, Any]:
     networks = trainer.method.networks
     return {
         "genshift": genshift.__version__,
         "preset": {
+            "family": preset.family,
             "name": preset.name,
             "study": preset.study,
             "task": preset.task,
@@ -258,7 +244,7 @@ def _config(preset: Adaptation, settings: Settings, trainer: Trainer, domains: D
         "images": trainer.schedule.total,
         "minutes": settings.minutes,
         "skip_broken": settings.skip_broken,
-        "classes": list(domains.labelled.classes),
+        "classes": list(materials.classes),
         "precision": trainer.method.arithmetic.precision,
         "precision_reason": trainer.method.arithmetic.reason,
         "device": trainer.method.arithmetic.device.type,
@@ -267,14 +253,14 @@ def _config(preset: Adaptation, settings: Settings, trainer: Trainer, domains: D
         "world": trainer.world.size,
         "gflop_per_image": round(found.gflop, 6),
         "command": settings.command,
-        "data": domains.describe(),
-        "networks": {type(net).__name__: str(net) for net in networks.values()},
-        "parameters": {type(n).__name__: sum(p.numel() for p in n.parameters()) for n in networks.values()},
+        "data": materials.describe(),
+        "networks": {net._get_name(): str(net) for net in networks.values()},
+        "parameters": {n._get_name(): sum(p.numel() for p in n.parameters()) for n in networks.values()},
         "environment": device.environment(),
     }
 
 
-def _check_same(run: RunFolder, preset: Adaptation, settings: Settings) -> None:
+def _check_same(run: RunFolder, preset: Preset, settings: Settings) -> None:
     """Refuses to continue a run under another description."""
     config = run.config
     stored = preset_of(config)
@@ -301,8 +287,8 @@ def _differences(config: dict[str, Any], trainer: Trainer) -> list[str]:
     return [f"{name} {config[name]} then, {value} now" for name, value in now.items() if config[name] != value]
 
 
-def _check_fingerprints(run: RunFolder, domains: Domains) -> None:
-    for role, now in domains.describe().items():
+def _check_fingerprints(run: RunFolder, materials: Materials) -> None:
+    for role, now in materials.describe().items():
         before = run.config["data"][role]
         if before["fingerprint"] != now["fingerprint"]:
             raise Refusal(

@@ -28,13 +28,14 @@ from genshift.methods.schedules import Progress, learning_rate
 
 # Processes agree to stop only every so many steps: agreeing costs a round trip.
 AGREE_EVERY_STEPS = 8
+PATIENCE = 5  # readings on end after which what looks wrong is wrong
 
 
 class Observer(Protocol):
     """Somebody who looks at the networks at each check. It returns nothing, so nothing it knows can steer."""
 
-    def __call__(self, images: int, predict: Callable[[Tensor], Tensor]) -> None:
-        """`predict` maps uint8 images `[N, C, H, W]` to class probabilities `[N, K]`."""
+    def __call__(self, images: int, method: Method) -> None:
+        """`method` answers as it would at the end: with the moving average of its weights, where there is one."""
 
 
 class NonFinite(Refusal):
@@ -68,13 +69,15 @@ class Meter:
         """Means over the steps and processes; and the first (step from here, name) that was not finite."""
         if not self.steps:
             return {}, None
-        names = list(self.steps[0])
-        table = torch.stack([torch.stack([s[n].to(device, torch.float32) for n in names]) for s in self.steps])
+        names = list(dict.fromkeys(name for step in self.steps for name in step))
+        absent = torch.zeros((), device=device)  # a step need not give them all: a generator may rest
+        given = torch.tensor([[name in step for name in names] for step in self.steps])
+        rows = [[step.get(name, absent).to(device, torch.float32) for name in names] for step in self.steps]
+        table = world.mean(torch.stack([torch.stack(row) for row in rows])).cpu()
         self.steps = []
-        table = world.mean(table).cpu()
         bad = (~table.isfinite()).nonzero()
         first_bad = (int(bad[0, 0]), names[int(bad[0, 1])]) if len(bad) else None
-        return dict(zip(names, table.mean(0).tolist(), strict=True)), first_bad
+        return dict(zip(names, (table.sum(0) / given.sum(0)).tolist(), strict=True)), first_bad
 
 
 @dataclass
@@ -99,6 +102,7 @@ class Trainer:
     def __post_init__(self) -> None:
         self.method.nets = self.world.share_gradients(self.method.networks)
         self.meter = Meter()
+        self.alarms: dict[str, int] = {}
         self.stop_signal: int | None = None
         self._read_at = self.seen
 
@@ -149,9 +153,18 @@ class Trainer:
         row["cpu_seconds"] = round(self.cpu_seconds, 3)
         row |= {f"train/{name}": value for name, value in means.items()}
         if means:
-            self._write(row)
+            alarms = self._lasting(self.method.alarms(means))
+            self._write(row | ({"alarms": alarms} if alarms else {}))
             self.console.row(self.seen, self.schedule.total, self.seconds, means)
         return row
+
+    def _lasting(self, alarms: Mapping[str, str]) -> list[str]:
+        """The alarms that have held for PATIENCE readings on end; each is said once, when it has."""
+        self.alarms = {name: self.alarms.get(name, 0) + 1 for name in sorted(alarms)}
+        for name, readings in self.alarms.items():
+            if readings == PATIENCE:
+                self.console.say(f"warning: at {self.seen:,} images, {PATIENCE} readings on end, {alarms[name]}")
+        return [name for name, readings in self.alarms.items() if readings >= PATIENCE]
 
     def check(self) -> None:
         """Reads back, validates, shows the networks to the observers and saves (best first, see `save`)."""
@@ -160,7 +173,7 @@ class Trainer:
             measures = self._validate()
             if self.world.leads:
                 for observer in self.observers:
-                    observer(self.seen, self.method.predict)  # type: ignore[attr-defined]
+                    observer(self.seen, self.method)
                 if measures and self._is_best(*measures):
                     self.run.save_best(Checkpoint(checkpoint.pack_networks(self.method.networks), self._about()))
         self.save()
@@ -177,7 +190,7 @@ class Trainer:
         if self.held_out is None or not self.world.leads:
             return None
         measures = self.method.validate(self.held_out)
-        self._write({"images": self.seen, **{f"valid/source_{k}": v for k, v in measures.items() if k != "error"}})
+        self._write({"images": self.seen, **{f"valid/{k}": v for k, v in measures.items() if k != "error"}})
         self.console.validation(self.seen, measures)
         return next(iter(measures.values())), measures.get("error", 0.0)
 
@@ -215,6 +228,7 @@ class Trainer:
         best = state.about["best"]
         self.best = -math.inf if best is None else best
         self.seconds, self.cpu_seconds = state.about["seconds"], state.about["cpu_seconds"]
+        self.alarms = dict(state.about.get("alarms", {}))
         self.meter = Meter()
 
     def _about(self) -> dict[str, Any]:
@@ -224,6 +238,7 @@ class Trainer:
             "best": best,
             "seconds": self.seconds,
             "cpu_seconds": self.cpu_seconds,
+            "alarms": self.alarms,
         }
 
     def _averaged(self) -> _Swapped:

@@ -6,16 +6,31 @@ from torch import nn
 
 from genshift.data.feed import PixelRule
 from genshift.device import Arithmetic
-from genshift.methods.base import Classifying, Method
+from genshift.methods.attributes import Attributes
+from genshift.methods.base import Classifying, Generating, Method
 from genshift.methods.dann import DANN
+from genshift.methods.gan import GANMethod
 from genshift.methods.supervised import Supervised
-from genshift.presets import Adaptation
+from genshift.presets import GAN, VAE, Adaptation, Classifier, Preset
 
 
-def build(preset: Adaptation, networks: dict[str, nn.Module], rule: PixelRule, arithmetic: Arithmetic) -> Classifying:
-    """The method of a preset over its networks."""
-    kind = Supervised if preset.adversary == "none" else DANN
-    return kind(preset, networks, rule, arithmetic)
+def build(
+    preset: Preset, networks: dict[str, nn.Module], classes: int, rule: PixelRule, arithmetic: Arithmetic
+) -> Method:
+    """The method of a preset over its networks; `classes` is the number of what is learnt beside the pictures."""
+    match preset:
+        case Adaptation():
+            kind = Supervised if preset.adversary == "none" else DANN
+            return kind(preset, networks, rule, arithmetic)
+        case Classifier():
+            return (Attributes if preset.answers == "attributes" else Supervised)(preset, networks, rule, arithmetic)
+        case GAN():
+            return GANMethod(preset, networks, classes, rule, arithmetic)
+        case VAE():
+            from genshift.methods.vae import VAEMethod
+
+            return VAEMethod(preset, networks, classes, rule, arithmetic)
+    raise TypeError(f"no method for {type(preset).__name__}")
 
 
-__all__ = ["DANN", "Classifying", "Method", "Supervised", "build"]
+__all__ = ["DANN", "Attributes", "Classifying", "GANMethod", "Generating", "Method", "Supervised", "build"]

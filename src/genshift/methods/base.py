@@ -10,12 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from genshift.data.batches import seed_of
 from genshift.data.feed import Batch, PixelRule
 from genshift.data.imageset import ImageSet
 from genshift.device import Arithmetic
+from genshift.errors import Refusal
 from genshift.methods.schedules import Progress
+from genshift.presets import Generator
 
 EVALUATION_BATCH = 500
+CHUNK = 50  # pictures drawn at a time, always
 
 
 class Method:
@@ -46,6 +50,62 @@ class Method:
         for net in self.networks.values():
             net.train(on)
 
+    def alarms(self, means: Mapping[str, float]) -> dict[str, str]:
+        """What is going wrong, by the means of a reading's scalars: a short name, and a clause that ends in a stop."""
+        return {}
+
+
+class Generating(Method):
+    """A method whose model draws pictures."""
+
+    preset: Generator
+    classes: int  # 0 where pictures are drawn of any class
+
+    def sample(self, count: int, seed: int, first: int = 0, label: int | None = None) -> Tensor:
+        """Pictures number `first` to `first + count - 1` of the series that `seed` names: uint8 `[count, C, H, W]`.
+
+        Picture i is a function of (seed, i, label) alone: pictures are always computed in the same chunks, so that
+        not even a rounding depends on how many are asked for. Without `label` a conditional model cycles through its
+        classes. Raises Refusal for a label that was never trained.
+        """
+        self._check_label(label)
+        chunks = range(first // CHUNK, -(-(first + count) // CHUNK))
+        drawn = torch.cat([self._chunk(chunk, seed, label) for chunk in chunks])
+        start = first - chunks.start * CHUNK
+        return drawn[start : start + count]
+
+    def latents(self, generator: torch.Generator, count: int) -> Tensor:
+        """float32 `[count, latent]` on the CPU: what `decode` turns into pictures; N(0, I) here."""
+        return torch.randn(count, self.preset.latent, generator=generator)
+
+    def decode(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """float32 pictures `[N, C, H, W]` in [0, 1] on the CPU, of latent vectors `[N, latent]` and labels `[N]`."""
+        raise NotImplementedError
+
+    @torch.inference_mode()
+    def _chunk(self, chunk: int, seed: int, label: int | None) -> Tensor:
+        generator = torch.Generator().manual_seed(seed_of("sample", seed, chunk))
+        labels = None
+        if self.classes:
+            cycle = torch.arange(chunk * CHUNK, (chunk + 1) * CHUNK) % self.classes
+            labels = cycle if label is None else torch.full((CHUNK,), label)
+        return to_bytes(self.decode(self.latents(generator, CHUNK), labels))
+
+    def _check_label(self, label: int | None) -> None:
+        if label is not None and not self.classes:
+            raise Refusal("This run draws pictures of no particular class: leave --label out.")
+        if label is not None and not 0 <= label < self.classes:
+            raise Refusal(f"There is no class number {label}: the run learnt {self.classes}, from 0.")
+
+    def pictures(self, y: Tensor) -> Tensor:
+        """A network's output `[N, C, H, W]`, in its pixel rule, as float32 pictures in [0, 1] on the CPU."""
+        return (y.float() * self.rule.std + self.rule.mean).clamp(0, 1).cpu().contiguous()
+
+
+def to_bytes(pictures: Tensor) -> Tensor:
+    """Pictures in [0, 1] as uint8."""
+    return (pictures * 255).round().to(torch.uint8)
+
 
 class Classifying(Method):
     """A method whose model is an extractor followed by a label predictor."""
@@ -53,19 +113,21 @@ class Classifying(Method):
     @torch.inference_mode()
     def embed(self, images: Tensor) -> Tensor:
         """uint8 `[N, C, H, W]` to the latent features, float32 `[N, D]` on the CPU."""
-        return torch.cat([self._features(chunk).float().cpu() for chunk in images.split(EVALUATION_BATCH)])
+        return torch.cat([self._features(chunk).float().cpu() for chunk in self._chunks(images)])
 
     @torch.inference_mode()
     def predict(self, images: Tensor) -> Tensor:
         """uint8 `[N, C, H, W]` to class probabilities, float32 `[N, K]` on the CPU."""
-        chunks = images.split(EVALUATION_BATCH)
-        return torch.cat([self._logits(self._features(chunk)).softmax(1).cpu() for chunk in chunks])
+        return torch.cat([self._logits(self._features(chunk)).softmax(1).cpu() for chunk in self._chunks(images)])
 
     def validate(self, held_out: ImageSet) -> dict[str, float]:
-        """Accuracy on held-out labelled images, with its binomial error."""
+        """Accuracy on held-out labelled images, with its binomial error; "source" for what they are in adaptation."""
         assert held_out.labels is not None
         value = (self.predict(held_out.images).argmax(1) == held_out.labels.cpu()).double().mean().item()
-        return {"accuracy": value, "error": math.sqrt(value * (1 - value) / len(held_out))}
+        return {"source_accuracy": value, "error": math.sqrt(value * (1 - value) / len(held_out))}
+
+    def _chunks(self, images: Tensor) -> tuple[Tensor, ...]:
+        return images.split(EVALUATION_BATCH)
 
     def _features(self, images: Tensor) -> Tensor:
         self.train_mode(False)

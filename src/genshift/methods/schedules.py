@@ -38,11 +38,17 @@ def learning_rate(lr: float, schedule: str, warmup: int, progress: Progress) -> 
     return lr * rise * shape
 
 
-def make_optimizer(kind: str, parameters: Iterable[nn.Parameter], lr: float, weight_decay: float = 0.0) -> Optimizer:
-    """Adam, AdamW (PyTorch's defaults) or SGD with momentum 0.9; fused where every parameter allows it."""
+def make_optimizer(
+    kind: str,
+    parameters: Iterable[nn.Parameter],
+    lr: float,
+    weight_decay: float = 0.0,
+    betas: tuple[float, float] = (0.9, 0.999),
+) -> Optimizer:
+    """Adam, AdamW (PyTorch's defaults but `betas`) or SGD with momentum 0.9; fused where every parameter allows it."""
     parameters = list(parameters)
     fused = all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in parameters)
     options: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay, "fused": fused}
     if kind == "sgd":
         return torch.optim.SGD(parameters, momentum=0.9, **options)
-    return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[kind](parameters, **options)
+    return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[kind](parameters, betas=betas, **options)

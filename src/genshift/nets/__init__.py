@@ -6,6 +6,10 @@ from torch import nn
 
 from genshift.errors import Refusal
 from genshift.nets import adaptation
+from genshift.nets.classifier import build_classifier
+from genshift.nets.gan import build_gan
+from genshift.nets.vae import build_vae
+from genshift.presets import GAN, VAE, Adaptation, Classifier, Preset
 
 # By name: (extractor, label predictor, domain classifier, the image sides that give 512 features).
 ADAPTATION = {
@@ -17,6 +21,28 @@ ADAPTATION = {
     ),
     "hw3": (adaptation.Extractor, adaptation.Predictor, adaptation.Classifier, range(17, 49)),
 }
+
+
+def build(preset: Preset, classes: int) -> dict[str, nn.Module]:
+    """The networks of a preset by name; `classes` is the number of what is learnt beside the pictures, or 0.
+
+    Raises Refusal where they cannot take the preset's size.
+    """
+    match preset:
+        case Adaptation():
+            return build_adaptation(preset.networks, classes, preset.size, preset.adversary != "none")
+        case Classifier():
+            return build_classifier(preset, classes)
+        case GAN():
+            return build_gan(preset, classes)
+        case VAE():
+            return build_vae(preset, classes)
+    raise TypeError(f"no networks for {type(preset).__name__}")
+
+
+def channels(preset: Preset) -> int:
+    """Channels of a picture as the networks take it: the reports' take three, grey repeated."""
+    return 1 if preset.colour == "grey" and preset.networks == "residual" else 3
 
 
 def build_adaptation(name: str, classes: int, size: int, adversary: bool) -> dict[str, nn.Module]:

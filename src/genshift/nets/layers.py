@@ -147,8 +147,85 @@ class BatchNorm2d(_GlobalBatchNorm, nn.BatchNorm2d):
     """`nn.BatchNorm2d` with the statistics of the global batch."""
 
 
+class ConvTranspose2d(nn.ConvTranspose2d):
+    """`nn.ConvTranspose2d` (it prints as that), as one matrix product and col2im where the input is small and in
+    bfloat16 on a CPU, as in `Conv2d` above."""
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        positions = input.shape[2] * input.shape[3]
+        if input.device.type != "cpu" or not torch.is_autocast_enabled("cpu") or positions > MATMUL_POSITIONS:
+            return super().forward(input, output_size)
+        k, s, p = int(self.kernel_size[0]), int(self.stride[0]), int(self.padding[0])  # type: ignore[arg-type]
+        y = _MatmulConvTranspose.apply(input.bfloat16(), self.weight.bfloat16(), k, s, p, int(self.output_padding[0]))
+        return y if self.bias is None else y + self.bias.bfloat16()[:, None, None]
+
+
+class _MatmulConvTranspose(torch.autograd.Function):
+    """The adjoint of `_MatmulConv`: a matrix product, and col2im."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, k: int, s: int, p: int, extra: int) -> Tensor:
+        n, c_in, height, width = x.shape
+        c_out = weight.shape[1]
+        rows = x.permute(0, 2, 3, 1).reshape(-1, c_in)
+        matrix = weight.permute(0, 2, 3, 1).reshape(c_in, -1)  # [C_in, k·k·C_out]
+        ctx.save_for_backward(rows, matrix)
+        ctx.geometry = (x.shape, weight.shape, k, s, p)
+        pieces = (rows @ matrix).view(n, height, width, k, k, c_out)
+        sides = [(side - 1) * s + k + extra for side in (height, width)]
+        return _col2im(pieces, torch.Size((n, c_out, *sides)), k, s, p)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor, None, None, None, None]:
+        rows, matrix = ctx.saved_tensors
+        (n, c_in, height, width), shape, k, s, p = ctx.geometry
+        grad = nn.functional.pad(grads[0], (p, p, p, p)) if p else grads[0]
+        windows = grad.permute(0, 2, 3, 1).unfold(1, k, s).unfold(2, k, s)[:, :height, :width]
+        columns = windows.permute(0, 1, 2, 4, 5, 3).reshape(n * height * width, -1)  # [.., k·k·C_out]
+        grad_weight = (rows.t() @ columns).view(c_in, k, k, -1).permute(0, 3, 1, 2)
+        assert grad_weight.shape == shape
+        grad_x = (columns @ matrix.t()).view(n, height, width, c_in).permute(0, 3, 1, 2)
+        return grad_x, grad_weight, None, None, None, None
+
+
+class Sigmoid(nn.Sigmoid):
+    """`nn.Sigmoid` that never computes in bfloat16, where every probability above 0.998 is 1."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input.float() if input.dtype == torch.bfloat16 else input)
+
+
 class LogSoftmax(nn.LogSoftmax):
     """`nn.LogSoftmax` that never computes in bfloat16, where a log-probability keeps two digits."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.float() if x.dtype == torch.bfloat16 else x)
+
+
+# --- spectral normalisation -------------------------------------------------------------------------------------------
+
+
+def spectral(layer: nn.Module) -> None:
+    """Divides a layer's weight by its largest singular value in every forward pass (SNGAN, arXiv 1802.05957).
+
+    The value is estimated by one power iteration (algorithm 1) a forward pass; in training the iteration's vector `u`,
+    float `[C_out]`, is kept for the next. The layer prints as before; its parameter is called `weight_free`.
+    """
+    weight = layer._parameters.pop("weight")
+    assert weight is not None
+    layer.register_parameter("weight_free", weight)
+    layer.register_buffer("u", nn.functional.normalize(torch.randn(len(weight)), dim=0).to(weight))
+    layer.register_forward_pre_hook(_normalise)
+
+
+def _normalise(layer: Any, inputs: Any) -> None:
+    free: Tensor = layer.weight_free
+    flat = free.flatten(1)
+    with torch.autocast(free.device.type, enabled=False):
+        with torch.no_grad():
+            v = nn.functional.normalize(flat.t() @ layer.u, dim=0)
+            u = nn.functional.normalize(flat @ v, dim=0)
+            if layer.training:
+                layer.u.copy_(u)
+        layer.weight = free / (u @ (flat @ v))

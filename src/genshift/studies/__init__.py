@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from genshift.errors import unknown
-from genshift.presets import PRESETS, Adaptation
+from genshift.presets import PRESETS, Preset
 
 BudgetName = Literal["quick", "cpu", "full"]
 
@@ -25,16 +25,16 @@ class Study:
     cpu: Mapping[str, int]
     seeds: int = 3
 
-    def presets(self) -> list[Adaptation]:
+    def presets(self) -> list[Preset]:
         """The study's presets."""
         return [preset for preset in PRESETS.values() if preset.study == self.name]
 
-    def images(self, preset: Adaptation, budget: BudgetName) -> int:
+    def images(self, preset: Preset, budget: BudgetName) -> int:
         """Images to train `preset` on within a budget."""
         if budget == "full":
             return preset.images
         cap = min(preset.images, self.cpu.get(preset.role, preset.images))
-        return cap if budget == "cpu" else max(preset.batch, cap // 10)
+        return cap if budget == "cpu" else max(preset.step_images, cap // 10)
 
 
 STUDIES = {

@@ -9,8 +9,9 @@ from pathlib import Path
 from genshift.engine.evaluator import train_and_evaluate
 from genshift.engine.experiment import Settings
 from genshift.engine.files import write_json
+from genshift.engine.findings import Asked
 from genshift.errors import Refusal
-from genshift.presets import Adaptation
+from genshift.presets import Preset
 from genshift.report.page import write_page
 from genshift.studies import BudgetName, Study
 from genshift.studies.workers import side_by_side
@@ -20,7 +21,7 @@ from genshift.studies.workers import side_by_side
 class Job:
     """One run of a study. Only the first seed's latent space is drawn."""
 
-    preset: Adaptation
+    preset: Preset
     out: Path
     seed: int
     draw: bool
@@ -46,7 +47,7 @@ def jobs_of(
     ]
 
 
-def _within(study: Study, preset: Adaptation, budget: BudgetName) -> Adaptation:
+def _within(study: Study, preset: Preset, budget: BudgetName) -> Preset:
     """The preset with the budget's images, marked as such."""
     images = study.images(preset, budget)
     if images == preset.images:
@@ -54,7 +55,7 @@ def _within(study: Study, preset: Adaptation, budget: BudgetName) -> Adaptation:
     return replace(preset, images=images, origins={**preset.origins, "images": f"ours (the study's {budget} budget)"})
 
 
-def _job(preset: Adaptation, out: Path, seed: int, data_root: Path | None, threads: int | None) -> Job:
+def _job(preset: Preset, out: Path, seed: int, data_root: Path | None, threads: int | None) -> Job:
     folder = f"{preset.name}-seed{seed}"
     words = f"train {preset.name} --images {preset.images} --seed {seed} --out {folder}"
     command = f"genshift {words}{f' --threads {threads}' if threads else ''}"
@@ -100,7 +101,7 @@ def _run_all(todo: list[Job], jobs: int) -> bool:
 def run_job(job: Job) -> bool:
     """Trains (or continues) and evaluates one run; False where a signal stopped it."""
     settings = Settings(seed=job.seed, threads=job.threads, data_root=job.data_root, command=job.command)
-    return train_and_evaluate(job.preset, job.out, settings, job.draw)
+    return train_and_evaluate(job.preset, job.out, settings, Asked(job.data_root, job.draw))
 
 
 def _record(todo: list[Job], record: Path) -> None:

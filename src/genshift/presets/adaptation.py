@@ -1,84 +1,50 @@
-"""Presets: named, complete, frozen descriptions of experiments. Imports no torch."""
+"""Unsupervised domain adaptation: DANN's runs of both studies and of the demo, with their two bounds."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 from genshift.data.catalog import CATALOG
-from genshift.errors import Refusal, unknown
+from genshift.presets.base import HALF_LIFE, PUBLISHED, Preset, option, short
 
-PUBLISHED = "published"
-OURS = "ours"
-YOURS = "yours"
 HW11 = "cited source (ML2021 HW11)"
 DANN_PAPER = "cited source (DANN, arXiv 1505.07818)"
 
 Role = Literal["source", "dann", "target"]
 
 
-def _option(help: str, default: Any = dataclasses.MISSING) -> Any:
-    return field(default=default, metadata={"help": help})
-
-
 @dataclass(frozen=True, kw_only=True)
-class Adaptation:
-    """An experiment in unsupervised domain adaptation, or one of its two bounds.
+class Adaptation(Preset):
+    """An experiment in unsupervised domain adaptation, or one of its two bounds."""
 
-    Every field with a help text is a flag of `genshift train`. `origins` says of each field where its value comes
-    from: the report (published), a source the report cites, or us.
-    """
+    family: ClassVar[str] = "adaptation"
+    positive: ClassVar[tuple[str, ...]] = (*Preset.positive, "batch_source", "batch_target")
+    not_negative: ClassVar[tuple[str, ...]] = (*Preset.not_negative, "lam")
 
-    name: str
-    study: str
     role: Role
-    networks: str
-    source: str = _option("labelled data set, or a folder")
-    target: str = _option("unlabelled data set, or a folder")
-    images: int = _option("budget, counted in source images")
-    epochs: int = 0  # behind the budget, for information
-    size: int = _option("side of the images in pixels; both domains share it", 28)
-    colour: Literal["rgb", "grey"] = _option("'grey' repeats one channel three times", "rgb")
-    frame: Literal["mnist", "full"] = _option("usps digits in MNIST's frame (20 of 28 pixels), or filling it", "mnist")
-    mean: float = _option("subtracted from pixels in [0, 1]", 0.0)
-    std: float = _option("what pixels are then divided by", 1.0)
-    flip: float = _option("probability of a horizontal flip in training; never for digits", 0.0)
-    rotate: float = _option("largest rotation in training, in degrees", 0.0)
-    shift: float = _option("largest shift in training, as a share of the side", 0.0)
-    scale: float = _option("largest relative change of scale in training", 0.0)
-    batch_source: int = _option("source images a step", 64)
-    batch_target: int = _option("target images a step", 64)
-    validation: float = _option("share of each training split held out", 0.0)
-    select: Literal["last", "best"] = _option(
-        "checkpoint to use: last, or best on held-out source (the latest within one standard error)", "last"
-    )
-    optimizer: Literal["adam", "adamw", "sgd"] = _option("optimizer", "adam")
-    lr: float = _option("learning rate", 1e-3)
-    lr_schedule: Literal["constant", "cosine", "linear"] = _option("learning rate over progress", "constant")
-    lr_warmup: int = _option("images over which the learning rate rises from 0", 0)
-    weight_decay: float = _option("weight decay", 0.0)
-    adversary: Literal["none", "alternating", "reversal"] = _option("how the domain loss is played", "none")
-    statistics: Literal["mixed", "apart"] = _option(
+    source: str = option("labelled data set, or a folder")
+    target: str = option("unlabelled data set, or a folder")
+    frame: Literal["mnist", "full"] = option("usps digits in MNIST's frame (20 of 28 pixels), or filling it", "mnist")
+    batch_source: int = option("source images a step", 64)
+    batch_target: int = option("target images a step", 64)
+    adversary: Literal["none", "alternating", "reversal"] = option("how the domain loss is played", "none")
+    statistics: Literal["mixed", "apart"] = option(
         "BatchNorm: domains in one batch (mixed), or each its own (apart)", "mixed"
     )
-    lam: float = _option("λ, weight of the domain loss in the extractor", 0.0)
-    lam_schedule: Literal["constant", "dann"] = _option("λ fixed, or 2/(1+exp(-10p))-1 times lam", "constant")
-    ema_half_life: int = _option("half-life in images of the weights' moving average; 0 for none", 0)
-    precision: Literal["auto", "float32", "bfloat16", "float64"] = _option("arithmetic; auto states why", "auto")
-    origins: Mapping[str, str] = field(default_factory=dict, hash=False)
-    published: Mapping[str, float] = field(default_factory=dict, hash=False)
+    lam: float = option("λ, weight of the domain loss in the extractor", 0.0)
+    lam_schedule: Literal["constant", "dann"] = option("λ fixed, or 2/(1+exp(-10p))-1 times lam", "constant")
 
     @property
     def task(self) -> str:
         """The two domains, e.g. "mnistm→svhn"."""
-        return f"{_short(self.source)}→{_short(self.target)}"
+        return f"{short(self.source)}→{short(self.target)}"
 
     @property
     def summary(self) -> str:
         """What the run is, in a line."""
-        return _SUMMARY[self.role].format(source=_short(self.source), target=_short(self.target))
+        return _SUMMARY[self.role].format(source=short(self.source), target=short(self.target))
 
     @property
     def trains_on(self) -> str:
@@ -86,63 +52,9 @@ class Adaptation:
         return self.target if self.role == "target" else self.source
 
     @property
-    def batch(self) -> int:
+    def step_images(self) -> int:
         """Images by which one step moves progress."""
         return self.batch_target if self.role == "target" else self.batch_source
-
-    def options(self) -> dict[str, Any]:
-        """The fields that a user may set, with their values."""
-        return {f.name: getattr(self, f.name) for f in option_fields(self)}
-
-    def replaced(self, **changes: Any) -> Adaptation:
-        """This preset with some options changed, each marked as the user's own.
-
-        Raises Refusal for a value that the option cannot take.
-        """
-        origins = {**self.origins, **dict.fromkeys(changes, YOURS)}
-        for name in changes:
-            if name not in self.options():
-                raise unknown("option", name, self.options())
-        published = {} if {"source", "target"} & set(changes) else self.published  # those were for other data
-        return checked(dataclasses.replace(self, **changes, origins=origins, published=published))
-
-
-def option_fields(preset: Adaptation | type[Adaptation]) -> list[dataclasses.Field[Any]]:
-    """The dataclass fields that are options of the command line."""
-    return [f for f in dataclasses.fields(preset) if "help" in f.metadata]
-
-
-def checked(preset: Adaptation) -> Adaptation:
-    """`preset` itself, or a Refusal that names the option out of range."""
-    for name, kind in get_type_hints(Adaptation).items():
-        if get_origin(kind) is Literal and getattr(preset, name) not in get_args(kind):
-            raise unknown(f"{name} called", str(getattr(preset, name)), get_args(kind))
-    positive = ("images", "size", "batch_source", "batch_target", "lr", "std")
-    for name in positive:
-        if not getattr(preset, name) > 0:
-            raise Refusal(f"--{name.replace('_', '-')} must be above 0, not {getattr(preset, name)}.")
-    for name in ("lam", "weight_decay", "lr_warmup", "ema_half_life", "flip", "rotate", "shift", "scale"):
-        if not getattr(preset, name) >= 0:
-            raise Refusal(f"--{name.replace('_', '-')} must be 0 or more, not {getattr(preset, name)}.")
-    for name, top in {"flip": 1, "shift": 1, "scale": 0.9}.items():
-        if getattr(preset, name) > top:
-            raise Refusal(f"--{name} is a share of at most {top}, not {getattr(preset, name)}.")
-    if not 0 <= preset.validation <= 0.9:
-        raise Refusal(f"--validation is a share from 0 to 0.9, not {preset.validation}.")
-    if preset.select == "best" and preset.validation == 0:
-        raise Refusal("--select best needs held-out images: give --validation a share, e.g. 0.3.")
-    return preset
-
-
-def _short(name: str) -> str:
-    return name.rstrip("/").rsplit("/", 1)[-1]
-
-
-def get(name: str) -> Adaptation:
-    """The preset of that name; Refusal with the nearest name where there is none."""
-    if name not in PRESETS:
-        raise unknown("preset", name, PRESETS, "`genshift ls` lists them all.")
-    return PRESETS[name]
 
 
 # --- hw2: MNIST-M to SVHN and to USPS -------------------------------------------------------------------------------
@@ -159,10 +71,6 @@ ROLES: tuple[Role, ...] = ("source", "dann", "target")
 HW3_LAM = {"svhn-usps": 0.3}
 _LESS = "ours (less than DANN's 1: by held-out source accuracy)"
 HW3_BATCH = {"usps": 64, "mnistm": 256, "svhn": 256}
-
-# Ours, in every role alike: accuracy on an unseen domain swings by five points between steps, and a mean over the last
-# ten thousand images steadies it without looking at a label.
-HALF_LIFE = 10_000
 
 _HW2_ORIGINS = {
     "source": PUBLISHED,
@@ -309,13 +217,11 @@ def _demo(role: Role) -> Adaptation:
     )
 
 
-def _all() -> Iterator[Adaptation]:
+def all_presets() -> Iterator[Adaptation]:
+    """Every preset of this family."""
     for role in ROLES:
         yield _demo(role)
     for task in HW2_FIGURES:
         yield from (_hw2(task, role) for role in ROLES)
     for task in HW3_FIGURES:
         yield from (_hw3(task, role) for role in ROLES)
-
-
-PRESETS: dict[str, Adaptation] = {preset.name: checked(preset) for preset in _all()}

@@ -1,0 +1,107 @@
+"""What a training may see of the data, whatever the family of its preset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genshift.data import load_named
+from genshift.data.feed import Part, to_device
+from genshift.data.imageset import ImageSet
+from genshift.engine.domains import HELD_OUT_IMAGES, hold_out, open_domains
+from genshift.errors import Refusal
+from genshift.presets import Adaptation, Classifier, Generator, Pictures, Preset
+
+
+@dataclass(frozen=True)
+class Materials:
+    """The sets that steps draw from by name (the first counts progress), and what else training is told.
+
+    `classes` name the labels that are learnt or drawn, and are empty where there are none.
+    """
+
+    parts: dict[str, Part]
+    held_out: ImageSet | None
+    classes: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def describe(self) -> dict[str, Any]:
+        """Names, counts and fingerprints for config.json."""
+        return {
+            name: {
+                "name": part.images.name,
+                "n": len(part),
+                "held_out": len(part.images) - len(part),
+                "fingerprint": part.images.fingerprint(),
+                "notes": list(part.images.notes),
+            }
+            for name, part in self.parts.items()
+        }
+
+    def on(self, device: torch.device) -> Materials:
+        """The same with its sets on `device`, where they fit."""
+        parts = {
+            name: Part(to_device(part.images, device), part.batch, part.flag, part.rows)
+            for name, part in self.parts.items()
+        }
+        return Materials(parts, self.held_out, self.classes, self.notes)
+
+
+def open_materials(preset: Preset, data_root: Path | None, skip_broken: bool = False) -> Materials:
+    """Reads what a preset trains on.
+
+    Raises Refusal where a set is absent, damaged, or lacks what the preset learns (labels, attributes).
+    """
+    if isinstance(preset, Adaptation):
+        return _two_domains(preset, data_root, skip_broken)
+    assert isinstance(preset, Pictures)
+    return _one_set(preset, data_root, skip_broken)
+
+
+def _two_domains(preset: Adaptation, data_root: Path | None, skip_broken: bool) -> Materials:
+    domains = open_domains(preset, data_root, skip_broken)
+    flag = f"--batch-{'target' if preset.role == 'target' else 'source'}"
+    parts = {
+        "source": Part(domains.labelled, preset.step_images, flag, domains.labelled_rows),
+        "target": Part(domains.target, preset.batch_target, "--batch-target", domains.target_rows),
+    }
+    notes = (*domains.labelled.notes, *domains.target.notes, *domains.remarks)
+    return Materials(parts, domains.held_out, domains.labelled.classes, notes)
+
+
+def open_pictures(preset: Pictures, split: str, data_root: Path | None, **options: Any) -> tuple[ImageSet, list[str]]:
+    """A split of the preset's set in its size and colour, with one name an image."""
+    return load_named(preset.data, split, data_root=data_root, size=preset.size, colour=preset.colour, **options)
+
+
+def _one_set(preset: Pictures, data_root: Path | None, skip_broken: bool) -> Materials:
+    images, _ = open_pictures(preset, "train", data_root, skip_broken=skip_broken)
+    classes = _learnt(preset, images)
+    rows, held_out = hold_out(images, preset.validation)
+    shown = None if held_out is None else images.take(held_out[:HELD_OUT_IMAGES])
+    part = Part(images, preset.step_images, "--batch", rows)
+    if len(part) < 2:
+        raise Refusal(f"{preset.data} has {len(part)} picture to train on: two or more are needed.")
+    return Materials({"data": part}, shown, classes, images.notes)
+
+
+def _learnt(preset: Pictures, images: ImageSet) -> tuple[str, ...]:
+    """The names of what is learnt beside the pictures; Refusal where the set does not tell it."""
+    if isinstance(preset, Classifier) and preset.answers == "attributes":
+        if images.attributes is None:
+            raise Refusal(f"{preset.data} has no attributes: take celeba with its list_attr_celeba.txt beside it.")
+        return images.attribute_names
+    if isinstance(preset, Generator) and preset.condition == "none":
+        return ()
+    if images.labels is None or len(images.classes) < 2:
+        raise Refusal(f"{preset.data} has no classes to learn: give class folders, or a labels.csv (image_name,label).")
+    return images.classes
+
+
+def training_rows(part: Part) -> Tensor:
+    """int64: the rows of the set that are trained on."""
+    return torch.arange(len(part.images)) if part.rows is None else part.rows

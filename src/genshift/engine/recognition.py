@@ -1,0 +1,54 @@
+"""How well a classifier of pictures does on pictures that it was not trained on."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from genshift.engine.domains import evaluation_split, hold_out
+from genshift.engine.findings import Asked, value_of
+from genshift.engine.materials import open_pictures
+from genshift.engine.run import RunFolder
+from genshift.methods import Classifying, Method
+from genshift.metrics.classification import accuracy, confusion
+from genshift.presets import Classifier, Preset
+
+
+def measure(
+    run: RunFolder, preset: Preset, method: Method, classes: tuple[str, ...], asked: Asked
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Results and evaluation on the test split, or on held-out training images where the set has none."""
+    assert isinstance(preset, Classifier) and isinstance(method, Classifying)
+    split = evaluation_split(preset.data)
+    images, _ = open_pictures(preset, split, asked.data_root, skip_broken=bool(run.config.get("skip_broken")))
+    wording = "test images"
+    if split == "train":
+        _, rows = hold_out(images, preset.validation)
+        if rows is None:
+            return {}, {"classes": list(classes), "warnings": [], "drawn": True}
+        images, wording = images.take(rows), "held-out training images"
+    said = method.predict(images.images)
+    evaluation: dict[str, Any] = {"classes": list(classes), "warnings": [], "drawn": True}
+    protocol = f"{images.name}, {wording}, {len(images):,} at {preset.size} px"
+    if preset.answers == "classes":
+        assert images.labels is not None
+        value, error = accuracy(said.argmax(1), images.labels)
+        evaluation["confusion"] = confusion(said.argmax(1), images.labels, len(classes)).tolist()
+        return {
+            "test_accuracy": value_of(value, len(images), f"{protocol}; std is the binomial error", error)
+        }, evaluation
+    assert images.attributes is not None
+    has = images.attributes > 0
+    right = ((said > 0.5) == has).double()
+    often = has.double().mean(0)
+    evaluation["attributes"] = {
+        name: round(share, 4) for name, share in zip(classes, right.mean(0).tolist(), strict=True)
+    }
+    evaluation["answering_always_the_same"] = often.maximum(1 - often).mean().item()
+    each = right.mean(1)
+    return {
+        "attribute_accuracy": value_of(
+            each.mean().item(), len(images), f"mean of {len(classes)} attributes; {protocol}; std is the standard error",
+            each.std().item() / math.sqrt(len(each)), evaluation["answering_always_the_same"],
+        )
+    }, evaluation  # fmt: skip

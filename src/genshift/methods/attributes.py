@@ -1,0 +1,56 @@
+"""Learning attributes that do not exclude one another; its features measure generated pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from genshift.data.feed import Batch, PixelRule
+from genshift.data.imageset import ImageSet
+from genshift.device import Arithmetic
+from genshift.methods.base import Classifying
+from genshift.methods.schedules import Progress, make_optimizer
+from genshift.presets import Classifier
+
+
+class Attributes(Classifying):
+    """Binary cross-entropy of every attribute."""
+
+    draws = ("data",)
+
+    def __init__(
+        self, preset: Classifier, networks: dict[str, nn.Module], rule: PixelRule, arithmetic: Arithmetic
+    ) -> None:
+        self.preset, self.networks, self.nets = preset, networks, dict(networks)
+        self.rule, self.arithmetic = rule, arithmetic
+        parameters = [p for net in networks.values() for p in net.parameters()]
+        self.optimizers = {"all": make_optimizer(preset.optimizer, parameters, preset.lr, preset.weight_decay)}
+
+    def step(self, batch: Mapping[str, Batch], progress: Progress) -> dict[str, Tensor]:
+        """One step on pictures and their attributes."""
+        data = batch["data"]
+        assert data.attributes is not None
+        with self.arithmetic.autocast():
+            logits = self.nets["predictor"](self.nets["extractor"](data.x))
+        wide = logits if logits.dtype.itemsize > 2 else logits.float()
+        has = data.attributes.to(wide)
+        loss = F.binary_cross_entropy_with_logits(wide, has)
+        self.optimizers["all"].zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizers["all"].step()
+        return {"loss": loss.detach(), "accuracy": ((wide.detach() > 0) == (has > 0)).float().mean()}
+
+    @torch.inference_mode()
+    def predict(self, images: Tensor) -> Tensor:
+        """uint8 `[N, C, H, W]` to the probability of each attribute, float32 `[N, A]` on the CPU."""
+        return torch.cat([self._logits(self._features(chunk)).sigmoid().cpu() for chunk in self._chunks(images)])
+
+    def validate(self, held_out: ImageSet) -> dict[str, float]:
+        """The mean over the attributes of held-out accuracy, with its standard error over pictures."""
+        assert held_out.attributes is not None
+        right = ((self.predict(held_out.images) > 0.5) == (held_out.attributes.cpu() > 0)).double().mean(1)
+        return {"accuracy": right.mean().item(), "error": right.std().item() / math.sqrt(len(right))}

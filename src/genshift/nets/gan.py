@@ -1,0 +1,334 @@
+"""Generators and discriminators: those of the studies, as printed there, and ours."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from genshift.errors import Refusal
+from genshift.nets.layers import BatchNorm1d, BatchNorm2d, Conv2d, ConvTranspose2d, Sigmoid, spectral
+from genshift.presets import GAN
+
+PRINTED_SIZE = 64
+
+
+def build_gan(preset: GAN, classes: int) -> dict[str, nn.Module]:
+    """The networks `generator` and `discriminator`; `classes` is 0 where pictures have no class.
+
+    A generator maps noise `[N, latent]` (and labels int64 `[N]`) to pictures `[N, C, H, W]`; a discriminator pictures
+    to one number each, `[N, 1]`. Raises Refusal where the networks cannot take the preset's size.
+    """
+    if preset.networks != "residual":
+        return _printed(preset, classes)
+    channels = 1 if preset.colour == "grey" else 3
+    generator = ResidualGenerator(preset.latent, preset.width, preset.size, channels, classes)
+    discriminator = ResidualDiscriminator(preset.width, preset.size, channels, classes)
+    _with_spectral_norm(discriminator, preset)
+    return {"generator": generator, "discriminator": discriminator}
+
+
+def _printed(preset: GAN, classes: int) -> dict[str, nn.Module]:
+    if preset.size != PRINTED_SIZE:
+        raise Refusal(f"The networks of {preset.name} take 64 pixels, not {preset.size}: give --size 64, or faces-gan.")
+    if classes:
+        raise Refusal(f"The networks of {preset.name} know no classes: leave --condition out, or take faces-gan.")
+    make_generator, make_discriminator = PRINTED[preset.networks]
+    generator, discriminator = make_generator(preset.latent), make_discriminator()
+    for net in (generator, discriminator):
+        net.apply(initialise)
+    _with_spectral_norm(discriminator, preset)
+    return {"generator": generator, "discriminator": discriminator}
+
+
+def _with_spectral_norm(discriminator: nn.Module, preset: GAN) -> None:
+    if preset.spectral_norm == "on":
+        for layer in discriminator.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear | nn.Embedding):
+                spectral(layer)
+
+
+def initialise(layer: nn.Module) -> None:
+    """Weights from N(0, 0.02), BatchNorm's from N(1, 0.02) (DCGAN, arXiv 1511.06434, section 4; ML2021 HW06)."""
+    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+        nn.init.normal_(layer.weight, 0.0, 0.02)
+    elif isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+        nn.init.normal_(layer.weight, 1.0, 0.02)
+        nn.init.zeros_(layer.bias)
+
+
+# --- hw2, method A: DCGAN ---------------------------------------------------------------------------------------------
+
+
+class DCGANGenerator(nn.Module):
+    """hw2's Generator A: noise `[N, 100]` to pictures `[N, 3, 64, 64]` in [-1, 1]."""
+
+    def __init__(self, latent: int = 100) -> None:
+        super().__init__()
+        self.l1 = nn.Sequential(nn.Linear(latent, 512 * 16, bias=False), BatchNorm1d(512 * 16), nn.ReLU())
+        self.l2_5 = nn.Sequential(
+            _up5(512, 256, inplace=False),
+            _up5(256, 128, inplace=False),
+            _up5(128, 64, inplace=False),
+            ConvTranspose2d(64, 3, 5, stride=2, padding=2, output_padding=1),
+            nn.Tanh(),
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.l2_5(self.l1(z).view(len(z), 512, 4, 4))
+
+    def _get_name(self) -> str:
+        return "Generator"
+
+
+class DCGANDiscriminator(nn.Module):
+    """hw2's Discriminator A: pictures `[N, 3, 64, 64]` to the probability of being real `[N, 1]`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ls = nn.Sequential(
+            Conv2d(3, 64, 5, stride=2, padding=2),
+            nn.LeakyReLU(0.2),
+            _down5(64, 128),
+            _down5(128, 256),
+            _down5(256, 512),
+            Conv2d(512, 1, 4),
+            Sigmoid(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.ls(x).flatten(1)
+
+    def _get_name(self) -> str:
+        return "Discriminator"
+
+
+def _up5(c_in: int, c_out: int, inplace: bool) -> nn.Sequential:
+    up = ConvTranspose2d(c_in, c_out, 5, stride=2, padding=2, output_padding=1, bias=False)
+    return nn.Sequential(up, BatchNorm2d(c_out), nn.ReLU(inplace))
+
+
+def _down5(c_in: int, c_out: int) -> nn.Sequential:
+    return nn.Sequential(Conv2d(c_in, c_out, 5, stride=2, padding=2), BatchNorm2d(c_out), nn.LeakyReLU(0.2))
+
+
+# --- hw2, method B: SNGAN with WGAN-GP --------------------------------------------------------------------------------
+
+
+class WGANGenerator(nn.Module):
+    """hw2's Generator B: noise `[N, 100]` to pictures `[N, 3, 64, 64]` in [-1, 1]."""
+
+    def __init__(self, latent: int = 100) -> None:
+        super().__init__()
+        first = ConvTranspose2d(latent, 1024, 4, bias=False)
+        self.l1 = nn.Sequential(first, BatchNorm2d(1024), nn.ReLU(inplace=True))
+        self.l2_5 = nn.Sequential(
+            _up5(1024, 512, inplace=True),
+            _up5(512, 256, inplace=True),
+            _up5(256, 128, inplace=True),
+            ConvTranspose2d(128, 3, 5, stride=2, padding=2, output_padding=1, bias=False),
+            nn.Tanh(),
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.l2_5(self.l1(z[:, :, None, None]))
+
+    def _get_name(self) -> str:
+        return "Generator"
+
+
+class WGANCritic(nn.Module):
+    """hw2's Discriminator B, a critic with LayerNorm: pictures `[N, 3, 64, 64]` to scores `[N, 1]`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ls = nn.Sequential(
+            Conv2d(3, 64, 4, stride=2, padding=1, bias=False),
+            nn.LeakyReLU(0.2),
+            _down4_layer_norm(64, 128, 16),
+            _down4_layer_norm(128, 256, 8),
+            _down4_layer_norm(256, 512, 4),
+            Conv2d(512, 1, 4, bias=False),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.ls(x).flatten(1)
+
+    def _get_name(self) -> str:
+        return "Discriminator"
+
+
+def _down4_layer_norm(c_in: int, c_out: int, side: int) -> nn.Sequential:
+    down = Conv2d(c_in, c_out, 4, stride=2, padding=1, bias=False)
+    return nn.Sequential(down, nn.LayerNorm((c_out, side, side)), nn.LeakyReLU(0.2, inplace=True))
+
+
+# --- hw3's GAN --------------------------------------------------------------------------------------------------------
+
+
+class Tran_Block(nn.Module):
+    """hw3's upwards block."""
+
+    def __init__(self, c_in: int, c_out: int, kernel: int, stride: int, padding: int) -> None:
+        super().__init__()
+        up = ConvTranspose2d(c_in, c_out, kernel, stride, padding)
+        self.block = nn.Sequential(up, BatchNorm2d(c_out), nn.ReLU(inplace=True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.block(x)
+
+
+class Conv_Block(nn.Module):
+    """hw3's downwards block."""
+
+    def __init__(self, c_in: int, c_out: int, kernel: int, stride: int, padding: int) -> None:
+        super().__init__()
+        down = Conv2d(c_in, c_out, kernel, stride, padding)
+        self.block = nn.Sequential(down, BatchNorm2d(c_out), nn.LeakyReLU(0.2, inplace=True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.block(x)
+
+
+class HW3Generator(nn.Module):
+    """hw3's Generator: noise `[N, 128]` to pictures `[N, 3, 64, 64]` in [-1, 1]."""
+
+    def __init__(self, latent: int = 128) -> None:
+        super().__init__()
+        self.decode = nn.Sequential(
+            Tran_Block(latent, 512, 4, 1, 0),
+            Tran_Block(512, 256, 4, 2, 1),
+            Tran_Block(256, 128, 4, 2, 1),
+            Tran_Block(128, 64, 4, 2, 1),
+            ConvTranspose2d(64, 3, 4, 2, 1),
+            nn.Tanh(),
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.decode(z[:, :, None, None])
+
+    def _get_name(self) -> str:
+        return "Generator"
+
+
+class HW3Discriminator(nn.Module):
+    """hw3's Discriminator: pictures `[N, 3, 64, 64]` to the probability of being real `[N, 1]`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encode = nn.Sequential(
+            Conv_Block(3, 64, 4, 2, 1),
+            Conv_Block(64, 128, 4, 2, 1),
+            Conv_Block(128, 256, 4, 2, 1),
+            Conv_Block(256, 512, 4, 2, 1),
+            Conv2d(512, 1, 4, 1, 0),
+            Sigmoid(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.encode(x).flatten(1)
+
+    def _get_name(self) -> str:
+        return "Discriminator"
+
+
+PRINTED = {
+    "hw2-gan-a": (DCGANGenerator, DCGANDiscriminator),
+    "hw2-gan-b": (WGANGenerator, WGANCritic),
+    "hw3-gan": (HW3Generator, HW3Discriminator),
+}
+
+
+# --- ours -------------------------------------------------------------------------------------------------------------
+
+SMALLEST = 4  # side of the first map
+MOST = 8  # the widest map has so many times the channels of the largest one
+
+
+def widths(width: int, size: int) -> list[int]:
+    """Channels at sides 4, 8, … `size`: `width` at the largest, doubling as the side halves, at most `MOST` times it.
+
+    Raises Refusal for a size that is no power of two from 16.
+    """
+    halvings = round(math.log2(size / SMALLEST)) if size > 0 else 0
+    if halvings < 2 or SMALLEST * 2**halvings != size:
+        raise Refusal(f"These networks take sides of 16, 32, 64, 128 pixels and so on, not {size}: give --size 64.")
+    return [width * min(MOST, 2**level) for level in range(halvings, -1, -1)]
+
+
+class ResidualGenerator(nn.Module):
+    """Noise `[N, latent]` and labels `[N]` to pictures `[N, C, size, size]` in [-1, 1].
+
+    Residual blocks that double the side (SNGAN, arXiv 1802.05957, appendix B.4), class-conditional by an embedding
+    added to the noise.
+    """
+
+    def __init__(self, latent: int, width: int, size: int, channels: int, classes: int) -> None:
+        super().__init__()
+        wide = widths(width, size)
+        self.label = nn.Embedding(classes, latent) if classes else None
+        self.first = nn.Linear(latent, wide[0] * SMALLEST**2)
+        self.blocks = nn.Sequential(*(UpBlock(a, b) for a, b in zip(wide, wide[1:], strict=False)))
+        self.norm = BatchNorm2d(wide[-1])
+        self.last = Conv2d(wide[-1], channels, 3, padding=1)
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        if self.label is not None:
+            z = z + self.label(labels)
+        x = self.first(z).view(len(z), -1, SMALLEST, SMALLEST)
+        return self.last(F.relu(self.norm(self.blocks(x)))).tanh()
+
+
+class UpBlock(nn.Module):
+    """`[N, C_in, H, W]` to `[N, C_out, 2H, 2W]`."""
+
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__()
+        self.norm1, self.conv1 = BatchNorm2d(c_in), Conv2d(c_in, c_out, 3, padding=1, bias=False)
+        self.norm2, self.conv2 = BatchNorm2d(c_out), Conv2d(c_out, c_out, 3, padding=1)
+        self.skip = Conv2d(c_in, c_out, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv1(_doubled(F.relu(self.norm1(x))))
+        return self.conv2(F.relu(self.norm2(y))) + _doubled(self.skip(x))
+
+
+def _doubled(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2, mode="nearest")
+
+
+class ResidualDiscriminator(nn.Module):
+    """Pictures `[N, C, size, size]` and labels `[N]` to scores `[N, 1]`.
+
+    Residual blocks that halve the side, no normalisation of activations; classes by projection (arXiv 1802.05637).
+    """
+
+    def __init__(self, width: int, size: int, channels: int, classes: int) -> None:
+        super().__init__()
+        wide = widths(width, size)[::-1]
+        self.first = Conv2d(channels, wide[0], 3, padding=1)
+        self.blocks = nn.Sequential(*(DownBlock(a, b) for a, b in zip(wide, wide[1:], strict=False)))
+        self.last = nn.Linear(wide[-1] * SMALLEST**2, 1)
+        self.label = nn.Embedding(classes, wide[-1] * SMALLEST**2) if classes else None
+
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        features = F.leaky_relu(self.blocks(self.first(x)), 0.2).flatten(1)
+        score = self.last(features)
+        if self.label is None:
+            return score
+        return score + (self.label(labels) * features).sum(1, keepdim=True)
+
+
+class DownBlock(nn.Module):
+    """`[N, C_in, H, W]` to `[N, C_out, H/2, W/2]`."""
+
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__()
+        self.conv1 = Conv2d(c_in, c_in, 3, padding=1)
+        self.conv2 = Conv2d(c_in, c_out, 4, stride=2, padding=1)
+        self.skip = Conv2d(c_in, c_out, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv2(F.leaky_relu(self.conv1(F.leaky_relu(x, 0.2)), 0.2))
+        return (y + self.skip(F.avg_pool2d(x, 2))) / math.sqrt(2)

@@ -1,0 +1,39 @@
+"""Presets: named, complete, frozen descriptions of experiments. Imports no torch."""
+
+from __future__ import annotations
+
+from genshift.errors import unknown
+from genshift.presets import adaptation, pictures
+from genshift.presets.adaptation import Adaptation
+from genshift.presets.base import OURS, PUBLISHED, YOURS, Preset, option_fields
+from genshift.presets.pictures import GAN, VAE, Classifier, Generator, Pictures
+
+FAMILIES: dict[str, type[Preset]] = {family.family: family for family in (Adaptation, Classifier, VAE, GAN)}
+PRESETS: dict[str, Preset] = {
+    preset.name: preset.checked() for preset in (*adaptation.all_presets(), *pictures.all_presets())
+}
+
+
+def get(name: str) -> Preset:
+    """The preset of that name; Refusal with the nearest name where there is none."""
+    if name not in PRESETS:
+        raise unknown("preset", name, PRESETS, "`genshift ls` lists them all.")
+    return PRESETS[name]
+
+
+__all__ = [
+    "FAMILIES",
+    "GAN",
+    "OURS",
+    "PRESETS",
+    "PUBLISHED",
+    "VAE",
+    "YOURS",
+    "Adaptation",
+    "Classifier",
+    "Generator",
+    "Pictures",
+    "Preset",
+    "get",
+    "option_fields",
+]

@@ -1,0 +1,212 @@
+"""One set of pictures: VAEs, GANs, and the classifiers whose features they are judged in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from genshift.data.catalog import CATALOG
+from genshift.presets.base import HALF_LIFE, PUBLISHED, Preset, option, short
+
+HW06 = "cited source (ML2021 HW06)"
+DCGAN_PAPER = "cited source (DCGAN, arXiv 1511.06434)"
+WGAN_GP_PAPER = "cited source (WGAN-GP, arXiv 1704.00028)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pictures(Preset):
+    """An experiment on one set of pictures."""
+
+    positive: ClassVar[tuple[str, ...]] = (*Preset.positive, "batch")
+
+    data: str = option("data set, or a folder of pictures", "celeba")
+    batch: int = option("images a step", 64)
+
+    @property
+    def task(self) -> str:
+        """The set's name."""
+        return short(self.data)
+
+    @property
+    def trains_on(self) -> str:
+        """The set."""
+        return self.data
+
+    @property
+    def step_images(self) -> int:
+        """Images by which one step moves progress."""
+        return self.batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classifier(Pictures):
+    """A classifier of classes, or of attributes that do not exclude one another."""
+
+    family: ClassVar[str] = "classifier"
+    positive: ClassVar[tuple[str, ...]] = (*Pictures.positive, "width")
+
+    answers: Literal["classes", "attributes"] = option("what it learns: one class, or every attribute", "classes")
+    width: int = option("channels at full size; they double at each halving", 32)
+
+    @property
+    def summary(self) -> str:
+        """What the run is, in a line."""
+        return f"a classifier of the {self.answers} of {short(self.data)}, whose features measure generated pictures"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generator(Pictures):
+    """A model that draws pictures."""
+
+    positive: ClassVar[tuple[str, ...]] = (*Pictures.positive, "width", "latent")
+    latent: int = option("numbers in a latent vector", 128)
+    width: int = option("channels at the largest size", 64)
+    condition: Literal["none", "classes"] = option("draw any picture, or pictures of a class", "none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VAE(Generator):
+    """A variational autoencoder."""
+
+    family: ClassVar[str] = "vae"
+    not_negative: ClassVar[tuple[str, ...]] = (*Preset.not_negative, "kl_warmup", "free_bits", "perceptual")
+    positive: ClassVar[tuple[str, ...]] = (*Generator.positive, "components")
+
+    likelihood: Literal["mse", "sigma"] = option(
+        "mse: hw3's means with its λ; sigma: a normal one of the best variance (σ-VAE), sums over pixels", "sigma"
+    )
+    kl_warmup: int = option("images over which the weight of the KL term rises from 0 to 1 (sigma)", 0)
+    free_bits: float = option("nats below which a latent dimension's KL costs nothing (sigma)", 0.0)
+    prior: Literal["normal", "mixture"] = option(
+        "draw from N(0, I), or from a mixture fitted to the training images' latents", "normal"
+    )
+    components: int = option("components of the mixture", 10)
+    perceptual: float = option("weight of the distance in the features of the run --features", 0.0)
+    features: str = option("a classifier's run folder, for --perceptual", "")
+
+    @property
+    def summary(self) -> str:
+        """What the run is, in a line."""
+        return f"a variational autoencoder of {short(self.data)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GAN(Generator):
+    """A generator and its adversary."""
+
+    family: ClassVar[str] = "gan"
+    not_negative: ClassVar[tuple[str, ...]] = (*Preset.not_negative, "beta1", "beta2", "gradient_penalty", "r1", "r2")
+    positive: ClassVar[tuple[str, ...]] = (*Generator.positive, "critic_steps")
+    at_most: ClassVar[dict[str, float]] = {**Preset.at_most, "beta1": 0.9999, "beta2": 0.9999}
+
+    loss: Literal["bce", "wgan", "hinge", "relativistic"] = option("what generator and discriminator play for", "bce")
+    first: Literal["generator", "discriminator"] = option("who steps first", "discriminator")
+    critic_steps: int = option("discriminator's steps for one of the generator", 1)
+    spectral_norm: Literal["off", "on"] = option("spectral normalisation of every discriminator layer", "off")
+    gradient_penalty: float = option("weight of (|gradient| - 1)² between real and fake (WGAN-GP's λ)", 0.0)
+    r1: float = option("γ of the zero-centred gradient penalty on real images", 0.0)
+    r2: float = option("γ of the zero-centred gradient penalty on generated images", 0.0)
+    beta1: float = option("Adam's β1", 0.5)
+    beta2: float = option("Adam's β2", 0.999)
+    diffaugment: Literal["off", "on"] = option("the same differentiable augmentation on real and fake", "off")
+
+    @property
+    def summary(self) -> str:
+        """What the run is, in a line."""
+        return f"a generative adversarial network of {short(self.data)}"
+
+
+FACES = CATALOG["celeba"].published_counts["train"]
+_SIGNED = {"mean": 0.5, "std": 0.5}  # pixels in [-1, 1], a Tanh's range
+_ORIGINS = {
+    "networks": PUBLISHED,
+    "latent": "published (printed)",
+    "size": "published (the printed networks fit 64 pixels alone)",
+    "colour": "published (printed)",
+    "width": "published (printed)",
+    "mean": "ours (a Tanh's range)",
+    "std": "ours (a Tanh's range)",
+}
+_HW3_ORIGINS = {
+    **_ORIGINS,
+    "epochs": PUBLISHED,
+    "images": "published (epochs × CelebA's published training images: ours)",
+    "batch": PUBLISHED,
+    "optimizer": PUBLISHED,
+    "lr": PUBLISHED,
+    "lr_schedule": PUBLISHED,
+    "flip": PUBLISHED,
+}
+
+
+def _hw2_gan(letter: str, **fields: Any) -> GAN:
+    """hw2 names the networks and the idea; the rest is its cited source's, or the papers'."""
+    return GAN(
+        name=f"hw2-gan-{letter}", study="hw2", role="gan", networks=f"hw2-gan-{letter}", images=10 * FACES, epochs=10,
+        size=64, batch=64, latent=100, lr=1e-4, **_SIGNED, **fields,
+        published={"fid": {"a": 28.0, "b": 24.0}[letter], "face_rate": 0.91},
+    )  # fmt: skip
+
+
+def _hw2_a() -> GAN:
+    origins = {**_ORIGINS, "loss": HW06, "batch": HW06, "lr": HW06, "beta1": HW06, "beta2": HW06, "optimizer": HW06}
+    return _hw2_gan("a", loss="bce", origins={**origins, "first": HW06, "critic_steps": HW06})
+
+
+def _hw2_b() -> GAN:
+    paper = ("loss", "gradient_penalty", "batch", "lr", "beta1", "beta2", "optimizer", "first")
+    return _hw2_gan(
+        "b", loss="wgan", spectral_norm="on", gradient_penalty=10.0, beta1=0.0, beta2=0.9,
+        origins={**_ORIGINS, **dict.fromkeys(paper, WGAN_GP_PAPER), "spectral_norm": PUBLISHED, "critic_steps": HW06},
+    )  # fmt: skip
+
+
+def _hw3_gan() -> GAN:
+    return GAN(
+        name="hw3-gan", study="hw3", role="gan", networks="hw3-gan", images=100 * FACES, epochs=100, size=64, flip=0.5,
+        batch=64, latent=128, lr=1e-4, **_SIGNED, loss="bce", first="generator",
+        origins={**_HW3_ORIGINS, "loss": PUBLISHED, "first": PUBLISHED, "beta1": DCGAN_PAPER, "beta2": DCGAN_PAPER},
+    )  # fmt: skip
+
+
+def _hw3_vae() -> VAE:
+    return VAE(
+        name="hw3-vae", study="hw3", role="vae", networks="hw3-vae", images=100 * FACES, epochs=100, size=64, flip=0.5,
+        batch=32, latent=128, lr=1e-4, likelihood="mse",
+        origins={
+            **_HW3_ORIGINS,
+            "likelihood": PUBLISHED,
+            "mean": "published (its threshold and errors fit pixels in [0, 1])",
+            "std": "published (its threshold and errors fit pixels in [0, 1])",
+        },
+        published={"reconstruction_mse": 0.0132},
+    )  # fmt: skip
+
+
+def _faces_gan() -> GAN:
+    return GAN(
+        name="faces-gan", study="faces", role="gan", networks="residual", images=300_000, size=64, flip=0.5,
+        batch=32, latent=128, width=32, lr=2e-4, **_SIGNED, loss="hinge", spectral_norm="on", beta1=0.0, beta2=0.99,
+        diffaugment="on", ema_half_life=HALF_LIFE,
+    )  # fmt: skip
+
+
+def _faces_vae() -> VAE:
+    return VAE(
+        name="faces-vae", study="faces", role="vae", networks="residual", images=300_000, size=64, flip=0.5,
+        batch=32, latent=128, width=32, lr=1e-3, likelihood="sigma", prior="mixture", ema_half_life=HALF_LIFE,
+    )  # fmt: skip
+
+
+def _faces_attributes() -> Classifier:
+    return Classifier(
+        name="faces-attributes", study="faces", role="classifier", networks="residual", images=90_000, size=64,
+        flip=0.5, shift=0.05, scale=0.05, rotate=5.0, batch=64, lr=1e-3, lr_schedule="cosine", lr_warmup=4_000,
+        mean=0.5, std=0.5, answers="attributes", optimizer="adamw", weight_decay=0.05, ema_half_life=HALF_LIFE,
+    )  # fmt: skip
+
+
+def all_presets() -> Iterator[Pictures]:
+    """Every preset of these families."""
+    yield from (_hw2_a(), _hw2_b(), _hw3_vae(), _hw3_gan(), _faces_attributes(), _faces_vae(), _faces_gan())
