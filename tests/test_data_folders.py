@@ -149,45 +149,6 @@ def test_truncated_pictures(tmp_path, kind, share):
         load(tmp_path)
 
 
-def save(folder, name, image, **options):
-    folder.mkdir(exist_ok=True)
-    image.save(folder / name, **options)
-    return folder
-
-
-def test_kinds_of_pictures(tmp_path):
-    grey = Image.fromarray(np.full((8, 8), 100, np.uint8))
-    clear = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
-    half = Image.new("LA", (8, 8), (0, 128))
-    cmyk = Image.new("CMYK", (8, 8), (0, 255, 255, 0))
-    deep = Image.fromarray(np.full((8, 8), 200 << 8, np.uint16))
-    palette = Image.new("RGB", (8, 8), (10, 200, 30)).convert("P", palette=Image.Palette.ADAPTIVE)
-
-    def value(folder):
-        return load(folder).images[0, :, 4, 4].tolist()
-
-    assert value(save(tmp_path / "grey", "a.png", grey)) == [100]
-    assert value(save(tmp_path / "one", "a.png", grey.convert("1", dither=Image.Dither.NONE))) == [0]
-    assert value(save(tmp_path / "clear", "a.png", clear)) == [255, 255, 255]
-    assert value(save(tmp_path / "half", "a.png", half)) == [127]
-    red = value(save(tmp_path / "cmyk", "a.jpg", cmyk))
-    assert red[0] > 240 and red[1] < 15 and red[2] < 15
-    assert value(save(tmp_path / "deep", "a.png", deep)) == [200]
-    assert value(save(tmp_path / "palette", "a.png", palette)) == [10, 200, 30]
-    with pytest.raises(Refusal, match="no scale"):
-        load(save(tmp_path / "float", "a.tif", Image.fromarray(np.ones((8, 8), np.float32))))
-
-
-def test_exif_rotation(tmp_path):
-    array = np.zeros((8, 8, 3), np.uint8)
-    array[:4] = 255
-    exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned a quarter clockwise: the top comes to the right
-    save(tmp_path / "turned", "a.png", Image.fromarray(array), exif=exif)
-    image = load(tmp_path / "turned").images[0, 0]
-    assert image[:, 6].tolist() == [255] * 8 and image[:, 1].tolist() == [0] * 8
-
-
 def test_grey_and_colour_together_become_colour(tmp_path):
     write_pictures(tmp_path, 1, channels=1)
     (tmp_path / "b.png").write_bytes(png(noise()))
@@ -213,14 +174,6 @@ def test_odd_sizes_need_a_size(tmp_path):
     square = np.asarray(Image.open(tmp_path / "a.png"))[:, 10:50]
     expected = np.asarray(Image.fromarray(square).resize((20, 20), Image.Resampling.BILINEAR)).astype(int)
     assert np.abs(images[0].permute(1, 2, 0).numpy().astype(int) - expected).max() <= 1, "Pillow resizes the same"
-
-
-def test_one_picture_does_not_depend_on_its_neighbours(tmp_path, monkeypatch):
-    for number, side in enumerate((33, 40, 33, 50, 40, 28)):
-        (tmp_path / f"{number}.png").write_bytes(png(noise(side, side)))
-    together = load(tmp_path, size=28).images
-    monkeypatch.setattr(pictures, "CHUNK", 2)
-    assert torch.equal(load(tmp_path, size=28).images, together)
 
 
 def test_a_set_larger_than_memory_lies_in_a_file(tmp_path, monkeypatch):

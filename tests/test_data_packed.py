@@ -46,6 +46,19 @@ def test_attributes_and_notes_survive(tmp_path):
     mapped = open_packed(pack(faces, tmp_path / "faces"))
     assert torch.equal(mapped.attributes, faces.attributes) and mapped.notes == faces.notes
     assert mapped.attribute_names == faces.attribute_names and mapped.labels is None
+    assert torch.equal(load(tmp_path / "faces", limit=3).attribute("A3"), faces.attribute("A3")[:3])
+    assert load(tmp_path / "faces", labels=False).attributes is None
+    np.save(tmp_path / "faces" / "attributes.npy", 1 - faces.attributes.numpy())
+    with pytest.raises(Refusal, match="fingerprint"):
+        verify_packed(tmp_path / "faces")
+
+
+def test_one_packed_set_has_no_part_to_test_on(packed):
+    """Else training images would be measured on as if they were held out."""
+    with pytest.raises(Refusal, match="one packed set without a part 'test': pack that into set/test"):
+        load(packed, "test")
+    pack(load("uci-m", "test"), packed.parent / "both" / "test")
+    assert len(load(packed.parent / "both", "test")) == len(load(packed))
 
 
 def test_a_set_without_labels(tmp_path):

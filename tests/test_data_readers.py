@@ -224,14 +224,17 @@ def test_zip_members_outside_and_truncated_zip_are_refused(tmp_path):
 def test_celeba(tmp_path):
     write_celeba(tmp_path, count=10)
     train, test = (load("celeba", split, data_root=tmp_path) for split in ("train", "test"))
-    assert train.images.shape == (8, 3, 109, 89) and test.images.shape == (1, 3, 109, 89)
-    assert train.attributes.shape == (8, 40) and train.attributes.dtype == torch.uint8
+    assert train.images.shape == (9, 3, 109, 89) and test.images.shape == (1, 3, 109, 89)
+    assert train.attributes.shape == (9, 40) and train.attributes.dtype == torch.uint8
     assert train.attributes[0, :3].tolist() == [1, 0, 1] and train.attribute_names[3] == "A3"
-    assert "80 %" in " ".join(train.notes)
+    assert test.attributes[0, :3].tolist() == [0, 1, 0], "file 10 of 10, whose first attribute is absent"
+    assert "first 9 (90 %) are train and the last 1 (10 %) test" in " ".join(train.notes)
+    with pytest.raises(Refusal, match="no split 'valid' here: 10 of the 202,599"):
+        load("celeba", "valid", data_root=tmp_path)
     sealed = load("celeba", data_root=tmp_path, size=16, labels=False)
-    assert sealed.images.shape == (8, 3, 16, 16) and sealed.attributes is None
-    (tmp_path / "celeba" / "list_eval_partition.txt").write_text("000003.jpg 0\n000004.jpg 2\n")
-    assert len(load("celeba", data_root=tmp_path)) == 1
+    assert sealed.images.shape == (9, 3, 16, 16) and sealed.attributes is None
+    (tmp_path / "celeba" / "list_eval_partition.txt").write_text("000003.jpg 0\n000004.jpg 2\n000005.jpg 1\n")
+    assert [len(load("celeba", split, data_root=tmp_path)) for split in ("train", "valid", "test")] == [1, 1, 1]
 
 
 def test_celeba_is_cropped_by_fraction(tmp_path):

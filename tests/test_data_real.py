@@ -54,7 +54,10 @@ def test_celeba():
     need("celeba")
     faces = load("celeba", "test", data_root=ROOT, size=64, limit=200)
     assert faces.images.shape == (200, 3, 64, 64) and faces.attributes.shape == (200, 40)
-    assert 0.3 < faces.attributes[:, faces.attribute_names.index("Male")].float().mean() < 0.6
+    assert 0.3 < faces.attribute("Male").float().mean() < 0.6
+    whole = load("celeba", "test", data_root=ROOT, size=8)
+    if len(whole) == 500:
+        assert "first 4,500 (90 %) are train" in " ".join(whole.notes)
 
 
 def test_built_mnistm_is_like_the_published(tmp_path):

@@ -96,26 +96,35 @@ def _rows(files: Files, path: Path, names: list[str], table: dict[str, np.ndarra
 
 
 def _split(names: list[str], partition: Path | None, split: str) -> tuple[list[str], tuple[str, ...]]:
-    """A split's names: by the partition file, the published bounds, or 80/10/10 % where the set is a part."""
+    """A split's names: by the partition file, the published bounds, or 90 and 10 % where the set is a part."""
+    note: tuple[str, ...] = ()
     if partition is not None:
         part = dict(line.split()[:2] for line in _lines(partition) if len(line.split()) >= 2)
         chosen = [name for name in names if part.get(name.rpartition("/")[2]) == str(SPLITS.index(split))]
-        note: tuple[str, ...] = ()
+    elif len(names) == sum(CELEBA.published_counts.values()):
+        first = CELEBA.published_counts["train"]
+        second = first + CELEBA.published_counts["valid"]
+        chosen = names[slice(*{"train": (0, first), "valid": (first, second), "test": (second, None)}[split])]
     else:
-        whole = len(names) == sum(CELEBA.published_counts.values())
-        counts = CELEBA.published_counts
-        first = counts["train"] if whole else len(names) * 8 // 10
-        second = first + (counts["valid"] if whole else len(names) // 10)
-        bounds = {"train": (0, first), "valid": (first, second), "test": (second, len(names))}
-        chosen = names[slice(*bounds[split])]
-        note = () if whole else (
-            f"celeba: {len(names):,} of the 202,599 published images are here; by file number the first 80 % "
-            "are train, "
-            "the next 10 % valid, the last test.",
-        )  # fmt: skip
+        chosen, note = _part(names, split)
     if not chosen:
         raise Refusal(f"No image of celeba's split '{split}' is here: {CELEBA.by_hand}.")
     return chosen, note
+
+
+def _part(names: list[str], split: str) -> tuple[list[str], tuple[str, ...]]:
+    """The split of a set that is not whole: by file number the first 90 % to train, the last 10 % held out."""
+    if split == "valid":
+        raise Refusal(
+            f"celeba has no split 'valid' here: {len(names):,} of the 202,599 published images are here, parted into "
+            "train and test; name one of these, or put list_eval_partition.txt beside them."
+        )
+    first = len(names) * 9 // 10
+    note = (
+        f"celeba: {len(names):,} of the 202,599 published images are here; by file number the first {first:,} (90 %) "
+        f"are train and the last {len(names) - first:,} (10 %) test."
+    )
+    return names[:first] if split == "train" else names[first:], (note,)
 
 
 def _lines(path: Path) -> list[str]:

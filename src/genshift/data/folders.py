@@ -49,8 +49,9 @@ def read_folder(
 
     Layouts: `CLASS/picture`; pictures alone; pictures with a CSV (`image_name,label`) named `labels.csv`, or
     the only one there, or `FOLDER.csv` beside; each also below `train/`, `test/`, `valid/` or with one CSV a
-    split (`train.csv` …). `path` may be the CSV itself. Raises Refusal where there is no picture, the CSV
-    names one that is missing, or a picture is broken (left out, with a note, where `skip_broken`).
+    split (`train.csv` …). Hidden files and folders are left out. `path` may be the CSV itself. Raises Refusal
+    where there is no picture, the CSV names one that is missing, or a picture is broken (left out, with a note,
+    where `skip_broken`).
     """
     listing = path if path.suffix.lower() == ".csv" else None
     files = open_files(path.parent if listing else path)

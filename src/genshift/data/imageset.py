@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from genshift.errors import Refusal, unknown
+
 
 @dataclass(frozen=True)
 class ImageSet:
@@ -36,7 +38,7 @@ class ImageSet:
         return replace(self, labels=None, attributes=None, attribute_names=())
 
     def take(self, indices: Tensor) -> ImageSet:
-        """The images (and labels) at `indices`, int64 `[M]`, in that order."""
+        """The images (with their labels and attributes) at `indices`, int64 `[M]`, in that order."""
         return replace(
             self,
             images=self.images[indices],
@@ -45,18 +47,31 @@ class ImageSet:
         )
 
     def to(self, device: torch.device | str) -> ImageSet:
-        """The same set with its images and labels on `device`."""
+        """The same set with its images, labels and attributes on `device`."""
         return replace(
             self,
             images=self.images.to(device),
             labels=None if self.labels is None else self.labels.to(device),
+            attributes=None if self.attributes is None else self.attributes.to(device),
         )
 
+    def attribute(self, name: str) -> Tensor:
+        """Which images have the attribute `name`, e.g. 'Male': bool `[N]`; Refusal where there is none of it."""
+        if self.attributes is None:
+            raise Refusal(
+                f"'{self.name}' has no attributes, so none named '{name}': give celeba with its "
+                "list_attr_celeba.txt beside it."
+            )
+        if name not in self.attribute_names:
+            raise unknown("attribute", name, self.attribute_names)
+        return self.attributes[:, self.attribute_names.index(name)].bool()
+
     def fingerprint(self) -> str:
-        """SHA-256 (first 16 hex digits) of the pixels and labels: the same data gives the same text."""
+        """SHA-256 (first 16 hex digits) of pixels, labels and attributes: the same data gives the same text."""
         digest = hashlib.sha256(str(tuple(self.images.shape)).encode())
         for chunk in self.images.split(4096):
             digest.update(chunk.contiguous().cpu().numpy().tobytes())
-        if self.labels is not None:
-            digest.update(self.labels.cpu().numpy().tobytes())
+        for tensor in (self.labels, self.attributes):
+            if tensor is not None:
+                digest.update(tensor.contiguous().cpu().numpy().tobytes())
         return digest.hexdigest()[:16]

@@ -34,8 +34,9 @@ def load(
 ) -> ImageSet:
     """The images of a catalog set, or of a folder, archive or file of the user's.
 
-    size: side in pixels, square; each set's rule is in its catalog entry; user pictures are cropped to their
-    centred square and resized. None keeps the set's own.
+    size: side in pixels, square; each set's rule is in its catalog entry; a user's pictures are
+    cropped to their centred square (the whole shorter side) and resized, bilinear with antialiasing (from four
+    times the size on, areas are averaged first). None keeps the set's own.
     colour: 'rgb' repeats grey to 3 channels, 'grey' takes ITU-R 601 luma into 1; None keeps the set's own.
     labels: False leaves the labels unread where the format allows, and sealed in any case.
     limit: only the first so many images.
@@ -66,7 +67,7 @@ def load_named(
     if name in CATALOG:
         found = _from_catalog(entry(name), split, data_root, size, colour, labels, limit, skip_broken)
     elif is_packed(path) or is_packed(path / split):
-        found = open_packed(path if is_packed(path) else path / split, labels)
+        found = _packed(path, split, labels)
     elif (known := _known_folder(path)) is not None:
         found = _from_catalog(known, split, path.parent, size, colour, labels, limit, skip_broken)
     elif path.is_dir() or path.suffix.lower() == ".csv" or (path.is_file() and _holds_pictures(path)):
@@ -82,6 +83,15 @@ def load_named(
         found = _first(found, limit)
     found = replace(found, images=finish(found.images, size, colour))
     return (found if labels else found.sealed()), [str(number) for number in range(len(found))]
+
+
+def _packed(path: Path, split: str, labels: bool) -> ImageSet:
+    """The packed set of a split below `path`, or `path` itself, which then has no part of its own to test on."""
+    if not is_packed(path):
+        return open_packed(path / split, labels)
+    if split not in ("train", "all"):
+        raise Refusal(f"{path} is one packed set without a part '{split}': pack that into {path.name}/{split} instead.")
+    return open_packed(path, labels)
 
 
 def _no_such(name: str) -> Refusal:

@@ -7,23 +7,26 @@ import math
 import os
 import shutil
 import tempfile
+import warnings
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from genshift.data.files import Files
-from genshift.data.pixels import BROKEN, Colour, crop_square, decode, resize_each, to_colour
+from genshift.data.pixels import BROKEN, Colour, decode, finish
 from genshift.data.places import cache_root
 from genshift.errors import Refusal, of_os_error
 
-CHUNK = 512  # pictures decoded at full size at one time
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+THREADS = min(8, os.cpu_count() or 1)  # each holds one picture at its full size
+GROUP = 8  # pictures a thread takes at a time: handing over small ones singly costs as much as decoding them
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 
 
 @dataclass(frozen=True)
@@ -48,39 +51,41 @@ def read_pictures(
     fraction: float = 1.0,
     skip_broken: bool = False,
 ) -> Pictures:
-    """The named pictures as one tensor.
+    """The named pictures as one tensor; besides it, each thread holds one of them at its full size.
 
-    With `size`, each is cropped to its centred square (`fraction` of the shorter side) and resized; without
-    it, all must have one size already. Without `colour`, the set is grey where every picture is, else RGB. A
-    broken picture is refused by name, or left out and counted in a note where `skip_broken` says so.
+    With `size`, each is cropped to its centred square (`fraction` of the shorter side) and resized (`decode`
+    and `resize` say how); without it, all must have one size already. Without `colour`, the set is grey where every
+    picture is, else RGB. A broken picture, or one of more pixels than a decompression bomb's 179 million, is
+    refused by name, or left out and counted in a note where `skip_broken` says so.
     """
     out: Tensor | None = None
     kept: list[int] = []
     broken: list[str] = []
-    all_grey = True
-    for start, decoded in _decoded(files, names):
-        good = [(start + i, image) for i, image in enumerate(decoded) if not isinstance(image, Exception)]
-        for name, failed in zip(names[start : start + CHUNK], decoded, strict=True):
-            if isinstance(failed, Exception):
-                broken.append(_broken(files, name, failed, skip_broken))
-        if not good:
+    for place, decoded in enumerate(_decoded(files, names, size, fraction)):
+        if isinstance(decoded, Exception):
+            broken.append(_broken(files, names[place], decoded, skip_broken))
             continue
-        all_grey &= all(image.shape[0] == 1 for _, image in good)
-        batch = _batch(files, names, good, size, colour, fraction)
+        image = finish(torch.from_numpy(decoded)[None], size, colour)[0]
         if out is None:
-            out = allocate((len(names), *batch.shape[1:]))
-        if out.shape[1:] != batch.shape[1:]:
-            raise _sizes_differ(files, names[kept[0]], out.shape, names[good[0][0]], batch.shape)
-        out[len(kept) : len(kept) + len(good)] = batch
-        kept.extend(place for place, _ in good)
+            out = allocate((len(names), *image.shape))
+        if len(image) > out.shape[1]:
+            out = _widened(out, len(kept))
+        if image.shape[1:] != out.shape[2:]:
+            raise _sizes_differ(files, names[kept[0]], out.shape, names[place], image.shape)
+        out[len(kept)] = image
+        kept.append(place)
     if out is None:
         raise Refusal(
             f"{files.path} holds no picture that can be read: expected PNG, JPEG or the like; check the path."
         )
-    images = out[: len(kept)]
-    if colour is None and all_grey:
-        images = images[:, :1].contiguous()
-    return Pictures(images, kept, _notes(files, broken))
+    return Pictures(out[: len(kept)], kept, _notes(files, broken))
+
+
+def _widened(out_N1HW: Tensor, count: int) -> Tensor:
+    """Room for as many colour pictures, the first `count` filled with the grey ones."""
+    wide = allocate((len(out_N1HW), 3, *out_N1HW.shape[2:]))
+    wide[:count] = out_N1HW[:count]
+    return wide
 
 
 def allocate(shape: tuple[int, ...]) -> Tensor:
@@ -106,56 +111,45 @@ def memory_bytes() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def _decoded(files: Files, names: Sequence[str]) -> Iterator[tuple[int, list[NDArray[np.uint8] | Exception]]]:
-    """Chunks of decoded pictures, each with its first's place; what failed stands as its exception."""
+def _decoded(
+    files: Files, names: Sequence[str], size: int | None, fraction: float
+) -> Iterator[NDArray[np.uint8] | Exception]:
+    """Each picture in turn, as `decode` gives it; what failed stands as its exception."""
 
     def one(name: str) -> NDArray[np.uint8] | Exception:
         try:
-            return decode(files.read(name))
+            return decode(files.read(name), size, fraction)
         except BROKEN as error:
             return error
 
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for start in range(0, len(names), CHUNK):
-            yield start, list(pool.map(one, names[start : start + CHUNK]))
-
-
-def _batch(
-    files: Files,
-    names: Sequence[str],
-    good: Sequence[tuple[int, NDArray[np.uint8]]],
-    size: int | None,
-    colour: Colour | None,
-    fraction: float,
-) -> Tensor:
-    """uint8 `[n, C, H, W]`; C is 3 where `colour` is None: the caller takes one where all were grey."""
-    images = [_channels(image, colour) for _, image in good]
-    if size is not None:
-        return resize_each([crop_square(image, fraction) for image in images], size)
-    for (place, _), image in zip(good, images, strict=True):
-        if image.shape != images[0].shape:
-            raise _sizes_differ(files, names[good[0][0]], images[0].shape, names[place], image.shape)
-    return torch.from_numpy(np.stack(images))
-
-
-def _channels(image_CHW: NDArray[np.uint8], colour: Colour | None) -> NDArray[np.uint8]:
-    if image_CHW.shape[0] == 1 and colour != "grey":
-        return np.repeat(image_CHW, 3, axis=0)
-    if image_CHW.shape[0] == 3 and colour == "grey":
-        return to_colour(torch.from_numpy(image_CHW)[None], "grey")[0].numpy()
-    return image_CHW
+    group = GROUP if size is not None else 1  # without a size what is decoded is as large as the file
+    waiting: deque[Future[list[NDArray[np.uint8] | Exception]]] = deque()
+    with warnings.catch_warnings(), ThreadPoolExecutor(THREADS) as pool:
+        # Pillow warns of odd metadata and of large photos, which are neither broken nor refused.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        for start in range(0, len(names), group):
+            waiting.append(pool.submit(lambda part: [one(name) for name in part], names[start : start + group]))
+            if len(waiting) > THREADS:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
 
 
 def _broken(files: Files, name: str, error: Exception, skip: bool) -> str:
     if skip:
         return name
-    unknown = isinstance(error, UnidentifiedImageError)
-    reason = "its format is none that is known" if unknown else error or type(error).__name__
     raise Refusal(
-        f"{files.path / name} is no picture that can be read ({reason}): expected a "
-        "whole PNG, "
-        "JPEG or the like; replace or remove it, or give --skip-broken to leave such files out."
+        f"{files.path / name} is no picture that can be read ({_reason(error)}): expected a whole PNG, JPEG or the "
+        "like; replace or remove it, or give --skip-broken to leave such files out."
     ) from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "its format is none that is known"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"it claims more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels, as a decompression bomb does"
+    return str(error).rstrip(".") or type(error).__name__
 
 
 def _sizes_differ(files: Files, first: str, one: Sequence[int], second: str, other: Sequence[int]) -> Refusal:
