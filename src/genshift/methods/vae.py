@@ -39,6 +39,7 @@ class VAEMethod(Generating):
     """
 
     draws = ("data",)
+    preset: VAE
 
     def __init__(
         self,

@@ -23,12 +23,12 @@ def build_vae(preset: VAE, classes: int) -> dict[str, nn.Module]:
 
     Raises Refusal for a size, or classes, that the networks cannot take.
     """
-    channels = 3 if preset.colour == "rgb" else 1
     if preset.networks == "hw3-vae":
         _check_printed(preset.size, classes)
-        return {"encoder": Encoder(channels, preset.latent), "decoder": Decoder(channels, preset.latent)}
+        return {"encoder": Encoder(preset.latent), "decoder": Decoder(preset.latent)}
     if preset.networks == "residual":
         _check_size(preset.size)
+        channels = 1 if preset.colour == "grey" else 3
         shape = (preset.size, channels, preset.latent, preset.width)
         return {"encoder": ResidualEncoder(*shape), "decoder": ResidualDecoder(*shape, classes)}
     raise unknown("VAE network", preset.networks, ("hw3-vae", "residual"))
@@ -108,11 +108,11 @@ class Tran_Block(nn.Module):
 
 
 class Encoder(nn.Module):
-    """hw3's encoder: `[N, C, 64, 64]` to mean and log-variance, each `[N, latent]`."""
+    """hw3's encoder: `[N, 3, 64, 64]` to mean and log-variance, each `[N, latent]`."""
 
-    def __init__(self, channels: int = 3, latent: int = 128) -> None:
+    def __init__(self, latent: int = 128) -> None:
         super().__init__()
-        widths = (channels, 64, 128, 256, 512, 1024)
+        widths = (3, 64, 128, 256, 512, 1024)
         convs = [Conv2d(a, b, 4, 2, 1) for a, b in pairwise(widths)]
         self.encode = nn.Sequential(*map(Conv_Block, [*convs, _ToPoint(1024, 2048)]))
         self.meanGen = nn.Linear(2048, latent)
@@ -124,14 +124,14 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """hw3's decoder: `[N, latent]` to pictures `[N, C, 64, 64]` in [-1, 1] (the report compares them with [0, 1])."""
+    """hw3's decoder: `[N, latent]` to pictures `[N, 3, 64, 64]` in [-1, 1] (the report compares them with [0, 1])."""
 
-    def __init__(self, channels: int = 3, latent: int = 128) -> None:
+    def __init__(self, latent: int = 128) -> None:
         super().__init__()
         self.preprocess = nn.Sequential(nn.Linear(latent, 2048), BatchNorm1d(2048), nn.ReLU(inplace=True))
         widths = (1024, 512, 256, 128, 64)
         convs = [_FromPoint(2048, 1024), *(ConvTranspose2d(a, b, 4, 2, 1) for a, b in pairwise(widths))]
-        self.decode = nn.Sequential(*map(Tran_Block, convs), ConvTranspose2d(64, channels, 4, 2, 1), nn.Tanh())
+        self.decode = nn.Sequential(*map(Tran_Block, convs), ConvTranspose2d(64, 3, 4, 2, 1), nn.Tanh())
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         return self.decode(self.preprocess(z)[:, :, None, None])
