@@ -34,7 +34,9 @@ def _observers(run: RunFolder, preset: Preset, settings: Settings) -> list[Obser
     if isinstance(preset, Adaptation):
         curve = oracle.oracle_curve(run, preset, settings.data_root, settings.skip_broken)
         return [] if curve is None else [curve]
-    return generation.observers(run, preset, settings.data_root) if isinstance(preset, Generator) else []
+    if isinstance(preset, Generator):
+        return generation.observers(run, preset, settings.data_root, settings.skip_broken)
+    return []
 
 
 def is_current(run: RunFolder, asked: Asked) -> bool:
