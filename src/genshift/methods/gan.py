@@ -15,6 +15,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from genshift.data.feed import Batch, PixelRule
 from genshift.device import Arithmetic
@@ -27,8 +28,8 @@ from genshift.presets import GAN
 class GANMethod(Generating):
     """A generator and a discriminator (or critic), each with its optimizer.
 
-    BatchNorm: real and generated pictures pass the discriminator in batches of their own, each normalised by its own
-    statistics. A gradient penalty, which differentiates twice, computes in float32 (or float64) whatever the rest does.
+    BatchNorm: real and generated pictures pass a discriminator that has it in batches of their own, each normalised by
+    its own statistics; without it one pass does for both. A gradient penalty, which differentiates twice, computes in float32 (or float64) whatever the rest does.
     """
 
     draws = ("data",)
@@ -38,6 +39,7 @@ class GANMethod(Generating):
     ) -> None:
         self.preset, self.networks, self.nets = preset, networks, dict(networks)
         self.classes, self.rule, self.arithmetic = classes, rule, arithmetic
+        self.normalises_batches = any(isinstance(m, _BatchNorm) for m in networks["discriminator"].modules())
         betas = (preset.beta1, preset.beta2)
         self.optimizers = {
             name: make_optimizer(preset.optimizer, net.parameters(), preset.lr, preset.weight_decay, betas)
@@ -59,8 +61,7 @@ class GANMethod(Generating):
         with torch.no_grad(), self.arithmetic.autocast():
             fake = self.networks["generator"](*self._noise(data, "discriminator"))
         real, fake = data.x, self._like(data.x, fake)
-        d_real = self._judge("discriminator", real, data, "real")
-        d_fake = self._judge("discriminator", fake, data, "fake")
+        d_real, d_fake = self._judge_both(real, fake, data)
         loss = discriminator_loss(self.preset.loss, d_real, d_fake)
         penalties = self._penalties(real, fake, data)
         self.optimizers["discriminator"].zero_grad(set_to_none=True)
@@ -75,10 +76,11 @@ class GANMethod(Generating):
         with self.arithmetic.autocast():
             fake = self.nets["generator"](*self._noise(data, "generator"))
         with _Frozen(self.networks["discriminator"]):
-            d_fake = self._judge("generator", fake, data, "generated")
+            net = self.networks["discriminator"]
+            d_fake = self._judge(net, self._view(fake, data, "generated"), data.y)
             d_real = None
             if self.preset.loss == "relativistic":
-                d_real = self._judge("generator", data.x, data, "real")
+                d_real = self._judge(net, self._view(data.x, data, "beside generated"), data.y)
             loss = generator_loss(self.preset.loss, d_fake, d_real)
             self.optimizers["generator"].zero_grad(set_to_none=True)
             loss.backward()
@@ -92,14 +94,26 @@ class GANMethod(Generating):
         z = data.draws.normal(name, self.preset.latent).to(data.x)
         return (z, data.y) if self.classes and data.y is not None else (z,)
 
-    def _judge(self, step: str, x: Tensor, data: Batch, name: str) -> Tensor:
-        """What the discriminator says of `[N, C, H, W]`: `[N]`, in float32 at least."""
-        if self.preset.diffaugment == "on":
-            x = diffaugment(x, data.draws, f"{step} {name}")
-        net = self.nets["discriminator"] if step == "discriminator" else self.networks["discriminator"]
+    def _judge_both(self, real: Tensor, fake: Tensor, data: Batch) -> tuple[Tensor, Tensor]:
+        """What the discriminator says of real and of generated pictures, each `[N]`."""
+        net = self.nets["discriminator"]
+        views = [self._view(real, data, "real"), self._view(fake, data, "fake")]
+        if self.normalises_batches:
+            d_real, d_fake = (self._judge(net, view, data.y) for view in views)
+            return d_real, d_fake
+        labels = None if data.y is None else torch.cat([data.y, data.y])
+        d_real, d_fake = self._judge(net, torch.cat(views), labels).chunk(2)
+        return d_real, d_fake
+
+    def _judge(self, net: nn.Module, x: Tensor, labels: Tensor | None) -> Tensor:
+        """What `net` says of `[N, C, H, W]`: `[N]`, in float32 at least."""
         with self.arithmetic.autocast():
-            y = net(x, data.y) if self.classes else net(x)
+            y = net(x, labels) if self.classes else net(x)
         return (y if y.dtype.itemsize > 2 else y.float())[:, 0]
+
+    def _view(self, x: Tensor, data: Batch, name: str) -> Tensor:
+        """Pictures as the discriminator gets to see them."""
+        return diffaugment(x, data.draws, name) if self.preset.diffaugment == "on" else x
 
     def _like(self, real: Tensor, fake: Tensor) -> Tensor:
         return fake.to(real.dtype).contiguous(memory_format=self.arithmetic.memory_format)
@@ -112,11 +126,8 @@ class GANMethod(Generating):
             found["loss_penalty"] = weight * (slope - 1).square().mean()  # WGAN-GP, equation 3
         for name, weight, x in (("loss_r1", self.preset.r1, real), ("loss_r2", self.preset.r2, fake)):
             if weight:
-                found[name] = weight / 2 * self._slope(self._augmented(x, data, name), data).mean()
+                found[name] = weight / 2 * self._slope(self._view(x, data, name), data).mean()
         return found
-
-    def _augmented(self, x: Tensor, data: Batch, name: str) -> Tensor:
-        return diffaugment(x, data.draws, name) if self.preset.diffaugment == "on" else x
 
     def _slope(self, x: Tensor, data: Batch) -> Tensor:
         """|∇ₓ D(x)|² of each picture, `[N]`; differentiable once more."""

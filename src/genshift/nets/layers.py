@@ -189,6 +189,14 @@ class _MatmulConvTranspose(torch.autograd.Function):
         return grad_x, grad_weight, None, None, None, None
 
 
+class LayerNorm(nn.LayerNorm):
+    """`nn.LayerNorm` that prints as in the reports; PyTorch 2.13 adds the bias."""
+
+    def extra_repr(self) -> str:
+        """As PyTorch before 2.13."""
+        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+
+
 class Sigmoid(nn.Sigmoid):
     """`nn.Sigmoid` that never computes in bfloat16, where every probability above 0.998 is 1."""
 
@@ -221,11 +229,12 @@ def spectral(layer: nn.Module) -> None:
 
 def _normalise(layer: Any, inputs: Any) -> None:
     free: Tensor = layer.weight_free
-    flat = free.flatten(1)
+    # Columns in memory's order: no order of them changes a singular value, and this one needs no copy.
+    flat = (free.permute(0, 2, 3, 1) if free.dim() == 4 else free).flatten(1)
     with torch.autocast(free.device.type, enabled=False):
         with torch.no_grad():
             v = nn.functional.normalize(flat.t() @ layer.u, dim=0)
             u = nn.functional.normalize(flat @ v, dim=0)
             if layer.training:
                 layer.u.copy_(u)
-        layer.weight = free / (u @ (flat @ v))
+        layer.weight = free * (u @ (flat @ v)).reciprocal()

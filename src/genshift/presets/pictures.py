@@ -187,7 +187,7 @@ def _hw3_vae() -> VAE:
 def _faces_gan() -> GAN:
     return GAN(
         name="faces-gan", study="faces", role="gan", networks="residual", images=300_000, size=64, flip=0.5,
-        batch=32, latent=128, width=32, lr=2e-4, **_SIGNED, loss="hinge", spectral_norm="on", beta1=0.0, beta2=0.99,
+        batch=16, latent=128, width=64, lr=2e-4, **_SIGNED, loss="hinge", spectral_norm="on", beta1=0.0, beta2=0.99,
         diffaugment="on", ema_half_life=HALF_LIFE,
     )  # fmt: skip
 
