@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +28,7 @@ class Method:
     data-parallel wrappers. `optimizers` are stepped by the method; their learning rates are set by the loop.
     """
 
-    draws: ClassVar[tuple[str, ...]]
+    draws: tuple[str, ...]
     networks: dict[str, nn.Module]
     nets: dict[str, nn.Module]
     optimizers: dict[str, Optimizer]

@@ -29,10 +29,12 @@ class GANMethod(Generating):
     """A generator and a discriminator (or critic), each with its optimizer.
 
     BatchNorm: real and generated pictures pass a discriminator that has it in batches of their own, each normalised by
-    its own statistics; without it one pass does for both. A gradient penalty, which differentiates twice, computes in float32 (or float64) whatever the rest does.
+    its own statistics; without it one pass does for both. A gradient penalty, which differentiates twice, computes in
+    float32 (or float64) whatever the rest does.
     """
 
     draws = ("data",)
+    preset: GAN
 
     def __init__(
         self, preset: GAN, networks: dict[str, nn.Module], classes: int, rule: PixelRule, arithmetic: Arithmetic

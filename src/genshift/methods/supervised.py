@@ -1,4 +1,4 @@
-"""Learning from labels alone: the two bounds of adaptation (source-only, trained on target)."""
+"""Learning from labels alone: classifiers, and the two bounds of adaptation (source-only, trained on target)."""
 
 from __future__ import annotations
 
@@ -8,28 +8,29 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genshift.data.feed import Batch, PixelRule
+from genshift.data.imageset import ImageSet
 from genshift.device import Arithmetic
 from genshift.methods.base import Classifying
 from genshift.methods.schedules import Progress, make_optimizer
-from genshift.presets import Adaptation
+from genshift.presets import Adaptation, Classifier
 
 
 class Supervised(Classifying):
     """Cross-entropy on labelled images. BatchNorm sees that one domain."""
 
-    draws = ("source",)
-
     def __init__(
-        self, preset: Adaptation, networks: dict[str, nn.Module], rule: PixelRule, arithmetic: Arithmetic
+        self, preset: Adaptation | Classifier, networks: dict[str, nn.Module], rule: PixelRule, arithmetic: Arithmetic
     ) -> None:
         self.preset, self.networks, self.nets = preset, networks, dict(networks)
+        self.set = "data" if isinstance(preset, Classifier) else "source"
+        self.draws = (self.set,)
         self.rule, self.arithmetic = rule, arithmetic
         parameters = [p for net in networks.values() for p in net.parameters()]
         self.optimizers = {"all": make_optimizer(preset.optimizer, parameters, preset.lr, preset.weight_decay)}
 
     def step(self, batch: Mapping[str, Batch], progress: Progress) -> dict[str, Tensor]:
-        """One step on the labelled batch "source" (the target's own, in the role 'target')."""
-        source = batch["source"]
+        """One step on labelled pictures: "data", or in adaptation "source" (the target's own, in the role 'target')."""
+        source = batch[self.set]
         assert source.y is not None
         with self.arithmetic.autocast():
             logits = self.nets["predictor"](self.nets["extractor"](source.x))
@@ -38,6 +39,11 @@ class Supervised(Classifying):
         loss.backward()
         self.optimizers["all"].step()
         return {"loss_label": loss.detach(), "accuracy": share_right(logits, source.y)}
+
+    def validate(self, held_out: ImageSet) -> dict[str, float]:
+        """Accuracy on held-out labelled pictures, with its binomial error."""
+        found = super().validate(held_out)
+        return {"accuracy": found["source_accuracy"], "error": found["error"]} if self.set == "data" else found
 
 
 def label_loss(logits: Tensor, labels: Tensor) -> Tensor:

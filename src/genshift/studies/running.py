@@ -11,7 +11,7 @@ from genshift.engine.experiment import Settings
 from genshift.engine.files import write_json
 from genshift.engine.findings import Asked
 from genshift.errors import Refusal
-from genshift.presets import Preset
+from genshift.presets import Adaptation, Classifier, Generator, Preset
 from genshift.report.page import write_page
 from genshift.studies import BudgetName, Study
 from genshift.studies.workers import side_by_side
@@ -19,13 +19,12 @@ from genshift.studies.workers import side_by_side
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a study. Only the first seed's latent space is drawn."""
+    """One run of a study, and what its evaluation is asked for."""
 
     preset: Preset
     out: Path
     seed: int
-    draw: bool
-    data_root: Path | None
+    asked: Asked
     threads: int | None
     command: str
 
@@ -38,13 +37,18 @@ def jobs_of(
     data_root: Path | None,
     threads: int | None = None,
 ) -> list[Job]:
-    """The study's runs, source-only first, so that the evaluator finds each adapted run's baseline."""
-    presets = sorted(study.presets(), key=lambda preset: preset.role != "source")
+    """The study's runs in the order of `_turn`: a run's evaluation may look at those of earlier turns."""
     return [
-        _job(_within(study, preset, budget), out, seed, data_root, threads)
+        _job(study, _within(study, preset, budget), out, seed, data_root, threads)
         for seed in range(seeds)
-        for preset in presets
+        for preset in sorted(study.presets(), key=_turn)
+        if not (seed and isinstance(preset, Classifier))  # one measures them all
     ]
+
+
+def _turn(preset: Preset) -> int:
+    """Classifiers before the generators that are measured in their features, baselines before what adapts."""
+    return 0 if isinstance(preset, Classifier) else 1 if preset.role == "source" else 2
 
 
 def _within(study: Study, preset: Preset, budget: BudgetName) -> Preset:
@@ -55,11 +59,14 @@ def _within(study: Study, preset: Preset, budget: BudgetName) -> Preset:
     return replace(preset, images=images, origins={**preset.origins, "images": f"ours (the study's {budget} budget)"})
 
 
-def _job(preset: Preset, out: Path, seed: int, data_root: Path | None, threads: int | None) -> Job:
+def _job(study: Study, preset: Preset, out: Path, seed: int, data_root: Path | None, threads: int | None) -> Job:
     folder = f"{preset.name}-seed{seed}"
     words = f"train {preset.name} --images {preset.images} --seed {seed} --out {folder}"
     command = f"genshift {words}{f' --threads {threads}' if threads else ''}"
-    return Job(preset, out / folder, seed, seed == 0, data_root, threads, command)
+    features = out / f"{study.features}-seed0" if study.features and isinstance(preset, Generator) else None
+    # A latent space of two domains is drawn for the first seed alone; a generator's pictures are its result.
+    asked = Asked(data_root, draw=seed == 0 or not isinstance(preset, Adaptation), features=features)
+    return Job(preset, out / folder, seed, asked, threads, command)
 
 
 def run_study(
@@ -93,15 +100,14 @@ def run_study(
 def _run_all(todo: list[Job], jobs: int) -> bool:
     if jobs == 1:
         return all(run_job(job) for job in todo)
-    # Baselines first: an adapted run's evaluation looks for its source-only run.
-    groups = [[job for job in todo if (job.preset.role == "source") is first] for first in (True, False)]
-    return all(side_by_side(group, run_job, jobs, lambda job: str(job.out)) for group in groups)
+    turns = [[job for job in todo if _turn(job.preset) == turn] for turn in range(3)]
+    return all(side_by_side(group, run_job, jobs, lambda job: str(job.out)) for group in turns)
 
 
 def run_job(job: Job) -> bool:
     """Trains (or continues) and evaluates one run; False where a signal stopped it."""
-    settings = Settings(seed=job.seed, threads=job.threads, data_root=job.data_root, command=job.command)
-    return train_and_evaluate(job.preset, job.out, settings, Asked(job.data_root, job.draw))
+    settings = Settings(seed=job.seed, threads=job.threads, data_root=job.asked.data_root, command=job.command)
+    return train_and_evaluate(job.preset, job.out, settings, job.asked)
 
 
 def _record(todo: list[Job], record: Path) -> None:
