@@ -53,21 +53,25 @@ class GANMethod(Generating):
         data = batch["data"]
         turn = progress.images // self.preset.batch
         plays = turn % self.preset.critic_steps == self.preset.critic_steps - 1
+        penalised = turn % self.preset.penalty_every == 0
         if self.preset.first == "generator" and plays:
-            return self.generator_step(data) | self.discriminator_step(data)
-        scalars = self.discriminator_step(data)
+            return self.generator_step(data) | self.discriminator_step(data, penalised)
+        scalars = self.discriminator_step(data, penalised)
         return scalars | (self.generator_step(data) if plays else {})
 
-    def discriminator_step(self, data: Batch) -> dict[str, Tensor]:
-        """The discriminator tells this batch of real pictures from as many generated ones."""
+    def discriminator_step(self, data: Batch, penalised: bool = True) -> dict[str, Tensor]:
+        """The discriminator tells this batch of real pictures from as many generated ones.
+
+        Where a step is not penalised, another pays for it (lazy regularisation: StyleGAN2, arXiv 1912.04958, 3.1).
+        """
         with torch.no_grad(), self.arithmetic.autocast():
             fake = self.networks["generator"](*self._noise(data, "discriminator"))
         real, fake = data.x, self._like(data.x, fake)
         d_real, d_fake = self._judge_both(real, fake, data)
         loss = discriminator_loss(self.preset.loss, d_real, d_fake)
-        penalties = self._penalties(real, fake, data)
+        penalties = self._penalties(real, fake, data) if penalised else {}
         self.optimizers["discriminator"].zero_grad(set_to_none=True)
-        torch.stack([loss, *penalties.values()]).sum().backward()
+        (loss + self.preset.penalty_every * sum(penalties.values())).backward()
         self.optimizers["discriminator"].step()
         told = told_apart(self.preset.loss, d_real.detach(), d_fake.detach())
         scalars = {"loss_d": loss, **penalties, "told_apart": told, "spread": spread(fake) / spread(real)}

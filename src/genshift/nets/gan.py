@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
 
 from torch import Tensor, nn
@@ -334,4 +333,4 @@ class DownBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv2(F.leaky_relu(self.conv1(F.leaky_relu(x, 0.2)), 0.2))
-        return (y + self.skip(F.avg_pool2d(x, 2))) / math.sqrt(2)
+        return y + self.skip(F.avg_pool2d(x, 2))

@@ -155,7 +155,7 @@ class ConvTranspose2d(nn.ConvTranspose2d):
         positions = input.shape[2] * input.shape[3]
         if input.device.type != "cpu" or not torch.is_autocast_enabled("cpu") or positions > MATMUL_POSITIONS:
             return super().forward(input, output_size)
-        k, s, p = int(self.kernel_size[0]), int(self.stride[0]), int(self.padding[0])  # type: ignore[arg-type]
+        k, s, p = int(self.kernel_size[0]), int(self.stride[0]), int(self.padding[0])
         y = _MatmulConvTranspose.apply(input.bfloat16(), self.weight.bfloat16(), k, s, p, int(self.output_padding[0]))
         return y if self.bias is None else y + self.bias.bfloat16()[:, None, None]
 

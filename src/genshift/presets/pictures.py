@@ -97,7 +97,7 @@ class GAN(Generator):
 
     family: ClassVar[str] = "gan"
     not_negative: ClassVar[tuple[str, ...]] = (*Preset.not_negative, "beta1", "beta2", "gradient_penalty", "r1", "r2")
-    positive: ClassVar[tuple[str, ...]] = (*Generator.positive, "critic_steps")
+    positive: ClassVar[tuple[str, ...]] = (*Generator.positive, "critic_steps", "penalty_every")
     at_most: ClassVar[dict[str, float]] = {**Preset.at_most, "beta1": 0.9999, "beta2": 0.9999}
 
     loss: Literal["bce", "wgan", "hinge", "relativistic"] = option("what generator and discriminator play for", "bce")
@@ -109,6 +109,7 @@ class GAN(Generator):
     r2: float = option("γ of the zero-centred gradient penalty on generated images", 0.0)
     beta1: float = option("Adam's β1", 0.5)
     beta2: float = option("Adam's β2", 0.999)
+    penalty_every: int = option("steps from one gradient penalty to the next, which then weighs so many times more", 1)
     diffaugment: Literal["off", "on"] = option("the same differentiable augmentation on real and fake", "off")
 
     @property
@@ -118,7 +119,6 @@ class GAN(Generator):
 
 
 FACES = CATALOG["celeba"].published_counts["train"]
-_SIGNED = {"mean": 0.5, "std": 0.5}  # pixels in [-1, 1], a Tanh's range
 _ORIGINS = {
     "networks": PUBLISHED,
     "latent": "published (printed)",
@@ -144,7 +144,7 @@ def _hw2_gan(letter: str, **fields: Any) -> GAN:
     """hw2 names the networks and the idea; the rest is its cited source's, or the papers'."""
     return GAN(
         name=f"hw2-gan-{letter}", study="hw2", role="gan", networks=f"hw2-gan-{letter}", images=10 * FACES, epochs=10,
-        size=64, batch=64, latent=100, lr=1e-4, **_SIGNED, **fields,
+        size=64, batch=64, latent=100, lr=1e-4, mean=0.5, std=0.5, **fields,
         published={"fid": {"a": 28.0, "b": 24.0}[letter], "face_rate": 0.91},
     )  # fmt: skip
 
@@ -165,7 +165,7 @@ def _hw2_b() -> GAN:
 def _hw3_gan() -> GAN:
     return GAN(
         name="hw3-gan", study="hw3", role="gan", networks="hw3-gan", images=100 * FACES, epochs=100, size=64, flip=0.5,
-        batch=64, latent=128, lr=1e-4, **_SIGNED, loss="bce", first="generator",
+        batch=64, latent=128, lr=1e-4, mean=0.5, std=0.5, loss="bce", first="generator",
         origins={**_HW3_ORIGINS, "loss": PUBLISHED, "first": PUBLISHED, "beta1": DCGAN_PAPER, "beta2": DCGAN_PAPER},
     )  # fmt: skip
 
@@ -187,7 +187,7 @@ def _hw3_vae() -> VAE:
 def _faces_gan() -> GAN:
     return GAN(
         name="faces-gan", study="faces", role="gan", networks="residual", images=300_000, size=64, flip=0.5,
-        batch=16, latent=128, width=64, lr=2e-4, **_SIGNED, loss="hinge", spectral_norm="on", beta1=0.0, beta2=0.99,
+        batch=16, latent=128, width=64, lr=2e-4, mean=0.5, std=0.5, loss="hinge", spectral_norm="on", beta1=0.0, beta2=0.99,
         diffaugment="on", ema_half_life=HALF_LIFE,
     )  # fmt: skip
 
