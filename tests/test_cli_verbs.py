@@ -12,7 +12,7 @@ import tiny
 import genshift
 from genshift import cli, studies
 from genshift.data import open_packed
-from genshift.engine import evaluator, experiment
+from genshift.engine import experiment, oracle
 from genshift.presets import PRESETS
 from genshift.runs import find_runs
 
@@ -177,7 +177,7 @@ def test_the_demo_ends_in_a_page(capfd, tmp_path, monkeypatch):
     """The real command with a budget of two steps a run."""
     monkeypatch.setattr(experiment, "CHECKS", 1)
     monkeypatch.setattr(studies.Study, "images", lambda self, preset, budget: 128)
-    monkeypatch.setattr(evaluator, "TSNE_IMAGES", 40)
+    monkeypatch.setattr(oracle, "TSNE_IMAGES", 40)
     printed = told(capfd, "demo", "--out", tmp_path / "demo")
     assert f"The page: {tmp_path / 'demo' / 'page.html'}" in printed and "uci→uci-m" in printed
     assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == [

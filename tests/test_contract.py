@@ -31,7 +31,7 @@ def test_a_run_stopped_and_continued_ends_as_an_undisturbed_one(name, changes, d
     whole, parted = tmp_path / "whole", tmp_path / "parted"
     start = tiny.train(preset, whole)
     assert start is True
-    assert tiny.train(preset, parted, observers=[tiny.StopAt(3 * preset.batch)]) is False
+    assert tiny.train(preset, parted, observers=[tiny.StopAt(3 * preset.step_images)]) is False
     stopped = tiny.last(parted)
     assert tiny.different(tiny.last(whole), stopped), "the run was not stopped early"
     assert tiny.train(preset, parted) is True
@@ -55,8 +55,8 @@ def test_what_is_loaded_answers_as_what_was_trained(name, domains, tmp_path):
     seen = {}
     images = tiny.digits(12, 5).images
 
-    def note(count, predict):
-        seen[count] = predict(images)
+    def note(count, method):
+        seen[count] = method.predict(images)
 
     preset = tiny.tiny(name, domains)
     tiny.train(preset, tmp_path / "run", observers=[note])

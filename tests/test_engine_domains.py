@@ -10,6 +10,7 @@ from genshift import api
 from genshift.data import open_packed
 from genshift.engine import evaluator
 from genshift.engine.domains import evaluation_images, hold_out, in_classes, open_domains, open_set
+from genshift.engine.findings import Asked
 from genshift.engine.run import RunFolder
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -69,14 +70,15 @@ def test_an_evaluation_is_redone_after_further_training(domains, tmp_path):
     preset = tiny.tiny("demo-source", domains)
     run = RunFolder(tmp_path / "run")
     tiny.train(preset, run.path, observers=[tiny.StopAt(12)])
-    evaluator.evaluate(run.path, draw=False)
-    assert evaluator.is_current(run, draw=False) and not evaluator.is_current(run, draw=True)
+    plain, drawn = Asked(draw=False), Asked()
+    evaluator.evaluate(run.path, plain)
+    assert evaluator.is_current(run, plain) and not evaluator.is_current(run, drawn)
     tiny.train(preset, run.path)
-    assert not evaluator.is_current(run, draw=False)
+    assert not evaluator.is_current(run, plain)
     api.train(preset, run.path, images=24)
-    assert evaluator.is_current(run, draw=False)
+    assert evaluator.is_current(run, plain)
     (run.path / "results.json").unlink()
-    assert not evaluator.is_current(run, draw=False)
+    assert not evaluator.is_current(run, plain)
 
 
 def test_a_target_with_other_subfolders_has_no_oracle(tmp_path):

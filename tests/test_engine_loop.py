@@ -16,9 +16,9 @@ from genshift.engine import experiment
 from genshift.engine.average import RAMP, MovingAverage
 from genshift.engine.console import Console
 from genshift.engine.distributed import World
-from genshift.engine.domains import open_domains
 from genshift.engine.experiment import Settings
 from genshift.engine.loop import Meter, NonFinite
+from genshift.engine.materials import open_materials
 from genshift.engine.probe import Probe, probe
 from genshift.engine.run import RunFolder
 from genshift.errors import Refusal
@@ -31,12 +31,12 @@ pytestmark = pytest.mark.usefixtures("quick")
 def trainer_of(preset, out, **settings):
     """A trainer at its start, and what it may see."""
     preset = preset.replaced(images=24)
-    domains = open_domains(preset, None)
+    materials = open_materials(preset, None)
     arithmetic = device.choose_arithmetic(preset.precision, torch.device("cpu"))
     run = RunFolder(out)
     run.create()
     settings = Settings(**settings)
-    return experiment.assemble(preset, run, domains, settings, arithmetic, World(), Console(False))
+    return experiment.assemble(preset, run, materials, settings, arithmetic, World(), Console(False))
 
 
 def snapshot(trainer):

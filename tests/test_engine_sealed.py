@@ -13,8 +13,9 @@ from genshift.engine import experiment
 from genshift.engine.console import Console
 from genshift.engine.distributed import World
 from genshift.engine.domains import Domains, open_domains
-from genshift.engine.evaluator import warnings_of
 from genshift.engine.experiment import Settings
+from genshift.engine.materials import open_materials
+from genshift.engine.oracle import warnings_of
 from genshift.engine.run import RunFolder
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -24,11 +25,12 @@ pytestmark = pytest.mark.usefixtures("quick")
 def test_training_sees_no_target_label(name, domains, tmp_path):
     preset = tiny.tiny(name, domains)
     seen = open_domains(preset, None)
+    materials = open_materials(preset, None)
     assert seen.target.labels is None and seen.target.attributes is None
     assert seen.labelled.name == "digits-0" and seen.target.name == "digits-1"
     arithmetic = device.choose_arithmetic("float32", torch.device("cpu"))
     run = RunFolder(tmp_path / "run")
-    trainer = experiment.assemble(preset, run, seen, Settings(), arithmetic, World(), Console(False))
+    trainer = experiment.assemble(preset, run, materials, Settings(), arithmetic, World(), Console(False))
     batch = trainer.feed.at(0)
     assert all(part.images.labels is None for name, part in trainer.feed.parts.items() if name == "target")
     assert batch["source"].y is not None
@@ -92,10 +94,10 @@ def test_wrong_target_labels_change_no_weight(name, tmp_path):
 def test_an_observer_cannot_steer(domains, tmp_path):
     """What it returns, the gradients it makes and the modes it sets change nothing."""
 
-    def evil(images, predict):
+    def evil(images, method):
         torch.manual_seed(images)
         torch.rand(100)
-        answers = predict(tiny.digits(8, 9).images)
+        answers = method.predict(tiny.digits(8, 9).images)
         return float(answers.max()) * 1e9
 
     preset = tiny.tiny("demo-dann", domains)

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from genshift import presets
-from genshift.data.feed import Batch, PixelRule
+from genshift.data.feed import Batch, Draws
 from genshift.engine.experiment import build_method
 from genshift.methods import DANN, Supervised, base
 from genshift.methods.dann import GradientReversal, domain_accuracy, domain_loss
@@ -17,12 +17,13 @@ from genshift.methods.schedules import Progress, dann_lambda, learning_rate, mak
 
 START, HALF, END = (Progress(images, 100) for images in (0, 50, 100))
 LR = 1e-3
+NONE = Draws(0, 0, 0)  # these methods draw nothing
 
 
 def method_of(name, **changes):
     """A method in float64 at lr 1e-3, with plain Adam."""
-    preset = presets.get(name).replaced(lr=LR, **changes)
-    return build_method(preset, 10, tiny.FLOAT64, PixelRule(0.5, 0.5), seed=0)
+    preset = presets.get(name).replaced(lr=LR, mean=0.5, std=0.5, **changes)
+    return build_method(preset, 10, tiny.FLOAT64, seed=0)
 
 
 def batch_of(source=6, target=6, seed=0):
@@ -30,7 +31,7 @@ def batch_of(source=6, target=6, seed=0):
     torch.manual_seed(seed)
     xs = torch.randn(source, 3, 28, 28, dtype=torch.float64)
     xt = 0.5 * torch.randn(target, 3, 28, 28, dtype=torch.float64) + 0.3
-    return {"source": Batch(xs, torch.arange(source) % 10), "target": Batch(xt, None)}
+    return {"source": Batch(xs, torch.arange(source) % 10, NONE), "target": Batch(xt, None, NONE)}
 
 
 def gradients(loss, net):
@@ -254,7 +255,7 @@ def test_mixed_statistics_are_those_of_both_domains_in_one_batch():
 def test_apart_each_domain_is_normalised_by_its_own_statistics():
     """The source's features do not depend on the target's images; mixed, they do."""
     batch = batch_of(4, 8)
-    brighter = {**batch, "target": Batch(batch["target"].x * 5 + 3, None)}
+    brighter = {**batch, "target": Batch(batch["target"].x * 5 + 3, None, NONE)}
     for statistics, depends in (("apart", False), ("mixed", True)):
         method = method_of("hw2-dann-mnistm-svhn", statistics=statistics)
         one, other = method.features(batch)[:4], method.features(brighter)[:4]
@@ -301,4 +302,4 @@ def test_validation_is_the_share_of_right_answers_with_its_binomial_error():
     method, held_out = method_of("hw3-source-svhn-usps"), tiny.digits(20, 0)
     share = (method.predict(held_out.images).argmax(1) == held_out.labels).double().mean().item()
     error = math.sqrt(share * (1 - share) / 20)
-    assert method.validate(held_out) == {"accuracy": pytest.approx(share), "error": pytest.approx(error)}
+    assert method.validate(held_out) == {"source_accuracy": pytest.approx(share), "error": pytest.approx(error)}

@@ -36,7 +36,7 @@ def test_budgets(name, tmp_path):
         quick, cpu, full = (study.images(preset, budget) for budget in ("quick", "cpu", "full"))
         assert full == preset.images
         assert cpu == min(preset.images, study.cpu.get(preset.role, preset.images))
-        assert quick == max(preset.batch, cpu // 10) and quick < cpu <= full
+        assert quick == max(preset.step_images, cpu // 10) and quick < cpu <= full
     for budget in ("quick", "cpu", "full"):
         for job in jobs_of(study, budget, tmp_path, seeds=1, data_root=None):
             own = PRESETS[job.preset.name]
@@ -121,14 +121,14 @@ def test_a_terminated_study_saves_both_of_its_runs(tmp_path):
 
 
 def test_a_study_that_is_stopped_writes_no_page_and_continues(study, tmp_path, monkeypatch):
-    from genshift.engine import evaluator
+    from genshift.engine import oracle
 
     def stopping(*_):
-        return lambda images, predict: os.kill(os.getpid(), 2)
+        return lambda images, method: os.kill(os.getpid(), 2)
 
     monkeypatch.setattr(experiment, "CHECKS", 2)
     with monkeypatch.context() as patch:
-        patch.setattr(evaluator, "oracle_curve", stopping)
+        patch.setattr(oracle, "oracle_curve", stopping)
         longer = replace(study)
         monkeypatch.setattr(TinyStudy, "images", lambda self, preset, budget: 16)
         assert run_study(longer, "full", tmp_path / "out", seeds=1) is None

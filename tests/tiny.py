@@ -68,7 +68,7 @@ def tiny(name: str, domains: tuple[Path, Path], **changes: Any) -> Adaptation:
 
 def train(preset: Adaptation, out: Path, **settings: Any) -> bool:
     """The engine's own entry, with a budget of six steps unless it is given."""
-    images = settings.pop("images", 6 * preset.batch)
+    images = settings.pop("images", 6 * preset.step_images)
     return experiment.train(preset.replaced(images=images), out, Settings(**settings))
 
 
@@ -78,7 +78,7 @@ class StopAt:
     def __init__(self, images: int) -> None:
         self.images = images
 
-    def __call__(self, images: int, predict: Any) -> None:
+    def __call__(self, images: int, method: Any) -> None:
         if images >= self.images:
             os.kill(os.getpid(), 2)
 
