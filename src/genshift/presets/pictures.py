@@ -194,8 +194,9 @@ def _faces_gan() -> GAN:
 
 def _faces_vae() -> VAE:
     return VAE(
-        name="faces-vae", study="faces", role="vae", networks="residual", images=300_000, size=64, flip=0.5,
-        batch=32, latent=128, width=32, lr=1e-3, likelihood="sigma", prior="mixture", ema_half_life=HALF_LIFE,
+        name="faces-vae", study="faces", role="vae", networks="residual", images=100_000, size=64, flip=0.5,
+        batch=32, latent=128, width=32, lr=1e-3, lr_schedule="cosine", lr_warmup=1_000, likelihood="sigma",
+        prior="mixture", ema_half_life=HALF_LIFE,
     )  # fmt: skip
 
 
