@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -273,12 +274,23 @@ class ResidualGenerator(nn.Module):
         self.blocks = nn.Sequential(*(UpBlock(a, b) for a, b in pairwise(wide)))
         self.norm = BatchNorm2d(wide[-1])
         self.last = Conv2d(wide[-1], 4 * channels, 3, padding=1)
+        self.apply(_kaiming)
+        with torch.no_grad():  # the four pixels of a square begin alike, or a chequerboard shows for long (ICNR)
+            self.last.weight.copy_(self.last.weight[::4].repeat_interleave(4, 0))
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         if self.label is not None:
             z = z + self.label(labels)
         x = self.first(z).view(len(z), -1, SMALLEST, SMALLEST)
         return F.pixel_shuffle(self.last(F.relu(self.norm(self.blocks(x)))), 2).tanh()
+
+
+def _kaiming(layer: nn.Module) -> None:
+    """Weights that keep the size of activations (arXiv 1502.01852): without BatchNorm PyTorch's own make them fade."""
+    if isinstance(layer, nn.Conv2d | nn.Linear):
+        nn.init.kaiming_normal_(layer.weight, a=0.2)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
 
 
 class UpBlock(nn.Module):
@@ -313,6 +325,7 @@ class ResidualDiscriminator(nn.Module):
         self.blocks = nn.Sequential(*(DownBlock(a, b) for a, b in pairwise(wide)))
         self.last = nn.Linear(wide[-1] * SMALLEST**2, 1)
         self.label = nn.Embedding(classes, wide[-1] * SMALLEST**2) if classes else None
+        self.apply(_kaiming)
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         features = F.leaky_relu(self.blocks(self.first(x)), 0.2).flatten(1)
