@@ -13,14 +13,19 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from genshift import nets, presets, studies
-from genshift.engine import evaluator
-from genshift.engine.domains import open_set
-from genshift.engine.experiment import Settings, open_method
+from genshift.data import ImageSet, load_named
+from genshift.engine import drawing, evaluator
+from genshift.engine.domains import in_classes, open_set
+from genshift.engine.drawing import Order
+from genshift.engine.experiment import Settings, open_method, preset_of
 from genshift.engine.files import write_text, write_whole
 from genshift.engine.findings import Asked
+from genshift.engine.generation import as_taken
 from genshift.engine.run import RunFolder
 from genshift.errors import Refusal
-from genshift.presets import Adaptation, Generator, Preset
+from genshift.methods import Attributes, Classifying
+from genshift.methods.vae import VAEMethod
+from genshift.presets import VAE, Adaptation, Generator, Preset
 from genshift.studies import BudgetName
 from genshift.studies.running import run_study
 
@@ -53,6 +58,43 @@ def evaluate(run: Path | str, *, data_root: Path | None = None, **asked: Any) ->
     return evaluator.evaluate(Path(run), Asked(data_root, **asked))
 
 
+def sample(
+    run: Path | str, count: int, out: Path | str, *, label: str | int | None = None, seed: int = 0, first: int = 0
+) -> list[Path]:
+    """Draws pictures number `first` to `first + count - 1` of the series `seed` into PNG files in `out`, with grid.png.
+
+    label: a class's name or number, for a conditional run; without it the classes take turns. Picture i is the same
+    whatever the count, and is drawn once: the same call continues what was stopped. Returns the files. Raises Refusal
+    for a run that draws nothing, an unknown label, or a folder that holds anything else.
+    """
+    order = Order(count, seed, first, None if label is None else str(label))
+    return drawing.draw(RunFolder(Path(run)), order, Path(out))
+
+
+def reconstruct(
+    run: Path | str,
+    images: str | Path,
+    out: Path | str,
+    *,
+    split: str = "train",
+    data_root: Path | None = None,
+    skip_broken: bool = False,
+) -> list[tuple[str, float, float, float]]:
+    """Writes a VAE's reconstructions of pictures into `out`: numbered PNG files, pairs.png and errors.csv.
+
+    Returns (image name, MSE of pixels in [0, 1], PSNR in decibels, SSIM) for each. Raises Refusal for a run that is no
+    VAE, and where `out` is not empty.
+    """
+    folder = RunFolder(Path(run))
+    preset = preset_of(folder.config)
+    if not isinstance(preset, VAE):
+        raise Refusal(f"{run} is {preset.summary}: it reconstructs nothing; name a VAE's run.")
+    _, method, classes = open_method(folder)
+    assert isinstance(method, VAEMethod)
+    pictures, names = _read(preset, images, split, data_root, skip_broken, labels=preset.condition == "classes")
+    return drawing.reconstruct(method, in_classes(as_taken(preset, pictures), classes), names, Path(out))
+
+
 def predict(
     run: Path | str,
     images: str | Path,
@@ -61,22 +103,40 @@ def predict(
     split: str = "train",
     data_root: Path | None = None,
     skip_broken: bool = False,
-) -> list[tuple[str, str, float]]:
-    """(image name, class, confidence) for each picture; written to `out` as CSV where given."""
+) -> list[tuple[Any, ...]]:
+    """(image name, class, confidence) for each picture, or (image name, a probability for each attribute); written to
+    `out` as CSV where given. Raises Refusal for a run that tells nothing of pictures."""
     preset, method, classes = open_method(RunFolder(Path(run)))
-    pictures, names = open_set(images, split, preset, data_root=data_root, labels=False, skip_broken=skip_broken)
-    confidence, label = method.predict(pictures.images).max(1)
-    rows = [(n, classes[k], c) for n, k, c in zip(names, label.tolist(), confidence.tolist(), strict=True)]
+    if not isinstance(method, Classifying):
+        raise Refusal(f"{run} is {preset.summary}: it predicts no labels; name a run that learnt classes.")
+    pictures, names = _read(preset, images, split, data_root, skip_broken)
+    probabilities = method.predict(pictures.images)
+    if isinstance(method, Attributes):
+        header, rows = classes, [(n, *each) for n, each in zip(names, probabilities.tolist(), strict=True)]
+    else:
+        confidence, label = probabilities.max(1)
+        header = ("label", "confidence")
+        rows = [(n, classes[k], c) for n, k, c in zip(names, label.tolist(), confidence.tolist(), strict=True)]
     if out is not None:
-        write_text(out, _csv(rows))
+        write_text(out, _csv(("image_name", *header), rows))
     return rows
 
 
-def _csv(rows: Iterable[tuple[str, str, float]]) -> str:
+def _read(
+    preset: Preset, images: str | Path, split: str, data_root: Path | None, skip_broken: bool, labels: bool = False
+) -> tuple[ImageSet, list[str]]:
+    """A user's pictures as the preset takes them, and their names."""
+    options: dict[str, Any] = {"data_root": data_root, "skip_broken": skip_broken, "labels": labels}
+    if isinstance(preset, Adaptation):
+        return open_set(images, split, preset, **options)
+    return load_named(images, split, size=preset.size, colour=preset.colour, **options)
+
+
+def _csv(header: Iterable[str], rows: Iterable[tuple[Any, ...]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("image_name", "label", "confidence"))
-    writer.writerows((name, label, f"{confidence:.6f}") for name, label, confidence in rows)
+    writer.writerow(header)
+    writer.writerows([f"{cell:.6f}" if isinstance(cell, float) else cell for cell in row] for row in rows)
     return text.getvalue()
 
 
@@ -89,9 +149,14 @@ def embed(
     data_root: Path | None = None,
     skip_broken: bool = False,
 ) -> np.ndarray:
-    """Latent features float32 `[N, D]`; written to `out` (.npz: features, names) where given."""
+    """Latent features float32 `[N, D]`; written to `out` (.npz: features, names) where given.
+
+    A VAE's are the means of its posterior. Raises Refusal for a run without an encoder.
+    """
     preset, method, _ = open_method(RunFolder(Path(run)))
-    pictures, names = open_set(images, split, preset, data_root=data_root, labels=False, skip_broken=skip_broken)
+    if not isinstance(method, Classifying | VAEMethod):
+        raise Refusal(f"{run} is {preset.summary}: it has no encoder; name a run of a VAE or of a classifier.")
+    pictures, names = _read(preset, images, split, data_root, skip_broken)
     features = method.embed(pictures.images).numpy()
     if out is not None:
         write_whole(out, lambda path: _write_npz(path, features, names))

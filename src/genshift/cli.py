@@ -5,111 +5,29 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 import genshift
 from genshift import presets
-from genshift.errors import Refusal, nearest, of_os_error, unknown
+from genshift.errors import Refusal, of_os_error, unknown
+from genshift.flags import (
+    Parser,
+    add_data_root,
+    add_field,
+    add_int,
+    add_json,
+    check_positive,
+    choice,
+    existing_root,
+    number,
+)
 from genshift.presets import FAMILIES, PRESETS, Preset, option_fields
 
 INTERRUPTED = 130
-LARGEST = 10**18  # what a number given to a flag stays below; it shuts out inf too
-MOST = {"threads": 4096, "jobs": 4096, "seeds": 10_000, "minutes": 10_000_000}
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser that refuses in one sentence."""
-
-    def error(self, message: str) -> NoReturn:
-        raise Refusal(f"{_sentence(message)} `{self.prog} --help` lists what it takes.")
-
-    def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
-        """Parses, and names the nearest flag for one that does not exist."""
-        known, extra = self.parse_known_args(arguments)
-        if not extra:
-            return known
-        if extra[0].startswith("-"):
-            flag = extra[0].split("=", 1)[0]
-            raise unknown("flag", flag, self._option_string_actions, f"`{self.prog} --help` lists them.")
-        raise Refusal(f"'{extra[0]}' is one argument too many: `{self.prog} --help` shows the form.")
-
-
-def _sentence(message: str) -> str:
-    """argparse's message as a sentence."""
-    message = re.sub(r"^argument (?:-\w/)?(\S+): expected one argument", r"\1 needs a value", message)
-    message = re.sub(r"^argument (\S+): ", r"\1: ", message)
-    return message[0].upper() + message[1:].rstrip(".") + "."
-
-
-# --- values of flags ------------------------------------------------------------------------------------------------
-
-
-def _number(kind: type, flag: str) -> Callable[[str], Any]:
-    wanted = "a whole number" if kind is int else "a number"
-
-    def read(text: str) -> Any:
-        try:
-            number = kind(text.replace("_", "")) if kind is int else kind(text)
-        except ValueError:  # a whole number of more than 4,300 digits is one too
-            raise Refusal(f"{flag} takes {wanted}, not '{_short(text)}'.") from None
-        if abs(number) >= LARGEST or number != number:
-            raise Refusal(f"{flag} takes {wanted} below 10^18, not '{_short(text)}'.")
-        return number
-
-    return read
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 40 else f"{text[:40]}…"
-
-
-def _choice(valid: tuple[str, ...], flag: str) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if text not in valid:
-            close = nearest(text, valid)
-            hint = f"did you mean '{close}'?" if close else f"expected one of {', '.join(valid)}."
-            raise Refusal(f"{flag} does not take '{text}': {hint}")
-        return text
-
-    return read
-
-
-def _add_field(parser: argparse.ArgumentParser, name: str, kind: Any, help: str) -> None:
-    flag = "--" + name.replace("_", "-")
-    if get_origin(kind) is Literal:
-        valid = get_args(kind)
-        reader, text = _choice(valid, flag), f"{help}: {', '.join(valid)}"
-    else:
-        reader, text = (str if kind is str else _number(kind, flag)), help
-    parser.add_argument(flag, type=reader, metavar=name.upper(), help=text.replace("%", "%%"))
-
-
-def _int(parser: argparse.ArgumentParser, flag: str, help: str, default: int | None = None) -> None:
-    parser.add_argument(flag, type=_number(int, flag), default=default, metavar="N", help=help)
-
-
-def _data_root(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data-root",
-        type=Path,
-        metavar="DIR",
-        help="where data lies; before $GENSHIFT_DATA and the user's cache",
-    )
-
-
-def _json_flag(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print JSON")
-
-
-def _existing_root(args: argparse.Namespace) -> Path | None:
-    if args.data_root is not None and not args.data_root.is_dir():
-        raise Refusal(f"--data-root {args.data_root} is no folder: name the folder that holds mnist/, usps/ and so on.")
-    return args.data_root
 
 
 def _print_json(value: Any) -> None:
@@ -123,12 +41,12 @@ def ls(argv: Sequence[str]) -> int:
     """presets, data sets, studies, runs"""
     parser = Parser("genshift ls", description="Lists presets, data sets, studies, and the runs below a folder.")
     parser.add_argument("folder", nargs="?", type=Path, default=Path("runs"), help="where runs are looked for (runs)")
-    _data_root(parser)
-    _json_flag(parser)
+    add_data_root(parser)
+    add_json(parser)
     args = parser.parse(argv)
     from genshift import listing as listed
 
-    listing = listed.ls(args.folder, _existing_root(args))
+    listing = listed.ls(args.folder, existing_root(args))
     if args.json:
         _print_json(listing)
     else:
@@ -141,7 +59,7 @@ def show(argv: Sequence[str]) -> int:
     parser = Parser("genshift show", description="Prints a preset: options, origins, networks, parameters, GFLOP.")
     parser.add_argument("preset")
     _preset_flags(parser, argv)
-    _json_flag(parser)
+    add_json(parser)
     args = parser.parse(argv)
     preset = _preset(args)
     from genshift import api
@@ -165,7 +83,7 @@ def _preset_flags(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
         kinds = get_type_hints(family)
         for field in option_fields(family):
             if field.name not in added:
-                _add_field(group, field.name, kinds[field.name], field.metadata["help"])  # type: ignore[arg-type]
+                add_field(group, field.name, kinds[field.name], field.metadata["help"])  # type: ignore[arg-type]
                 added.add(field.name)
 
 
@@ -183,27 +101,27 @@ def train(argv: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="the run folder")
     parser.add_argument(
         "--minutes",
-        type=_number(float, "--minutes"),
+        type=number(float, "--minutes"),
         metavar="M",
         help="budget in minutes, instead of --images",
     )
-    _int(parser, "--seed", "seed of everything random (0)", 0)
+    add_int(parser, "--seed", "seed of everything random (0)", 0)
     parser.add_argument(
         "--device",
-        type=_choice(("auto", "cpu", "cuda", "mps"), "--device"),
+        type=choice(("auto", "cpu", "cuda", "mps"), "--device"),
         default="auto",
         help="auto, cpu, cuda or mps",
     )
-    _int(parser, "--threads", "CPU threads (PyTorch's choice)")
-    _int(parser, "--keep", "checkpoints kept beside the best (2)", 2)
+    add_int(parser, "--threads", "CPU threads (PyTorch's choice)")
+    add_int(parser, "--keep", "checkpoints kept beside the best (2)", 2)
     parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard events too")
     parser.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
     parser.add_argument("-n", "--dry-run", action="store_true", help="print what would be trained and leave")
-    _data_root(parser)
+    add_data_root(parser)
     _preset_flags(parser, argv)
     args = parser.parse(argv)
     preset = _preset(args)
-    _check_positive(args, "threads", "keep", "minutes")
+    check_positive(args, "threads", "keep", "minutes")
     if args.images is not None and args.minutes is not None:
         raise Refusal("--images and --minutes both name the budget: give one of them.")
     if args.dry_run:
@@ -214,7 +132,7 @@ def train(argv: Sequence[str]) -> int:
     finished = api.train(
         preset,
         args.out,
-        data_root=_existing_root(args),
+        data_root=existing_root(args),
         seed=args.seed,
         minutes=args.minutes,
         device=args.device,
@@ -227,18 +145,47 @@ def train(argv: Sequence[str]) -> int:
     return 0 if finished else INTERRUPTED
 
 
-def _check_positive(args: argparse.Namespace, *names: str) -> None:
-    for name in names:
-        value = getattr(args, name)
-        if value is not None and not value > 0:
-            raise Refusal(f"--{name} must be above 0, not {value:g}.")
-        if value is not None and value > MOST.get(name, LARGEST):
-            raise Refusal(f"--{name} must be at most {MOST[name]:,}, not {value:,}.")
+def sample(argv: Sequence[str]) -> int:
+    """pictures of a generator, as PNG files and a grid"""
+    parser = Parser("genshift sample", description="Draws pictures; the same command continues what was stopped.")
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--count", type=number(int, "--count"), required=True, metavar="N", help="how many")
+    parser.add_argument("--label", metavar="K", help="draw this class alone, by name or number (classes take turns)")
+    add_int(parser, "--seed", "names the series that pictures are drawn from (0)", 0)
+    add_int(parser, "--first", "number of the first picture in its series (0)", 0)
+    _out_folder(parser)
+    args = parser.parse(argv)
+    check_positive(args, "count")
+    from genshift import api
+    from genshift.device import leads_processes
+
+    api.sample(args.run, args.count, args.out, label=args.label, seed=args.seed, first=args.first)
+    if leads_processes():
+        print(f"{args.out}: {args.count:,} pictures and grid.png.")
+    return 0
+
+
+def _out_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the pictures")
+
+
+def reconstruct(argv: Sequence[str]) -> int:
+    """a VAE's reconstructions of pictures, with their errors"""
+    parser = Parser("genshift reconstruct", description="Writes a VAE's reconstructions, pairs.png and errors.csv.")
+    _run_and_images_into(parser)
+    _out_folder(parser)
+    args = parser.parse(argv)
+    from genshift import api
+
+    rows = api.reconstruct(args.run, args.images, args.out, **_reading(args))
+    mean = sum(row[1] for row in rows) / len(rows)
+    print(f"{args.out}: {len(rows):,} reconstructions; mean squared error {mean:.5f}, each in errors.csv.")
+    return 0
 
 
 def predict(argv: Sequence[str]) -> int:
-    """class and confidence of pictures, as CSV"""
-    args = _run_and_images("predict", "Predicts the class of each picture.", "labels.csv", argv)
+    """class and confidence of pictures, or their attributes, as CSV"""
+    args = _run_and_images("predict", "Predicts the class, or the attributes, of each picture.", "labels.csv", argv)
     from genshift import api
 
     rows = api.predict(args.run, args.images, args.out, **_reading(args))
@@ -258,47 +205,68 @@ def embed(argv: Sequence[str]) -> int:
 
 def _run_and_images(verb: str, description: str, out: str, argv: Sequence[str]) -> argparse.Namespace:
     parser = Parser(f"genshift {verb}", description=description)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("images", help="a folder of pictures, or a data set's name")
+    _run_and_images_into(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=out)
-    parser.add_argument("--split", default="train", help="part of the set: train or test (train)")
-    parser.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
-    _data_root(parser)
     return parser.parse(argv)
 
 
+def _run_and_images_into(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path)
+    parser.add_argument("images", help="a folder of pictures, or a data set's name")
+    parser.add_argument("--split", default="train", help="part of the set: train or test (train)")
+    parser.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
+    add_data_root(parser)
+
+
 def _reading(args: argparse.Namespace) -> dict[str, Any]:
-    return {"split": args.split, "data_root": _existing_root(args), "skip_broken": args.skip_broken}
+    return {"split": args.split, "data_root": existing_root(args), "skip_broken": args.skip_broken}
 
 
 def evaluate(argv: Sequence[str]) -> int:
-    """accuracy, confusion and t-SNE of a run"""
+    """measures of a run on real pictures that it was not trained on, and its drawings"""
     parser = Parser("genshift evaluate", description="Evaluates a run on its test splits.")
     parser.add_argument("run", type=Path)
-    _data_root(parser)
-    _json_flag(parser)
+    parser.add_argument(
+        "--features", type=Path, metavar="RUN", help="a generator's: a classifier's run, for distances in its features"
+    )
+    parser.add_argument(
+        "--weights", type=Path, metavar="FILE", help="a generator's: Inception's weights, for FID and KID"
+    )
+    parser.add_argument("--download", action="store_true", help="leave to fetch Inception's weights (96 MB)")
+    add_data_root(parser)
+    add_json(parser)
     args = parser.parse(argv)
-    root = _existing_root(args)
+    root = existing_root(args)
+    if args.weights is not None and not args.weights.is_file():
+        raise Refusal(f"There is no file {args.weights}: --weights names Inception's weights.")
     from genshift import api
     from genshift.engine.run import RunFolder
 
-    results = api.evaluate(args.run, data_root=root)
+    asked = {"features": args.features, "weights": args.weights, "download": args.download}
+    results = api.evaluate(args.run, data_root=root, **asked)
     if args.json:
         _print_json(results)
         return 0
     for name, result in results.items():
-        spread = "" if result["std"] is None else f" ± {result['std']:.4f}"
-        print(f"{name:<30} {result['value']:.4f}{spread}  (n = {result['n']:,}; {result['protocol']})")
+        print(_result_line(name, result))
     for warning in RunFolder(args.run).read("evaluation.json")["warnings"]:
         print(f"warning: {warning}")
     return 0
+
+
+def _result_line(name: str, result: dict[str, Any]) -> str:
+    from genshift.engine.findings import as_text
+
+    spread = "" if result["std"] is None else f" ± {as_text(result['std'])}"
+    floor = f", floor {as_text(result['floor'])}" if "floor" in result else ""
+    return f"{name:<30} {as_text(result['value'])}{spread}{floor}  (n = {result['n']:,}; {result['protocol']})"
 
 
 def compare(argv: Sequence[str]) -> int:
     """one table over runs"""
     parser = Parser("genshift compare", description="Prints one table over runs, or folders of runs.")
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
-    _json_flag(parser)
+    add_json(parser)
     args = parser.parse(argv)
     from genshift.report.console import format_table
     from genshift.runs import compare as rows_of
@@ -318,19 +286,19 @@ def study(argv: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the study's runs")
     parser.add_argument(
         "--budget",
-        type=_choice(("quick", "cpu", "full"), "--budget"),
+        type=choice(("quick", "cpu", "full"), "--budget"),
         default="cpu",
         help="quick, cpu (a run takes at most 5 CPU minutes) or full (cpu)",
     )
-    _int(parser, "--seeds", "seeds of each preset (the study's own: 3)")
-    _int(parser, "--jobs", "runs at a time (1)", 1)
-    _int(parser, "--threads", "CPU threads of a run (PyTorch's choice)")
+    add_int(parser, "--seeds", "seeds of each preset (the study's own: 3)")
+    add_int(parser, "--jobs", "runs at a time (1)", 1)
+    add_int(parser, "--threads", "CPU threads of a run (PyTorch's choice)")
     parser.add_argument(
         "--record", type=Path, metavar="DIR", help="also keep config.json and results.json of each run here"
     )
-    _data_root(parser)
+    add_data_root(parser)
     args = parser.parse(argv)
-    _check_positive(args, "seeds", "jobs", "threads")
+    check_positive(args, "seeds", "jobs", "threads")
     from genshift import studies
     from genshift.studies.running import run_study
 
@@ -339,7 +307,7 @@ def study(argv: Sequence[str]) -> int:
         args.budget,
         args.out,
         args.seeds,
-        _existing_root(args),
+        existing_root(args),
         args.jobs,
         args.threads,
         args.record,
@@ -383,9 +351,9 @@ def demo(argv: Sequence[str]) -> int:
         "genshift demo", description="Source-only, DANN and trained-on-target on embedded digits, and a page."
     )
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), metavar="DIR", help="folder (runs/demo)")
-    _int(parser, "--seeds", "seeds of each role (1)", 1)
+    add_int(parser, "--seeds", "seeds of each role (1)", 1)
     args = parser.parse(argv)
-    _check_positive(args, "seeds")
+    check_positive(args, "seeds")
     from genshift import api
 
     return _say_page(api.demo(args.out, args.seeds), args.out)
@@ -400,7 +368,7 @@ def data(argv: Sequence[str]) -> int:
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     command.__name__: command
-    for command in (ls, show, train, predict, embed, evaluate, compare, study, report, data, demo)
+    for command in (ls, show, train, sample, reconstruct, predict, embed, evaluate, compare, study, report, data, demo)
 }
 
 
@@ -408,8 +376,8 @@ def usage() -> str:
     """The text of `genshift --help`."""
     lines = [f"genshift {genshift.__version__}: generative image models and domain adaptation.", ""]
     lines += ["usage: genshift COMMAND …", ""]
-    lines += [f"  {name:<10} {command.__doc__}" for name, command in COMMANDS.items()]
-    lines += ["", "  --version  versions and hardware; with torch they take a second", "  --help     this"]
+    lines += [f"  {name:<11} {command.__doc__}" for name, command in COMMANDS.items()]
+    lines += ["", "  --version   versions and hardware; with torch they take a second", "  --help      this"]
     lines += ["", "`genshift COMMAND --help` says what each takes. Start with `genshift demo`."]
     return "\n".join(lines)
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from genshift.device import leads_processes
 from genshift.engine import generation, oracle, recognition
-from genshift.engine.experiment import Settings, open_method, train
+from genshift.engine.comparing import judge_name
+from genshift.engine.experiment import Settings, open_method, preset_of, train
 from genshift.engine.files import write_text
 from genshift.engine.findings import Asked, card, costs
 from genshift.engine.loop import Observer
@@ -45,8 +46,15 @@ def is_current(run: RunFolder, asked: Asked) -> bool:
         return False
     evaluation = run.read("evaluation.json")
     drawn = not asked.draw or "tsne" in evaluation or evaluation.get("drawn", False)
-    features = asked.features is None or evaluation.get("features") is not None
-    return evaluation.get("images") == run.seen and drawn and features
+    return evaluation.get("images") == run.seen and drawn and _compared(run, evaluation, asked)
+
+
+def _compared(run: RunFolder, evaluation: dict[str, Any], asked: Asked) -> bool:
+    """Whether a generator's pictures were compared in the features that are asked for; nothing else is."""
+    if not isinstance(preset_of(run.config), Generator):
+        return True
+    judged = asked.features is None or evaluation.get("features") == judge_name(asked.features)
+    return judged and ("fid" in run.read("results.json") or (asked.weights is None and not asked.download))
 
 
 def evaluate(path: Path, asked: Asked) -> dict[str, Any]:
@@ -62,7 +70,20 @@ def evaluate(path: Path, asked: Asked) -> dict[str, Any]:
         found, evaluation = generation.measure(run, preset, method, classes, asked)
     else:
         found, evaluation = recognition.measure(run, preset, method, classes, asked)
-    run.add_results({**costs(run), **found})
-    write_text(run.path / "card.md", card(run, preset, run.read("results.json"), evaluation["warnings"]))
-    run.write("evaluation.json", {"images": run.seen, **evaluation})
-    return run.read("results.json")
+    before, results = _same_checkpoint(run)
+    results |= {**costs(run), **found}
+    run.write("results.json", results)
+    write_text(run.path / "card.md", card(run, preset, results, evaluation["warnings"]))
+    run.write("evaluation.json", {**before, "images": run.seen, **evaluation})
+    return results
+
+
+def _same_checkpoint(run: RunFolder) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What stays of an evaluation of the same checkpoint that was asked for more: the name of the features, and its
+    results."""
+    if not all((run.path / name).exists() for name in ("evaluation.json", "results.json")):
+        return {}, {}
+    evaluation = run.read("evaluation.json")
+    if evaluation.get("images") != run.seen:
+        return {}, {}
+    return {key: evaluation[key] for key in ("features",) if key in evaluation}, run.read("results.json")

@@ -48,14 +48,21 @@ def costs(run: RunFolder) -> dict[str, Any]:
     }
 
 
+def as_text(value: float | None) -> str:
+    """A measure in print: four decimals, or three digits where those would not show; nothing for none."""
+    if value is None:
+        return ""
+    return f"{value:.4f}" if value == 0 or abs(value) >= 0.1 else f"{value:.3g}"
+
+
 def card(run: RunFolder, preset: Preset, results: dict[str, Any], warnings: list[str]) -> str:
     """A page in Markdown that says what the model is, from what, how good, and how to make it again."""
     config = run.config
     lines = [f"# {preset.name}, seed {config['seed']}", "", f"{preset.task}: {preset.summary}.", ""]
-    lines += ["| measure | value | std | n | protocol |", "|---|---|---|---|---|"]
+    lines += ["| measure | value | std | floor | n | protocol |", "|---|---|---|---|---|---|"]
     for name, r in results.items():
-        std = "" if r["std"] is None else f"{r['std']:.4f}"
-        lines.append(f"| {name} | {r['value']:.4f} | {std} | {r['n']:,} | {r['protocol']} |")
+        numbers = " | ".join(as_text(r.get(key)) for key in ("value", "std", "floor"))
+        lines.append(f"| {name} | {numbers} | {r['n']:,} | {r['protocol']} |")
     lines += ["", *[f"**Warning.** {warning}" for warning in warnings]]
     lines += ["", "Trained on:", ""]
     lines += [f"- {role}: {d['name']}, {d['n']:,} images, {d['fingerprint']}" for role, d in config["data"].items()]

@@ -1,9 +1,11 @@
-"""What becomes of a generator: pictures over its training, and measures of what it draws."""
+"""What becomes of a generator: pictures over its training, and measures of what it draws in the end."""
 
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +15,40 @@ from torch import Tensor
 from genshift.data.imageset import ImageSet
 from genshift.data.pixels import to_colour
 from genshift.device import leads_processes
-from genshift.engine import checkpoint
+from genshift.engine import checkpoint, comparing, panels
 from genshift.engine.checkpoint import Checkpoint
-from genshift.engine.domains import evaluation_split, hold_out
-from genshift.engine.findings import Asked
+from genshift.engine.comparing import Sides, Space, over_series
+from genshift.engine.console import Console
+from genshift.engine.domains import evaluation_split, hold_out, in_classes
+from genshift.engine.findings import Asked, value_of
 from genshift.engine.loop import Observer
 from genshift.engine.materials import open_pictures
+from genshift.engine.panels import COLUMNS, GRID, PANEL, Album
 from genshift.engine.pictures import grid, write_png
+from genshift.engine.prior import fit_and_store, has_mixture
 from genshift.engine.run import RunFolder
+from genshift.errors import Refusal
 from genshift.methods import Generating, Method
 from genshift.methods.vae import VAEMethod
+from genshift.metrics import reconstruction
+from genshift.metrics.classification import standard_error
+from genshift.metrics.embedding import fixed_sample
+from genshift.metrics.faces import has_face
+from genshift.metrics.frechet import halves
+from genshift.metrics.neighbours import memorisation, nearest_images
+from genshift.metrics.sharpness import sharpness
 from genshift.nets import channels
 from genshift.presets import VAE, Generator, Preset
 
-GRID, COLUMNS = 32, 8
+SERIES = 3
 STAGE_IMAGES = 500
+MOST = 5_000  # pictures of a series
+LOOKED_AT = 1_000  # by the face detector, and beside the training pictures
+FAR_BELOW = 0.8  # of the real pictures' face rate
+COPIED = 0.01  # share of samples that are copies, above that of held-out pictures
+
+
+# --- over training --------------------------------------------------------------------------------------------------
 
 
 def observers(run: RunFolder, preset: Generator, data_root: Path | None, skip_broken: bool = False) -> list[Observer]:
@@ -37,7 +58,7 @@ def observers(run: RunFolder, preset: Generator, data_root: Path | None, skip_br
         return []
     watching: list[Observer] = [_grids(run)]
     held_out = held_out_pictures(preset, data_root, skip_broken) if isinstance(preset, VAE) else None
-    return watching if held_out is None else [*watching, _latents(run, held_out.images[:STAGE_IMAGES])]
+    return watching if held_out is None else [*watching, _latents(run, stage_pictures(held_out).images)]
 
 
 def _grids(run: RunFolder) -> Observer:
@@ -61,8 +82,8 @@ def _latents(run: RunFolder, pictures: Tensor) -> Observer:
 def from_normal(method: Generating) -> Generating:
     """The same networks, drawing from N(0, I) whatever the preset's prior."""
     plain = copy.copy(method)
-    if isinstance(method, VAEMethod):
-        plain.preset = replace(method.preset, prior="normal")
+    if isinstance(plain, VAEMethod):
+        plain.preset = replace(plain.preset, prior="normal")
     return plain
 
 
@@ -77,13 +98,249 @@ def held_out_pictures(preset: Generator, data_root: Path | None, skip_broken: bo
     return None if rows is None else images.take(rows)
 
 
+def stage_pictures(held_out: ImageSet) -> ImageSet:
+    """The pictures whose latent vectors are kept at each check: the same ones in every run."""
+    return held_out.take(torch.from_numpy(fixed_sample(len(held_out), STAGE_IMAGES, 0)))
+
+
+def training_pictures(preset: Generator, data_root: Path | None, skip_broken: bool = False) -> ImageSet:
+    """The pictures that were trained on, as the networks take them."""
+    images = _open(preset, "train", data_root, skip_broken)
+    rows = hold_out(images, preset.validation)[0]
+    return images if rows is None else images.take(rows)
+
+
 def _open(preset: Generator, split: str, data_root: Path | None, skip_broken: bool) -> ImageSet:
     images, _ = open_pictures(preset, split, data_root, skip_broken=skip_broken)
+    return as_taken(preset, images)
+
+
+def as_taken(preset: Preset, images: ImageSet) -> ImageSet:
+    """The pictures in the colour that the preset's networks take and give: the reports' repeat grey three times."""
     return replace(images, images=to_colour(images.images, "rgb" if channels(preset) == 3 else None))
+
+
+# --- measures -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Case:
+    """A trained generator, the real pictures it is held against, and what it drew: series of uint8 `[n, C, H, W]`."""
+
+    run: RunFolder
+    preset: Generator
+    method: Generating
+    train: ImageSet
+    held_out: ImageSet | None
+    console: Console
+    sides: Sides
+
+    @property
+    def series(self) -> list[Tensor]:
+        """The series, from the run's own prior."""
+        return list(self.sides.series)
+
+
+Found = dict[str, Any]
 
 
 def measure(
     run: RunFolder, preset: Preset, method: Method, classes: tuple[str, ...], asked: Asked
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Being written."""
-    return {}, {"warnings": []}
+) -> tuple[Found, Found]:
+    """Results and evaluation of a generator: what it draws beside real pictures, and of a VAE its reconstructions.
+
+    Writes pictures into samples/, and a VAE's fitted prior beside its checkpoints. Raises Refusal where the data, or
+    the run of `asked.features`, cannot be read.
+    """
+    assert isinstance(preset, Generator) and isinstance(method, Generating)
+    judge = None if asked.features is None else comparing.classifier_space(asked.features)
+    case = _case(run, preset, method, classes, asked.data_root)
+    results = {**_compared(case, judge, asked), **_looked_at(case)}
+    pictures = [entry for entry in _pictures(case) if entry is not None]
+    evaluation: Found = {}
+    if isinstance(method, VAEMethod) and case.held_out is not None:
+        coded, evaluation, panel = _reconstructed(case, method, case.held_out)
+        results |= coded
+        pictures.append(panel)
+    evaluation |= {"pictures": pictures, "snapshots": panels.snapshots(run), "drawn": asked.draw}
+    if asked.draw and case.held_out is not None:
+        evaluation |= panels.stages(run, stage_pictures(case.held_out))
+    if judge is not None:
+        evaluation["features"] = judge.name
+    return results, {**evaluation, "classes": list(classes), "warnings": warnings_of(run, results)}
+
+
+def _case(run: RunFolder, preset: Generator, method: Generating, classes: tuple[str, ...], root: Path | None) -> Case:
+    console = Console()
+    skip_broken = bool(run.config.get("skip_broken"))
+    train = training_pictures(preset, root, skip_broken)
+    held_out = held_out_pictures(preset, root, skip_broken)
+    if method.classes:
+        train = in_classes(train, classes)
+        held_out = None if held_out is None else _labelled(in_classes(held_out, classes))
+    if isinstance(method, VAEMethod) and has_mixture(method):
+        console.say("Fitting the mixture that latent vectors are drawn from …")
+        console.say(f"The mixture: {fit_and_store(run, method, train)}.")
+    return Case(run, preset, method, train, held_out, console, _drawn(train, method, console))
+
+
+def _labelled(images: ImageSet) -> ImageSet | None:
+    return None if images.labels is None else images
+
+
+def _drawn(train: ImageSet, method: Generating, console: Console) -> Sides:
+    """Two real halves and as many samples in each series; their number is half the training pictures."""
+    n = min(MOST, len(train) // 2)
+    rows = torch.from_numpy(fixed_sample(len(train), 2 * n, 0))
+    one, other = (train.images[rows[half]] for half in halves(2 * n))
+    console.say(f"Drawing {SERIES} × {n:,} pictures …")
+    series = [method.sample(n, seed) for seed in range(SERIES)]
+    words = (
+        f"{SERIES} series of {n:,} samples (seeds 0 to {SERIES - 1}), std over them, each against the same random half "
+        f"({n:,}) of {train.name}'s {len(train):,} training pictures at {train.images.shape[-1]} px; floor: as many of "
+        "the other half against it"
+    )
+    return Sides(one, other, series, words)
+
+
+def _compared(case: Case, judge: Space | None, asked: Asked) -> Found:
+    """Distances in every feature space that is at hand."""
+    results: Found = {}
+    if judge is None:
+        case.console.say(
+            "note: `genshift evaluate RUN --features CLASSIFIER` adds the Fréchet distance in its features."
+        )
+    else:
+        case.console.say(f"Comparing in the features of {judge.name} …")
+        results |= comparing.compare(judge, case.sides)
+        if has_mixture(case.method):
+            results["frechet_normal_prior"] = _without_mixture(case, judge)
+    if asked.weights is not None or asked.download:
+        space = comparing.inception_space(asked.weights, asked.download, case.console.say)
+        if space is not None:
+            case.console.say("Comparing in Inception's features, which takes minutes on a CPU …")
+            results |= comparing.compare(space, case.sides)
+    return results
+
+
+def _without_mixture(case: Case, judge: Space) -> Found:
+    """The Fréchet distance of samples whose latent vectors come from N(0, I)."""
+    n = len(case.sides.reference)
+    series = [from_normal(case.method).sample(n, seed) for seed in range(SERIES)]
+    sides = replace(case.sides, series=series, words=f"latent vectors from N(0, I); {case.sides.words}")
+    return comparing.compare(replace(judge, measures={"frechet": "frechet"}), sides)["frechet"]
+
+
+def _looked_at(case: Case) -> Found:
+    """Measures that need no network: sharpness, nearest training pictures, and of faces the detector's rate."""
+    case.console.say("Looking at sharpness and nearest training pictures …")
+    results = {"sharpness": _sharpness(case)}
+    if case.held_out is not None:
+        results |= _nearest(case, case.held_out)
+    if case.preset.task == "celeba":
+        case.console.say("Looking for faces …")
+        try:
+            results["face_rate"] = _face_rate(case)
+        except Refusal as refusal:
+            case.console.say(f"warning: {refusal}")
+    return results
+
+
+def _sharpness(case: Case) -> Found:
+    protocol = (
+        f"variance of the Laplacian of luma, pixels in [0, 1], a mean over pictures; {case.sides.words.split('; ')[0]}"
+    )
+    means = [sharpness(pictures).mean().item() for pictures in case.series]
+    return over_series(means, len(case.sides.reference), protocol, sharpness(case.sides.reference).mean().item())
+
+
+def _nearest(case: Case, held_out: ImageSet) -> Found:
+    """How near samples lie to the training pictures, beside held-out real pictures: have they been memorised?"""
+    shown = held_out.take(torch.from_numpy(fixed_sample(len(held_out), LOOKED_AT, 0)))
+    real = nearest_images(shown.images, case.train.images)
+    found = [memorisation(nearest_images(s[:LOOKED_AT], case.train.images), real) for s in case.series]
+    n = min(LOOKED_AT, len(case.series[0]))
+    words = (
+        f"pixels, mirror images included; {SERIES} series of {n:,} samples beside {len(case.train):,} training "
+        f"pictures, std over them; floor: the same of {len(real.rows):,} held-out real pictures"
+    )
+    ratio = f"median distance to the nearest training picture, over that of held-out real pictures; {words}"
+    copies = f"share whose nearest training picture is under a third as far as the second nearest; {words}"
+    return {
+        "nearest_train": over_series([each.ratio for each in found], n, ratio, 1.0),
+        "copies": over_series([each.copies for each in found], n, copies, found[0].copies_held_out),
+    }
+
+
+def _face_rate(case: Case) -> Found:
+    seen = case.series[0][:LOOKED_AT]
+    real = case.train.images[torch.from_numpy(fixed_sample(len(case.train), LOOKED_AT, 0))]
+    rate, floor = (has_face(pictures).double().mean().item() for pictures in (seen, real))
+    protocol = (
+        f"share of {len(seen):,} samples (seed 0) in which dlib's HOG detector finds a face, enlarged to 160 px; std "
+        f"is the binomial error; floor: the same of {len(real):,} training pictures"
+    )
+    return value_of(rate, len(seen), protocol, standard_error(rate, len(seen)), floor)
+
+
+# --- a VAE's reconstructions ----------------------------------------------------------------------------------------
+
+
+def _reconstructed(case: Case, method: VAEMethod, held_out: ImageSet) -> tuple[Found, Found, dict[str, str]]:
+    """Results, what of them the report draws, and the panel."""
+    decoded = method.reconstruct(held_out.images, held_out.labels if method.classes else None)
+    errors = {
+        "reconstruction_mse": reconstruction.mse(held_out.images, decoded),
+        "psnr": reconstruction.psnr(held_out.images, decoded),
+        "ssim": reconstruction.ssim(held_out.images, decoded),
+    }
+    units = {"reconstruction_mse": "mean squared error, pixels in [0, 1]", "psnr": "decibels", "ssim": "11×11 windows"}
+    words = (
+        f"{held_out.name}, {len(held_out):,} held-out pictures at {held_out.images.shape[-1]} px, decoded from their "
+        "posterior means; std is the standard error over pictures"
+    )
+    results = {
+        name: value_of(each.mean().item(), len(each), f"{units[name]}; {words}", _error(each))
+        for name, each in errors.items()
+    }
+    panel = panels.reconstructions(Album(case.run), held_out.images, decoded)
+    return results, {"panel_mse": errors["reconstruction_mse"][:PANEL].tolist()}, panel
+
+
+def _error(values: Tensor) -> float:
+    return values.std().item() / math.sqrt(len(values)) if len(values) > 1 else 0.0
+
+
+# --- pictures and warnings ------------------------------------------------------------------------------------------
+
+
+def _pictures(case: Case) -> Iterator[dict[str, str] | None]:
+    """The pictures of the report, each written and with its entry; None for one that the data do not allow."""
+    album, method = Album(case.run), case.method
+    yield panels.samples(album, method, "grid", "Samples")
+    if has_mixture(method):
+        yield panels.samples(album, from_normal(method), "prior-normal", "Samples from N(0, I)")
+    yield panels.interpolation(album, method, case.held_out)
+    if isinstance(method, VAEMethod) and case.held_out is not None:
+        yield panels.arithmetic(album, method, case.train, case.held_out)
+    yield panels.neighbours(album, case.series[0], case.train.images)
+
+
+def warnings_of(run: RunFolder, results: Found) -> list[str]:
+    """What went wrong in training and stayed, and what the measures say against the samples."""
+    said = [_alarm(run, name) for name in dict.fromkeys(name for row in run.rows() for name in row.get("alarms", []))]
+    copies, faces = results.get("copies"), results.get("face_rate")
+    if copies is not None and copies["value"] > copies["floor"] + COPIED:
+        said.append(f"Memorised: {copies['value']:.1%} of the samples are copies of training pictures.")
+    if faces is not None and faces["value"] < FAR_BELOW * faces["floor"]:
+        said.append(f"Few faces: the detector finds one in {faces['value']:.1%} of samples, in {faces['floor']:.1%} of "
+                    "real pictures.")  # fmt: skip
+    return said
+
+
+def _alarm(run: RunFolder, name: str) -> str:
+    seen = [row["images"] for row in run.rows() if name in row.get("alarms", [])]
+    return (
+        f"{name[0].upper()}{name[1:]}: so it stood in {len(seen)} readings between {seen[0]:,} and {seen[-1]:,} images "
+        "of training."
+    )

@@ -1,0 +1,218 @@
+"""Folders of PNG files: what a trained generator draws, and what a VAE makes of given pictures."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import re
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from genshift import device
+from genshift.data.imageset import ImageSet
+from genshift.engine import prior
+from genshift.engine.console import Console
+from genshift.engine.distributed import World, world_of
+from genshift.engine.files import read_json, write_json, write_text
+from genshift.engine.pictures import grid, write_png
+from genshift.engine.prior import open_generator
+from genshift.engine.run import RunFolder
+from genshift.errors import Refusal, unknown
+from genshift.methods import Generating
+from genshift.methods.base import CHUNK, EVALUATION_BATCH, to_bytes
+from genshift.methods.vae import VAEMethod
+from genshift.metrics import reconstruction
+
+GRID, COLUMNS = 32, 8
+PAIRS = 10
+NOTE = "sample.json"
+OURS = re.compile(r"\d{5,}(_.*)?\.png|grid\.png|sample\.json")
+
+
+@dataclass(frozen=True)
+class Order:
+    """Pictures number `first` to `first + count - 1` of the series `seed`; of the class `label`, by name or number."""
+
+    count: int
+    seed: int = 0
+    first: int = 0
+    label: str | None = None
+
+
+# --- drawing --------------------------------------------------------------------------------------------------------
+
+
+def draw(run: RunFolder, order: Order, out: Path) -> list[Path]:
+    """Writes the ordered pictures into `out`, numbered, and grid.png of the first 32; what is there stays as it is.
+
+    Picture i of a series is the same whatever the count. Processes that torchrun started share the work. Raises
+    Refusal for a run that draws nothing, an unknown label, or a folder that holds anything else.
+    """
+    _check_order(order)
+    chosen = device.choose_device()
+    device.prepare_process(None, chosen)
+    with world_of(chosen.type) as world:
+        _, method, classes = open_generator(run)
+        label = _class_number(order.label, classes)
+        about = _about(run, order.seed, None if label is None else classes[label])
+        _check_folder(out, about)
+        world.wait()
+        if world.leads:
+            _prepare(out, about)
+        world.wait()
+        names = _Names(out, classes if label is None else ())
+        _draw_share(method, order, label, names, world)
+        world.wait()
+        paths = [names.of(number) for number in range(order.first, order.first + order.count)]
+        if world.leads:
+            write_png(out / "grid.png", grid(torch.stack([_read_png(path) for path in paths[:GRID]]), COLUMNS))
+        return paths
+
+
+@dataclass(frozen=True)
+class _Names:
+    """Files by number; a class's name is in them where the classes take turns."""
+
+    out: Path
+    classes: tuple[str, ...]
+
+    def of(self, number: int) -> Path:
+        if not self.classes:
+            return self.out / f"{number:05}.png"
+        plain = re.sub(r"[^\w.-]+", "-", self.classes[number % len(self.classes)])
+        return self.out / f"{number:05}_{plain}.png"
+
+
+def _draw_share(method: Generating, order: Order, label: int | None, names: _Names, world: World) -> None:
+    """Draws what is missing among this process's chunks."""
+    console, begun = Console(world.leads), time.monotonic()
+    shares = list(_share(order, world))
+    total = sum(map(len, shares))
+    try:
+        for numbers in shares:
+            missing = [number for number in numbers if not names.of(number).exists()]
+            if missing:
+                pictures = method.sample(len(numbers), order.seed, numbers.start, label)
+            for number in missing:
+                write_png(names.of(number), pictures[number - numbers.start])
+            console.row(numbers.stop - shares[0].start, total, time.monotonic() - begun, {})
+    finally:
+        console.close()
+
+
+def _share(order: Order, world: World) -> Iterator[range]:
+    """The asked numbers of each chunk of this process: an even share of the chunks, one after the other."""
+    last = order.first + order.count
+    begin, end = order.first // CHUNK, -(-last // CHUNK)
+    own = (begin + (end - begin) * rank // world.size for rank in (world.rank, world.rank + 1))
+    for chunk in range(*own):
+        yield range(max(order.first, chunk * CHUNK), min(last, (chunk + 1) * CHUNK))
+
+
+def _check_order(order: Order) -> None:
+    if order.count < 1:
+        raise Refusal(f"--count must be 1 or more, not {order.count}.")
+    if order.first < 0:
+        raise Refusal(f"--first must be 0 or more, not {order.first}.")
+
+
+def _class_number(label: str | None, classes: Sequence[str]) -> int | None:
+    """A class by its name, else by its number."""
+    if label is None or label in classes:
+        return None if label is None else classes.index(label)
+    if not classes:
+        raise Refusal("This run draws pictures of no particular class: leave --label out.")
+    if label.isdecimal() and int(label) < len(classes):
+        return int(label)
+    raise unknown("class", label, classes)
+
+
+def _about(run: RunFolder, seed: int, label: str | None) -> dict[str, Any]:
+    """What makes the pictures what they are, beside their numbers."""
+    config = run.config
+    weights = run.chosen(config["preset"]["fields"]["select"])
+    digest = hashlib.sha256()
+    for path in (weights, run.path / prior.FILE):
+        if path.exists():
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    name = f"{config['preset']['name']}, seed {config['seed']}"
+    return {"run": name, "checkpoint": weights.stem, "sha256": digest.hexdigest(), "seed": seed, "label": label}
+
+
+def _check_folder(out: Path, about: dict[str, Any]) -> None:
+    """Refuses a folder that holds anything but pictures of the same series."""
+    if out.exists() and not out.is_dir():
+        raise Refusal(f"--out {out} is a file: name a folder.")
+    names = [path.name for path in out.iterdir() if not path.name.endswith(".part")] if out.exists() else []
+    if names and NOTE not in names:
+        raise Refusal(f"--out {out} holds other files: name a new or empty folder.")
+    if names:
+        before = read_json(out / NOTE, "it holds no samples")
+        for key, value in about.items():
+            if before.get(key) != value:
+                raise Refusal(f"{out} holds pictures of the {key} {before.get(key)}, not {value}: name another --out.")
+    if strangers := [name for name in names if not OURS.fullmatch(name)]:
+        raise Refusal(f"--out {out} holds {strangers[0]}, which is no sample: name another folder.")
+
+
+def _prepare(out: Path, about: dict[str, Any]) -> None:
+    """The folder with its note, without what a killed process left half-written."""
+    write_json(out / NOTE, about)
+    for part in out.glob(".*.part"):
+        part.unlink()
+
+
+def _read_png(path: Path) -> Tensor:
+    """uint8 `[C, H, W]`."""
+    with Image.open(path) as image:
+        array = np.array(image)
+    return torch.from_numpy(array[None] if array.ndim == 2 else array.transpose(2, 0, 1).copy())
+
+
+# --- reconstructing -------------------------------------------------------------------------------------------------
+
+Errors = list[tuple[str, float, float, float]]
+
+
+def reconstruct(method: VAEMethod, images: ImageSet, names: Sequence[str], out: Path) -> Errors:
+    """Writes the reconstructions of pictures, numbered, pairs.png (pictures above, reconstructions below) and
+    errors.csv; returns (image name, MSE, PSNR in decibels, SSIM) for each.
+
+    Raises Refusal where `out` holds anything, or a conditional model is given no labels.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise Refusal(f"--out {out} is not empty: name a new or empty folder.")
+    rows: Errors = []
+    for places in torch.arange(len(images)).split(EVALUATION_BATCH):
+        part = images.take(places)
+        decoded = method.reconstruct(part.images, part.labels if method.classes else None)
+        for number, picture in zip(places.tolist(), to_bytes(decoded), strict=True):
+            write_png(out / f"{number:05}.png", picture)
+        if not rows:
+            both = torch.cat([part.images[:PAIRS], to_bytes(decoded[:PAIRS])])
+            write_png(out / "pairs.png", grid(both, len(both) // 2))
+        errors = [measure(part.images, decoded).tolist() for measure in ERRORS.values()]
+        rows += zip([names[place] for place in places], *errors, strict=True)
+    write_text(out / "errors.csv", _csv(rows))
+    return rows
+
+
+ERRORS = {"mse": reconstruction.mse, "psnr": reconstruction.psnr, "ssim": reconstruction.ssim}
+
+
+def _csv(rows: Errors) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("image_name", *ERRORS))
+    writer.writerows((name, *(f"{value:.6g}" for value in values)) for name, *values in rows)
+    return text.getvalue()

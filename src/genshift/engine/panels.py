@@ -1,0 +1,165 @@
+"""The pictures that an evaluation leaves in samples/, and the stages of a VAE's latent space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genshift.data.batches import seed_of
+from genshift.data.imageset import ImageSet
+from genshift.engine import checkpoint
+from genshift.engine.pictures import grid, write_png
+from genshift.engine.run import RunFolder
+from genshift.methods import Generating
+from genshift.methods.base import to_bytes
+from genshift.methods.vae import VAEMethod, attribute_direction, interpolate
+from genshift.metrics.embedding import tsne
+
+GRID, COLUMNS = 32, 8  # of samples
+PANEL = 10  # held-out pictures beside their reconstructions
+STEPS, PAIRS = 8, 4  # of an interpolation, and how many of them
+ATTRIBUTES = ("Male", "Smiling", "Eyeglasses", "Blond_Hair")
+AMOUNTS = (-1.0, 0.0, 1.0, 2.0)
+NEIGHBOURS, BESIDE = 3, 8  # training pictures beside each of so many samples
+STAGE_ATTRIBUTE = "Male"
+ROWS = 1024  # training pictures compared at a time
+
+
+@dataclass(frozen=True)
+class Album:
+    """Where pictures are written; each answers to its entry for the report."""
+
+    run: RunFolder
+
+    def keep(self, name: str, images: Tensor, columns: int, title: str, caption: str) -> dict[str, str]:
+        """Writes uint8 `[N, C, H, W]` as one picture samples/NAME.png."""
+        file = f"samples/{name}.png"
+        write_png(self.run.path / file, grid(images, columns))
+        return {"file": file, "title": title, "caption": caption}
+
+
+def samples(album: Album, method: Generating, name: str, title: str) -> dict[str, str]:
+    """The first pictures of series 0."""
+    caption = f"{GRID} samples, seed 0, not chosen." + (" The classes take turns." if method.classes else "")
+    return album.keep(name, method.sample(GRID, seed=0), COLUMNS, title, caption)
+
+
+def reconstructions(album: Album, held_out: Tensor, decoded: Tensor) -> dict[str, str]:
+    """The first held-out uint8 pictures `[N, C, H, W]` above their reconstructions, in [0, 1]."""
+    both = torch.cat([held_out[:PANEL], to_bytes(decoded[:PANEL])])
+    caption = "Above: held-out pictures; below: their reconstructions from the posterior means."
+    return album.keep("reconstructions", both, len(both) // 2, "Reconstructions", caption)
+
+
+def interpolation(album: Album, method: Generating, held_out: ImageSet | None) -> dict[str, str]:
+    """Walks between pairs of latent vectors: a VAE's of held-out pictures, else such as are drawn."""
+    ends, labels, words = _ends(method, held_out)
+    walks = torch.cat([interpolate(a, b, STEPS) for a, b in zip(ends[::2], ends[1::2], strict=True)])
+    classes = None if labels is None else labels[::2].repeat_interleave(STEPS)
+    pictures = to_bytes(method.decode(walks, classes))
+    caption = f"Each row: {STEPS} steps on the great circle between the latent vectors of {words}."
+    return album.keep("interpolation", pictures, STEPS, "Interpolation", caption)
+
+
+def _ends(method: Generating, held_out: ImageSet | None) -> tuple[Tensor, Tensor | None, str]:
+    if isinstance(method, VAEMethod) and held_out is not None and len(held_out) >= 2 * PAIRS:
+        labels = held_out.labels[: 2 * PAIRS] if method.classes and held_out.labels is not None else None
+        return method.embed(held_out.images[: 2 * PAIRS]), labels, "two held-out pictures"
+    drawn = torch.randn(2 * PAIRS, method.preset.latent, generator=torch.Generator().manual_seed(seed_of("walk", 0)))
+    labels = (torch.arange(2 * PAIRS) // 2 % method.classes) if method.classes else None
+    return drawn, labels, "two samples"
+
+
+def arithmetic(album: Album, method: VAEMethod, train: ImageSet, held_out: ImageSet) -> dict[str, str] | None:
+    """Two held-out pictures moved along the directions of attributes, which are means over training pictures.
+
+    None where the training pictures differ in none of these attributes.
+    """
+    told = [name for name in ATTRIBUTES if name in train.attribute_names and _differ(train.attribute(name))]
+    if not told or method.classes or len(held_out) < 2:
+        return None
+    latents, faces = method.embed(train.images), method.embed(held_out.images[:2])
+    moved = []
+    for name in told:
+        direction = attribute_direction(latents, train.attribute(name).cpu())
+        moved += [face + amount * direction for face in faces for amount in AMOUNTS]
+    pictures = to_bytes(method.decode(torch.stack(moved)))
+    amounts = ", ".join(f"{amount:+g}".replace("+0", "0") for amount in AMOUNTS)
+    caption = (
+        f"Two held-out pictures, each moved {amounts} times along the mean difference between training pictures with "
+        f"an attribute and without; rows: {', '.join(name.replace('_', ' ') for name in told)}."
+    )
+    return album.keep("arithmetic", pictures, 2 * len(AMOUNTS), "Attribute arithmetic", caption)
+
+
+def _differ(has: Tensor) -> bool:
+    return bool(has.any()) and not bool(has.all())
+
+
+def neighbours(album: Album, pictures: Tensor, train: Tensor) -> dict[str, str]:
+    """Samples, uint8 `[N, C, H, W]`, each with the training pictures nearest it."""
+    shown = pictures[:BESIDE]
+    rows = nearest_rows(shown, train, min(NEIGHBOURS, len(train)))
+    beside = torch.cat([torch.cat([sample[None], train[near]]) for sample, near in zip(shown, rows, strict=True)])
+    caption = (
+        f"In groups of {rows.shape[1] + 1}: a sample, then the training pictures nearest it (Euclidean distance of "
+        "pixels, mirror images included)."
+    )
+    return album.keep("neighbours", beside, 2 * (rows.shape[1] + 1), "Nearest training pictures", caption)
+
+
+def nearest_rows(pictures: Tensor, train: Tensor, count: int) -> Tensor:
+    """int64 `[N, count]`: the rows of `train` nearest each picture or its mirror image, nearest first."""
+    views = [view.flatten(1).float() for view in (pictures, pictures.flip(-1))]
+    distances = torch.cat(
+        [
+            torch.minimum(*(torch.cdist(view, chunk.flatten(1).float()) for view in views))
+            for chunk in train.split(ROWS)
+        ],
+        dim=1,
+    )
+    return distances.topk(count, dim=1, largest=False).indices
+
+
+# --- over training --------------------------------------------------------------------------------------------------
+
+
+def numbered(run: RunFolder, kind: str) -> dict[int, Path]:
+    """Files of samples/ by the images that had been seen: of the kind "images" (grids) or "latents"."""
+    found = sorted((run.path / "samples").glob(f"{kind}-*.*"))
+    return {int(path.stem.removeprefix(f"{kind}-")): path for path in found}
+
+
+def snapshots(run: RunFolder) -> list[dict[str, Any]]:
+    """The grids over training."""
+    return [{"images": images, "file": f"samples/{path.name}"} for images, path in numbered(run, "images").items()]
+
+
+def stages(run: RunFolder, held_out: ImageSet) -> dict[str, Any]:
+    """t-SNE of the held-out pictures' latent vectors at the first, the middle and the last check, and what colours it.
+
+    Empty where nothing was kept or the pictures have neither attributes nor labels.
+    """
+    kept, told = numbered(run, "latents"), _told(held_out)
+    if not kept or told is None:
+        return {}
+    attribute, labels = told
+    counts = list(kept)
+    chosen = dict.fromkeys((counts[0], counts[len(counts) // 2], counts[-1]))
+    return {"attribute": attribute, "stages": [_stage(images, kept[images], labels) for images in chosen]}
+
+
+def _told(held_out: ImageSet) -> tuple[str, list[int]] | None:
+    if STAGE_ATTRIBUTE in held_out.attribute_names:
+        return STAGE_ATTRIBUTE, held_out.attribute(STAGE_ATTRIBUTE).int().tolist()
+    return None if held_out.labels is None else ("class", held_out.labels.tolist())
+
+
+def _stage(images: int, path: Path, labels: list[int]) -> dict[str, Any]:
+    xy = tsne(checkpoint.load(path).tensors["latents"], seed=0)
+    x, y = ([round(float(value), 3) for value in column] for column in xy.T)
+    return {"images": images, "x": x, "y": y, "label": labels}

@@ -1,0 +1,119 @@
+"""The command line's parser and the flags that commands share. It imports no torch."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, NoReturn, get_args, get_origin
+
+from genshift.errors import Refusal, nearest, unknown
+
+LARGEST = 10**18  # what a number given to a flag stays below; it shuts out inf too
+MOST = {"threads": 4096, "jobs": 4096, "seeds": 10_000, "minutes": 10_000_000, "count": 10_000_000}
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that refuses in one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        raise Refusal(f"{_sentence(message)} `{self.prog} --help` lists what it takes.")
+
+    def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """Parses, and names the nearest flag for one that does not exist."""
+        known, extra = self.parse_known_args(arguments)
+        if not extra:
+            return known
+        if extra[0].startswith("-"):
+            flag = extra[0].split("=", 1)[0]
+            raise unknown("flag", flag, self._option_string_actions, f"`{self.prog} --help` lists them.")
+        raise Refusal(f"'{extra[0]}' is one argument too many: `{self.prog} --help` shows the form.")
+
+
+def _sentence(message: str) -> str:
+    """argparse's message as a sentence."""
+    message = re.sub(r"^argument (?:-\w/)?(\S+): expected one argument", r"\1 needs a value", message)
+    message = re.sub(r"^argument (\S+): ", r"\1: ", message)
+    return message[0].upper() + message[1:].rstrip(".") + "."
+
+
+def number(kind: type, flag: str) -> Callable[[str], Any]:
+    """A reader of numbers that refuses in a sentence; whole numbers may hold underscores."""
+    wanted = "a whole number" if kind is int else "a number"
+
+    def read(text: str) -> Any:
+        try:
+            number = kind(text.replace("_", "")) if kind is int else kind(text)
+        except ValueError:  # a whole number of more than 4,300 digits is one too
+            raise Refusal(f"{flag} takes {wanted}, not '{_short(text)}'.") from None
+        if abs(number) >= LARGEST or number != number:
+            raise Refusal(f"{flag} takes {wanted} below 10^18, not '{_short(text)}'.")
+        return number
+
+    return read
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:40]}…"
+
+
+def choice(valid: tuple[str, ...], flag: str) -> Callable[[str], str]:
+    """A reader of one of some words, which names the nearest for another."""
+
+    def read(text: str) -> str:
+        if text not in valid:
+            close = nearest(text, valid)
+            hint = f"did you mean '{close}'?" if close else f"expected one of {', '.join(valid)}."
+            raise Refusal(f"{flag} does not take '{text}': {hint}")
+        return text
+
+    return read
+
+
+def add_field(parser: argparse.ArgumentParser, name: str, kind: Any, help: str) -> None:
+    """The flag of a preset's option, of its type."""
+    flag = "--" + name.replace("_", "-")
+    if get_origin(kind) is Literal:
+        valid = get_args(kind)
+        reader, text = choice(valid, flag), f"{help}: {', '.join(valid)}"
+    else:
+        reader, text = (str if kind is str else number(kind, flag)), help
+    parser.add_argument(flag, type=reader, metavar=name.upper(), help=text.replace("%", "%%"))
+
+
+def add_int(parser: argparse.ArgumentParser, flag: str, help: str, default: int | None = None) -> None:
+    """A flag that takes a whole number."""
+    parser.add_argument(flag, type=number(int, flag), default=default, metavar="N", help=help)
+
+
+def add_data_root(parser: argparse.ArgumentParser) -> None:
+    """--data-root."""
+    parser.add_argument(
+        "--data-root",
+        type=Path,
+        metavar="DIR",
+        help="where data lies; before $GENSHIFT_DATA and the user's cache",
+    )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """--json."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def existing_root(args: argparse.Namespace) -> Path | None:
+    """The folder that --data-root names, where it is given; Refusal where it is none."""
+    if args.data_root is not None and not args.data_root.is_dir():
+        raise Refusal(f"--data-root {args.data_root} is no folder: name the folder that holds mnist/, usps/ and so on.")
+    return args.data_root
+
+
+def check_positive(args: argparse.Namespace, *names: str) -> None:
+    """Refuses numbers that are not above 0, or above what can be meant."""
+    for name in names:
+        value = getattr(args, name)
+        if value is not None and not value > 0:
+            raise Refusal(f"--{name} must be above 0, not {value:g}.")
+        if value is not None and value > MOST.get(name, LARGEST):
+            raise Refusal(f"--{name} must be at most {MOST[name]:,}, not {value:,}.")
