@@ -73,8 +73,9 @@ class Generating(Method):
         start = first - chunks.start * CHUNK
         return drawn[start : start + count]
 
-    def latents(self, generator: torch.Generator, count: int) -> Tensor:
-        """float32 `[count, latent]` on the CPU: what `decode` turns into pictures; N(0, I) here."""
+    def latents(self, generator: torch.Generator, count: int, labels: Tensor | None = None) -> Tensor:
+        """float32 `[count, latent]` on the CPU, for labels int64 `[count]`: what `decode` turns into pictures; here from
+        N(0, I)."""
         return torch.randn(count, self.preset.latent, generator=generator)
 
     def decode(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -88,7 +89,7 @@ class Generating(Method):
         if self.classes:
             cycle = torch.arange(chunk * CHUNK, (chunk + 1) * CHUNK) % self.classes
             labels = cycle if label is None else torch.full((CHUNK,), label)
-        return to_bytes(self.decode(self.latents(generator, CHUNK), labels))
+        return to_bytes(self.decode(self.latents(generator, CHUNK, labels), labels))
 
     def _check_label(self, label: int | None) -> None:
         if label is not None and not self.classes:

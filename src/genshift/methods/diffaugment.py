@@ -12,11 +12,15 @@ SHIFT = 1 / 8  # largest translation, as a share of the side
 HOLE = 1 / 2  # side of the hole, as a share of the side
 
 
-def diffaugment(x: Tensor, draws: Draws, name: str) -> Tensor:
-    """Pictures `[N, C, H, W]` with their colour, place and a hole drawn at random: the paper's policy
-    "color, translation, cutout". Gradients pass through to `x`."""
+def diffaugment(x: Tensor, draws: Draws, name: str, policy: str) -> Tensor:
+    """Pictures `[N, C, H, W]` with what the paper's `policy` names drawn at random: "color", "translation", "cutout",
+    with commas between; "off" is none. Gradients pass through to `x`."""
     u = draws.uniform(f"diffaugment {name}", 7).to(x.device)
-    return _hole(_moved(_coloured(x, u[:, :3]), u[:, 3:5]), u[:, 5:])
+    kinds = {"color": (_coloured, u[:, :3]), "translation": (_moved, u[:, 3:5]), "cutout": (_hole, u[:, 5:])}
+    for kind, (change, numbers) in kinds.items():
+        if kind in policy.split(","):
+            x = change(x, numbers)
+    return x
 
 
 def _coloured(x: Tensor, u: Tensor) -> Tensor:

@@ -119,7 +119,7 @@ class GANMethod(Generating):
 
     def _view(self, x: Tensor, data: Batch, name: str) -> Tensor:
         """Pictures as the discriminator gets to see them."""
-        return diffaugment(x, data.draws, name) if self.preset.diffaugment == "on" else x
+        return diffaugment(x, data.draws, name, self.preset.diffaugment)
 
     def _like(self, real: Tensor, fake: Tensor) -> Tensor:
         return fake.to(real.dtype).contiguous(memory_format=self.arithmetic.memory_format)

@@ -110,7 +110,9 @@ class GAN(Generator):
     beta1: float = option("Adam's β1", 0.5)
     beta2: float = option("Adam's β2", 0.999)
     penalty_every: int = option("steps from one gradient penalty to the next, which then weighs so many times more", 1)
-    diffaugment: Literal["off", "on"] = option("the same differentiable augmentation on real and fake", "off")
+    diffaugment: Literal["off", "color,translation", "color,translation,cutout"] = option(
+        "the same differentiable augmentation on real and fake", "off"
+    )
 
     @property
     def summary(self) -> str:
@@ -186,9 +188,10 @@ def _hw3_vae() -> VAE:
 
 def _faces_gan() -> GAN:
     return GAN(
-        name="faces-gan", study="faces", role="gan", networks="residual", images=300_000, size=64, flip=0.5,
-        batch=16, latent=128, width=64, lr=2e-4, mean=0.5, std=0.5, loss="hinge", spectral_norm="on", beta1=0.0, beta2=0.99,
-        diffaugment="on", ema_half_life=HALF_LIFE,
+        name="faces-gan", study="faces", role="gan", networks="residual", images=300_000, size=64, flip=0.5, batch=16,
+        latent=128, width=64, mean=0.5, std=0.5, lr=4e-4, lr_schedule="cosine", beta1=0.0, beta2=0.99,
+        loss="relativistic", r1=0.3, r2=0.3, penalty_every=16, diffaugment="color,translation",
+        ema_half_life=HALF_LIFE,
     )  # fmt: skip
 
 
