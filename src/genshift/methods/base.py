@@ -74,8 +74,7 @@ class Generating(Method):
         return drawn[start : start + count]
 
     def latents(self, generator: torch.Generator, count: int, labels: Tensor | None = None) -> Tensor:
-        """float32 `[count, latent]` on the CPU, for labels int64 `[count]`: what `decode` turns into pictures; here from
-        N(0, I)."""
+        """float32 `[count, latent]` on the CPU, for labels int64 `[count]`: what `decode` takes; N(0, I) here."""
         return torch.randn(count, self.preset.latent, generator=generator)
 
     def decode(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
