@@ -29,6 +29,13 @@ def domains(tmp_path_factory):
     return tiny.write_domain(root / "one", 0), tiny.write_domain(root / "two", 1)
 
 
+@pytest.fixture(scope="session")
+def faces(tmp_path_factory):
+    """Packed sets of 24 pictures with two classes and three attributes, by side: 16 and 64."""
+    root = tmp_path_factory.mktemp("faces")
+    return {side: tiny.write_faces(root / str(side), side) for side in (16, 64)}
+
+
 @pytest.fixture
 def quick(monkeypatch):
     """Checks twice a run instead of twenty times, and does not wait for the disk."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,8 +19,9 @@ from genshift.data import ImageSet, pack
 from genshift.device import Arithmetic
 from genshift.engine import experiment
 from genshift.engine.experiment import Settings
-from genshift.presets import Adaptation
+from genshift.presets import Adaptation, Pictures, Preset
 
+HERE = Path(__file__).parent
 DIGITS = tuple(str(digit) for digit in range(10))
 FLOAT32 = Arithmetic(torch.device("cpu"), "float32", "for a test")
 FLOAT64 = Arithmetic(torch.device("cpu"), "float64", "for a test")
@@ -39,6 +41,23 @@ def write_domain(folder: Path, seed: int, train: int = 40, test: int = 20, **opt
     """A packed set with the splits train and test."""
     pack(digits(train, seed, **options), folder / "train")
     pack(digits(test, seed + 100, **options), folder / "test")
+    return folder
+
+
+def faces(count: int, seed: int, side: int) -> ImageSet:
+    """Noise whose brightness is the class (dark, light) and whose colours are the attributes (Red, Green, Blue)."""
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 100, (count, 3, side, side), generator=generator, dtype=torch.uint8)
+    attributes = torch.randint(0, 2, (count, 3), generator=generator, dtype=torch.uint8)
+    labels = torch.arange(count) % 2
+    images += (50 * labels[:, None] + 100 * attributes).to(torch.uint8)[:, :, None, None]
+    return ImageSet(f"faces-{seed}", images, labels, ("dark", "light"), attributes, ("Red", "Green", "Blue"))
+
+
+def write_faces(folder: Path, side: int, train: int = 24, test: int = 12) -> Path:
+    """A packed set of `faces` with the splits train and test."""
+    pack(faces(train, side, side), folder / "train")
+    pack(faces(test, side + 1, side), folder / "test")
     return folder
 
 
@@ -66,21 +85,28 @@ def tiny(name: str, domains: tuple[Path, Path], **changes: Any) -> Adaptation:
     return presets.get(name).replaced(**{**small, **changes}, source=source, target=target)
 
 
-def train(preset: Adaptation, out: Path, **settings: Any) -> bool:
+def of_pictures(name: str, folder: Path, **changes: Any) -> Pictures:
+    """A preset over one tiny set, four pictures a step."""
+    preset = presets.get(name)
+    assert isinstance(preset, Pictures)
+    return preset.replaced(**{"batch": 4, "precision": "float32", **changes}, data=str(folder))
+
+
+def train(preset: Preset, out: Path, **settings: Any) -> bool:
     """The engine's own entry, with a budget of six steps unless it is given."""
     images = settings.pop("images", 6 * preset.step_images)
     return experiment.train(preset.replaced(images=images), out, Settings(**settings))
 
 
 class StopAt:
-    """An observer that asks for a stop, as Ctrl-C does, once `images` are seen."""
+    """An observer that asks for a stop, as Ctrl-C does (or another signal), once `images` are seen."""
 
-    def __init__(self, images: int) -> None:
-        self.images = images
+    def __init__(self, images: int, number: int = signal.SIGINT) -> None:
+        self.images, self.number = images, number
 
     def __call__(self, images: int, method: Any) -> None:
         if images >= self.images:
-            os.kill(os.getpid(), 2)
+            os.kill(os.getpid(), self.number)
 
 
 def last(run: Path) -> dict[str, torch.Tensor]:
