@@ -252,16 +252,15 @@ def test_the_perceptual_distance():
 
 
 def test_a_perceptual_weight_needs_features():
-    preset = presets.get("faces-vae").replaced(perceptual=1.0)
     with pytest.raises(Refusal, match="--features RUN"):
-        VAEMethod(preset, {}, 0, UNIT, tiny.FLOAT32)
+        presets.get("faces-vae").replaced(perceptual=1.0)
 
 
 def test_the_perceptual_term_is_weighed_into_the_loss():
     method = method_of()
     x, y, z = torch.rand(4, 3, 16, 16), torch.rand(4, 3, 16, 16), torch.ones(4, 4)
     plain = method._loss(x, y, z, z, Progress(0, 1))[0]
-    method.preset, method.features = method.preset.replaced(perceptual=3.0), lambda v: [v]
+    method.preset, method.features = method.preset.replaced(perceptual=3.0, features="run"), lambda v: [v]
     loss, scalars = method._loss(x, y, z, z, Progress(0, 1))
     torch.testing.assert_close(loss - plain, 3 * scalars["loss_perceptual"], rtol=1e-2, atol=0)
 

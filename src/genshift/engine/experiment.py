@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn import functional as F
 
 import genshift
 from genshift import device, nets
@@ -23,7 +25,8 @@ from genshift.engine.materials import Materials, open_materials
 from genshift.engine.probe import Probe, probe
 from genshift.engine.run import RunFolder
 from genshift.errors import Refusal
-from genshift.methods import Method, build
+from genshift.methods import Method, VAEMethod, build
+from genshift.nets.classifier import ResidualExtractor
 from genshift.presets import FAMILIES, Preset
 
 LOGS = 100
@@ -135,6 +138,8 @@ def assemble(
 ) -> Trainer:
     """The trainer of a preset at its start: networks initialised from the seed, feed, method."""
     method = build_method(preset, len(materials.classes), arithmetic, settings.seed)
+    if isinstance(method, VAEMethod) and method.preset.perceptual:
+        method.features = feature_maps(Path(method.preset.features), method.rule)
     parts = {name: part for name, part in materials.on(arithmetic.device).parts.items() if name in method.draws}
     augment = Augment(preset.flip, preset.rotate, preset.shift, preset.scale)
     feed = Feed(parts, method.rule, arithmetic, settings.seed, world.rank, world.size, augment)
@@ -154,6 +159,27 @@ def build_method(preset: Preset, classes: int, arithmetic: device.Arithmetic, se
                 parameter.data = parameter.data.contiguous(memory_format=arithmetic.memory_format)
     rule = PixelRule(preset.mean, preset.std, nets.channels(preset))
     return build(preset, networks, classes, rule, arithmetic)
+
+
+def feature_maps(path: Path, rule: PixelRule) -> Callable[[torch.Tensor], list[torch.Tensor]]:
+    """The feature maps of a trained classifier's run, frozen, for pictures in another method's pixel `rule`.
+
+    Raises Refusal where the run is no classifier that genshift's own networks make up.
+    """
+    preset, judge, _ = open_method(RunFolder(path))
+    extractor = judge.networks.get("extractor")
+    if not isinstance(extractor, ResidualExtractor):
+        raise Refusal(f"--features {path} is a run of {preset.name}: name one of faces-attributes, or of its kind.")
+    extractor.eval().requires_grad_(False)
+
+    def look(x: torch.Tensor) -> list[torch.Tensor]:
+        pixels = x * rule.std + rule.mean
+        if pixels.shape[-1] != preset.size:
+            pixels = F.interpolate(pixels, size=(preset.size, preset.size), mode="bilinear", antialias=True)
+        with judge.arithmetic.autocast():
+            return extractor.maps((pixels - preset.mean) / preset.std)
+
+    return look
 
 
 def open_method(run: RunFolder, which: str | None = None) -> tuple[Preset, Method, tuple[str, ...]]:

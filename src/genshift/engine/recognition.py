@@ -44,11 +44,7 @@ def measure(
     evaluation["attributes"] = {
         name: round(share, 4) for name, share in zip(classes, right.mean(0).tolist(), strict=True)
     }
-    evaluation["answering_always_the_same"] = often.maximum(1 - often).mean().item()
     each = right.mean(1)
-    return {
-        "attribute_accuracy": value_of(
-            each.mean().item(), len(images), f"mean of {len(classes)} attributes; {protocol}; std is the standard error",
-            each.std().item() / math.sqrt(len(each)), evaluation["answering_always_the_same"],
-        )
-    }, evaluation  # fmt: skip
+    words = f"mean of {len(classes)} attributes; {protocol}; std is the standard error; floor: always the same answer"
+    error, floor = each.std().item() / math.sqrt(len(each)), often.maximum(1 - often).mean().item()
+    return {"attribute_accuracy": value_of(each.mean().item(), len(images), words, error, floor)}, evaluation

@@ -11,6 +11,7 @@ from genshift.methods.base import Classifying, Generating, Method
 from genshift.methods.dann import DANN
 from genshift.methods.gan import GANMethod
 from genshift.methods.supervised import Supervised
+from genshift.methods.vae import VAEMethod
 from genshift.presets import GAN, VAE, Adaptation, Classifier, Preset
 
 
@@ -27,10 +28,8 @@ def build(
         case GAN():
             return GANMethod(preset, networks, classes, rule, arithmetic)
         case VAE():
-            from genshift.methods.vae import VAEMethod
-
             return VAEMethod(preset, networks, classes, rule, arithmetic)
     raise TypeError(f"no method for {type(preset).__name__}")
 
 
-__all__ = ["DANN", "Attributes", "Classifying", "GANMethod", "Generating", "Method", "Supervised", "build"]
+__all__ = ["DANN", "Attributes", "Classifying", "GANMethod", "Generating", "Method", "Supervised", "VAEMethod", "build"]

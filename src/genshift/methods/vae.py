@@ -40,6 +40,7 @@ class VAEMethod(Generating):
 
     draws = ("data",)
     preset: VAE
+    features: Features | None = None
 
     def __init__(
         self,
@@ -48,11 +49,8 @@ class VAEMethod(Generating):
         classes: int,
         rule: PixelRule,
         arithmetic: Arithmetic,
-        features: Features | None = None,
     ) -> None:
-        if preset.perceptual and features is None:
-            raise Refusal("--perceptual needs a classifier to see with: give its run folder, --features RUN.")
-        self.preset, self.classes, self.features = preset, classes, features
+        self.preset, self.classes = preset, classes
         self.networks, self.nets = networks, dict(networks)
         self.rule, self.arithmetic = rule, arithmetic
         self.mixture: Mixture | None = None

@@ -35,6 +35,14 @@ class ResidualExtractor(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.norm(self.blocks(self.first(x)))).mean((2, 3))
 
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """The feature maps `[N, C, H', W']` after each level, for distances that see more than pixels."""
+        found, y = [], self.first(x)
+        for block in self.blocks:
+            y = block(y)
+            found.append(y)
+        return found
+
 
 class Block(nn.Module):
     """`[N, C_in, H, W]` to `[N, C_out, H', W']`; the side halves where the channels grow."""

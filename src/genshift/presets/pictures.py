@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from genshift.data.catalog import CATALOG
+from genshift.errors import Refusal
 from genshift.presets.base import HALF_LIFE, PUBLISHED, Preset, option, short
 
 HW06 = "cited source (ML2021 HW06)"
@@ -89,6 +90,12 @@ class VAE(Generator):
     def summary(self) -> str:
         """What the run is, in a line."""
         return f"a variational autoencoder of {short(self.data)}"
+
+    def checked(self) -> Self:
+        """This preset, or a Refusal that names the option out of range, or missing."""
+        if self.perceptual and not self.features:
+            raise Refusal("--perceptual needs a classifier to see with: give its run folder, --features RUN.")
+        return super().checked()
 
 
 @dataclass(frozen=True, kw_only=True)
