@@ -57,8 +57,8 @@ def opened(chromium: Any, path: Path, size: tuple[int, int] = DESKTOP, scheme: s
     context.set_offline(True)
     seen = Opened(context.new_page())
     _listen(seen, path.resolve().as_uri())
-    seen.page.goto(path.resolve().as_uri())
-    seen.page.wait_for_selector("body[data-ready]", timeout=60_000)
+    seen.page.goto(path.resolve().as_uri(), timeout=120_000)
+    seen.page.wait_for_selector("body[data-ready]", timeout=120_000)
     yield seen
     context.close()
 

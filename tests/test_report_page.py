@@ -10,8 +10,8 @@ from report_fixtures import patch_json, write_json, write_lines, write_run, writ
 from genshift.errors import Refusal
 from genshift.report.figures import accuracy_curves, other_curves
 from genshift.report.page import write_page
+from genshift.report.reading import read_runs
 from genshift.report.sections import sections
-from genshift.report.summary import read_runs
 
 PLOTS = """[...document.querySelectorAll('.plot')].map(plot => ({
     svgs: plot.querySelectorAll('.main-svg').length,

@@ -11,8 +11,10 @@ from report_fixtures import patch_json, write_json, write_lines, write_run, writ
 
 from genshift.errors import Refusal
 from genshift.report.console import compare_table, format_table
+from genshift.report.grouping import group_runs
+from genshift.report.reading import read_jsonl, read_runs
 from genshift.report.results_md import write_results
-from genshift.report.summary import cautions, group_runs, read_jsonl, read_runs, shortfalls, summarise
+from genshift.report.summary import cautions, shortfalls, summarise
 
 
 def rows_of(folders):
@@ -188,7 +190,7 @@ def test_a_run_without_a_role_has_a_row_for_each_metric(tmp_path):
     folder = write_run(tmp_path, "hw3", "x→y", "dann", 0, 0.5, role=None, task=None, name="hw3-vae", study="hw3")
     write_json(folder / "results.json", {"fid": {"value": 12.3456, "std": None, "n": 5000, "protocol": "…"}})
     (row,) = compare_table([folder])
-    assert (row["label"], row["metric"], row["text"][3]) == ("hw3-vae", "fid", "12.35")
+    assert (row["label"], row["metric"], row["text"][2:5]) == ("hw3-vae", "fid", ["FID", "hw3-vae", "12.35"])
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from genshift.data.catalog import CATALOG
 from genshift.engine.run import RunFolder
 from genshift.errors import Refusal
 from genshift.presets import PRESETS
+from genshift.report.measures import shown_published
 from genshift.runs import runs_below
 from genshift.studies import STUDIES
 
@@ -17,7 +18,14 @@ def ls(folder: Path | str = "runs", data_root: Path | None = None) -> dict[str, 
     """Presets, data sets (with what of them is here), studies, and the runs below `folder`."""
     return {
         "presets": [
-            {"name": p.name, "task": p.task, "role": p.role, "images": p.images, "summary": p.summary}
+            {
+                "name": p.name,
+                "family": p.family,
+                "task": p.task,
+                "role": p.role,
+                "images": p.images,
+                "summary": p.summary,
+            }
             for p in PRESETS.values()
         ],
         "data": data_sets(data_root),
@@ -64,7 +72,9 @@ def _run_row(run: RunFolder) -> dict[str, Any]:
 def as_text(listing: dict[str, list[dict[str, Any]]]) -> str:
     """The listing for a terminal."""
     lines = ["Presets"]
-    lines += [f"  {p['name']:<26} {p['images']:>12,} images  {p['summary']}" for p in listing["presets"]]
+    lines += [
+        f"  {p['name']:<26} {p['family']:<10} {p['images']:>12,} images  {p['summary']}" for p in listing["presets"]
+    ]
     lines += ["", "Data sets"]
     for d in listing["data"]:
         counts = " + ".join(f"{n:,}" for n in d["images"].values())
@@ -83,14 +93,42 @@ def _run_line(row: dict[str, Any]) -> str:
     return f"  {row['path']}: {row['preset']}, seed {row['seed']}, {row['seen']:,} of {row['images']:,}"
 
 
+OPTION_GROUPS = {
+    "Data": (
+        *("source", "target", "data", "size", "colour", "frame", "mean", "std"),
+        *("flip", "rotate", "shift", "scale", "validation"),
+    ),
+    "Networks": ("width", "latent", "condition", "answers"),
+    "Training": (
+        *("images", "batch", "batch_source", "batch_target", "optimizer", "lr", "lr_schedule", "lr_warmup"),
+        *("weight_decay", "beta1", "beta2", "ema_half_life", "precision", "select"),
+    ),
+}
+METHOD = "Method"  # every option of no other group
+
+
 def show_text(shown: dict[str, Any]) -> str:
     """A preset for a terminal."""
-    lines = [f"{shown['name']}: {shown['summary']}", ""]
-    for name, option in shown["options"].items():
-        lines.append(f"  {name:<15} {option['value']!s:<14} {option['origin']}")
-    for name, value in shown["published"].items():
-        lines.append(f"  {'published ' + name}: {value:.2%}")
+    lines = [f"{shown['name']}: {shown['summary']}", *_options(shown["options"]), ""]
+    lines += [f"  published {name}: {shown_published(name, value)}" for name, value in shown["published"].items()]
+    normed = list(shown["networks"])[-1] if _option(shown, "spectral_norm") == "on" else None
     for name, net in shown["networks"].items():
         lines += ["", net["printed"], f"{name}: {net['parameters']:,} parameters"]
+        if name == normed:  # of a GAN the last network is its discriminator
+            lines.append(f"spectral normalisation on every layer of the {name}")
     lines += ["", f"{shown['gflop_per_image_forward']:.4f} GFLOP an image, forward."]
     return "\n".join(lines)
+
+
+def _options(options: dict[str, dict[str, Any]]) -> list[str]:
+    """Each group's options below its name, each with its value and where that comes from."""
+    width = max(map(len, options))
+    grouped: dict[str, list[str]] = {group: [] for group in (*OPTION_GROUPS, METHOD)}
+    for name, option in options.items():
+        group = next((group for group, names in OPTION_GROUPS.items() if name in names), METHOD)
+        grouped[group].append(f"  {name:<{width}} {option['value']!s:<14} {option['origin']}")
+    return [line for group, found in grouped.items() if found for line in ("", group, *found)]
+
+
+def _option(shown: dict[str, Any], name: str) -> Any:
+    return shown["options"].get(name, {}).get("value")

@@ -34,13 +34,50 @@ class Figures:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A PNG inside the page: `data` is its URI, `size` its width and height in pixels, `width` how wide it is shown
+    where there is room. `under` are short texts below equal parts of its width. `missing` says why there is none."""
+
+    title: str
+    missing: str = ""
+    data: str = ""
+    caption: str = ""
+    alt: str = ""
+    size: tuple[int, int] = (0, 0)
+    width: int = 0
+    under: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures side by side where there is room, at most `columns` of them."""
+
+    pictures: Sequence[Picture]
+    columns: int = 2
+    kind: str = field(default="pictures", init=False)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Words and what they mean; folded away on a screen where `summary` is given."""
+
+    terms: Sequence[tuple[str, str]]
+    summary: str = ""
+    kind: str = field(default="terms", init=False)
+
+
+@dataclass(frozen=True)
 class Cell:
-    """A table cell; `badge` says where a value comes from, `tone` is '', 'good', 'bad' or 'quiet'."""
+    """A table cell; `badge` says where a value comes from, `tone` is '', 'good', 'bad', 'quiet' or 'best'.
+
+    `note` stands below the text, smaller.
+    """
 
     text: str
     badge: str = ""
     span: int = 1
     tone: str = ""
+    note: str = ""
 
     @property
     def kind(self) -> str:
@@ -94,7 +131,7 @@ class Printed:
     kind: str = field(default="printed", init=False)
 
 
-Block = Figures | Table | Heading | Prose | Notes | Printed
+Block = Figures | Pictures | Table | Terms | Heading | Prose | Notes | Printed
 
 
 @dataclass(frozen=True)

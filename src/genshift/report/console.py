@@ -6,57 +6,75 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from genshift.report.summary import (
-    TARGET_ACCURACY,
-    Row,
+from genshift.report.measures import TARGET_ACCURACY, measure_of, ordered
+from genshift.report.reading import read_runs
+from genshift.report.summary import Row, summarise
+from genshift.report.texts import (
     difference_text,
+    floor_text,
     images_text,
     minutes_text,
     ours_text,
     published_text,
-    read_runs,
     seeds_text,
-    summarise,
 )
 
 HEAD = (
-    "study",
-    "task",
-    "run",
-    "ours",
-    "published",
-    "difference",
-    "seeds",
-    "test images",
-    "images seen",
-    "CPU min",
+    *("study", "task", "run", "ours", "published", "difference"),
+    *("seeds", "test images", "images seen", "CPU min"),
 )
 WORDS = 3  # so many leading columns hold words and are aligned left
+MEASURED_HEAD = (
+    *("study", "task", "measure", "run", "ours", "floor", "published", "difference"),
+    *("seeds", "n", "images seen", "CPU min"),
+)
+MEASURED_WORDS = 4
 
 
 def compare_table(run_folders: Iterable[Path]) -> list[dict[str, Any]]:
-    """One JSON-ready row for each group of runs that differ in their seed alone; Refusal for a broken folder.
+    """One JSON-ready row for each measure of each group of runs that differ in their seed alone: of adaptation, target
+    accuracy; Refusal for a broken folder.
 
-    `mean`, `sd`, `standard_error`, `published` and `difference` are shares in [0, 1] for an accuracy. `text`
-    holds the cells that `format_table` prints.
+    `mean`, `sd`, `standard_error`, `floor`, `published` and `difference` are as results.json has them: shares in [0, 1]
+    for an accuracy. `text` holds the cells that `format_table` prints.
     """
-    return [_as_json(row) for row in summarise(read_runs(run_folders, curves=False))]
+    rows = summarise(read_runs(run_folders, curves=False))
+    adapting = [row for row in rows if row.metric == TARGET_ACCURACY]
+    others = _by_measure(row for row in rows if row.metric != TARGET_ACCURACY)
+    return [_as_json(row) for row in [*adapting, *others]]
+
+
+def _by_measure(rows: Iterable[Row]) -> list[Row]:
+    """Runs of one subject stand below one another, measure by measure."""
+    subjects: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        subjects.setdefault(row.group.first.subject, []).append(row)
+    return [
+        row
+        for subject in subjects.values()
+        for metric in ordered(row.metric for row in subject)
+        for row in subject
+        if row.metric == metric
+    ]
 
 
 def _as_json(row: Row) -> dict[str, Any]:
     return {
         "study": row.study,
         "task": row.task,
+        "family": row.group.first.family,
         "role": row.role,
         "label": row.label,
         "metric": row.metric,
         "mean": row.mean,
         "sd": row.sd,
         "standard_error": row.standard_error,
+        "floor": row.floor,
         "n": row.n,
         "seeds": list(row.seeds),
         "published": row.published,
         "difference": row.difference,
+        "protocols": list(row.protocols),
         "images": list(row.images),
         "cpu_minutes": row.cpu_minutes,
         "runs": [str(run.folder) for run in row.group.runs],
@@ -65,28 +83,49 @@ def _as_json(row: Row) -> dict[str, Any]:
 
 
 def _cells(row: Row) -> list[str]:
-    name = row.label if row.metric == TARGET_ACCURACY else f"{row.label} {row.metric}"
     count = f"{row.n:,}" if row.n else "–"
-    measured = [ours_text(row), published_text(row), difference_text(row), seeds_text(row), count]
-    return [row.study, row.task, name, *measured, images_text(row), minutes_text(row)]
+    last = [seeds_text(row), count, images_text(row), minutes_text(row)]
+    if row.metric == TARGET_ACCURACY:
+        return [row.study, row.task, row.label, ours_text(row), published_text(row), difference_text(row), *last]
+    values = [ours_text(row), floor_text(row), published_text(row), difference_text(row)]
+    return [row.study, row.task, measure_of(row.metric).head, row.label, *values, *last]
 
 
 def format_table(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows of `compare_table` as aligned plain text, with a line that says what ± means."""
-    lines = [list(HEAD), *(row["text"] for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEAD))]
-    printed = ["  ".join(_padded(line, widths)).rstrip() for line in lines]
-    return "\n".join([printed[0], "-" * max(map(len, printed)), *printed[1:], "", LEGEND])
+    """The rows of `compare_table` as aligned plain text, with lines that say what ± means and how was measured."""
+    adapting = [row for row in rows if row["metric"] == TARGET_ACCURACY]
+    measured = [row for row in rows if row["metric"] != TARGET_ACCURACY]
+    parts = [[*_aligned(HEAD, adapting, WORDS), "", LEGEND]] if adapting else []
+    if measured:
+        parts.append([*_aligned(MEASURED_HEAD, measured, MEASURED_WORDS), "", MEASURED_LEGEND, *_protocols(measured)])
+    return "\n\n".join("\n".join(part) for part in parts)
 
 
 LEGEND = (
     "Accuracies in percent on the target's test images; ± is the standard deviation over seeds, "
     "or with (se) one seed's binomial standard error."
 )
+MEASURED_LEGEND = (
+    "± is the standard deviation over seeds; of one seed, with (se) its standard error over pictures, with (samples) "
+    "its deviation over series of samples. The floor is the same measure of real pictures."
+)
 
 
-def _padded(line: Sequence[str], widths: Sequence[int]) -> list[str]:
+def _protocols(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """How each measure was taken, each way once."""
+    said = (f"{measure_of(row['metric']).title}: {protocol}." for row in rows for protocol in row["protocols"])
+    return list(dict.fromkeys(said))
+
+
+def _aligned(head: Sequence[str], rows: Sequence[dict[str, Any]], words: int) -> list[str]:
+    lines = [list(head), *(row["text"] for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    printed = ["  ".join(_padded(line, widths, words)).rstrip() for line in lines]
+    return [printed[0], "-" * max(map(len, printed)), *printed[1:]]
+
+
+def _padded(line: Sequence[str], widths: Sequence[int], words: int) -> list[str]:
     return [
-        text.ljust(width) if column < WORDS else text.rjust(width)
+        text.ljust(width) if column < words else text.rjust(width)
         for column, (text, width) in enumerate(zip(line, widths, strict=True))
     ]

@@ -1,8 +1,7 @@
-"""Plotly figures of runs. Colours of text and grid belong to page.css, so that themes and paper work."""
+"""Figures of adaptation runs, and of curves that any run may have."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from html import escape
 from itertools import cycle
@@ -12,16 +11,16 @@ import plotly.graph_objects as go
 
 from genshift.errors import Refusal
 from genshift.report.blocks import Figure
-from genshift.report.summary import Row, Run, percent
+from genshift.report.measures import TARGET_ACCURACY, percent
+from genshift.report.plotting import GREEN, GREY, LINES, PURPLE, SOURCE, TARGET, curve, logged, over_images, plane, spec
+from genshift.report.reading import Run
+from genshift.report.summary import Row
 
 # Petroff 2021, "Accessible color sequences for data visualization": colour-blind readers tell these apart
 CLASS_COLOURS = (
     *("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6"),
     *("#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"),
 )
-SOURCE, TARGET, PURPLE, GREEN = "#1f6fd1", "#d6322c", "#832db6", "#1b8a5a"
-GREY = "#8b9099"
-LINES = (SOURCE, "#e07b00", GREEN, PURPLE, "#8a6d3b", "#5b6770")
 DOMAIN_NAMES = ("source", "target")
 DOMAIN_LEGEND = (("source", SOURCE), ("target", TARGET))
 UNLABELLED = "unlabelled"
@@ -66,9 +65,9 @@ def tsne_by_class(run: Run, label: str) -> Figure:
         chosen = _where(points["label"], -1 if name == UNLABELLED else index)
         figure.add_trace(_scatter(run, points, chosen, name, colour))
         _name_cluster(figure, points, [i for i in chosen if points["domain"][i] == 0], name)
-    _plane(figure)
+    plane(figure)
     alt = f"t-SNE of the features {label.lower()}, {len(points['x'])} images, coloured by class"
-    return Figure(_spec(figure), f"{label}, by class", alt, square=True)
+    return Figure(spec(figure), f"{label}, by class", alt, square=True)
 
 
 def tsne_by_domain(run: Run, label: str) -> Figure:
@@ -77,9 +76,9 @@ def tsne_by_domain(run: Run, label: str) -> Figure:
     for domain, colour in enumerate((SOURCE, TARGET)):
         chosen = _where(points["domain"], domain)
         figure.add_trace(_scatter(run, points, chosen, DOMAIN_NAMES[domain], colour))
-    _plane(figure)
+    plane(figure)
     alt = f"t-SNE of the features {label.lower()}, {len(points['x'])} images, source in blue and target in red"
-    return Figure(_spec(figure), f"{label}, by domain", alt, square=True, legend=DOMAIN_LEGEND)
+    return Figure(spec(figure), f"{label}, by domain", alt, square=True, legend=DOMAIN_LEGEND)
 
 
 def _where(values: Sequence[int], wanted: int) -> list[int]:
@@ -117,14 +116,6 @@ def _name_cluster(figure: go.Figure, points: dict[str, list[Any]], chosen: list[
     figure.add_annotation(x=x, y=y, text=f"<b>{escape(name)}</b>", showarrow=False, font={"size": 15})
 
 
-def _plane(figure: go.Figure) -> None:
-    """A t-SNE plane has no units: no ticks, one scale for both axes."""
-    hidden = {"showticklabels": False, "showgrid": False, "zeroline": False, "showline": True, "mirror": True}
-    figure.update_xaxes(**hidden)
-    figure.update_yaxes(**hidden, scaleanchor="x")
-    figure.update_layout(showlegend=False, hovermode="closest", margin={"l": 4, "r": 4, "t": 4, "b": 4})
-
-
 def confusion_matrix(run: Run, label: str) -> Figure:
     """Counts as text, the share of the true class as colour, recall beside each row's name."""
     counts = (run.evaluation or {})["confusion"]
@@ -148,7 +139,7 @@ def confusion_matrix(run: Run, label: str) -> Figure:
     total = sum(map(sum, counts))
     right = sum(counts[i][i] for i in range(len(counts))) / max(1, total)
     alt = f"Confusion matrix of {label} over {total:,} target test images, {percent(right)} % on the diagonal"
-    return Figure(_spec(figure), f"{label}: {percent(right)} % of {total:,}", alt, square=True)
+    return Figure(spec(figure), f"{label}: {percent(right)} % of {total:,}", alt, square=True)
 
 
 def _heat(counts: list[list[int]], shares: list[list[float]], names: list[str], rows: list[str]) -> go.Heatmap:
@@ -172,37 +163,37 @@ def _heat(counts: list[list[int]], shares: list[list[float]], names: list[str], 
 
 def loss_curves(run: Run, label: str) -> Figure | None:
     """Every logged loss over images seen; None where none was logged."""
-    keys = [key for key in _keys(run.metrics) if "loss" in key]
+    keys = [key for key in logged(run.metrics) if "loss" in key]
     return _curves(run, keys, f"{label}: losses", f"Losses of {label} over images seen")
 
 
 def accuracy_curves(run: Run, label: str) -> Figure | None:
     """Labelled validation, the domain classifier with its chance line, and the oracle, over images seen."""
-    keys = [key for key in _keys(run.metrics) if key.endswith("accuracy")]
+    keys = [key for key in logged(run.metrics) if key.endswith("accuracy")]
     oracle = [row for row in run.oracle if "target_accuracy" in row]
     if not keys and not oracle:
         return None
     figure = go.Figure(_lines(run.metrics, keys))
     if oracle:
-        figure.add_trace(_line(oracle, "target_accuracy", TARGET, "target (oracle, never steers)", "dash"))
+        figure.add_trace(curve(oracle, "target_accuracy", TARGET, "target (oracle, never steers)", "dash"))
     if "train/domain_accuracy" in keys:
         figure.add_trace(_chance_line(run.metrics))
     figure.update_yaxes(range=[0, 1.02], tickformat=".0%")
-    _over_images(figure, legend_lines=5)
+    over_images(figure, legend_lines=5)
     alt = f"Accuracies of {label} over images seen"
-    return Figure(_spec(figure), f"{label}: accuracies", alt, 380)
+    return Figure(spec(figure), f"{label}: accuracies", alt, 380)
 
 
 def _chance_line(rows: Sequence[dict[str, Any]]) -> go.Scatter:
     """The domain classifier's accuracy is balanced over the domains: whatever the batches, chance is a half."""
     last = max(row["images"] for row in rows if "images" in row)
     ends = [{"images": 0, "chance": 0.5}, {"images": last, "chance": 0.5}]
-    return _line(ends, "chance", GREY, "chance of the domain classifier", "dot").update(mode="lines")
+    return curve(ends, "chance", GREY, "chance of the domain classifier", "dot").update(mode="lines")
 
 
 def other_curves(run: Run, label: str) -> Figure | None:
     """What is neither a loss, an accuracy nor a clock, and changes: a constant stands among the settings."""
-    keys = [key for key in _keys(run.metrics) if "loss" not in key and not key.endswith("accuracy")]
+    keys = [key for key in logged(run.metrics) if "loss" not in key and not key.endswith("accuracy")]
     keys = [key for key in keys if _changes(run.metrics, key)]
     return _curves(run, keys, f"{label}: further curves", f"Further logged values of {label} over images seen")
 
@@ -216,48 +207,23 @@ def _curves(run: Run, keys: Sequence[str], title: str, alt: str) -> Figure | Non
     if not keys:
         return None
     figure = go.Figure(_lines(run.metrics, keys))
-    _over_images(figure, legend_lines=2)
-    return Figure(_spec(figure), title, alt)
-
-
-def _keys(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Logged names in order of appearance, without the clocks."""
-    clocks = {"images", "seconds", "cpu_seconds"}
-    return list(dict.fromkeys(key for row in rows for key in row if key not in clocks))
+    over_images(figure, legend_lines=2)
+    return Figure(spec(figure), title, alt)
 
 
 def _lines(rows: Sequence[dict[str, Any]], keys: Sequence[str]) -> list[go.Scatter]:
     """One line a key; well-known keys keep their colour on every figure."""
     spare = cycle(LINES)
-    return [_line(rows, key, CURVES[key][1] if key in CURVES else next(spare)) for key in keys]
-
-
-def _line(rows: Sequence[dict[str, Any]], key: str, colour: str, name: str = "", dash: str = "solid") -> go.Scatter:
-    here = [row for row in rows if row.get(key) is not None and "images" in row]
-    return go.Scatter(
-        x=[row["images"] for row in here],
-        y=[float(f"{row[key]:.5g}") if math.isfinite(row[key]) else None for row in here],
-        name=name or _curve_name(key),
-        mode="lines+markers" if len(here) < 3 else "lines",
-        line={"color": colour, "width": 2, "dash": dash},
-        hovertemplate="%{y:.4g}",
-    )
+    return [curve(rows, key, CURVES[key][1] if key in CURVES else next(spare), _curve_name(key)) for key in keys]
 
 
 def _curve_name(key: str) -> str:
     return CURVES[key][0] if key in CURVES else escape(key.removeprefix("train/").replace("_", " "))
 
 
-def _over_images(figure: go.Figure, legend_lines: int) -> None:
-    """Room for the same number of legend lines everywhere, so that neighbouring figures line up."""
-    figure.update_xaxes(title="images seen", rangemode="tozero", tickformat="~s", nticks=6)
-    margin = {"l": 8, "r": 10, "t": 8 + 19 * legend_lines, "b": 8}
-    figure.update_layout(showlegend=True, hovermode="x unified", margin=margin)
-
-
 def overview(rows: Sequence[Row]) -> Figure | None:
     """Every measured accuracy as a dot with its error bar, the published one as a hollow diamond."""
-    measured = [row for row in rows if row.is_accuracy and row.mean is not None]
+    measured = [row for row in rows if row.metric == TARGET_ACCURACY and row.mean is not None]
     if not measured:
         return None
     figure, ticks, place, task = go.Figure(), [], 0.0, ""
@@ -287,7 +253,7 @@ def overview(rows: Sequence[Row]) -> Figure | None:
     figure.update_xaxes(title="target test accuracy, %", range=[0, 101], nticks=6, zeroline=False)
     figure.update_layout(showlegend=True, hovermode="closest", legend={"traceorder": "reversed"})
     alt = "Target test accuracy of every row of the table above, ours and published"
-    return Figure(_spec(figure), "", alt, int(110 + 30 * place))
+    return Figure(spec(figure), "", alt, int(110 + 30 * place))
 
 
 def _dots(figure: go.Figure, ours: Sequence[tuple[float, Row]]) -> None:
@@ -309,21 +275,3 @@ def _marks(name: str, values: Sequence[tuple[float, float]], marker: dict[str, A
         marker=marker,
         hovertemplate=f"{name} %{{x:.2f}} %<extra></extra>",
     )
-
-
-def _spec(figure: go.Figure) -> str:
-    """The figure as JSON, transparent and without plotly's default template."""
-    margin = figure.layout.margin.to_plotly_json() or {"l": 8, "r": 10, "t": 8, "b": 8}
-    figure.update_layout(
-        template=None,
-        autosize=True,
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        margin=margin,
-        font={"family": "system-ui, sans-serif", "size": 12},
-        legend={"orientation": "h", "y": 1.01, "yanchor": "bottom", "x": 0, "xanchor": "left"},
-        modebar={"bgcolor": "rgba(0,0,0,0)"},
-    )
-    figure.update_xaxes(automargin=True, ticks="", title_font_size=12)
-    figure.update_yaxes(automargin=True, ticks="", title_font_size=12)
-    return figure.to_json()

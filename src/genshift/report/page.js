@@ -3,7 +3,7 @@
   const touch = matchMedia("(pointer: coarse)").matches;
   const config = { responsive: true, displaylogo: false, displayModeBar: touch ? false : "hover",
     modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
-  const waiting = [...document.querySelectorAll("figure")];
+  const waiting = [...document.querySelectorAll(".plot")].map((plot) => plot.closest("figure"));
 
   // On paper a drawing scales by its viewBox, whatever width the screen had.
   const scalable = (plot) => {
@@ -35,6 +35,12 @@
     button.closest(".family").querySelectorAll("[data-by-class] .plot").forEach((plot) =>
       Plotly.restyle(plot, { visible: shown }, [Number(button.dataset.class)]));
   }));
+
+  // Pixels stay square where a picture is enlarged; where it is made smaller the browser's smoothing is right.
+  const enlarge = () => document.querySelectorAll("img").forEach((image) =>
+    image.classList.toggle("larger", image.clientWidth * devicePixelRatio > image.naturalWidth));
+  addEventListener("load", enlarge);
+  addEventListener("resize", enlarge);
 
   let folded = [];
   addEventListener("beforeprint", () => {

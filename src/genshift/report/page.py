@@ -13,13 +13,19 @@ from plotly.offline import get_plotlyjs
 from genshift.engine.files import write_text
 from genshift.report.blocks import Block, Figures
 from genshift.report.figures import overview
+from genshift.report.reading import Run, read_runs
 from genshift.report.sections import results_table, sections
-from genshift.report.summary import Run, cautions, read_runs, summarise
+from genshift.report.summary import cautions, summarise
+from genshift.report.texts import joined
 
 ADAPTATION_LEAD = (
     "Classifiers learn from a labelled source and are tested on a target of another look: source only, "
     "adapted with the target's unlabelled images, and trained on the target's own labels as the upper bound. "
     "Target labels measure, under the name oracle, and never steer training or the choice of a checkpoint."
+)
+GENERATOR_LEAD = (
+    "Generators learn from real pictures and draw new ones. What they draw is measured beside real pictures that were "
+    "measured in the same way, and shown as it came, from a fixed seed."
 )
 GENERIC_LEAD = (
     "What these runs learned and what it cost. Every value comes from the run folders that this page was made of."
@@ -38,23 +44,21 @@ def write_page(run_folders: Sequence[Path], out: Path, title: str | None = None)
 
 
 def _title(runs: Sequence[Run]) -> str:
-    studies = " and ".join(dict.fromkeys(run.study for run in runs))
-    return f"{studies}: {'domain adaptation' if all(run.adapts for run in runs) else 'report'}"
+    studies = joined(list(dict.fromkeys(run.study for run in runs)))
+    if all(run.adapts for run in runs):
+        return f"{studies}: domain adaptation"
+    return f"{studies}: {'generators' if any(run.draws for run in runs) else 'report'}"
 
 
 def render(runs: Sequence[Run], title: str) -> str:
     """The page as HTML."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    rows = summarise(runs)
-    top: list[Block] = [results_table(rows)]
-    if drawing := overview(rows):
-        top.append(Figures([drawing], columns=1))
     return environment.from_string(_asset("page.html")).render(
         title=title,
         lead=_lead(runs),
         made=_made(runs),
         warnings=cautions(runs),
-        top=top,
+        top=_top([run for run in runs if run.adapts]),
         sections=sections(runs),
         css=Markup(_asset("page.css")),
         js=Markup(_asset("page.js")),
@@ -63,8 +67,19 @@ def render(runs: Sequence[Run], title: str) -> str:
     )
 
 
+def _top(adapting: Sequence[Run]) -> list[Block]:
+    """Every task of adaptation in one table and one drawing; other kinds of runs have theirs in their sections."""
+    if not adapting:
+        return []
+    rows = summarise(adapting)
+    drawing = overview(rows)
+    return [results_table(rows), *([Figures([drawing], columns=1)] if drawing else [])]
+
+
 def _lead(runs: Sequence[Run]) -> str:
-    return ADAPTATION_LEAD if any(run.adapts for run in runs) else GENERIC_LEAD
+    leads = [ADAPTATION_LEAD] if any(run.adapts for run in runs) else []
+    leads += [GENERATOR_LEAD] if any(run.draws for run in runs) else []
+    return " ".join(leads) or GENERIC_LEAD
 
 
 def _made(runs: Sequence[Run]) -> str:

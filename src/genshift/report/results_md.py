@@ -1,8 +1,8 @@
 """docs/results.md from the small files that runs leave under docs/results/<study>/<run>/.
 
-A study's notes.md may hold hand-written causes: under a heading `## <task>` or `## <task> <role>` (such as
-`## mnistm→svhn dann`) the text goes to the rows that fell short there; text before the first heading
-introduces the study.
+A study's notes.md may hold hand-written causes: under a heading `## <task>`, `## <task> <role>` (such as
+`## mnistm→svhn dann`) or `## <preset>` (or a row's whole label) the text goes to the rows that fell short there; text
+before the first heading introduces the study.
 """
 
 from __future__ import annotations
@@ -14,23 +14,20 @@ from typing import Any
 
 from genshift.engine.files import write_text
 from genshift.errors import Refusal, of_os_error
-from genshift.report.summary import (
-    TARGET_ACCURACY,
-    Row,
-    Run,
-    Shortfall,
+from genshift.report.comparison import Comparison, comparison, heading
+from genshift.report.grouping import group_runs
+from genshift.report.measures import percent
+from genshift.report.reading import Run, read_runs
+from genshift.report.summary import Row, Shortfall, shortfalls, summarise
+from genshift.report.texts import (
     counted,
     data_notes,
     difference_text,
     images_text,
     minutes_text,
     ours_text,
-    percent,
     published_text,
-    read_runs,
     seeds_text,
-    shortfalls,
-    summarise,
 )
 
 HEAD = ("role", "ours", "published", "difference", "seeds", "test images (± se)", "images seen", "CPU min")
@@ -75,9 +72,15 @@ def _study(folder: Path) -> str:
     runs = read_runs(_run_folders(folder), curves=False)
     rows, notes = summarise(runs), read_notes(folder / "notes.md")
     lines = [f"## {folder.name}", "", *([notes[""], ""] if notes.get("") else []), *_made(runs), ""]
-    for task in dict.fromkeys(run.task for run in runs):
-        lines += _task([r for r in rows if r.task == task], [r for r in runs if r.task == task])
-    return "\n".join(lines + _data(runs) + _fell_short(shortfalls(rows), notes))
+    for subject in dict.fromkeys(map(_subject, runs)):
+        members = [run for run in runs if _subject(run) == subject]
+        lines += _task(summarise(members), members) if members[0].adapts else _measured(members)
+    return "\n".join(lines + _data(runs) + _fell_short(shortfalls(rows), notes, runs))
+
+
+def _subject(run: Run) -> tuple[str, ...]:
+    """What shares a table: a task of adaptation, whatever study its runs are of; else what shares a section."""
+    return ("", run.task) if run.adapts else run.subject
 
 
 def _made(runs: Sequence[Run]) -> list[str]:
@@ -96,16 +99,45 @@ def _machine(run: Run) -> str:
 
 
 def _task(rows: Sequence[Row], runs: Sequence[Run]) -> list[str]:
-    lines = [f"### {runs[0].task}", "", *_table(HEAD, [_cells(row) for row in rows]), ""]
+    return [f"### {runs[0].task}", "", *_table(HEAD, [_cells(row) for row in rows]), "", *_commands(runs)]
+
+
+def _commands(runs: Sequence[Run]) -> list[str]:
     commands = dict.fromkeys(str(run.config["command"]) for run in runs if run.config.get("command"))
-    return [*lines, "```", *commands, "```", ""]
+    return ["```", *commands, "```", ""]
+
+
+def _measured(runs: Sequence[Run]) -> list[str]:
+    """One row a preset (and one of its published figures), one column a measure, and what each measure is."""
+    compared = comparison(group_runs(runs))
+    rows = [line for place in range(len(compared.groups)) for line in _preset_lines(compared, place)]
+    if any(compared.floors):
+        rows.append(["floor", *(floor or "–" for floor in compared.floors), "–", "–", "–"])
+    head = ["preset", *compared.heads, "seeds", "images seen", "CPU min"]
+    title = heading(runs) if runs[0].draws else f"{runs[0].task}: {runs[0].name}"
+    terms = [f"- {word}: {said}" for word, said in compared.terms()]
+    taken = [f"- {word}, measured: {_one_line(said)}" for word, said in compared.taken()]
+    best = ["Bold: the best of its column.", ""] if any("**" in cell for row in rows for cell in row) else []
+    return [f"### {title}", "", *_table(head, rows), "", *best, *terms, *taken, "", *_commands(runs)]
+
+
+def _preset_lines(compared: Comparison, place: int) -> list[list[str]]:
+    label, about = compared.groups[place].label, compared.about(place)
+    values = [
+        f"**{compared.value(place, metric)}**" if place in compared.best(metric) else compared.value(place, metric)
+        for metric in compared.metrics
+    ]
+    lines = [[label, *values, compared.seeds(place), images_text(about), minutes_text(about)]]
+    published = [compared.published(place, metric) for metric in compared.metrics]
+    if any(published):
+        lines.append([f"{label}, published", *(value or "–" for value in published), "–", "–", "–"])
+    return lines
 
 
 def _cells(row: Row) -> list[str]:
-    name = row.label if row.metric == TARGET_ACCURACY else f"{row.label} {row.metric}"
     bar = f" ± {percent(row.standard_error)}" if row.standard_error is not None else ""
     measured = [ours_text(row), published_text(row), difference_text(row), seeds_text(row)]
-    return [name, *measured, f"{row.n:,}{bar}" if row.n else "–", images_text(row), minutes_text(row)]
+    return [row.label, *measured, f"{row.n:,}{bar}" if row.n else "–", images_text(row), minutes_text(row)]
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -137,17 +169,16 @@ def _part(part: str, entry: dict[str, Any]) -> str:
     return f"{part.replace('_', ' ')} {entry.get('n', 0):,} images, `{entry.get('fingerprint', '?')}`"
 
 
-def _fell_short(found: Sequence[Shortfall], notes: dict[str, str]) -> list[str]:
+def _fell_short(found: Sequence[Shortfall], notes: dict[str, str], runs: Sequence[Run]) -> list[str]:
     lines = ["### What fell short", ""]
     if not found:
-        return [
-            *lines,
-            "Nothing: no row is below its published figure, and no adapted model below source only.",
-            "",
-        ]
+        adapted = ", and no adapted model below source only" if any(run.adapts for run in runs) else ""
+        worse = "worse than" if any(run.draws for run in runs) else "below"
+        return [*lines, f"Nothing: no row is {worse} its published figure{adapted}.", ""]
     for shortfall in found:
         row = shortfall.row
-        headings = (f"{row.task} {row.label}", f"{row.task} {row.role}", row.task)
+        own = (row.label, row.group.first.name)
+        headings = (f"{row.task} {row.label}", *own, f"{row.task} {row.role}", row.task)
         cause = next((notes[heading] for heading in headings if heading in notes), None)
         lines.append(f"- {shortfall.text}.{f' {_one_line(cause)}' if cause else ' No cause is written down yet.'}")
     return [*lines, ""]

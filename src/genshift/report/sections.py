@@ -2,89 +2,72 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from genshift.report import figures
-from genshift.report.blocks import (
-    Block,
-    Cell,
-    Figure,
-    Figures,
-    Heading,
-    Notes,
-    Printed,
-    Prose,
-    Section,
-    Table,
-)
-from genshift.report.summary import (
-    NO_LABELS,
-    NOT_EVALUATED,
-    TARGET_ACCURACY,
-    Group,
-    Row,
-    Run,
-    cautions,
-    counted,
-    data_notes,
+from genshift.report.blocks import Block, Cell, Figure, Figures, Heading, Prose, Section, Table
+from genshift.report.comparison import comparison
+from genshift.report.generators import generators, measures_table, notes
+from genshift.report.grouping import Group, group_runs
+from genshift.report.measures import percent
+from genshift.report.provenance import provenance
+from genshift.report.reading import Run
+from genshift.report.summary import NO_LABELS, NOT_EVALUATED, Row, summarise
+from genshift.report.texts import (
     difference_text,
-    group_runs,
     images_text,
     minutes_text,
     ours_text,
-    percent,
     published_text,
     seeds_text,
-    summarise,
 )
 
-SETTINGS_NOTE = (
-    "published: the report states it · cited source: the report names it · ours · "
-    "yours: given on the command line, or by the study's budget."
-)
 Builder = Callable[[Sequence[Run]], Section]
 
 
 def sections(runs: Sequence[Run]) -> list[Section]:
-    """One section a task (or, without roles, a preset), each by the first builder that takes its runs."""
-    subjects: dict[tuple[str, str], list[Run]] = {}
-    for run in runs:
-        subjects.setdefault((run.study, run.task), []).append(run)
+    """One section a task, a kind of generators of one data set, or a preset of another kind, each by the first builder
+    that takes its runs."""
+    subjects: dict[tuple[str, ...], list[Run]] = {}
+    for run in sorted(runs, key=_kind):
+        subjects.setdefault(run.subject, []).append(run)
     return [_builder(members[0])(members) for members in subjects.values()]
 
 
+def _kind(run: Run) -> int:
+    """The place of the builder that takes a run: sections come in the order of SECTIONS."""
+    return next(place for place, (takes, _) in enumerate(SECTIONS) if takes(run))
+
+
 def _builder(run: Run) -> Builder:
-    return next(builder for takes, builder in SECTIONS if takes(run))
+    return SECTIONS[_kind(run)][1]
 
 
 def adaptation(runs: Sequence[Run]) -> Section:
     """Source-only, adapted and trained-on-target runs of one task, side by side."""
     groups, rows = group_runs(runs), summarise(runs)
-    blocks: list[Block] = [Prose(_finding(rows)), *_notes(runs), *_seed_table(rows)]
+    blocks: list[Block] = [Prose(_finding(rows)), *notes(runs), *_seed_table(rows)]
     blocks += _latent_space(groups) + _confusions(groups) + _curves(groups)
-    blocks += _settings(groups) + _networks(groups) + _data(groups) + _reproduce(groups)
-    return Section(f"{runs[0].study}: {runs[0].task}", blocks)
+    return Section(f"{runs[0].study}: {runs[0].task}", blocks + provenance(groups))
 
 
 def generic(runs: Sequence[Run]) -> Section:
-    """A run of no known role: its results, curves, networks and settings."""
-    groups, rows = group_runs(runs), summarise(runs)
+    """A run of another kind, such as a classifier: its results, curves, networks and settings."""
+    groups = group_runs(runs)
     blocks: list[Block] = [Prose(runs[0].preset.get("summary") or "")]
-    blocks += [*_notes(runs), results_table(rows), *_curves(groups)]
-    blocks += _settings(groups) + _networks(groups) + _data(groups) + _reproduce(groups)
-    return Section(f"{runs[0].study}: {runs[0].name}", blocks)
+    blocks += [*notes(runs), *measures_table(comparison(groups)), *_curves(groups)]
+    return Section(f"{runs[0].study}: {runs[0].name}", blocks + provenance(groups))
 
 
 SECTIONS: list[tuple[Callable[[Run], bool], Builder]] = [
     (lambda run: run.adapts, adaptation),
+    (lambda run: run.draws, generators),
     (lambda run: True, generic),
 ]
 
 
 def results_table(rows: Sequence[Row]) -> Table:
-    """The headline table: one body a task, one row a role (or a metric)."""
+    """The headline table of adaptation: one body a task, one row a role."""
     bodies: dict[str, list[list[Cell]]] = {}
     for row in rows:
         bodies.setdefault(f"{row.study}: {row.task}", []).append(_result_cells(row))
@@ -93,10 +76,9 @@ def results_table(rows: Sequence[Row]) -> Table:
 
 
 def _result_cells(row: Row) -> list[Cell]:
-    name = row.label if row.metric == TARGET_ACCURACY else row.metric
     tone = _tone(row)
     return [
-        Cell(name),
+        Cell(row.label),
         Cell(ours_text(row), tone="quiet" if row.mean is None else ""),
         Cell(published_text(row)),
         Cell(difference_text(row), tone=tone),
@@ -109,15 +91,13 @@ def _result_cells(row: Row) -> list[Cell]:
 
 def _tone(row: Row) -> str:
     """Green at or above published, red below; a source-only model is a floor, so neither."""
-    if row.difference is None or not row.is_accuracy or row.role == "source":
+    if row.difference is None or row.role == "source":
         return ""
     return "good" if row.difference >= 0 else "bad"
 
 
 def _table_note(rows: Sequence[Row]) -> str:
-    said = []
-    if any(row.metric == TARGET_ACCURACY for row in rows):
-        said.append("Accuracy on the target's test images, in percent.")
+    said = ["Accuracy on the target's test images, in percent."]
     if any(row.sd is not None for row in rows):
         said.append("± is the standard deviation over the seeds.")
     if any(row.sd is None and row.standard_error is not None for row in rows):
@@ -150,11 +130,6 @@ def _finding(rows: Sequence[Row]) -> str:
 
 def _side(gain: float) -> str:
     return "above" if gain >= 0 else "below"
-
-
-def _notes(runs: Sequence[Run]) -> list[Block]:
-    lines = cautions(runs)
-    return [Notes(lines)] if lines else []
 
 
 def _seed_table(rows: Sequence[Row]) -> list[Block]:
@@ -239,125 +214,3 @@ def _curves(groups: Sequence[Group]) -> list[Block]:
     if any(group.first.oracle for group in groups):
         blocks.append(Prose("The oracle uses target labels: it is shown here and never steers training or selection."))
     return [*blocks, Figures(drawn, columns=3)]
-
-
-def _settings(groups: Sequence[Group]) -> list[Block]:
-    """Every setting of every role, each with its origin; one cell where all roles agree."""
-    keys = [key for key in dict.fromkeys(key for group in groups for key in group.first.fields) if key != "seed"]
-    if not any(group.first.fields.get("epochs") for group in groups):
-        keys = [key for key in keys if key != "epochs"]
-    if not keys:
-        return []
-    body = [[Cell(key), *_setting_cells(groups, key)] for key in keys]
-    head = ["", *(group.label for group in groups)]
-    return [Heading("Settings"), Table(head, [("", body)], SETTINGS_NOTE, prose=True)]
-
-
-def _setting_cells(groups: Sequence[Group], key: str) -> list[Cell]:
-    cells = [_setting(group.first, key) for group in groups]
-    if all(cell == cells[0] for cell in cells):
-        return [Cell(cells[0].text, cells[0].badge, span=len(cells))]
-    return cells
-
-
-def _setting(run: Run, key: str) -> Cell:
-    """A value as it was used; what config.json says apart from the preset goes before the preset."""
-    if key not in run.fields:
-        return Cell("–")
-    value, origin = run.fields[key], (run.preset.get("origins") or {}).get(key, "")
-    if key == "images":
-        return _budget(run, value, origin)
-    if key == "epochs":
-        return Cell(f"{_text(value)} behind the {_preset_word(origin)} budget", origin) if value else Cell("–")
-    if key == "precision" and value == "auto" and run.config.get("precision"):
-        return Cell(f"auto: {run.config['precision']}", origin)
-    return Cell(_text(value), origin)
-
-
-def _budget(run: Run, preset: int, origin: str) -> Cell:
-    """The images that the run was given, beside the preset's where that is another budget."""
-    used = int(run.config.get("images", preset))
-    batch = run.fields.get("batch_target" if run.role == "target" else "batch_source", 1)
-    if preset <= used < preset + batch:  # the last batch is whole
-        return Cell(f"{used:,}", origin)
-    return Cell(f"{used:,} (of {preset:,} {_preset_word(origin)})", "yours")
-
-
-def _preset_word(origin: str) -> str:
-    return "published" if origin.startswith("published") else "preset"
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no", None: "none"}[value]
-    if isinstance(value, int) and abs(value) >= 10_000:
-        return f"{value:,}"
-    if isinstance(value, list | tuple):
-        return ", ".join(_text(part) for part in value)
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _networks(groups: Sequence[Group]) -> list[Block]:
-    """Every network once, as print(net) shows it, with its parameters."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for group in groups:
-        for name, printed in (group.first.config.get("networks") or {}).items():
-            found.setdefault((name, str(printed)), []).append(group.label)
-    if not found:
-        return []
-    parameters = {k: v for g in groups for k, v in (g.first.config.get("parameters") or {}).items()}
-    folded: list[Block] = []
-    for (name, printed), labels in found.items():
-        count = f" · {parameters[name]:,} parameters" if name in parameters else ""
-        folded.append(Printed(printed, f"{name}{count} · {', '.join(labels)}"))
-    return [Heading("Networks"), *folded]
-
-
-def _data(groups: Sequence[Group]) -> list[Block]:
-    """The sets that the runs learned from, once each, and below them what was noted when they were read."""
-    rows: dict[tuple[str, str], list[Cell]] = {}
-    notes: dict[str, None] = {}
-    for group in groups:
-        for part, entry in (group.first.config.get("data") or {}).items():
-            rows[part, json.dumps(entry, sort_keys=True)] = _data_cells(part, entry)
-            notes.update(dict.fromkeys(data_notes(entry)))
-    if not rows:
-        return []
-    head = ["", "set", "images", "fingerprint"]
-    return [Heading("Data"), Table(head, [("", list(rows.values()))], " ".join(notes), prose=True)]
-
-
-def _data_cells(part: str, entry: dict[str, Any]) -> list[Cell]:
-    count = entry.get("n")
-    return [
-        Cell(part.replace("_", " ")),
-        Cell(str(entry.get("name", "–"))),
-        Cell("–" if count is None else f"{count:,}"),
-        Cell(str(entry.get("fingerprint", "–"))),
-    ]
-
-
-def _reproduce(groups: Sequence[Group]) -> list[Block]:
-    """The commands, and the machine and versions they ran on."""
-    runs = [run for group in groups for run in group.runs]
-    commands = "\n".join(dict.fromkeys(run.config["command"] for run in runs if run.config.get("command")))
-    blocks: list[Block] = [Heading("To reproduce")]
-    if commands:
-        blocks.append(Printed(commands))
-    blocks.append(Prose(" · ".join(dict.fromkeys(_machine(run.config) for run in runs))))
-    environments = dict.fromkeys(_environment(run.config) for run in runs)
-    return blocks + [Printed(text, "Environment") for text in environments if text]
-
-
-def _machine(config: dict[str, Any]) -> str:
-    parts = [f"genshift {config.get('genshift', '?')}", config.get("machine"), config.get("device")]
-    parts.append(counted(config["threads"], "thread") if config.get("threads") else None)
-    parts.append(f"{config['world']} processes" if config.get("world", 1) > 1 else None)
-    precision = config.get("precision")
-    reason = f" ({config['precision_reason']})" if config.get("precision_reason") else ""
-    parts.append(f"{precision}{reason}" if precision else None)
-    return ", ".join(str(part) for part in parts if part)
-
-
-def _environment(config: dict[str, Any]) -> str:
-    return "\n".join(f"{key}: {_text(value)}" for key, value in (config.get("environment") or {}).items())

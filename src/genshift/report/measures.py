@@ -1,0 +1,148 @@
+"""What each measure of results.json is called, how it is written, which way is better, and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+TARGET_ACCURACY = "oracle/target_test_accuracy"
+BOOKKEEPING = {"cpu_minutes", "images_per_second"}  # in results.json, and no figure of merit
+Better = Literal["higher", "lower", "as real", "neither"]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure's title for a table's head, and a sentence for the note below it.
+
+    `percent`: the value is a share in [0, 1] that is written in percent. `bar` says what the std of one run is: a
+    standard error over pictures, or the deviation over several series of samples. "as real" is best where it is nearest
+    to its floor, the same measure of real pictures.
+    """
+
+    title: str
+    better: Better
+    says: str
+    percent: bool = False
+    bar: Literal["", "se", "samples"] = ""
+
+    @property
+    def head(self) -> str:
+        """The title with its unit."""
+        return f"{self.title}, %" if self.percent else self.title
+
+
+MEASURES = {
+    "frechet": Measure(
+        "Fréchet",
+        "lower",
+        "the distance of generated from real pictures in a classifier's features, both taken for Gaussian",
+        bar="samples",
+    ),
+    "frechet_normal_prior": Measure(
+        "Fréchet, N(0, I)", "lower", "the same distance of pictures that are drawn from N(0, I)", bar="samples"
+    ),
+    "precision": Measure(
+        "precision", "higher", "the share of generated pictures that lie among real ones", bar="samples"
+    ),
+    "recall": Measure("recall", "higher", "the share of real pictures that lie among generated ones", bar="samples"),
+    "fid": Measure("FID", "lower", "the Fréchet distance in Inception's features", bar="samples"),
+    "kid": Measure("KID", "lower", "the kernel distance in Inception's features", bar="samples"),
+    "inception_precision": Measure(
+        "precision (Inception)", "higher", "precision in Inception's features", bar="samples"
+    ),
+    "inception_recall": Measure("recall (Inception)", "higher", "recall in Inception's features", bar="samples"),
+    "face_rate": Measure(
+        "face rate", "higher", "the share of pictures in which dlib's detector finds a face", percent=True, bar="se"
+    ),
+    "sharpness": Measure(
+        "sharpness",
+        "as real",
+        "the variance of the Laplacian: noise raises it as detail does, so real pictures' is best",
+        bar="samples",
+    ),
+    "nearest_train": Measure(
+        "nearest in training",
+        "neither",
+        "the median distance to the nearest training picture over that of held-out real ones; near 0 means copies",
+        bar="samples",
+    ),
+    "reconstruction_mse": Measure(
+        "reconstruction MSE",
+        "lower",
+        "the mean squared error of held-out pictures' reconstructions, pixels in [0, 1]",
+        bar="se",
+    ),
+    "psnr": Measure("PSNR, dB", "higher", "that error in decibels below the largest", bar="se"),
+    "ssim": Measure(
+        "SSIM", "higher", "how alike the structure of pictures and their reconstructions is, 1 for the same", bar="se"
+    ),
+    "attribute_accuracy": Measure(
+        "attribute accuracy",
+        "higher",
+        "the share of right answers over all attributes; its floor gives every picture the commoner answer",
+        percent=True,
+        bar="se",
+    ),
+    "test_accuracy": Measure(
+        "test accuracy", "higher", "the share of test pictures classified right", percent=True, bar="se"
+    ),
+    TARGET_ACCURACY: Measure(
+        "target test accuracy", "higher", "the share of target images classified right", percent=True, bar="se"
+    ),
+}
+FLOOR_NOTE = "the same of real pictures, of a distance between two halves of them: a perfect generator would reach it."
+
+
+def measure_of(metric: str) -> Measure:
+    """A known measure; of an unknown one only its name, and percent where it is an accuracy."""
+    if metric in MEASURES:
+        return MEASURES[metric]
+    share = metric.endswith("accuracy")
+    return Measure(metric, "neither", "", percent=share, bar="se" if share else "")
+
+
+def ordered(metrics: Iterable[str]) -> list[str]:
+    """Known measures in the order of the catalogue, others after them by name; no bookkeeping."""
+    places = {name: place for place, name in enumerate(MEASURES)}
+    return sorted(set(metrics) - BOOKKEEPING, key=lambda name: (places.get(name, len(places)), name))
+
+
+def percent(share: float) -> str:
+    """A share in [0, 1] as a percentage with two digits, without its sign."""
+    return f"{100 * share:.2f}"
+
+
+def shown(metric: str, value: float) -> str:
+    """A value as tables write it: percent for a share that is one, four digits otherwise."""
+    if measure_of(metric).percent:
+        return percent(value)
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+
+
+def shown_published(metric: str, value: float) -> str:
+    """A published value with its unit, in no more digits than it was published with (accuracies: two)."""
+    if metric.endswith("accuracy"):
+        return f"{value:.2%}"
+    return f"{100 * value:.4g}%" if measure_of(metric).percent else f"{value:.4g}"
+
+
+def best(metric: str, values: dict[int, float], floor: float | None) -> set[int]:
+    """The keys of the best of at least two values; none where none is better."""
+    better = measure_of(metric).better
+    if len(set(values.values())) < 2 or better == "neither" or (better == "as real" and floor is None):
+        return set()
+    costs = {key: _cost(better, value, floor) for key, value in values.items()}
+    return {key for key, cost in costs.items() if cost == min(costs.values())}
+
+
+def _cost(better: Better, value: float, floor: float | None) -> float:
+    if better == "as real":
+        return abs(value - (floor or 0.0))
+    return value if better == "lower" else -value
+
+
+def worse(metric: str, value: float, other: float) -> bool:
+    """Whether a value is on the wrong side of another; False for a measure of which neither side is."""
+    better = measure_of(metric).better
+    return (better == "higher" and value < other) or (better == "lower" and value > other)

@@ -1,0 +1,184 @@
+"""Fabricated run folders of GANs, VAEs and classifiers, with real small PNGs, as the engine writes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from report_fixtures import NETWORK, patch_json, write_json, write_lines
+
+SIDE, GAP = 16, 2
+PROTOCOLS = {
+    "frechet": "squared Fréchet distance in the 256 features of faces-attributes, seed 0; 3 series of 2,250 samples",
+    "precision": "share of samples among the real pictures (3 nearest neighbours); 3 series of 2,250 samples",
+    "recall": "share of real pictures among the samples (3 nearest neighbours); 3 series of 2,250 samples",
+    "face_rate": "share of 1,000 samples in which dlib's HOG detector finds a face",
+    "sharpness": "variance of the Laplacian of luma, pixels in [0, 1]",
+    "nearest_train": "median distance over that of 500 held-out real pictures",
+    "reconstruction_mse": "mean squared error, pixels in [0, 1]; celeba, 500 held-out pictures at 64 px",
+    "psnr": "decibels; celeba, 500 held-out pictures at 64 px",
+    "ssim": "11×11 windows; celeba, 500 held-out pictures at 64 px",
+    "attribute_accuracy": "mean of 40 attributes; celeba, test images, 500 at 64 px; std is the standard error",
+}
+FLOORS = {
+    "frechet": 0.8, "precision": 0.81, "recall": 0.8, "face_rate": 0.95, "sharpness": 0.02, "nearest_train": 1.0,
+    "attribute_accuracy": 0.8129,
+}  # fmt: skip
+GAN_VALUES = {
+    "frechet": 24.0, "precision": 0.6, "recall": 0.4, "face_rate": 0.85, "sharpness": 0.017, "nearest_train": 1.1
+}  # fmt: skip
+VAE_VALUES = {"frechet": 55.0, "reconstruction_mse": 0.0141, "psnr": 18.9, "ssim": 0.61, "sharpness": 0.002}
+FIELDS = {
+    "gan": {
+        "images": 64_000, "data": "celeba", "batch": 64, "size": 64, "loss": "bce", "spectral_norm": "off",
+        "gradient_penalty": 0.0, "lr": 1e-4,
+    },
+    "vae": {"images": 64_000, "data": "celeba", "batch": 32, "size": 64, "likelihood": "mse", "lr": 1e-4},
+    "classifier": {"images": 64_000, "data": "celeba", "batch": 64, "size": 64, "answers": "attributes"},
+}  # fmt: skip
+NETWORKS = {
+    "gan": {"Generator": NETWORK, "Discriminator": NETWORK},
+    "vae": {"Encoder": NETWORK, "Decoder": NETWORK},
+    "classifier": {"ResidualExtractor": NETWORK, "Linear": "Linear(in_features=256, out_features=40, bias=True)"},
+}
+
+
+def write_gan(
+    root: Path, name: str = "hw2-gan-a", seed: int = 0, values: dict[str, float] | None = None, **options: Any
+) -> Path:
+    """An evaluated GAN below `root`; `options` are given on the command line, `values` replace measures."""
+    folder = _folder(root, name, "gan", seed, options)
+    write_json(folder / "results.json", results({**GAN_VALUES, **(values or {})}))
+    write_lines(folder / "metrics.jsonl", gan_curves(seed))
+    pictures = [
+        entry(folder, "grid", 8, 32, "Samples", "32 samples, seed 0, not chosen."),
+        entry(folder, "interpolation", 8, 32, "Interpolation", "Each row: 8 steps between two samples."),
+        entry(folder, "neighbours", 8, 32, "Nearest training pictures", "In groups of 4: a sample, then the nearest."),
+    ]
+    write_json(folder / "evaluation.json", evaluation(pictures, snapshots(folder)))
+    return folder
+
+
+def write_vae(root: Path, name: str = "hw3-vae", seed: int = 0, **options: Any) -> Path:
+    """An evaluated VAE, with a reconstruction panel and three stages of its latent space."""
+    folder = _folder(root, name, "vae", seed, options)
+    patch_json(folder / "config.json", lambda c: c["preset"].update(published={"reconstruction_mse": 0.0132}))
+    write_json(folder / "results.json", results(VAE_VALUES))
+    write_lines(folder / "metrics.jsonl", vae_curves())
+    pictures = [
+        entry(folder, "grid", 8, 32, "Samples", "32 samples, seed 0, not chosen."),
+        entry(folder, "arithmetic", 8, 32, "Attribute arithmetic", "Rows: Male, Smiling."),
+        entry(folder, "reconstructions", 10, 20, "Reconstructions", "Above: held-out pictures; below: theirs."),
+    ]
+    stages = {"attribute": "Male", "stages": [stage(images) for images in (6_400, 32_000, 64_000)]}
+    panel = {"panel_mse": [0.008 + 0.001 * k for k in range(10)]}
+    write_json(folder / "evaluation.json", evaluation(pictures, snapshots(folder)) | panel | stages)
+    return folder
+
+
+def write_classifier(root: Path, name: str = "faces-attributes") -> Path:
+    """An evaluated classifier of attributes."""
+    folder = _folder(root, name, "classifier", 0, {})
+    write_json(folder / "results.json", results({"attribute_accuracy": 0.893}))
+    write_lines(folder / "metrics.jsonl", [{"images": 100 * k, "train/loss": 1 / k} for k in range(1, 9)])
+    write_json(folder / "evaluation.json", {"classes": ["Male"], "warnings": [], "drawn": True})
+    return folder
+
+
+def _folder(root: Path, name: str, family: str, seed: int, options: dict[str, Any]) -> Path:
+    words = "".join(f"-{key}-{value}" for key, value in options.items())
+    folder = root / f"{name}{words}-seed{seed}"
+    (folder / "samples").mkdir(parents=True)
+    write_json(folder / "config.json", config(name, family, seed, options))
+    return folder
+
+
+def config(name: str, family: str, seed: int, options: dict[str, Any]) -> dict[str, Any]:
+    fields, origins = {**FIELDS[family], **options}, {"lr": "published", **dict.fromkeys(options, "yours")}
+    published = {"fid": 28.0, "face_rate": 0.91} if name == "hw2-gan-a" else {}
+    return {
+        "genshift": "0.1.0",
+        "preset": {
+            "family": family, "name": name, "study": name.split("-")[0], "task": "celeba", "role": family,
+            "summary": f"a {family} of celeba", "networks": name, "fields": fields, "origins": origins,
+            "published": published,
+        },
+        "seed": seed, "images": 64_000, "minutes": None, "precision": "float32", "device": "cpu",
+        "machine": "2-core x86 test machine", "threads": 1, "world": 1,
+        "command": f"genshift train {name} --seed {seed} --out {name}-seed{seed}",
+        "data": {"data": {"name": "celeba", "n": 4_500, "held_out": 0, "fingerprint": "ba04179eb8e336eb"}},
+        "networks": NETWORKS[family], "parameters": dict.fromkeys(NETWORKS[family], 5_142_083),
+        "environment": {"python": "3.11.9"},
+    }  # fmt: skip
+
+
+def results(values: dict[str, float]) -> dict[str, Any]:
+    minutes = {"value": 11.6, "std": None, "n": 64_000, "protocol": "process time"}
+    found = {
+        name: {"value": value, "std": value / 50, "n": 500, "protocol": PROTOCOLS.get(name, "…")}
+        | ({"floor": FLOORS[name]} if name in FLOORS else {})
+        for name, value in values.items()
+    }
+    return {**found, "cpu_minutes": minutes, "images_per_second": {**minutes, "value": 90.0}}
+
+
+def evaluation(pictures: list[dict[str, str]], kept: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"images": 64_000, "classes": [], "warnings": [], "drawn": True, "pictures": pictures, "snapshots": kept}
+
+
+def gan_curves(seed: int, count: int = 40) -> list[dict[str, Any]]:
+    """D wins for a while in the middle."""
+    rng, rows = np.random.default_rng(seed), []
+    for step in range(1, count + 1):
+        won = 10 <= step < 20
+        row: dict[str, Any] = {"images": 1_600 * step, "seconds": 2.0 * step, "cpu_seconds": 4.0 * step}
+        row["train/loss_d"] = 0.1 if won else 0.6 + 0.1 * rng.random()
+        if step != 5:  # some readings hold no step of the generator
+            row["train/loss_g"] = 5 - 3 * step / count + 0.3 * rng.random()
+        row["train/told_apart"] = 0.995 if won else 0.85 + 0.05 * rng.random()
+        row["train/spread"] = 0.3 + 0.6 * step / count
+        rows.append(row | ({"alarms": ["discriminator won"]} if won else {}))
+    return rows
+
+
+def vae_curves(count: int = 40) -> list[dict[str, Any]]:
+    rows = []
+    for step in range(1, count + 1):
+        mse = 0.01 + 0.05 * np.exp(-step / 6)
+        lam = 1e-5 / (mse**2 if mse < 0.015 else 1.0)
+        row = {"images": 1_600 * step, "seconds": 2.0 * step, "cpu_seconds": 4.0 * step}
+        rows.append(row | {"train/loss": mse, "train/loss_reconstruction": mse, "train/loss_kl": 2.0, "train/lam": lam})
+    return rows
+
+
+def stage(images: int, points: int = 200) -> dict[str, Any]:
+    rng = np.random.default_rng(images)
+    labels = np.arange(points) % 2
+    plane = rng.normal(size=(points, 2)) * 5 + np.outer(labels, [images / 3_000, 0])
+    return {"images": images, "x": plane[:, 0].tolist(), "y": plane[:, 1].tolist(), "label": labels.tolist()}
+
+
+def entry(folder: Path, name: str, columns: int, count: int, title: str, caption: str) -> dict[str, str]:
+    """Writes a grid of coloured squares, and answers with what evaluation.json says of it."""
+    write_grid(folder / "samples" / f"{name}.png", columns, count)
+    return {"file": f"samples/{name}.png", "title": title, "caption": caption}
+
+
+def snapshots(folder: Path) -> list[dict[str, Any]]:
+    kept = [(images, f"samples/images-{images:012d}.png") for images in range(6_400, 64_001, 6_400)]
+    for images, file in kept:
+        write_grid(folder / file, 8, 32, images)
+    return [{"images": images, "file": file} for images, file in kept]
+
+
+def write_grid(path: Path, columns: int, count: int, seed: int = 0) -> None:
+    rng, pitch = np.random.default_rng([seed, count]), SIDE + GAP
+    sheet = np.full((count // columns * pitch + GAP, columns * pitch + GAP, 3), 255, np.uint8)
+    for number in range(count):
+        top, left = (GAP + place * pitch for place in divmod(number, columns))
+        sheet[top : top + SIDE, left : left + SIDE] = rng.integers(0, 255, (SIDE, SIDE, 3)) // 2 + rng.integers(
+            0, 127, 3
+        )
+    Image.fromarray(sheet).save(path)
