@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genshift.errors import Refusal
-from genshift.nets.layers import BatchNorm1d, BatchNorm2d, Conv2d, ConvTranspose2d, LayerNorm, Sigmoid, spectral
+from genshift.nets.layers import (
+    BatchNorm1d,
+    BatchNorm2d,
+    Conv2d,
+    ConvTranspose2d,
+    LayerNorm,
+    Sigmoid,
+    spectral,
+    start_smooth,
+)
 from genshift.presets import GAN
 
 PRINTED_SIZE = 64
@@ -275,8 +283,7 @@ class ResidualGenerator(nn.Module):
         self.norm = BatchNorm2d(wide[-1])
         self.last = Conv2d(wide[-1], 4 * channels, 3, padding=1)
         self.apply(_kaiming)
-        with torch.no_grad():  # the four pixels of a square begin alike, or a chequerboard shows for long (ICNR)
-            self.last.weight.copy_(self.last.weight[::4].repeat_interleave(4, 0))
+        start_smooth(self.last)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         if self.label is not None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genshift.errors import Refusal, unknown
-from genshift.nets.layers import BatchNorm1d, BatchNorm2d, Conv2d, ConvTranspose2d
+from genshift.nets.layers import BatchNorm1d, BatchNorm2d, Conv2d, ConvTranspose2d, start_smooth
 from genshift.presets import VAE
 
 SMALLEST = 16  # pixels: two halvings above the 4×4 that the latent vector is read from
@@ -195,6 +195,7 @@ class ResidualDecoder(nn.Module):
         self.ups = nn.ModuleList(Conv2d(a, b, 1) for a, b in pairwise(widths))
         self.norm = BatchNorm2d(widths[-1])
         self.head = Conv2d(widths[-1], 4 * channels, 3, 1, 1)
+        start_smooth(self.head)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         if self.embed is not None:
