@@ -284,4 +284,4 @@ def test_what_cannot_judge_is_refused_before_anything_is_drawn(studio, tmp_path,
 
 def test_training_says_how_to_get_the_distance(studio, tmp_path, capfd):
     assert studio.train("gan", tmp_path / "run") == 0
-    assert "`genshift evaluate RUN --features CLASSIFIER` adds the Fréchet distance" in capfd.readouterr().err
+    assert f"`genshift evaluate {tmp_path / 'run'} --features RUN` adds the Fréchet" in capfd.readouterr().err

@@ -25,7 +25,7 @@ from genshift.engine.run import RunFolder
 from genshift.errors import Refusal
 from genshift.methods import Attributes, Classifying
 from genshift.methods.vae import VAEMethod
-from genshift.presets import VAE, Adaptation, Generator, Preset
+from genshift.presets import VAE, Adaptation, Classifier, Generator, Preset
 from genshift.studies import BudgetName
 from genshift.studies.running import run_study
 
@@ -172,7 +172,9 @@ def show(preset: str | Preset) -> dict[str, Any]:
     """What `genshift show` prints: options with their origins, networks as print(net) shows them, parameters, and
     GFLOP an image of the forward pass."""
     chosen = presets.get(preset) if isinstance(preset, str) else preset
-    networks = nets.build(chosen, 0 if isinstance(chosen, Generator) else 10)
+    classes = _classes_to_show(chosen)
+    networks = nets.build(chosen, classes)
+    told = (torch.zeros(2, dtype=torch.int64),) if isinstance(chosen, Generator) and classes else ()
     described, gflop = {}, 0.0
     picture = torch.zeros(2, nets.channels(chosen), chosen.size, chosen.size)
     taken = {"generator": (2, getattr(chosen, "latent", 0)), "decoder": (2, getattr(chosen, "latent", 0))}
@@ -180,7 +182,7 @@ def show(preset: str | Preset) -> dict[str, Any]:
         net.eval()
         given = torch.zeros(taken[name]) if name in taken else picture
         with FlopCounterMode(display=False) as flops, torch.no_grad():
-            answer = net(given)
+            answer = net(given, *(() if name == "encoder" else told))
         if name == "extractor":
             taken |= {"predictor": tuple(answer.shape), "domain": tuple(answer.shape)}
         gflop += flops.get_total_flops() / 2 / 1e9
@@ -196,6 +198,13 @@ def show(preset: str | Preset) -> dict[str, Any]:
         "networks": described,
         "gflop_per_image_forward": round(gflop, 6),
     }
+
+
+def _classes_to_show(preset: Preset) -> int:
+    """Ten classes where the data would say how many there are, and CelebA's forty attributes."""
+    if isinstance(preset, Classifier) and preset.answers == "attributes":
+        return 40
+    return 0 if isinstance(preset, Generator) and preset.condition == "none" else 10
 
 
 def study(name: str, out: Path, budget: BudgetName = "cpu", **options: Any) -> Path | None:

@@ -207,9 +207,8 @@ def _compared(case: Case, judge: Space | None, asked: Asked) -> Found:
     """Distances in every feature space that is at hand."""
     results: Found = {}
     if judge is None:
-        case.console.say(
-            "note: `genshift evaluate RUN --features CLASSIFIER` adds the Fréchet distance in its features."
-        )
+        command = f"genshift evaluate {case.run.path} --features RUN"
+        case.console.say(f"note: `{command}` adds the Fréchet distance in a classifier's features.")
     else:
         case.console.say(f"Comparing in the features of {judge.name} …")
         results |= comparing.compare(judge, case.sides)
