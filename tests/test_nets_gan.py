@@ -1,6 +1,7 @@
 """The GANs' networks as the reports print them, ours of any size, and the layers below both."""
 
 import copy
+from itertools import pairwise
 
 import pytest
 import torch
@@ -113,9 +114,8 @@ HW3 = [
         ),
     )
 ]
-HW3_D = [
-    ("encode", *sequence(*(down(a, b) for a, b in ((3, 64), (64, 128), (128, 256), (256, 512))), conv(512, 1, 4), "Sigmoid()"))
-]  # fmt: skip
+HW3_DOWN = [down(a, b) for a, b in pairwise((3, 64, 128, 256, 512))]
+HW3_D = [("encode", *sequence(*HW3_DOWN, conv(512, 1, 4), "Sigmoid()"))]
 REPORTS = {"hw2-gan-a": (HW2_A, HW2_A_D), "hw2-gan-b": (HW2_B, HW2_B_D), "hw3-gan": (HW3, HW3_D)}
 WEIGHTS = {  # by hand: kernels, biases, two a channel of BatchNorm, and a LayerNorm's whole maps
     "hw2-gan-a": (
@@ -165,7 +165,7 @@ def test_pictures_and_answers_have_their_ranges(name, built):
         pictures = networks["generator"](torch.randn(2, preset.latent))
         judged = networks["discriminator"](pictures)
     assert pictures.shape == (2, 3, 64, 64) and pictures.abs().max() <= 1 and judged.shape == (2, 1)
-    assert name == "hw2-gan-b" or (judged > 0).all() and (judged < 1).all()
+    assert name == "hw2-gan-b" or ((judged > 0) & (judged < 1)).all()
 
 
 def test_printed_networks_begin_as_dcgans(built):
@@ -224,7 +224,7 @@ LAYERS = {
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_spectral_normalisation_is_torchs(name):
-    """Output and weight's gradient in training, given the same u and v; they are one power iteration from the last u."""
+    """Output and weight's gradient in training, given the same u and v: one power iteration from the last u."""
     make, own, torchs, shape = LAYERS[name]
     torch.manual_seed(0)
     ours, theirs = make(own).double(), make(torchs).double()
