@@ -282,13 +282,13 @@ def compare(argv: Sequence[str]) -> int:
 def study(argv: Sequence[str]) -> int:
     """train what is missing of a study, evaluate, report"""
     parser = Parser("genshift study", description="Trains what is missing of a study, evaluates it, writes page.html.")
-    parser.add_argument("name", help="hw2, hw3 or demo")
+    parser.add_argument("name", help="hw2, hw3, faces or demo")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the study's runs")
     parser.add_argument(
         "--budget",
         type=choice(("quick", "cpu", "full"), "--budget"),
         default="cpu",
-        help="quick, cpu (a run takes at most 5 CPU minutes) or full (cpu)",
+        help="quick, cpu (a run takes at most 5 CPU minutes, of faces at most an hour) or full (cpu)",
     )
     add_int(parser, "--seeds", "seeds of each preset (the study's own: 3)")
     add_int(parser, "--jobs", "runs at a time (1)", 1)

@@ -15,7 +15,10 @@ MOST = {"threads": 4096, "jobs": 4096, "seeds": 10_000, "minutes": 10_000_000, "
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that refuses in one sentence."""
+    """An argument parser that refuses in one sentence, and takes no flag for a longer one."""
+
+    def __init__(self, prog: str, description: str) -> None:
+        super().__init__(prog, description=description, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
         raise Refusal(f"{_sentence(message)} `{self.prog} --help` lists what it takes.")

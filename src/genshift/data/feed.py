@@ -62,7 +62,8 @@ class Draws:
 
 @dataclass(frozen=True)
 class Batch:
-    """Images float `[B, C, H, W]`, normalised; labels int64 `[B]`, attributes uint8 `[B, A]`, or None; random numbers."""
+    """Images float `[B, C, H, W]`, normalised; labels int64 `[B]` and attributes uint8 `[B, A]`, or None; a step's
+    random numbers."""
 
     x: Tensor
     y: Tensor | None
