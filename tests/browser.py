@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 DESKTOP, PHONE = (1280, 900), (360, 740)
+PATIENCE = 120_000  # milliseconds: a machine that trains beside the tests draws slowly
 
 
 @dataclass
@@ -44,7 +45,9 @@ def browser() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with playwright.sync_playwright() as machine:
         opened = machine.chromium.launch(
-            executable_path=chromium_path(), args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+            executable_path=chromium_path(),
+            args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
+            timeout=PATIENCE,
         )
         yield opened
         opened.close()
@@ -55,10 +58,11 @@ def opened(chromium: Any, path: Path, size: tuple[int, int] = DESKTOP, scheme: s
     """`path` in a fresh, offline window of `size`, once page.js says that every figure was drawn."""
     context = chromium.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
     context.set_offline(True)
+    context.set_default_timeout(PATIENCE)
     seen = Opened(context.new_page())
     _listen(seen, path.resolve().as_uri())
-    seen.page.goto(path.resolve().as_uri(), timeout=120_000)
-    seen.page.wait_for_selector("body[data-ready]", timeout=120_000)
+    seen.page.goto(path.resolve().as_uri())
+    seen.page.wait_for_selector("body[data-ready]")
     yield seen
     context.close()
 
