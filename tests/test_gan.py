@@ -578,3 +578,16 @@ def test_a_classifier_learns_attributes(tmp_path):
     assert method.embed(unseen.images).shape == (100, 64)
     checked = [row["valid/accuracy"] for row in tiny.rows(tmp_path / "run") if "valid/accuracy" in row]
     assert checked[-1] > 0.95
+
+
+@pytest.mark.usefixtures("quick")
+def test_pictures_can_be_held_out_from_a_gan(faces, tmp_path):
+    preset = toy(faces, validation=0.25)
+    assert tiny.train(preset, tmp_path / "run") is True
+    data = RunFolder(tmp_path / "run").config["data"]["data"]
+    assert data["held_out"] > 0
+
+
+def test_no_checkpoint_of_a_gan_is_the_best():
+    with pytest.raises(Refusal, match="no measure on held-out pictures"):
+        presets.get("faces-gan").replaced(select="best", validation=0.2)

@@ -13,7 +13,7 @@ from workers import until
 from genshift import api, studies
 from genshift.engine import experiment
 from genshift.errors import Refusal
-from genshift.presets import PRESETS
+from genshift.presets import PRESETS, Classifier, Generator
 from genshift.studies import STUDIES, Study
 from genshift.studies.running import jobs_of, run_study
 
@@ -151,3 +151,17 @@ def test_jobs_side_by_side_give_the_same_runs(study, tmp_path):
 def test_numbers_below_one_are_refused(options, says, study, tmp_path):
     with pytest.raises(Refusal, match=says):
         run_study(study, "full", tmp_path, **options)
+
+
+@pytest.mark.parametrize("name", ["hw2", "hw3", "faces"])
+def test_generators_are_measured_in_the_features_of_the_studys_classifier(name, tmp_path):
+    jobs = jobs_of(STUDIES[name], "cpu", tmp_path, seeds=2, data_root=None, weights=tmp_path / "inception.pth")
+    assert [job.out.name for job in jobs if isinstance(job.preset, Classifier)] == ["faces-attributes-seed0"]
+    assert jobs[0].out.name == "faces-attributes-seed0"
+    generators = [job for job in jobs if isinstance(job.preset, Generator)]
+    assert {job.seed for job in generators} == {0, 1}
+    budgets = {(job.preset.role, job.preset.images) for job in generators}
+    assert len(budgets) == len({role for role, _ in budgets})  # equal images for all GANs, and for all VAEs
+    for job in jobs:
+        asked = (jobs[0].out, tmp_path / "inception.pth") if job in generators else (None, None)
+        assert (job.asked.features, job.asked.weights) == asked

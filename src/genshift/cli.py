@@ -296,6 +296,7 @@ def study(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--record", type=Path, metavar="DIR", help="also keep config.json and results.json of each run here"
     )
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="Inception's weights: FID, KID and so on too")
     add_data_root(parser)
     args = parser.parse(argv)
     check_positive(args, "seeds", "jobs", "threads")
@@ -311,6 +312,7 @@ def study(argv: Sequence[str]) -> int:
         args.jobs,
         args.threads,
         args.record,
+        args.weights,
     )
     return _say_page(page, args.out)
 

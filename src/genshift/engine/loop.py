@@ -190,6 +190,8 @@ class Trainer:
         if self.held_out is None or not self.world.leads:
             return None
         measures = self.method.validate(self.held_out)
+        if not measures:
+            return None
         self._write({"images": self.seen, **{f"valid/{k}": v for k, v in measures.items() if k != "error"}})
         self.console.validation(self.seen, measures)
         return next(iter(measures.values())), measures.get("error", 0.0)

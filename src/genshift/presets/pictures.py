@@ -126,6 +126,12 @@ class GAN(Generator):
         """What the run is, in a line."""
         return f"a generative adversarial network of {short(self.data)}"
 
+    def checked(self) -> Self:
+        """This preset, or a Refusal that names the option out of range."""
+        if self.select == "best":
+            raise Refusal("A GAN has no measure on held-out pictures to be best at: leave --select best out.")
+        return super().checked()
+
 
 FACES = CATALOG["celeba"].published_counts["train"]
 _ORIGINS = {

@@ -11,7 +11,7 @@ from genshift.engine.experiment import Settings
 from genshift.engine.files import write_json
 from genshift.engine.findings import Asked
 from genshift.errors import Refusal
-from genshift.presets import Adaptation, Classifier, Generator, Preset
+from genshift.presets import Classifier, Generator, Preset
 from genshift.report.page import write_page
 from genshift.studies import BudgetName, Study
 from genshift.studies.workers import side_by_side
@@ -36,10 +36,11 @@ def jobs_of(
     seeds: int,
     data_root: Path | None,
     threads: int | None = None,
+    weights: Path | None = None,
 ) -> list[Job]:
     """The study's runs in the order of `_turn`: a run's evaluation may look at those of earlier turns."""
     return [
-        _job(study, _within(study, preset, budget), out, seed, data_root, threads)
+        _job(study, _within(study, preset, budget), out, seed, data_root, threads, weights)
         for seed in range(seeds)
         for preset in sorted(study.presets(), key=_turn)
         if not (seed and isinstance(preset, Classifier))  # one measures them all
@@ -59,13 +60,22 @@ def _within(study: Study, preset: Preset, budget: BudgetName) -> Preset:
     return replace(preset, images=images, origins={**preset.origins, "images": f"ours (the study's {budget} budget)"})
 
 
-def _job(study: Study, preset: Preset, out: Path, seed: int, data_root: Path | None, threads: int | None) -> Job:
+def _job(
+    study: Study,
+    preset: Preset,
+    out: Path,
+    seed: int,
+    data_root: Path | None,
+    threads: int | None,
+    weights: Path | None,
+) -> Job:
     folder = f"{preset.name}-seed{seed}"
     words = f"train {preset.name} --images {preset.images} --seed {seed} --out {folder}"
     command = f"genshift {words}{f' --threads {threads}' if threads else ''}"
     features = out / f"{study.features}-seed0" if study.features and isinstance(preset, Generator) else None
     # A latent space of two domains is drawn for the first seed alone; a generator's pictures are its result.
-    asked = Asked(data_root, draw=seed == 0 or not isinstance(preset, Adaptation), features=features)
+    draws = isinstance(preset, Generator)
+    asked = Asked(data_root, seed == 0 or draws, features, weights if draws else None)
     return Job(preset, out / folder, seed, asked, threads, command)
 
 
@@ -78,17 +88,18 @@ def run_study(
     jobs: int = 1,
     threads: int | None = None,
     record: Path | None = None,
+    weights: Path | None = None,
 ) -> Path | None:
     """Trains what is missing, evaluates what is not yet, and writes OUT/page.html.
 
     jobs: runs at a time; where more than one, each in a process of its own. record: a folder that gets each run's
-    config.json and results.json. Returns the page, or None where a signal stopped a run (all is saved; the same call
-    continues). Raises Refusal where a run is refused or its process dies.
+    config.json and results.json. weights: Inception's, for FID and its kin. Returns the page, or None where a signal
+    stopped a run (all is saved; the same call continues). Raises Refusal where a run is refused or its process dies.
     """
     for name, number in {"jobs": jobs, "seeds": seeds, "threads": threads}.items():
         if number is not None and number < 1:
             raise Refusal(f"--{name} must be 1 or more, not {number}.")
-    todo = jobs_of(study, budget, out, seeds or study.seeds, data_root, threads)
+    todo = jobs_of(study, budget, out, seeds or study.seeds, data_root, threads, weights)
     if not _run_all(todo, jobs):
         return None
     page = write_page([job.out for job in todo], out / "page.html")
