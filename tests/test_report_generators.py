@@ -200,6 +200,14 @@ def test_alarms_of_a_run_that_still_trains_are_listed(tmp_path):
     assert notes.lines == ["hw2-gan-a, seed 0: discriminator won, between 16,000 and 30,400 images."]
 
 
+def test_an_alarm_that_the_evaluator_names_is_listed_once(tmp_path):
+    folder = write_gan(tmp_path)
+    patch_json(folder / "evaluation.json", lambda e: e["warnings"].append("Discriminator won: so it stood."))
+    (section,) = sections(read_runs([folder]))
+    (notes,) = [block for block in section.blocks if block.kind == "notes"]
+    assert notes.lines == ["hw2-gan-a, seed 0: Discriminator won: so it stood."]
+
+
 def test_a_vae_shows_its_error_its_kl_and_its_weight_on_one_axis(tmp_path):
     figure = figures.term_curves("hw3-vae", read_runs([write_vae(tmp_path)])[0])
     spec = json.loads(figure.spec)

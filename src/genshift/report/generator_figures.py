@@ -61,6 +61,8 @@ def _over_time(label: str, run: Run, lines: Mapping[str, tuple[str, str]], what:
         figure.add_trace(_crosses(run, name, _alarmed(name, keys)))
     over_images(figure, legend_lines=3)
     figure.update_xaxes(range=[0, last])
+    if lines is CONTEST:
+        figure.update_yaxes(rangemode="tozero")
     said = f"; alarms: {', '.join(alarms)}" if alarms else ""
     alt = f"{what.capitalize()} of {label} over images seen{said}"
     return Figure(spec(figure), f"{label}: {what}", alt)

@@ -45,7 +45,7 @@ def generators(runs: Sequence[Run]) -> Section:
 
 
 def notes(runs: Sequence[Run]) -> list[Block]:
-    """Warnings of the evaluators, and the alarms of runs that were not evaluated yet."""
+    """Warnings of the evaluators, and the alarms that these do not name."""
     lines = [*cautions(runs), *(line for group in group_runs(runs) for line in _alarms(group))]
     return [Notes(lines)] if lines else []
 
@@ -54,8 +54,8 @@ def _alarms(group: Group) -> list[str]:
     return [
         f"{group.label}, seed {run.seed}: {name}, {_when(run, name)}."
         for run in group.runs
-        if not run.evaluation
         for name in figures.alarm_names(run)
+        if not any(name in str(warning).lower() for warning in (run.evaluation or {}).get("warnings") or [])
     ]
 
 

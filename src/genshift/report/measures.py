@@ -67,6 +67,13 @@ MEASURES = {
         "the median distance to the nearest training picture over that of held-out real ones; near 0 means copies",
         bar="samples",
     ),
+    "copies": Measure(
+        "copies",
+        "lower",
+        "the share of pictures whose nearest training picture is under a third as far as the next",
+        percent=True,
+        bar="samples",
+    ),
     "reconstruction_mse": Measure(
         "reconstruction MSE",
         "lower",
