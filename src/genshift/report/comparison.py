@@ -81,7 +81,7 @@ class Comparison:
     def terms(self) -> list[tuple[str, str]]:
         """Each measure with what it is and which way is better; last what the floor is and what ± means."""
         said = [(measure_of(metric).title, self._explained(metric)) for metric in self.metrics]
-        said += [("floor", FLOOR_NOTE)] if any(self.floors) else []
+        said += [("floor", FLOOR_NOTE)] if any(self.floors) and self.groups[0].first.draws else []
         bars = self._bars()
         return [*said, ("±", f"{'; '.join(bars)}.")] if bars else said
 
