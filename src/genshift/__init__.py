@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from genshift.api import embed as embed
     from genshift.api import evaluate as evaluate
     from genshift.api import predict as predict
+    from genshift.api import reconstruct as reconstruct
+    from genshift.api import sample as sample
     from genshift.api import show as show
     from genshift.api import study as study
     from genshift.api import train as train
@@ -28,7 +30,9 @@ __version__ = "0.1.0"
 _VERBS = {
     "ls": "genshift.listing",
     "compare": "genshift.runs",
-    **dict.fromkeys(("demo", "embed", "evaluate", "predict", "show", "study", "train"), "genshift.api"),
+    **dict.fromkeys(
+        ("demo", "embed", "evaluate", "predict", "reconstruct", "sample", "show", "study", "train"), "genshift.api"
+    ),
 }
 _PACKAGES = ("data", "presets", "report")  # report can be called: see there
 
