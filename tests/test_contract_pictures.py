@@ -1,0 +1,145 @@
+"""What every generator and classifier owes: it builds, learns, saves, loads, and continues bit for bit."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+import tiny
+import torch
+
+from genshift.engine import experiment
+from genshift.engine.experiment import open_method
+from genshift.engine.run import RunFolder
+from genshift.methods import Generating
+from genshift.presets import PRESETS, Pictures
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+OURS = {"size": 16, "width": 8}  # our networks take any size; the printed ones 64 pixels alone
+HINGE = {"loss": "hinge", "spectral_norm": "on", "r1": 0.0, "r2": 0.0, "diffaugment": "color,translation,cutout"}
+R3 = {"loss": "relativistic", "spectral_norm": "off", "r1": 1.0, "r2": 1.0, "diffaugment": "color,translation"}
+ALL = [name for name, preset in PRESETS.items() if isinstance(preset, Pictures)]
+
+
+def small(name, faces, **changes):
+    """The preset at its smallest, on the set of that size."""
+    own = {**OURS, **changes} if PRESETS[name].networks == "residual" else {"batch": 2, **changes}
+    return tiny.of_pictures(name, faces[own.get("size", 64)], **own)
+
+
+CASES = [
+    *(pytest.param(name, {}, id=name) for name in ALL),
+    pytest.param("hw2-gan-b", {"precision": "bfloat16"}, id="hw2-gan-b-bfloat16"),
+    pytest.param("faces-gan", {"precision": "bfloat16"}, id="faces-gan-bfloat16"),
+    pytest.param("faces-gan", {**HINGE, "critic_steps": 2, "flip": 0.0}, id="faces-gan-hinge-resting"),
+    pytest.param("faces-gan", {**R3, "penalty_every": 2, "lr_schedule": "constant"}, id="faces-gan-r3"),
+    pytest.param("faces-gan", {"critic_steps": 2, "first": "generator", "ema_half_life": 0}, id="faces-gan-first"),
+    pytest.param("faces-gan", {"condition": "classes"}, id="faces-gan-classes"),
+    pytest.param("faces-vae", {"condition": "classes", "precision": "bfloat16"}, id="faces-vae-classes-bfloat16"),
+    pytest.param("faces-attributes", {"validation": 0.25, "select": "best"}, id="faces-attributes-best"),
+    pytest.param("faces-attributes", {"answers": "classes", "rotate": 0.0}, id="classes"),
+    pytest.param("faces-attributes", {"precision": "bfloat16", "size": 64}, id="faces-attributes-bfloat16"),
+]
+
+
+def answers(run):
+    """What a run's last model says or draws."""
+    return answer(open_method(RunFolder(run), "last")[1])
+
+
+def answer(method):
+    if isinstance(method, Generating):
+        labels = torch.arange(3) % method.classes if method.classes else None
+        return method.decode(torch.linspace(-1, 1, 3 * method.preset.latent).view(3, -1), labels)
+    return method.predict(tiny.faces(3, 9, method.preset.size).images)
+
+
+@pytest.mark.parametrize(("name", "changes"), CASES)
+def test_a_run_stopped_and_continued_ends_as_an_undisturbed_one(name, changes, faces, tmp_path, monkeypatch):
+    """Stopped by SIGTERM after three of six steps: weights, moments, averages and answers are bit-identical."""
+    preset = small(name, faces, **changes)
+    whole, parted = tmp_path / "whole", tmp_path / "parted"
+    monkeypatch.setattr(experiment, "LOGS", 2)
+    monkeypatch.setattr(experiment, "CHECKS", 3)
+    assert tiny.train(preset, whole, keep=1) is True
+    stop = tiny.StopAt(2 * preset.batch, signal.SIGTERM)  # it takes effect after the step that follows
+    assert tiny.train(preset, parted, keep=1, observers=[stop]) is False
+    assert RunFolder(parted).saved()[-1].stem == f"images-{3 * preset.batch:012d}"
+    assert tiny.train(preset, parted, keep=1) is True
+    end = tiny.last(whole)
+    assert tiny.different(end, tiny.last(parted)) == []
+    assert all(value.isfinite().all() for value in end.values())
+    assert tiny.weights(whole) == tiny.weights(parted)
+    said = [answers(run) for run in (whole, parted)]
+    assert torch.equal(*said) and said[0].std(0).max() > 0
+
+
+@pytest.mark.parametrize("name", ["faces-gan", "faces-vae", "faces-attributes"])
+def test_what_is_loaded_answers_as_what_was_trained(name, faces, tmp_path):
+    """What an observer saw at the last check is what the checkpoint gives, moving average and all."""
+    seen = {}
+    tiny.train(
+        small(name, faces), tmp_path / "run", observers=[lambda count, method: seen.update({count: answer(method)})]
+    )
+    assert torch.equal(answers(tmp_path / "run"), seen[max(seen)])
+
+
+@pytest.mark.parametrize("name", ["faces-gan", "faces-vae", "faces-attributes"])
+def test_the_seed_alone_decides(name, faces, tmp_path):
+    preset = small(name, faces)
+    for run, seed in (("a", 1), ("b", 1), ("c", 2)):
+        tiny.train(preset, tmp_path / run, seed=seed, images=8)
+    one, same, other = (tiny.last(tmp_path / run) for run in "abc")
+    assert tiny.different(one, same) == []
+    changed = {key for key in tiny.different(one, other) if "weight" in key}
+    assert changed >= {key for key in one if key.startswith("network/") and "conv1.weight" in key}
+
+
+# --- two processes ----------------------------------------------------------------------------------------------------
+
+PAIRS = {
+    "hw2-gan-a": ("hw2-gan-a", {}),
+    "hw2-gan-b": ("hw2-gan-b", {}),
+    "faces-gan-hinge": ("faces-gan", {**HINGE, "critic_steps": 2}),
+    "faces-gan-r3": ("faces-gan", {**R3, "penalty_every": 1, "condition": "classes"}),
+    "faces-vae": ("faces-vae", {}),
+    "faces-attributes": ("faces-attributes", {}),
+}
+
+
+@pytest.fixture(scope="module")
+def pairs(faces, tmp_path_factory):
+    """The runs of PAIRS in float64, by two processes: {name: (preset, run folder)}."""
+    root = tmp_path_factory.mktemp("pairs")
+    jobs, found = [], {}
+    for case, (name, changes) in PAIRS.items():
+        preset = small(name, faces, batch=4, precision="float64", **changes)
+        preset = preset.replaced(images=2 * preset.step_images)
+        changed = {key: value for key, value in preset.options().items() if value != PRESETS[name].options()[key]}
+        jobs.append([str(root / case), name, changed])
+        found[case] = preset, root / case
+    (root / "jobs.json").write_text(json.dumps(jobs))
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    both = subprocess.run(
+        [*launch, str(tiny.HERE / "pairs.py"), str(root / "jobs.json")],
+        capture_output=True, text=True, timeout=300, check=False, env=tiny.environment(),
+    )  # fmt: skip
+    assert both.returncode == 0, both.stderr
+    return found
+
+
+@pytest.mark.parametrize("case", PAIRS)
+def test_two_processes_learn_what_one_does(case, pairs, tmp_path):
+    """The same weights up to the order of summation: penalties, BatchNorm, noise and augmentation are the batch's."""
+    preset, pair = pairs[case]
+    assert tiny.train(preset, tmp_path / "one", images=preset.images)
+    one, two = tiny.last(tmp_path / "one"), tiny.last(pair)
+    assert one.keys() == two.keys() and RunFolder(pair).config["world"] == 2
+    for key, value in one.items():
+        torch.testing.assert_close(two[key], value, rtol=1e-9, atol=1e-9, msg=key)
+    for row, other in zip(tiny.weights(tmp_path / "one"), tiny.weights(pair), strict=True):
+        means = {"train/spread", "train/accuracy"}  # of a process's own share
+        alike = {key: value for key, value in row.items() if key not in means and key != "alarms"}
+        assert alike == pytest.approx({key: other[key] for key in alike}, rel=1e-5)
