@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from genshift import device, presets
-from genshift.data.feed import Feed, Part, PixelRule
+from genshift.data.feed import Feed, Part
 from genshift.data.imageset import ImageSet
 from genshift.engine.average import MovingAverage
 from genshift.engine.experiment import build_method
@@ -75,8 +75,7 @@ def endless(loader: DataLoader[Any]) -> Iterator[Any]:
 def plain_step(preset: presets.Adaptation) -> Callable[[], None]:
     """One step of the plain loop, as the cited sources write it."""
     arithmetic = device.choose_arithmetic("float32", torch.device("cpu"))
-    rule = PixelRule(preset.mean, preset.std)
-    method = build_method(preset, 10, arithmetic, rule, 0)
+    method = build_method(preset, 10, arithmetic, 0)
     networks = plain_networks(method.networks)
     extractor, predictor, domain = (networks[n] for n in ("extractor", "predictor", "domain"))
     model = torch.optim.Adam([*extractor.parameters(), *predictor.parameters()], lr=preset.lr)
@@ -123,14 +122,13 @@ def plain_step(preset: presets.Adaptation) -> Callable[[], None]:
 def our_step(preset: presets.Adaptation) -> Callable[[], None]:
     """One step as genshift's loop takes it, its moving average included."""
     arithmetic = device.choose_arithmetic("auto", torch.device("cpu"))
-    rule = PixelRule(preset.mean, preset.std)
-    method = build_method(preset, 10, arithmetic, rule, 0)
+    method = build_method(preset, 10, arithmetic, 0)
     parts = {}
     for seed, (name, batch) in enumerate((("source", preset.batch_source), ("target", preset.batch_target))):
         images, labels = synthetic(seed)
         pixels = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
         parts[name] = Part(ImageSet(name, pixels, torch.from_numpy(labels).long()), batch)
-    feed = Feed(parts, rule, arithmetic, seed=0)
+    feed = Feed(parts, method.rule, arithmetic, seed=0)
     average = MovingAverage(method.networks, preset.ema_half_life)
     seen = 0
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from genshift import device, presets
-from genshift.engine import experiment
+from genshift.engine import experiment, files
 from genshift.engine.console import Console
 from genshift.engine.distributed import world_of
 from genshift.engine.experiment import Settings
@@ -19,7 +19,7 @@ from genshift.engine.run import RunFolder
 
 def main(jobs):
     """Every job in turn, as `experiment.train` does one."""
-    torch.set_num_threads(1)
+    experiment.CHECKS, files._sync = 1, lambda path: None
     chosen = torch.device("cpu")
     device.prepare_process(1, chosen)
     with world_of("cpu") as world:

@@ -30,8 +30,8 @@ def small(name, faces, **changes):
 
 
 CASES = [
-    *(pytest.param(name, {}, id=name) for name in ALL),
-    pytest.param("hw2-gan-b", {"precision": "bfloat16"}, id="hw2-gan-b-bfloat16"),
+    *(pytest.param(name, {}, id=name) for name in ALL if name != "hw2-gan-b"),
+    pytest.param("hw2-gan-b", {"precision": "bfloat16"}, id="hw2-gan-b"),  # a penalty in float32 within bfloat16
     pytest.param("faces-gan", {"precision": "bfloat16"}, id="faces-gan-bfloat16"),
     pytest.param("faces-gan", {**HINGE, "critic_steps": 2, "flip": 0.0}, id="faces-gan-hinge-resting"),
     pytest.param("faces-gan", {**R3, "penalty_every": 2, "lr_schedule": "constant"}, id="faces-gan-r3"),
@@ -140,6 +140,5 @@ def test_two_processes_learn_what_one_does(case, pairs, tmp_path):
     for key, value in one.items():
         torch.testing.assert_close(two[key], value, rtol=1e-9, atol=1e-9, msg=key)
     for row, other in zip(tiny.weights(tmp_path / "one"), tiny.weights(pair), strict=True):
-        means = {"train/spread", "train/accuracy"}  # of a process's own share
-        alike = {key: value for key, value in row.items() if key not in means and key != "alarms"}
+        alike = {key: value for key, value in row.items() if key not in ("train/spread", "alarms")}  # of a share
         assert alike == pytest.approx({key: other[key] for key in alike}, rel=1e-5)

@@ -103,7 +103,7 @@ def test_spread_is_the_deviation_over_the_batch():
     x = torch.zeros(4, 3, 16, 16)
     assert spread(x).item() == 0
     x[:2] = 1
-    assert spread(x).item() == pytest.approx(np.std([1, 1, 0, 0], ddof=1), rel=1e-6)
+    assert spread(x).item() == pytest.approx(0.5, rel=1e-6)
 
 
 # --- penalties --------------------------------------------------------------------------------------------------------
@@ -494,6 +494,16 @@ def test_a_loss_that_is_no_number_is_named_and_refused(name, faces, tmp_path, mo
     sentence = str(caught.value)
     assert sentence.startswith(f"The loss '{name}' became NaN or infinite at step 3 (12 images); ")
     assert "Try a lower --lr (now 0.001)" in sentence and "\n" not in sentence
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("kind", ["one picture a step", "pictures all alike"])
+def test_a_spread_that_cannot_be_measured_stops_nothing(kind, faces, tmp_path):
+    plain = ImageSet("plain", torch.full((8, 3, 16, 16), 90, dtype=torch.uint8))
+    pack(plain, tmp_path / "plain" / "train")
+    alone = kind == "one picture a step"
+    preset = toy(faces if alone else {16: tmp_path / "plain"}, batch=1 if alone else 4)
+    assert tiny.train(preset, tmp_path / "run")
 
 
 @pytest.mark.usefixtures("quick")

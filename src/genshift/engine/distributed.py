@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+
+# PyTorch 2.13 has another name for it, and warns of the old one.
+_NAMES = inspect.signature(DistributedDataParallel.__init__).parameters
+_KEEP_BUFFERS: dict[str, Any] = {
+    "forward_sync_buffers" if "forward_sync_buffers" in _NAMES else "broadcast_buffers": False
+}
 
 
 @dataclass(frozen=True)
@@ -52,10 +60,7 @@ class World:
         if self.size == 1:
             return networks
         trained = {k: any(p.requires_grad for p in net.parameters()) for k, net in networks.items()}
-        return {
-            k: DistributedDataParallel(net, broadcast_buffers=False) if trained[k] else net
-            for k, net in networks.items()
-        }
+        return {k: DistributedDataParallel(net, **_KEEP_BUFFERS) if trained[k] else net for k, net in networks.items()}
 
 
 @contextmanager

@@ -74,7 +74,7 @@ class GANMethod(Generating):
         (loss + self.preset.penalty_every * sum(penalties.values())).backward()
         self.optimizers["discriminator"].step()
         told = told_apart(self.preset.loss, d_real.detach(), d_fake.detach())
-        scalars = {"loss_d": loss, **penalties, "told_apart": told, "spread": spread(fake) / spread(real)}
+        scalars = {"loss_d": loss, **penalties, "told_apart": told, "spread": relative_spread(fake, real)}
         return {name: value.detach() for name, value in scalars.items()}
 
     def generator_step(self, data: Batch) -> dict[str, Tensor]:
@@ -204,10 +204,16 @@ def told_apart(kind: str, d_real: Tensor, d_fake: Tensor) -> Tensor:
     return (d_real > d_fake).float().mean()
 
 
+def relative_spread(fake: Tensor, real: Tensor) -> Tensor:
+    """The spread of generated pictures as a share of the real ones'; 1 where the real ones are all alike, or one."""
+    truth = spread(real)
+    return torch.where(truth > 0, spread(fake) / truth.clamp_min(1e-12), torch.ones_like(truth))
+
+
 def spread(x: Tensor) -> Tensor:
     """How much the pictures `[N, C, H, W]` of a batch differ: standard deviation over them, a mean over pixels."""
     small = F.adaptive_avg_pool2d(x.detach().float(), 8)
-    return small.std(0).mean()
+    return small.std(0, correction=0).mean()
 
 
 class _Frozen:
