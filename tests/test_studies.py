@@ -67,7 +67,7 @@ def study(domains, monkeypatch):
 
 def test_jobs_come_baseline_first_and_only_the_first_seed_is_drawn(study, tmp_path):
     jobs = jobs_of(study, "full", tmp_path, seeds=2, data_root=None)
-    assert [(job.preset.role, job.seed, job.draw) for job in jobs] == [
+    assert [(job.preset.role, job.seed, job.asked.draw) for job in jobs] == [
         ("source", 0, True),
         ("dann", 0, True),
         ("source", 1, False),
