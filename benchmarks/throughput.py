@@ -62,7 +62,7 @@ def plain_networks(networks: dict[str, nn.Module]) -> dict[str, nn.Module]:
     own = {layers.Conv2d: nn.Conv2d, layers.BatchNorm1d: nn.BatchNorm1d, layers.BatchNorm2d: nn.BatchNorm2d}
     for net in networks.values():
         for module in net.modules():
-            module.__class__ = own.get(type(module), module.__class__)  # type: ignore[assignment]
+            module.__class__ = own.get(type(module), module.__class__)
     return networks
 
 
@@ -158,6 +158,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()
     preset = presets.get(PRESETS[args.networks])
+    assert isinstance(preset, presets.Adaptation)
     device.prepare_process(args.threads, torch.device("cpu"))
     steps = {"plain": plain_step(preset), "genshift": our_step(preset)}
     for step in steps.values():
