@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from genshift.data import load_named
 from genshift.data.feed import Part, to_device
@@ -100,8 +99,3 @@ def _learnt(preset: Pictures, images: ImageSet) -> tuple[str, ...]:
     if images.labels is None or len(images.classes) < 2:
         raise Refusal(f"{preset.data} has no classes to learn: give class folders, or a labels.csv (image_name,label).")
     return images.classes
-
-
-def training_rows(part: Part) -> Tensor:
-    """int64: the rows of the set that are trained on."""
-    return torch.arange(len(part.images)) if part.rows is None else part.rows
