@@ -6,29 +6,18 @@ import math
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from genshift.data.feed import Batch, PixelRule
+from genshift.data.feed import Batch
 from genshift.data.imageset import ImageSet
-from genshift.device import Arithmetic
-from genshift.methods.base import Classifying
-from genshift.methods.schedules import Progress, make_optimizer
-from genshift.presets import Classifier
+from genshift.methods.base import wide
+from genshift.methods.schedules import Progress
+from genshift.methods.supervised import Supervised
 
 
-class Attributes(Classifying):
+class Attributes(Supervised):
     """Binary cross-entropy of every attribute."""
-
-    draws = ("data",)
-
-    def __init__(
-        self, preset: Classifier, networks: dict[str, nn.Module], rule: PixelRule, arithmetic: Arithmetic
-    ) -> None:
-        self.preset, self.networks, self.nets = preset, networks, dict(networks)
-        self.rule, self.arithmetic = rule, arithmetic
-        parameters = [p for net in networks.values() for p in net.parameters()]
-        self.optimizers = {"all": make_optimizer(preset.optimizer, parameters, preset.lr, preset.weight_decay)}
 
     def step(self, batch: Mapping[str, Batch], progress: Progress) -> dict[str, Tensor]:
         """One step on pictures and their attributes."""
@@ -36,13 +25,13 @@ class Attributes(Classifying):
         assert data.attributes is not None
         with self.arithmetic.autocast():
             logits = self.nets["predictor"](self.nets["extractor"](data.x))
-        wide = logits if logits.dtype.itemsize > 2 else logits.float()
-        has = data.attributes.to(wide)
-        loss = F.binary_cross_entropy_with_logits(wide, has)
+        logits = wide(logits)
+        has = data.attributes.to(logits)
+        loss = F.binary_cross_entropy_with_logits(logits, has)
         self.optimizers["all"].zero_grad(set_to_none=True)
         loss.backward()
         self.optimizers["all"].step()
-        return {"loss": loss.detach(), "accuracy": ((wide.detach() > 0) == (has > 0)).float().mean()}
+        return {"loss": loss.detach(), "accuracy": ((logits.detach() > 0) == (has > 0)).float().mean()}
 
     @torch.inference_mode()
     def predict(self, images: Tensor) -> Tensor:

@@ -101,6 +101,11 @@ class Generating(Method):
         return (y.float() * self.rule.std + self.rule.mean).clamp(0, 1).cpu().contiguous()
 
 
+def wide(x: Tensor) -> Tensor:
+    """The same, in float32 at least: losses are never in half precision."""
+    return x if x.dtype.itemsize > 2 else x.float()
+
+
 def to_bytes(pictures: Tensor) -> Tensor:
     """Pictures in [0, 1] as uint8."""
     return (pictures * 255).round().to(torch.uint8)

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from genshift.data.feed import Batch, PixelRule
 from genshift.device import Arithmetic
-from genshift.methods.base import Classifying
+from genshift.methods.base import Classifying, wide
 from genshift.methods.schedules import Progress, dann_lambda, make_optimizer
 from genshift.methods.supervised import label_loss, share_right
 from genshift.presets import Adaptation
@@ -123,7 +123,7 @@ def domain_loss(domain_logits: Tensor, sources: int) -> Tensor:
     log-probabilities `[N, 2]`: negative log-likelihood, a mean over each domain and then their sum (equation 9 of the
     paper), so that unequal batches weigh the same.
     """
-    logits = domain_logits if domain_logits.dtype.itemsize > 2 else domain_logits.float()
+    logits = wide(domain_logits)
     if logits.shape[1] == 1:
         return F.binary_cross_entropy_with_logits(logits[:, 0], _is_source(logits, sources).to(logits.dtype))
     return -logits[:sources, 0].mean() - logits[sources:, 1].mean()

@@ -19,7 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from genshift.data.feed import Batch, PixelRule
 from genshift.device import Arithmetic
-from genshift.methods.base import Generating
+from genshift.methods.base import Generating, wide
 from genshift.methods.diffaugment import diffaugment
 from genshift.methods.schedules import Progress, make_optimizer
 from genshift.presets import GAN
@@ -115,7 +115,7 @@ class GANMethod(Generating):
         """What `net` says of `[N, C, H, W]`: `[N]`, in float32 at least."""
         with self.arithmetic.autocast():
             y = net(x, labels) if self.classes else net(x)
-        return (y if y.dtype.itemsize > 2 else y.float())[:, 0]
+        return wide(y)[:, 0]
 
     def _view(self, x: Tensor, data: Batch, name: str) -> Tensor:
         """Pictures as the discriminator gets to see them."""

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from genshift.data.feed import Batch, PixelRule
 from genshift.data.imageset import ImageSet
 from genshift.device import Arithmetic
-from genshift.methods.base import Classifying
+from genshift.methods.base import Classifying, wide
 from genshift.methods.schedules import Progress, make_optimizer
 from genshift.presets import Adaptation, Classifier
 
@@ -48,7 +48,7 @@ class Supervised(Classifying):
 
 def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy of logits or log-probabilities `[N, K]` (on the latter it is their negative log-likelihood)."""
-    return F.cross_entropy(logits if logits.dtype.itemsize > 2 else logits.float(), labels)
+    return F.cross_entropy(wide(logits), labels)
 
 
 def share_right(logits: Tensor, labels: Tensor) -> Tensor:

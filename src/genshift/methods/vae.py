@@ -20,7 +20,7 @@ from genshift.data.feed import Batch, PixelRule
 from genshift.data.imageset import ImageSet
 from genshift.device import Arithmetic
 from genshift.errors import Refusal
-from genshift.methods.base import EVALUATION_BATCH, Generating
+from genshift.methods.base import EVALUATION_BATCH, Generating, wide
 from genshift.methods.mixture import Mixture, fit_mixture
 from genshift.methods.schedules import Progress, make_optimizer
 from genshift.presets import VAE
@@ -67,7 +67,7 @@ class VAEMethod(Generating):
         z = mean + (0.5 * logvar).exp() * noise
         with self.arithmetic.autocast():
             y = self.nets["decoder"](z, data.y if self.classes else None)
-        loss, scalars = self._loss(data.x, _wide(y), mean, logvar, progress)
+        loss, scalars = self._loss(data.x, wide(y), mean, logvar, progress)
         self.optimizers["all"].zero_grad(set_to_none=True)
         loss.backward()
         self.optimizers["all"].step()
@@ -76,7 +76,7 @@ class VAEMethod(Generating):
     def _posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         with self.arithmetic.autocast():
             mean, logvar = self.nets["encoder"](x)
-        return _wide(mean), _wide(logvar)
+        return wide(mean), wide(logvar)
 
     def _loss(
         self, x: Tensor, y: Tensor, mean: Tensor, logvar: Tensor, progress: Progress
@@ -195,10 +195,6 @@ class VAEMethod(Generating):
         return self.mixture
 
 
-def _wide(x: Tensor) -> Tensor:
-    return x.float() if x.dtype == torch.bfloat16 else x
-
-
 def _whole(mean: Tensor) -> Tensor:
     """A mean over this process's share of the batch, as one over the whole batch; no gradient passes."""
     whole = mean.detach().clone()
@@ -252,7 +248,7 @@ def perceptual_distance(features: Features, x: Tensor, y: Tensor) -> Tensor:
     with torch.no_grad():
         truth = features(x)
     pairs = zip(truth, features(y), strict=True)
-    return torch.stack([(F.normalize(_wide(b)) - F.normalize(_wide(a))).square().sum(1).mean() for a, b in pairs]).sum()
+    return torch.stack([(F.normalize(wide(b)) - F.normalize(wide(a))).square().sum(1).mean() for a, b in pairs]).sum()
 
 
 # --- walks in latent space -------------------------------------------------------------------------------------------
