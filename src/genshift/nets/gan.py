@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genshift.errors import Refusal
+from genshift.nets.hw3 import Conv_Block, Tran_Block
 from genshift.nets.layers import (
     BatchNorm1d,
     BatchNorm2d,
@@ -176,43 +177,14 @@ def _down4_layer_norm(c_in: int, c_out: int, side: int) -> nn.Sequential:
 # --- hw3's GAN --------------------------------------------------------------------------------------------------------
 
 
-class Tran_Block(nn.Module):
-    """hw3's upwards block."""
-
-    def __init__(self, c_in: int, c_out: int, kernel: int, stride: int, padding: int) -> None:
-        super().__init__()
-        up = ConvTranspose2d(c_in, c_out, kernel, stride, padding)
-        self.block = nn.Sequential(up, BatchNorm2d(c_out), nn.ReLU(inplace=True))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.block(x)
-
-
-class Conv_Block(nn.Module):
-    """hw3's downwards block."""
-
-    def __init__(self, c_in: int, c_out: int, kernel: int, stride: int, padding: int) -> None:
-        super().__init__()
-        down = Conv2d(c_in, c_out, kernel, stride, padding)
-        self.block = nn.Sequential(down, BatchNorm2d(c_out), nn.LeakyReLU(0.2, inplace=True))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.block(x)
-
-
 class HW3Generator(nn.Module):
     """hw3's Generator: noise `[N, 128]` to pictures `[N, 3, 64, 64]` in [-1, 1]."""
 
     def __init__(self, latent: int = 128) -> None:
         super().__init__()
-        self.decode = nn.Sequential(
-            Tran_Block(latent, 512, 4, 1, 0),
-            Tran_Block(512, 256, 4, 2, 1),
-            Tran_Block(256, 128, 4, 2, 1),
-            Tran_Block(128, 64, 4, 2, 1),
-            ConvTranspose2d(64, 3, 4, 2, 1),
-            nn.Tanh(),
-        )
+        widths = (512, 256, 128, 64)
+        ups = [ConvTranspose2d(latent, 512, 4, 1, 0), *(ConvTranspose2d(a, b, 4, 2, 1) for a, b in pairwise(widths))]
+        self.decode = nn.Sequential(*map(Tran_Block, ups), ConvTranspose2d(64, 3, 4, 2, 1), nn.Tanh())
 
     def forward(self, z: Tensor) -> Tensor:
         return self.decode(z[:, :, None, None])
@@ -226,14 +198,8 @@ class HW3Discriminator(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.encode = nn.Sequential(
-            Conv_Block(3, 64, 4, 2, 1),
-            Conv_Block(64, 128, 4, 2, 1),
-            Conv_Block(128, 256, 4, 2, 1),
-            Conv_Block(256, 512, 4, 2, 1),
-            Conv2d(512, 1, 4, 1, 0),
-            Sigmoid(),
-        )
+        downs = [Conv2d(a, b, 4, 2, 1) for a, b in pairwise((3, 64, 128, 256, 512))]
+        self.encode = nn.Sequential(*map(Conv_Block, downs), Conv2d(512, 1, 4, 1, 0), Sigmoid())
 
     def forward(self, x: Tensor) -> Tensor:
         return self.encode(x).flatten(1)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genshift.errors import Refusal, unknown
+from genshift.nets.hw3 import Conv_Block, Tran_Block
 from genshift.nets.layers import BatchNorm1d, BatchNorm2d, Conv2d, ConvTranspose2d, start_smooth
 from genshift.presets import VAE
 
@@ -83,28 +84,6 @@ class _FromPoint(ConvTranspose2d):
 
     def _get_name(self) -> str:
         return "ConvTranspose2d"
-
-
-class Conv_Block(nn.Module):
-    """Convolution 4×4 of stride 2, BatchNorm, LeakyReLU: half the side."""
-
-    def __init__(self, conv: Conv2d) -> None:
-        super().__init__()
-        self.block = nn.Sequential(conv, BatchNorm2d(conv.out_channels), nn.LeakyReLU(0.2, inplace=True))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.block(x)
-
-
-class Tran_Block(nn.Module):
-    """Transposed convolution 4×4 of stride 2, BatchNorm, ReLU: twice the side."""
-
-    def __init__(self, conv: ConvTranspose2d) -> None:
-        super().__init__()
-        self.block = nn.Sequential(conv, BatchNorm2d(conv.out_channels), nn.ReLU(inplace=True))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.block(x)
 
 
 class Encoder(nn.Module):
