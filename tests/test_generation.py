@@ -21,6 +21,7 @@ from genshift.engine.pictures import grid, write_png
 from genshift.engine.prior import open_generator
 from genshift.engine.run import RunFolder
 from genshift.errors import Refusal
+from genshift.metrics.neighbours import nearest_rows
 
 LAST = 32  # images of a run of faces_tiny; its checks are at 8, 16, 24, 32
 
@@ -180,7 +181,8 @@ def test_nearest_training_pictures_by_brute_force(studio, judged):
 
     ratios = [median(distances(method.sample(20, s).numpy() / 255)) / median(distances(test)) for s in range(3)]
     assert results["nearest_train"]["value"] == pytest.approx(np.mean(ratios), rel=1e-4)
-    rows = generation.panels.nearest_rows(torch.from_numpy(test * 255), torch.from_numpy(train * 255), 3)
+    real = torch.from_numpy(test)
+    rows = nearest_rows(real, torch.from_numpy(train), 3, mirrored=real.flip(-1))
     shown = tiles(studio["gan"] / "samples" / "neighbours.png", columns=8)
     assert rows.shape == (20, 3) and len(shown) == 32
     squared = ((test[:, None] - train) ** 2).sum((2, 3, 4))

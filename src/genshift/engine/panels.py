@@ -18,6 +18,7 @@ from genshift.methods import Generating
 from genshift.methods.base import to_bytes
 from genshift.methods.vae import VAEMethod, attribute_direction, interpolate
 from genshift.metrics.embedding import tsne
+from genshift.metrics.neighbours import nearest_rows
 
 GRID, COLUMNS = 32, 8  # of samples
 PANEL = 10  # held-out pictures beside their reconstructions
@@ -26,7 +27,6 @@ ATTRIBUTES = ("Male", "Smiling", "Eyeglasses", "Blond_Hair")
 AMOUNTS = (-1.0, 0.0, 1.0, 2.0)
 NEIGHBOURS, BESIDE = 3, 8  # training pictures beside each of so many samples
 STAGE_ATTRIBUTE = "Male"
-ROWS = 1024  # training pictures compared at a time
 
 
 @dataclass(frozen=True)
@@ -103,26 +103,13 @@ def _differ(has: Tensor) -> bool:
 def neighbours(album: Album, pictures: Tensor, train: Tensor) -> dict[str, str]:
     """Samples, uint8 `[N, C, H, W]`, each with the training pictures nearest it."""
     shown = pictures[:BESIDE]
-    rows = nearest_rows(shown, train, min(NEIGHBOURS, len(train)))
+    rows = nearest_rows(shown, train, min(NEIGHBOURS, len(train)), mirrored=shown.flip(-1))
     beside = torch.cat([torch.cat([sample[None], train[near]]) for sample, near in zip(shown, rows, strict=True)])
     caption = (
         f"In groups of {rows.shape[1] + 1}: a sample, then the training pictures nearest it (Euclidean distance of "
         "pixels, mirror images included)."
     )
     return album.keep("neighbours", beside, 2 * (rows.shape[1] + 1), "Nearest training pictures", caption)
-
-
-def nearest_rows(pictures: Tensor, train: Tensor, count: int) -> Tensor:
-    """int64 `[N, count]`: the rows of `train` nearest each picture or its mirror image, nearest first."""
-    views = [view.flatten(1).float() for view in (pictures, pictures.flip(-1))]
-    distances = torch.cat(
-        [
-            torch.minimum(*(torch.cdist(view, chunk.flatten(1).float()) for view in views))
-            for chunk in train.split(ROWS)
-        ],
-        dim=1,
-    )
-    return distances.topk(count, dim=1, largest=False).indices
 
 
 # --- over training --------------------------------------------------------------------------------------------------

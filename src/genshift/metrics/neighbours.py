@@ -57,16 +57,26 @@ def nearest(samples: Tensor, train: Tensor, mirrored: Tensor | None = None) -> N
     uint8 is taken for pixels and brought to [0, 1].
     """
     _check(samples, train)
-    views = [_flat(view) for view in ([samples] if mirrored is None else [samples, mirrored])]
-    best = torch.full((len(samples), 2), torch.inf, device=samples.device)
-    rows = torch.zeros(len(samples), 2, dtype=torch.int64, device=samples.device)
+    rows = nearest_rows(samples, train, 2, mirrored)
+    views = _views(samples, mirrored)
+    first, second = (_exact(views, train, column) for column in rows.unbind(1))
+    return Nearest(rows[:, 0], first, torch.maximum(first, second))
+
+
+def nearest_rows(samples: Tensor, train: Tensor, count: int, mirrored: Tensor | None = None) -> Tensor:
+    """int64 [M, count] on the CPU: the rows of `train` [N, …] nearest each sample, nearest first, `count` at most N.
+
+    The rest is as in `nearest`.
+    """
+    views = _views(samples, mirrored)
+    best = torch.full((len(samples), count), torch.inf, device=samples.device)
+    rows = torch.zeros(len(samples), count, dtype=torch.int64, device=samples.device)
     for start in range(0, len(train), ROWS):
         chunk = _flat(train[start : start + ROWS]).to(samples.device)
-        near, place = _closest([_squared(view, chunk) for view in views])
-        best, kept = torch.cat([best, near], dim=1).topk(2, largest=False)
+        near, place = _closest([_squared(view, chunk) for view in views], count)
+        best, kept = torch.cat([best, near], dim=1).topk(count, largest=False)
         rows = torch.cat([rows, place + start], dim=1).gather(1, kept)
-    first, second = (_exact(views, train, column) for column in rows.cpu().unbind(1))
-    return Nearest(rows[:, 0].cpu(), first, torch.maximum(first, second))
+    return rows.cpu()
 
 
 def memorisation(samples: Nearest, held_out: Nearest) -> Memorisation:
@@ -100,6 +110,10 @@ def _check(samples: Tensor, train: Tensor) -> None:
         )
 
 
+def _views(samples: Tensor, mirrored: Tensor | None) -> list[Tensor]:
+    return [_flat(view) for view in ([samples] if mirrored is None else [samples, mirrored])]
+
+
 def _flat(images: Tensor) -> Tensor:
     """[N, …] as float32 [N, D]; uint8 brought to [0, 1]."""
     flat = images.detach().flatten(1)
@@ -111,10 +125,10 @@ def _squared(view: Tensor, chunk: Tensor) -> Tensor:
     return view.square().sum(1, keepdim=True) + chunk.square().sum(1) - 2 * view @ chunk.T
 
 
-def _closest(squared: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """The one or two smallest of each row, by the nearest view: values and columns [M, 1 or 2]."""
+def _closest(squared: list[Tensor], count: int) -> tuple[Tensor, Tensor]:
+    """The smallest of each row, by the nearest view: values and columns, each [M, `count`, or as many as there are]."""
     least = squared[0] if len(squared) == 1 else torch.minimum(*squared)
-    return least.topk(min(2, least.shape[1]), largest=False)
+    return least.topk(min(count, least.shape[1]), largest=False)
 
 
 def _exact(views: list[Tensor], train: Tensor, rows: Tensor) -> Tensor:
