@@ -127,7 +127,7 @@ def test_no_network(tmp_path, monkeypatch):
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
     with pytest.raises(Refusal, match="cannot be reached: check the network"):
-        download._fetch(f"{url}/a", catalog.USPS.files[0], tmp_path / "a", None)
+        download.fetch_file(f"{url}/a", catalog.USPS.files[0], tmp_path / "a", None)
 
 
 def test_unreachable_then_next_address(usps, monkeypatch):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +15,7 @@ from genshift.engine import drawing, evaluator
 from genshift.engine.domains import in_classes, open_set
 from genshift.engine.drawing import Order
 from genshift.engine.experiment import Settings, open_method, preset_of
-from genshift.engine.files import write_text, write_whole
+from genshift.engine.files import csv_text, write_text, write_whole
 from genshift.engine.findings import Asked
 from genshift.engine.generation import as_taken
 from genshift.engine.run import RunFolder
@@ -118,7 +115,7 @@ def predict(
         header = ("label", "confidence")
         rows = [(n, classes[k], c) for n, k, c in zip(names, label.tolist(), confidence.tolist(), strict=True)]
     if out is not None:
-        write_text(out, _csv(("image_name", *header), rows))
+        write_text(out, csv_text(("image_name", *header), rows, ".6f"))
     return rows
 
 
@@ -130,14 +127,6 @@ def _read(
     if isinstance(preset, Adaptation):
         return open_set(images, split, preset, **options)
     return load_named(images, split, size=preset.size, colour=preset.colour, **options)
-
-
-def _csv(header: Iterable[str], rows: Iterable[tuple[Any, ...]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([f"{cell:.6f}" if isinstance(cell, float) else cell for cell in row] for row in rows)
-    return text.getvalue()
 
 
 def embed(

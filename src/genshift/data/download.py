@@ -74,7 +74,7 @@ def _get(
         raise Refusal(f"No program can fetch {file.name} of '{data.name}': {data.by_hand}.")
     for number, url in enumerate(urls, 1):
         try:
-            _fetch(url, file, target, progress)
+            fetch_file(url, file, target, progress)
         except Refusal as refusal:
             if number == len(urls):
                 raise Refusal(f"{refusal}{f' Or {data.by_hand}.' if data.by_hand else ''}") from refusal
@@ -85,7 +85,7 @@ def _get(
     return target
 
 
-def _fetch(url: str, file: DataFile, target: Path, progress: Progress | None) -> None:
+def fetch_file(url: str, file: DataFile, target: Path, progress: Progress | None) -> None:
     """One file from one address by pooch, which checks the bytes before it gives them their name."""
     import pooch
     import requests.exceptions as http

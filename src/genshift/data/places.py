@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from genshift.data.catalog import DataFile, DataSet, entry
-from genshift.errors import Refusal
+from genshift.errors import Refusal, of_os_error
 
 MAX_HASHED = 256 * 2**20  # bytes; a larger file is judged by its size, since hashing it would take longer than reading
 
@@ -117,16 +117,24 @@ def unpacked_folder(data: DataSet, data_root: Path | str | None) -> Path | None:
     return None
 
 
+def digest(path: Path, kind: str) -> bytes:
+    """The checksum of a file, of a kind that hashlib names; Refusal where the file cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, kind).digest()
+    except OSError as error:
+        raise of_os_error(error, f"reading {path}") from error
+
+
 @lru_cache(maxsize=64)
-def _md5(path: str, size: int, changed: int) -> str:
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "md5").hexdigest()
+def _md5(path: Path, size: int, changed: int) -> str:
+    return digest(path, "md5").hex()
 
 
 def md5_of(path: Path) -> str:
     """The MD5 of a file, remembered while its size and time of change stay the same."""
     status = path.stat()
-    return _md5(str(path), status.st_size, status.st_mtime_ns)
+    return _md5(path, status.st_size, status.st_mtime_ns)
 
 
 def is_published(file: DataFile, path: Path) -> bool:

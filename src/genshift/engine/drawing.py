@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -19,10 +17,11 @@ from torch import Tensor
 
 from genshift import device
 from genshift.data.imageset import ImageSet
+from genshift.data.places import digest
 from genshift.engine import prior
 from genshift.engine.console import Console
 from genshift.engine.distributed import World, world_of
-from genshift.engine.files import read_json, write_json, write_text
+from genshift.engine.files import csv_text, read_json, write_json, write_text
 from genshift.engine.pictures import grid, write_png
 from genshift.engine.prior import open_generator
 from genshift.engine.run import RunFolder
@@ -140,13 +139,10 @@ def _about(run: RunFolder, seed: int, label: str | None) -> dict[str, Any]:
     """What makes the pictures what they are, beside their numbers."""
     config = run.config
     weights = run.chosen(config["preset"]["fields"]["select"])
-    digest = hashlib.sha256()
-    for path in (weights, run.path / prior.FILE):
-        if path.exists():
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+    files = [path for path in (weights, run.path / prior.FILE) if path.exists()]
+    checksum = hashlib.sha256(b"".join(digest(path, "sha256") for path in files))
     name = f"{config['preset']['name']}, seed {config['seed']}"
-    return {"run": name, "checkpoint": weights.stem, "sha256": digest.hexdigest(), "seed": seed, "label": label}
+    return {"run": name, "checkpoint": weights.stem, "sha256": checksum.hexdigest(), "seed": seed, "label": label}
 
 
 def _check_folder(out: Path, about: dict[str, Any]) -> None:
@@ -203,16 +199,8 @@ def reconstruct(method: VAEMethod, images: ImageSet, names: Sequence[str], out: 
             write_png(out / "pairs.png", grid(both, len(both) // 2))
         errors = [measure(part.images, decoded).tolist() for measure in ERRORS.values()]
         rows += zip([names[place] for place in places], *errors, strict=True)
-    write_text(out / "errors.csv", _csv(rows))
+    write_text(out / "errors.csv", csv_text(("image_name", *ERRORS), rows, ".6g"))
     return rows
 
 
 ERRORS = {"mse": reconstruction.mse, "psnr": reconstruction.psnr, "ssim": reconstruction.ssim}
-
-
-def _csv(rows: Errors) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("image_name", *ERRORS))
-    writer.writerows((name, *(f"{value:.6g}" for value in values)) for name, *values in rows)
-    return text.getvalue()

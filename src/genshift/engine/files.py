@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,15 @@ def write_text(path: Path, text: str) -> None:
 
 def _write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
+
+
+def csv_text(header: Iterable[str], rows: Iterable[Sequence[Any]], floats: str) -> str:
+    """A CSV file's text; `floats` is how its floats are formatted, e.g. ".6f"."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows([format(cell, floats) if isinstance(cell, float) else cell for cell in row] for row in rows)
+    return text.getvalue()
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -6,7 +6,6 @@ make figures comparable. The distances are ours: they need no matrix root, and a
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import pickle
@@ -19,9 +18,9 @@ import torch
 from torch import Tensor
 
 from genshift.data.catalog import DataFile
-from genshift.data.download import Progress, _fetch
-from genshift.data.places import cache_root
-from genshift.errors import Refusal, of_os_error
+from genshift.data.download import Progress, fetch_file
+from genshift.data.places import cache_root, digest
+from genshift.errors import Refusal
 from genshift.metrics.frechet import frechet, statistics
 from genshift.metrics.kid import kid
 from genshift.metrics.manifold import precision_recall
@@ -90,7 +89,7 @@ def load_inception(
     """
     extractor = _extractor()
     path = _found(weights, download, progress)
-    published = _sha256(path) == SHA256
+    published = digest(path, "sha256").hex() == SHA256
     if not published:
         say(f"{path} is not the published {NAME} (its checksum differs): its figures are no FID or KID of a paper.")
     try:
@@ -132,20 +131,12 @@ def _download(path: Path, progress: Progress | None) -> None:
     """The published file comes to its place only once its checksum is seen."""
     unchecked = path.parent / "unchecked" / NAME
     unchecked.unlink(missing_ok=True)
-    _fetch(URL, DataFile(NAME, None, None, SIZE, (URL,)), unchecked, progress)
-    if _sha256(unchecked) != SHA256:
+    fetch_file(URL, DataFile(NAME, None, None, SIZE, (URL,)), unchecked, progress)
+    if digest(unchecked, "sha256").hex() != SHA256:
         unchecked.unlink()
         raise Refusal(f"{URL} gave bytes that are not the published {NAME}: they were thrown away.")
     os.replace(unchecked, path)
     unchecked.parent.rmdir()
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise of_os_error(error, f"reading {path}") from error
 
 
 def _safe(path: Path) -> io.BytesIO:
