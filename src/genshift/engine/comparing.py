@@ -90,11 +90,16 @@ def inception_space(weights: Path | None, download: bool, say: Callable[[str], N
     return Space(network, name, 299, "as TensorFlow does", IN_INCEPTION)
 
 
-def compare(space: Space, sides: Sides) -> dict[str, Any]:
+def embed_real(space: Space, sides: Sides) -> tuple[Tensor, Tensor]:
+    """The features `[n, D]` of the reference and of the other real half."""
+    return space.embed(sides.reference), space.embed(sides.other)
+
+
+def compare(space: Space, sides: Sides, real: tuple[Tensor, Tensor]) -> dict[str, Any]:
     """Every measure of the space as results.json holds it: the mean over the series and its deviation, and the floor,
-    which is the same measure of the other real half."""
-    reference = space.embed(sides.reference)
-    floor = _measures(space, reference, space.embed(sides.other))
+    which is the same measure of the other real half. `real` is what `embed_real` gave."""
+    reference, other = real
+    floor = _measures(space, reference, other)
     each = [_measures(space, reference, space.embed(pictures)) for pictures in sides.series]
     width, n, seen = reference.shape[1], len(sides.reference), space.seen(sides.reference.shape[-1])
     return {

@@ -117,6 +117,17 @@ def evaluation_split(name: str) -> str:
     return "test" if parts & {*SPLITS["test"], "test.csv"} else "train"
 
 
+def unseen(images: ImageSet, split: str, share: float, most: int | None = None) -> tuple[ImageSet | None, str]:
+    """What a set's evaluation split holds that was not trained on, and what it is in words.
+
+    The whole of a test split; of the training split the `share` held out, at most so many (None where there is none).
+    """
+    if split == "test":
+        return images, "test images"
+    _, rows = hold_out(images, share)
+    return (None if rows is None else images.take(rows[:most])), "held-out training images"
+
+
 def evaluation_images(
     name: str, preset: Adaptation, data_root: Path | None, skip_broken: bool = False, seen_labels: bool = False
 ) -> tuple[ImageSet | None, str]:
@@ -127,12 +138,10 @@ def evaluation_images(
     """
     split = evaluation_split(name)
     images, _ = open_set(name, split, preset, data_root=data_root, skip_broken=skip_broken)
-    if split == "test":
-        return images, f"{name}, test images"
-    if not seen_labels:
+    if split == "train" and not seen_labels:
         return images, f"{name}, the training images, whose labels training never saw"
-    _, rows = hold_out(images, preset.validation)
-    return (None if rows is None else images.take(rows[:HELD_OUT_IMAGES])), f"{name}, held-out training images"
+    shown, wording = unseen(images, split, preset.validation, HELD_OUT_IMAGES)
+    return shown, f"{name}, {wording}"
 
 
 def in_classes(images: ImageSet, classes: tuple[str, ...]) -> ImageSet:

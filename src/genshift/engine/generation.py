@@ -19,10 +19,10 @@ from genshift.engine import checkpoint, comparing, panels
 from genshift.engine.checkpoint import Checkpoint
 from genshift.engine.comparing import Sides, Space, over_series
 from genshift.engine.console import Console
-from genshift.engine.domains import evaluation_split, hold_out, in_classes
+from genshift.engine.domains import hold_out, in_classes
 from genshift.engine.findings import Asked, value_of
 from genshift.engine.loop import Observer
-from genshift.engine.materials import open_pictures
+from genshift.engine.materials import open_pictures, open_unseen
 from genshift.engine.panels import COLUMNS, GRID, PANEL, Album
 from genshift.engine.pictures import grid, write_png
 from genshift.engine.prior import fit_and_store, has_mixture
@@ -92,10 +92,8 @@ def from_normal(method: Generating) -> Generating:
 
 def held_out_pictures(preset: Generator, data_root: Path | None, skip_broken: bool = False) -> ImageSet | None:
     """Pictures that were not trained on, as the networks take them: the test split, else the share held out."""
-    split = evaluation_split(preset.data)
-    images = _open(preset, split, data_root, skip_broken)
-    rows = torch.arange(len(images)) if split == "test" else hold_out(images, preset.validation)[1]
-    return None if rows is None else images.take(rows)
+    images, _ = open_unseen(preset, data_root, skip_broken)
+    return None if images is None else as_taken(preset, images)
 
 
 def stage_pictures(held_out: ImageSet) -> ImageSet:
@@ -105,14 +103,9 @@ def stage_pictures(held_out: ImageSet) -> ImageSet:
 
 def training_pictures(preset: Generator, data_root: Path | None, skip_broken: bool = False) -> ImageSet:
     """The pictures that were trained on, as the networks take them."""
-    images = _open(preset, "train", data_root, skip_broken)
-    rows = hold_out(images, preset.validation)[0]
-    return images if rows is None else images.take(rows)
-
-
-def _open(preset: Generator, split: str, data_root: Path | None, skip_broken: bool) -> ImageSet:
-    images, _ = open_pictures(preset, split, data_root, skip_broken=skip_broken)
-    return as_taken(preset, images)
+    images, _ = open_pictures(preset, "train", data_root, skip_broken=skip_broken)
+    rows, _ = hold_out(images, preset.validation)
+    return as_taken(preset, images if rows is None else images.take(rows))
 
 
 def as_taken(preset: Preset, images: ImageSet) -> ImageSet:
@@ -211,23 +204,24 @@ def _compared(case: Case, judge: Space | None, asked: Asked) -> Found:
         case.console.say(f"note: `{command}` adds the Fréchet distance in a classifier's features.")
     else:
         case.console.say(f"Comparing in the features of {judge.name} …")
-        results |= comparing.compare(judge, case.sides)
+        real = comparing.embed_real(judge, case.sides)
+        results |= comparing.compare(judge, case.sides, real)
         if has_mixture(case.method):
-            results["frechet_normal_prior"] = _without_mixture(case, judge)
+            results["frechet_normal_prior"] = _without_mixture(case, judge, real)
     if asked.weights is not None or asked.download:
         space = comparing.inception_space(asked.weights, asked.download, case.console.say)
         if space is not None:
             case.console.say("Comparing in Inception's features, which takes minutes on a CPU …")
-            results |= comparing.compare(space, case.sides)
+            results |= comparing.compare(space, case.sides, comparing.embed_real(space, case.sides))
     return results
 
 
-def _without_mixture(case: Case, judge: Space) -> Found:
+def _without_mixture(case: Case, judge: Space, real: tuple[Tensor, Tensor]) -> Found:
     """The Fréchet distance of samples whose latent vectors come from N(0, I)."""
     n = len(case.sides.reference)
     series = [from_normal(case.method).sample(n, seed) for seed in range(SERIES)]
     sides = replace(case.sides, series=series, words=f"latent vectors from N(0, I); {case.sides.words}")
-    return comparing.compare(replace(judge, measures={"frechet": "frechet"}), sides)["frechet"]
+    return comparing.compare(replace(judge, measures={"frechet": "frechet"}), sides, real)["frechet"]
 
 
 def _looked_at(case: Case) -> Found:

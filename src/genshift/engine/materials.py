@@ -11,7 +11,7 @@ import torch
 from genshift.data import load_named
 from genshift.data.feed import Part, to_device
 from genshift.data.imageset import ImageSet
-from genshift.engine.domains import HELD_OUT_IMAGES, hold_out, open_domains
+from genshift.engine.domains import HELD_OUT_IMAGES, evaluation_split, hold_out, open_domains, unseen
 from genshift.errors import Refusal
 from genshift.presets import Adaptation, Classifier, Generator, Pictures, Preset
 
@@ -75,6 +75,13 @@ def _two_domains(preset: Adaptation, data_root: Path | None, skip_broken: bool) 
 def open_pictures(preset: Pictures, split: str, data_root: Path | None, **options: Any) -> tuple[ImageSet, list[str]]:
     """A split of the preset's set in its size and colour, with one name an image."""
     return load_named(preset.data, split, data_root=data_root, size=preset.size, colour=preset.colour, **options)
+
+
+def open_unseen(preset: Pictures, data_root: Path | None, skip_broken: bool = False) -> tuple[ImageSet | None, str]:
+    """The pictures to measure on, as `unseen` tells them: the test split, else the share held out."""
+    split = evaluation_split(preset.data)
+    images, _ = open_pictures(preset, split, data_root, skip_broken=skip_broken)
+    return unseen(images, split, preset.validation)
 
 
 def _one_set(preset: Pictures, data_root: Path | None, skip_broken: bool) -> Materials:

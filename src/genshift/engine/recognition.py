@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from genshift.engine.domains import evaluation_split, hold_out
 from genshift.engine.findings import Asked, value_of
-from genshift.engine.materials import open_pictures
+from genshift.engine.materials import open_unseen
 from genshift.engine.run import RunFolder
 from genshift.methods import Classifying, Method
 from genshift.metrics.classification import accuracy, confusion
@@ -19,16 +18,11 @@ def measure(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Results and evaluation on the test split, or on held-out training images where the set has none."""
     assert isinstance(preset, Classifier) and isinstance(method, Classifying)
-    split = evaluation_split(preset.data)
-    images, _ = open_pictures(preset, split, asked.data_root, skip_broken=bool(run.config.get("skip_broken")))
-    wording = "test images"
-    if split == "train":
-        _, rows = hold_out(images, preset.validation)
-        if rows is None:
-            return {}, {"classes": list(classes), "warnings": [], "drawn": True}
-        images, wording = images.take(rows), "held-out training images"
-    said = method.predict(images.images)
+    images, wording = open_unseen(preset, asked.data_root, bool(run.config.get("skip_broken")))
     evaluation: dict[str, Any] = {"classes": list(classes), "warnings": [], "drawn": True}
+    if images is None:
+        return {}, evaluation
+    said = method.predict(images.images)
     protocol = f"{images.name}, {wording}, {len(images):,} at {preset.size} px"
     if preset.answers == "classes":
         assert images.labels is not None
