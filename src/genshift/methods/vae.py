@@ -23,6 +23,7 @@ from genshift.errors import Refusal
 from genshift.methods.base import EVALUATION_BATCH, Generating, wide
 from genshift.methods.mixture import Mixture, fit_mixture
 from genshift.methods.schedules import Progress, make_optimizer
+from genshift.nets.layers import many_processes
 from genshift.presets import VAE
 
 LAMBDA, THRESHOLD = 1e-5, 0.015  # hw3's
@@ -198,7 +199,7 @@ class VAEMethod(Generating):
 def _whole(mean: Tensor) -> Tensor:
     """A mean over this process's share of the batch, as one over the whole batch; no gradient passes."""
     whole = mean.detach().clone()
-    if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
+    if many_processes():
         torch.distributed.all_reduce(whole)
         whole /= torch.distributed.get_world_size()
     return whole

@@ -100,7 +100,8 @@ class _SumOverProcesses(torch.autograd.Function):
         return total
 
 
-def _many_processes() -> bool:
+def many_processes() -> bool:
+    """Whether this process shares its batches with others."""
     return torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1
 
 
@@ -111,7 +112,7 @@ class _GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        if not (self.training and _many_processes()):
+        if not (self.training and many_processes()):
             return super().forward(x)
         self._check_input_dim(x)
         dims = [d for d in range(x.dim()) if d != 1]
