@@ -12,7 +12,7 @@ import pytest
 import tiny
 import torch
 from faces_tiny import CLASSES, read, tiles, written
-from tiny import refused
+from tiny import refused, told
 
 from genshift import api, cli
 from genshift.data import open_packed
@@ -29,15 +29,6 @@ def studio(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def no_waiting(quick):
     """Files are written as they are, without waiting for the disk."""
-
-
-def told(capfd, *argv):
-    """What `genshift ARGV` prints; it must succeed."""
-    capfd.readouterr()
-    status = cli.main([str(word) for word in argv])
-    said = capfd.readouterr()
-    assert status == 0, said.err
-    return said.out
 
 
 def drawn(folder):

@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import tiny
+from tiny import told
 
 import genshift
 from genshift import cli, studies
@@ -15,15 +16,6 @@ from genshift.data import open_packed
 from genshift.engine import experiment, oracle
 from genshift.presets import PRESETS
 from genshift.runs import find_runs
-
-
-def told(capfd, *argv):
-    """What `genshift ARGV` prints; it must succeed."""
-    capfd.readouterr()
-    status = cli.main([str(word) for word in argv])
-    said = capfd.readouterr()
-    assert status == 0, said.err
-    return said.out
 
 
 @pytest.fixture(scope="module")

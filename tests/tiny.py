@@ -135,6 +135,15 @@ def weights(run: Path) -> list[dict[str, Any]]:
     return [{k: v for k, v in row.items() if "seconds" not in k} for row in rows(run)]
 
 
+def told(capfd: Any, *argv: object) -> str:
+    """What `genshift ARGV` prints; it must succeed."""
+    capfd.readouterr()
+    status = cli.main([str(word) for word in argv])
+    said = capfd.readouterr()
+    assert status == 0, said.err
+    return said.out
+
+
 def refused(capfd: Any, *argv: object, last_line: bool = False) -> str:
     """The one sentence with which the command line refuses `argv`; it must leave with status 2.
 
