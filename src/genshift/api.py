@@ -170,8 +170,9 @@ def show(preset: str | Preset) -> dict[str, Any]:
     for name, net in networks.items():
         net.eval()
         given = torch.zeros(taken[name]) if name in taken else picture
+        beside = {"encoder": (), "unet": (torch.ones(2), *told)}.get(name, told)
         with FlopCounterMode(display=False) as flops, torch.no_grad():
-            answer = net(given, *(() if name == "encoder" else told))
+            answer = net(given, *beside)
         if name == "extractor":
             taken |= {"predictor": tuple(answer.shape), "domain": tuple(answer.shape)}
         gflop += flops.get_total_flops() / 2 / 1e9

@@ -52,6 +52,11 @@ class Draws:
         """float32 `[share, *shape]` on the CPU, from U[0, 1)."""
         return self._own(torch.rand(self.batch, *shape, generator=self._generator(name)))
 
+    def spread(self, name: str) -> Tensor:
+        """float32 `[share]` on the CPU: each from U[0, 1), the whole batch's evenly spread (arXiv 2107.00630, I.1)."""
+        shift = torch.rand((), generator=self._generator(name))
+        return self._own((torch.arange(self.batch) / self.batch + shift) % 1.0)
+
     def _generator(self, name: str) -> torch.Generator:
         return torch.Generator().manual_seed(seed_of("draws", name, self.seed, self.start))
 

@@ -66,6 +66,10 @@ class ImageSet:
             raise unknown("attribute", name, self.attribute_names)
         return self.attributes[:, self.attribute_names.index(name)].bool()
 
+    def by_attribute(self, name: str) -> ImageSet:
+        """The same images in two classes: without the attribute `name`, and with it; Refusal where there is none."""
+        return replace(self, labels=self.attribute(name).long(), classes=(f"no {name}", name))
+
     def fingerprint(self) -> str:
         """SHA-256 (first 16 hex digits) of pixels, labels and attributes: the same data gives the same text."""
         digest = hashlib.sha256(str(tuple(self.images.shape)).encode())

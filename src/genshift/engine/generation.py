@@ -28,7 +28,7 @@ from genshift.engine.pictures import grid, write_png
 from genshift.engine.prior import fit_and_store, has_mixture
 from genshift.engine.run import RunFolder
 from genshift.errors import Refusal
-from genshift.methods import Generating, Method
+from genshift.methods import Decoding, DiffusionMethod, Generating, Method
 from genshift.methods.vae import VAEMethod
 from genshift.metrics import reconstruction
 from genshift.metrics.classification import standard_error
@@ -38,13 +38,14 @@ from genshift.metrics.frechet import halves
 from genshift.metrics.neighbours import memorisation, nearest_images
 from genshift.metrics.sharpness import sharpness
 from genshift.nets import channels
-from genshift.presets import VAE, Generator, Preset
+from genshift.presets import VAE, Generator, Preset, Sampling
 
 SERIES = 3
 STAGE_IMAGES = 500
 MOST = 5_000  # pictures of a series
 LOOKED_AT = 1_000  # by the face detector, and beside the training pictures
 FAR_BELOW = 0.8  # of the real pictures' face rate
+MOST_STEPS = 100  # of a diffusion model that is looked at while it trains
 COPIED = 0.01  # share of samples that are copies, above that of held-out pictures
 
 
@@ -64,7 +65,7 @@ def observers(run: RunFolder, preset: Generator, data_root: Path | None, skip_br
 def _grids(run: RunFolder) -> Observer:
     def observe(images: int, method: Method) -> None:
         assert isinstance(method, Generating)
-        pictures = from_normal(method).sample(GRID, seed=0)  # a mixture is fitted only to what has learnt to the end
+        pictures = plainly(method).sample(GRID, seed=0)  # a mixture is fitted only to what has learnt to the end
         write_png(run.path / "samples" / f"images-{images:012d}.png", grid(pictures, COLUMNS))
 
     return observe
@@ -79,12 +80,19 @@ def _latents(run: RunFolder, pictures: Tensor) -> Observer:
     return observe
 
 
-def from_normal(method: Generating) -> Generating:
-    """The same networks, drawing from N(0, I) whatever the preset's prior."""
+def plainly(method: Generating) -> Generating:
+    """The same networks, drawing from N(0, I) whatever the preset's prior; a diffusion model in few steps."""
     plain = copy.copy(method)
     if isinstance(plain, VAEMethod):
         plain.preset = replace(plain.preset, prior="normal")
+    if isinstance(plain, DiffusionMethod):
+        plain.sampling = in_few_steps(plain.sampling)
     return plain
+
+
+def in_few_steps(sampling: Sampling) -> Sampling:
+    """A multistep solver with the same guidance, where the sampling takes more steps than may be waited for."""
+    return sampling if sampling.steps <= MOST_STEPS else replace(sampling, sampler="dpm++2m", steps=20, skip=0.0)
 
 
 # --- real pictures --------------------------------------------------------------------------------------------------
@@ -219,7 +227,7 @@ def _compared(case: Case, judge: Space | None, asked: Asked) -> Found:
 def _without_mixture(case: Case, judge: Space, real: tuple[Tensor, Tensor]) -> Found:
     """The Fréchet distance of samples whose latent vectors come from N(0, I)."""
     n = len(case.sides.reference)
-    series = [from_normal(case.method).sample(n, seed) for seed in range(SERIES)]
+    series = [plainly(case.method).sample(n, seed) for seed in range(SERIES)]
     sides = replace(case.sides, series=series, words=f"latent vectors from N(0, I); {case.sides.words}")
     return comparing.compare(replace(judge, measures={"frechet": "frechet"}), sides, real)["frechet"]
 
@@ -312,8 +320,9 @@ def _pictures(case: Case) -> Iterator[dict[str, str] | None]:
     album, method = Album(case.run), case.method
     yield panels.samples(album, method, "grid", "Samples")
     if has_mixture(method):
-        yield panels.samples(album, from_normal(method), "prior-normal", "Samples from N(0, I)")
-    yield panels.interpolation(album, method, case.held_out)
+        yield panels.samples(album, plainly(method), "prior-normal", "Samples from N(0, I)")
+    if isinstance(method, Decoding):
+        yield panels.interpolation(album, method, case.held_out)
     if isinstance(method, VAEMethod) and case.held_out is not None:
         yield panels.arithmetic(album, method, case.train, case.held_out)
     yield panels.neighbours(album, case.series[0], case.train.images)

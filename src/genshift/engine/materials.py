@@ -74,7 +74,11 @@ def _two_domains(preset: Adaptation, data_root: Path | None, skip_broken: bool) 
 
 def open_pictures(preset: Pictures, split: str, data_root: Path | None, **options: Any) -> tuple[ImageSet, list[str]]:
     """A split of the preset's set in its size and colour, with one name an image."""
-    return load_named(preset.data, split, data_root=data_root, size=preset.size, colour=preset.colour, **options)
+    options = {"data_root": data_root, "size": preset.size, "colour": preset.colour, **options}
+    images, names = load_named(preset.data, split, **options)
+    if isinstance(preset, Generator) and preset.condition == "attribute":
+        images = images.by_attribute(preset.attribute)
+    return images, names
 
 
 def open_unseen(preset: Pictures, data_root: Path | None, skip_broken: bool = False) -> tuple[ImageSet | None, str]:

@@ -14,7 +14,7 @@ from genshift.data.imageset import ImageSet
 from genshift.engine import checkpoint
 from genshift.engine.pictures import grid, write_png
 from genshift.engine.run import RunFolder
-from genshift.methods import Generating
+from genshift.methods import Decoding, Generating
 from genshift.methods.base import to_bytes
 from genshift.methods.vae import VAEMethod, attribute_direction, interpolate
 from genshift.metrics.embedding import tsne
@@ -55,7 +55,7 @@ def reconstructions(album: Album, held_out: Tensor, decoded: Tensor) -> dict[str
     return album.keep("reconstructions", both, len(both) // 2, "Reconstructions", caption)
 
 
-def interpolation(album: Album, method: Generating, held_out: ImageSet | None) -> dict[str, str]:
+def interpolation(album: Album, method: Decoding, held_out: ImageSet | None) -> dict[str, str]:
     """Walks between pairs of latent vectors: a VAE's of held-out pictures, else such as are drawn."""
     ends, labels, words = _ends(method, held_out)
     walks = torch.cat([interpolate(a, b, STEPS) for a, b in zip(ends[::2], ends[1::2], strict=True)])
@@ -65,7 +65,7 @@ def interpolation(album: Album, method: Generating, held_out: ImageSet | None) -
     return album.keep("interpolation", pictures, STEPS, "Interpolation", caption)
 
 
-def _ends(method: Generating, held_out: ImageSet | None) -> tuple[Tensor, Tensor | None, str]:
+def _ends(method: Decoding, held_out: ImageSet | None) -> tuple[Tensor, Tensor | None, str]:
     if isinstance(method, VAEMethod) and held_out is not None and len(held_out) >= 2 * PAIRS:
         labels = held_out.labels[: 2 * PAIRS] if method.classes and held_out.labels is not None else None
         return method.embed(held_out.images[: 2 * PAIRS]), labels, "two held-out pictures"

@@ -7,12 +7,13 @@ from torch import nn
 from genshift.data.feed import PixelRule
 from genshift.device import Arithmetic
 from genshift.methods.attributes import Attributes
-from genshift.methods.base import Classifying, Generating, Method
+from genshift.methods.base import Classifying, Decoding, Generating, Method
 from genshift.methods.dann import DANN
+from genshift.methods.diffusion import DiffusionMethod
 from genshift.methods.gan import GANMethod
 from genshift.methods.supervised import Supervised
 from genshift.methods.vae import VAEMethod
-from genshift.presets import GAN, VAE, Adaptation, Classifier, Preset
+from genshift.presets import GAN, VAE, Adaptation, Classifier, Diffusion, Preset
 
 
 def build(
@@ -29,7 +30,21 @@ def build(
             return GANMethod(preset, networks, classes, rule, arithmetic)
         case VAE():
             return VAEMethod(preset, networks, classes, rule, arithmetic)
+        case Diffusion():
+            return DiffusionMethod(preset, networks, classes, rule, arithmetic)
     raise TypeError(f"no method for {type(preset).__name__}")
 
 
-__all__ = ["DANN", "Attributes", "Classifying", "GANMethod", "Generating", "Method", "Supervised", "VAEMethod", "build"]
+__all__ = [
+    "DANN",
+    "Attributes",
+    "Classifying",
+    "Decoding",
+    "DiffusionMethod",
+    "GANMethod",
+    "Generating",
+    "Method",
+    "Supervised",
+    "VAEMethod",
+    "build",
+]

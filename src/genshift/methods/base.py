@@ -15,7 +15,7 @@ from genshift.data.imageset import ImageSet
 from genshift.device import Arithmetic
 from genshift.errors import Refusal
 from genshift.methods.schedules import Progress
-from genshift.presets import Generator
+from genshift.presets import Generator, LatentGenerator
 
 EVALUATION_BATCH = 500
 CHUNK = 50  # pictures drawn at a time, always
@@ -73,12 +73,9 @@ class Generating(Method):
         start = first - chunks.start * CHUNK
         return drawn[start : start + count]
 
-    def latents(self, generator: torch.Generator, count: int, labels: Tensor | None = None) -> Tensor:
-        """float32 `[count, latent]` on the CPU, for labels int64 `[count]`: what `decode` takes; N(0, I) here."""
-        return torch.randn(count, self.preset.latent, generator=generator)
-
-    def decode(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """float32 pictures `[N, C, H, W]` in [0, 1] on the CPU, of latent vectors `[N, latent]` and labels `[N]`."""
+    def draw(self, generator: torch.Generator, labels: Tensor | None = None) -> Tensor:
+        """float32 pictures `[CHUNK, C, H, W]` in [0, 1] on the CPU, of labels int64 `[CHUNK]`; randomness is
+        `generator`'s alone."""
         raise NotImplementedError
 
     @torch.inference_mode()
@@ -88,7 +85,7 @@ class Generating(Method):
         if self.classes:
             cycle = torch.arange(chunk * CHUNK, (chunk + 1) * CHUNK) % self.classes
             labels = cycle if label is None else torch.full((CHUNK,), label)
-        return to_bytes(self.decode(self.latents(generator, CHUNK, labels), labels))
+        return to_bytes(self.draw(generator, labels))
 
     def _check_label(self, label: int | None) -> None:
         if label is not None and not self.classes:
@@ -104,6 +101,24 @@ class Generating(Method):
 def wide(x: Tensor) -> Tensor:
     """The same, in float32 at least: losses are never in half precision."""
     return x if x.dtype.itemsize > 2 else x.float()
+
+
+class Decoding(Generating):
+    """A method whose model decodes latent vectors to pictures."""
+
+    preset: LatentGenerator
+
+    def draw(self, generator: torch.Generator, labels: Tensor | None = None) -> Tensor:
+        """As `Generating.draw`: latent vectors, decoded."""
+        return self.decode(self.latents(generator, CHUNK, labels), labels)
+
+    def latents(self, generator: torch.Generator, count: int, labels: Tensor | None = None) -> Tensor:
+        """float32 `[count, latent]` on the CPU, for labels int64 `[count]`: what `decode` takes; N(0, I) here."""
+        return torch.randn(count, self.preset.latent, generator=generator)
+
+    def decode(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """float32 pictures `[N, C, H, W]` in [0, 1] on the CPU, of latent vectors `[N, latent]` and labels `[N]`."""
+        raise NotImplementedError
 
 
 def to_bytes(pictures: Tensor) -> Tensor:

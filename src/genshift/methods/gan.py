@@ -19,13 +19,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from genshift.data.feed import Batch, PixelRule
 from genshift.device import Arithmetic
-from genshift.methods.base import Generating, wide
+from genshift.methods.base import Decoding, wide
 from genshift.methods.diffaugment import diffaugment
 from genshift.methods.schedules import Progress, make_optimizer
 from genshift.presets import GAN
 
 
-class GANMethod(Generating):
+class GANMethod(Decoding):
     """A generator and a discriminator (or critic), each with its optimizer.
 
     BatchNorm: real and generated pictures pass a discriminator that has it in batches of their own, each normalised by

@@ -20,7 +20,7 @@ from genshift.data.feed import Batch, PixelRule
 from genshift.data.imageset import ImageSet
 from genshift.device import Arithmetic
 from genshift.errors import Refusal
-from genshift.methods.base import EVALUATION_BATCH, Generating, wide
+from genshift.methods.base import EVALUATION_BATCH, Decoding, wide
 from genshift.methods.mixture import Mixture, fit_mixture
 from genshift.methods.schedules import Progress, make_optimizer
 from genshift.nets.layers import many_processes
@@ -32,7 +32,7 @@ COLLAPSED = 1.0  # nats an image: the code says no more than one bit and a half
 Features = Callable[[Tensor], list[Tensor]]
 
 
-class VAEMethod(Generating):
+class VAEMethod(Decoding):
     """An encoder and a decoder that learn together.
 
     `features` maps pictures in the pixel rule's range to feature maps `[N, C, …]` of a frozen network; it is needed

@@ -8,8 +8,10 @@ from genshift.errors import Refusal
 from genshift.nets import adaptation
 from genshift.nets.classifier import build_classifier
 from genshift.nets.gan import build_gan
+from genshift.nets.unet import UNet
+from genshift.nets.unet_report import UNet_conditional
 from genshift.nets.vae import build_vae
-from genshift.presets import GAN, VAE, Adaptation, Classifier, Preset
+from genshift.presets import GAN, VAE, Adaptation, Classifier, Diffusion, Preset
 
 # By name: (extractor, label predictor, domain classifier, the image sides that give 512 features).
 ADAPTATION = {
@@ -37,12 +39,21 @@ def build(preset: Preset, classes: int) -> dict[str, nn.Module]:
             return build_gan(preset, classes)
         case VAE():
             return build_vae(preset, classes)
+        case Diffusion():
+            return {"unet": build_unet(preset, classes)}
     raise TypeError(f"no networks for {type(preset).__name__}")
 
 
 def channels(preset: Preset) -> int:
-    """Channels of a picture as the networks take it: the reports' take three, grey repeated."""
-    return 1 if preset.colour == "grey" and preset.networks == "residual" else 3
+    """Channels of a picture as the networks take it: most of the reports' take three, grey repeated."""
+    return 1 if preset.colour == "grey" and preset.networks in ("residual", "unet", "hw2-unet") else 3
+
+
+def build_unet(preset: Diffusion, classes: int) -> nn.Module:
+    """The denoising network of a diffusion preset."""
+    if preset.networks == "hw2-unet":
+        return UNet_conditional(channels(preset), classes)
+    return UNet(channels(preset), classes, preset.size, preset.width, preset.patch, preset.dropout)
 
 
 def build_adaptation(name: str, classes: int, size: int, adversary: bool) -> dict[str, nn.Module]:

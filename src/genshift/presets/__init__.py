@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from genshift.errors import unknown
-from genshift.presets import adaptation, pictures
+from genshift.presets import adaptation, diffusion, pictures
 from genshift.presets.adaptation import Adaptation
 from genshift.presets.base import OURS, PUBLISHED, YOURS, Preset, option_fields
-from genshift.presets.pictures import GAN, VAE, Classifier, Generator, Pictures
+from genshift.presets.diffusion import Diffusion, Sampling
+from genshift.presets.pictures import GAN, VAE, Classifier, Generator, LatentGenerator, Pictures
 
-FAMILIES: dict[str, type[Preset]] = {family.family: family for family in (Adaptation, Classifier, VAE, GAN)}
+FAMILIES: dict[str, type[Preset]] = {family.family: family for family in (Adaptation, Classifier, VAE, GAN, Diffusion)}
 PRESETS: dict[str, Preset] = {
-    preset.name: preset.checked() for preset in (*adaptation.all_presets(), *pictures.all_presets())
+    preset.name: preset.checked() for preset in (*adaptation.all_presets(), *pictures.all_presets(), *diffusion.all_presets())
 }
 
 
@@ -31,9 +32,12 @@ __all__ = [
     "YOURS",
     "Adaptation",
     "Classifier",
+    "Diffusion",
     "Generator",
+    "LatentGenerator",
     "Pictures",
     "Preset",
+    "Sampling",
     "get",
     "option_fields",
 ]

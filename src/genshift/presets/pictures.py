@@ -60,19 +60,35 @@ class Classifier(Pictures):
 class Generator(Pictures):
     """A model that draws pictures."""
 
-    positive: ClassVar[tuple[str, ...]] = (*Pictures.positive, "width", "latent")
-    latent: int = option("numbers in a latent vector", 128)
+    positive: ClassVar[tuple[str, ...]] = (*Pictures.positive, "width")
     width: int = option("channels at the largest size", 64)
-    condition: Literal["none", "classes"] = option("draw any picture, or pictures of a class", "none")
+    condition: Literal["none", "classes", "attribute"] = option(
+        "draw any picture, pictures of a class, or with and without an attribute", "none"
+    )
+    attribute: str = option("the attribute of --condition attribute, e.g. Male", "")
+
+    def checked(self) -> Self:
+        """This preset, or a Refusal that names the option out of range, or missing."""
+        if (self.condition == "attribute") != bool(self.attribute):
+            raise Refusal("--condition attribute and --attribute NAME go together: give both, or neither.")
+        return super().checked()
 
 
 @dataclass(frozen=True, kw_only=True)
-class VAE(Generator):
+class LatentGenerator(Generator):
+    """A model that makes pictures of latent vectors."""
+
+    positive: ClassVar[tuple[str, ...]] = (*Generator.positive, "latent")
+    latent: int = option("numbers in a latent vector", 128)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VAE(LatentGenerator):
     """A variational autoencoder."""
 
     family: ClassVar[str] = "vae"
     not_negative: ClassVar[tuple[str, ...]] = (*Preset.not_negative, "kl_warmup", "free_bits", "perceptual")
-    positive: ClassVar[tuple[str, ...]] = (*Generator.positive, "components")
+    positive: ClassVar[tuple[str, ...]] = (*LatentGenerator.positive, "components")
 
     likelihood: Literal["mse", "sigma"] = option(
         "mse: hw3's means with its λ; sigma: a normal one of the best variance (σ-VAE), sums over pixels", "sigma"
@@ -99,12 +115,12 @@ class VAE(Generator):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GAN(Generator):
+class GAN(LatentGenerator):
     """A generator and its adversary."""
 
     family: ClassVar[str] = "gan"
     not_negative: ClassVar[tuple[str, ...]] = (*Preset.not_negative, "beta1", "beta2", "gradient_penalty", "r1", "r2")
-    positive: ClassVar[tuple[str, ...]] = (*Generator.positive, "critic_steps", "penalty_every")
+    positive: ClassVar[tuple[str, ...]] = (*LatentGenerator.positive, "critic_steps", "penalty_every")
     at_most: ClassVar[dict[str, float]] = {**Preset.at_most, "beta1": 0.9999, "beta2": 0.9999}
 
     loss: Literal["bce", "wgan", "hinge", "relativistic"] = option("what generator and discriminator play for", "bce")
@@ -224,6 +240,15 @@ def _faces_attributes() -> Classifier:
     )  # fmt: skip
 
 
+def _digits_classifier() -> Classifier:
+    return Classifier(
+        name="digits-classifier", study="digits", role="classifier", networks="residual", data="mnistm",
+        images=1_200_000, size=28, shift=0.1, scale=0.1, rotate=10.0, batch=128, lr=2e-3, lr_schedule="cosine",
+        lr_warmup=20_000, mean=0.5, std=0.5, optimizer="adamw", weight_decay=0.05, ema_half_life=HALF_LIFE,
+    )  # fmt: skip
+
+
 def all_presets() -> Iterator[Pictures]:
     """Every preset of these families."""
     yield from (_hw2_a(), _hw2_b(), _hw3_vae(), _hw3_gan(), _faces_attributes(), _faces_vae(), _faces_gan())
+    yield _digits_classifier()

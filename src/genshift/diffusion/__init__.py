@@ -1,0 +1,1 @@
+"""Noise schedules, samplers and guidance; networks are known here as functions only."""

@@ -1,0 +1,140 @@
+"""Denoising diffusion models (Ho, Jain and Abbeel 2020, arXiv 2006.11239), of any process, prediction and weight."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from genshift.data.feed import Batch, PixelRule
+from genshift.device import Arithmetic
+from genshift.diffusion.guidance import Guidance, Guided
+from genshift.diffusion.process import PROCESSES, Parametrisation, levels, weight
+from genshift.diffusion.samplers import SAMPLERS, State, ddim
+from genshift.errors import Refusal
+from genshift.methods.base import CHUNK, Generating, wide
+from genshift.methods.schedules import Progress, make_optimizer
+from genshift.presets import Diffusion, Sampling
+
+
+class DiffusionMethod(Generating):
+    """A network that learns to tell the picture in a noisy one, and draws by taking the noise away step by step.
+
+    `sampling` says how it draws. `weak` is a worse network of the same kind, for autoguidance.
+    """
+
+    draws = ("data",)
+    preset: Diffusion
+    weak: nn.Module | None = None
+
+    def __init__(
+        self,
+        preset: Diffusion,
+        networks: dict[str, nn.Module],
+        classes: int,
+        rule: PixelRule,
+        arithmetic: Arithmetic,
+    ) -> None:
+        self.preset, self.classes = preset, classes
+        self.networks, self.nets = networks, dict(networks)
+        self.rule, self.arithmetic = rule, arithmetic
+        self.process = PROCESSES[preset.process]()
+        straight = preset.process == "flow" and preset.predict == "v"
+        self.parametrisation = Parametrisation("velocity" if straight else preset.predict)
+        self.sampling: Sampling = preset.sampling()
+        parameters = networks["unet"].parameters()
+        self.optimizers = {"unet": make_optimizer(preset.optimizer, parameters, preset.lr, preset.weight_decay)}
+        self.evaluations = 0.0  # network passes a picture, of the last drawing
+
+    # --- learning ---------------------------------------------------------------------------------------------------
+
+    def step(self, batch: Mapping[str, Batch], progress: Progress) -> dict[str, Tensor]:
+        """One step on the images "data": Algorithm 1 of the DDPM paper, where process and prediction are its own."""
+        data = batch["data"]
+        x_0 = wide(data.x)
+        t = self.process.times(data.draws.spread("t").double())
+        alpha, sigma = self.process.rates(t)
+        eps = data.draws.normal("eps", *x_0.shape[1:]).to(x_0)
+        x_t = _times(alpha, x_0) + _times(sigma, eps)
+        _, b, c = self.parametrisation.coefficients(alpha, sigma)
+        p, q = self.parametrisation.target(alpha, sigma)
+        answer = self._answer(self.nets["unet"], _times(c, x_t), t, self._told(data))
+        errors = (answer - _times(p, x_0) - _times(q, eps)).square().mean((1, 2, 3))
+        loss = (weight(self.preset.weighting, self.preset.gamma, b, alpha, sigma).to(errors) * errors).mean()
+        self.optimizers["unet"].zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizers["unet"].step()
+        return {"loss": loss.detach(), "loss_image": (b.to(errors).square() * errors.detach()).mean()}
+
+    def _told(self, data: Batch) -> Tensor | None:
+        """The labels that the network is told: each image's is left out (-1) with the preset's probability."""
+        if not self.classes:
+            return None
+        assert data.y is not None
+        left_out = data.draws.uniform("label") < self.preset.label_dropout
+        return data.y.masked_fill(left_out.to(data.y.device), -1)
+
+    def _answer(self, net: nn.Module, x: Tensor, t: Tensor, y: Tensor | None) -> Tensor:
+        x = x.contiguous(memory_format=self.arithmetic.memory_format)
+        told = self.process.told(t).to(x)
+        with self.arithmetic.autocast():
+            return wide(net(x, told, y))
+
+    # --- drawing ----------------------------------------------------------------------------------------------------
+
+    def draw(self, generator: torch.Generator, labels: Tensor | None = None) -> Tensor:
+        """As `Generating.draw`; label -1 stands for none."""
+        for state in self.reverse(generator, labels):
+            last = state.x
+        return self.pictures(last)
+
+    def reverse(self, generator: torch.Generator, labels: Tensor | None = None) -> Iterator[State]:
+        """The states of the reverse process of CHUNK pictures, one after each step, in the pixel rule's range.
+
+        Raises Refusal for guidance that the run cannot give.
+        """
+        self.train_mode(False)
+        how, device = self.sampling, self.arithmetic.device
+        ladder = levels(self.process, how.steps, how.spacing)
+        x = self._noise(generator) * ladder.sigma[0].item()
+        labels = None if labels is None else labels.to(device)
+        guided = Guided(
+            functools.partial(self._predict, self.networks["unet"], ladder.time),
+            self._guidance(), ladder, labels, generator,
+            functools.partial(self._predict, self._weak(), ladder.time) if how.guide == "weak" else None,
+        )  # fmt: skip
+        sampler = functools.partial(ddim, eta=how.eta) if how.sampler == "ddim" else SAMPLERS[how.sampler]
+        yield from sampler(guided, x, ladder, lambda: self._noise(generator))
+        self.evaluations = guided.evaluations
+
+    def _guidance(self) -> Guidance:
+        how = self.sampling
+        if how.guide == "unconditional" and not self.classes:
+            return Guidance()
+        return Guidance(how.guidance, how.guidance_from, how.guidance_to, how.skip)
+
+    def _weak(self) -> nn.Module:
+        if self.weak is None:
+            raise Refusal("This run kept no early state to guide away from: leave --guide weak out.")
+        return self.weak
+
+    def _noise(self, generator: torch.Generator) -> Tensor:
+        shape = (CHUNK, self.rule.channels, self.preset.size, self.preset.size)
+        dtype = torch.float64 if self.arithmetic.dtype == torch.float64 else torch.float32
+        return torch.randn(shape, generator=generator).to(self.arithmetic.device, dtype)
+
+    @torch.inference_mode()
+    def _predict(self, net: nn.Module, time: Tensor, x: Tensor, i: int, labels: Tensor | None) -> Tensor:
+        """The picture that a network sees in x at level i."""
+        t = time[i].expand(len(x))
+        a, b, c = (each[0].item() for each in self.parametrisation.coefficients(*self.process.rates(t)))
+        x_0 = a * x + b * self._answer(net, c * x, t, labels)
+        low, high = (0 - self.rule.mean) / self.rule.std, (1 - self.rule.mean) / self.rule.std
+        return x_0.clamp(low, high) if self.sampling.clip == "on" else x_0
+
+
+def _times(rate: Tensor, x: Tensor) -> Tensor:
+    """A number for each image, times the images `[N, C, H, W]`."""
+    return rate.to(x)[:, None, None, None] * x

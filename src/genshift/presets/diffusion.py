@@ -1,0 +1,150 @@
+"""Diffusion models: pictures drawn by taking noise away, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import ClassVar, Literal, Self
+
+from genshift.data.catalog import CATALOG
+from genshift.errors import Refusal
+from genshift.presets.base import HALF_LIFE, PUBLISHED, Preset, option
+from genshift.presets.pictures import Generator
+
+DDPM_CONDITIONAL = "cited source (dome272/Diffusion-Models-pytorch)"
+DDPM_PAPER = "cited source (DDPM, arXiv 2006.11239)"
+TRAINING_STEPS = 1000  # T of the linear and the cosine schedule
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How pictures are drawn from a trained diffusion model; a diffusion preset's defaults, and flags of `sample`."""
+
+    sampler: Literal["ddpm", "ddim", "dpm++2m", "dpm++3m", "unipc", "heun"] = option("how noise is taken away", "ddpm")
+    steps: int = option("steps from noise to picture", 20)
+    spacing: Literal["time", "snr"] = option("steps evenly in time, or in the logarithm of signal to noise", "time")
+    eta: float = option("share of fresh noise in a DDIM step: 0 none, 1 as DDPM", 0.0)
+    guide: Literal["unconditional", "weak"] = option(
+        "guide away from the model without a label, or from its own early state (autoguidance)", "unconditional"
+    )
+    guidance: float = option("guidance strength; 1 for none", 1.0)
+    guidance_from: float = option("noise level t, from 0 to 1, above which guidance acts", 0.0)
+    guidance_to: float = option("noise level t up to which guidance acts", 1.0)
+    skip: float = option("probability that a step leaves guidance out (hw2's way to save time)", 0.0)
+    clip: Literal["off", "on"] = option("keep each predicted picture within the pixels' range", "off")
+
+    def checked_sampling(self) -> Self:
+        """This, or a Refusal that names what cannot be."""
+        if self.steps < 1:
+            raise Refusal(f"--steps must be 1 or more, not {self.steps}.")
+        for name in ("eta", "skip", "guidance_from", "guidance_to"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise Refusal(f"--{name.replace('_', '-')} is a share from 0 to 1, not {getattr(self, name)}.")
+        if not self.guidance >= 0:
+            raise Refusal(f"--guidance must be 0 or more (1 is none), not {self.guidance}.")
+        if self.guidance_from >= self.guidance_to:
+            raise Refusal(
+                f"--guidance-from {self.guidance_from:g} is not below --guidance-to {self.guidance_to:g}: no noise "
+                "level lies between them; swap them."
+            )
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diffusion(Generator, Sampling):
+    """A denoising diffusion model, of any process and prediction."""
+
+    family: ClassVar[str] = "diffusion"
+    positive: ClassVar[tuple[str, ...]] = (*Preset.positive, "batch", "width", "gamma", "patch")
+    not_negative: ClassVar[tuple[str, ...]] = (*Preset.not_negative, "label_dropout", "dropout")
+    at_most: ClassVar[Mapping[str, float]] = {**Preset.at_most, "label_dropout": 1, "dropout": 0.9}
+
+    process: Literal["linear", "cosine", "flow", "edm"] = option(
+        "how pictures become noise: a schedule of β (linear, cosine), straight lines (flow), or growing σ (edm)",
+        "linear",
+    )
+    predict: Literal["epsilon", "x0", "v", "edm"] = option(
+        "what the network answers: the noise, the picture, the velocity, or EDM's mixture", "epsilon"
+    )
+    weighting: Literal["uniform", "min-snr"] = option("what the error at each noise level weighs", "uniform")
+    gamma: float = option("γ of min-SNR weighting", 5.0)
+    label_dropout: float = option("probability that an image is learnt without its label", 0.1)
+    patch: int = option("side in pixels of the squares that become channels before the network's first layer", 1)
+    dropout: float = option("dropout in the network's blocks", 0.0)
+
+    @property
+    def summary(self) -> str:
+        """What the run is, in a line."""
+        return f"a diffusion model of {self.task}"
+
+    def sampling(self) -> Sampling:
+        """How this preset draws."""
+        return Sampling(**{f.name: getattr(self, f.name) for f in fields(Sampling)})
+
+    def checked(self) -> Self:
+        """This preset, or a Refusal that names the option out of range."""
+        super().checked().checked_sampling()
+        if (self.process == "edm") != (self.predict == "edm"):
+            raise Refusal(f"--process edm and --predict edm go together, not {self.process} with {self.predict}.")
+        if self.process in ("linear", "cosine") and self.steps > TRAINING_STEPS:
+            raise Refusal(f"--steps is at most {TRAINING_STEPS} in a process of as many steps, not {self.steps}.")
+        if self.select == "best":
+            raise Refusal("A diffusion model has no measure on held-out pictures to be best at: leave --select out.")
+        return self
+
+
+_REPORT = {
+    "networks": PUBLISHED,
+    "epochs": PUBLISHED,
+    "images": "published (300 epochs of MNIST-M's training images)",
+    "batch": PUBLISHED,
+    "lr": PUBLISHED,
+    "optimizer": PUBLISHED,
+    "predict": "published (Algorithm 1)",
+    "sampler": "published (Algorithm 2)",
+    "weighting": "published (Algorithm 1)",
+    "width": "published (printed)",
+    "colour": "published (printed)",
+    "steps": "published (the figure's 1,000 time steps)",
+    "process": DDPM_CONDITIONAL,
+    "guide": "published (its unconditional branch)",
+    "guidance": DDPM_CONDITIONAL,
+    "label_dropout": f"{DDPM_CONDITIONAL}; per image instead of per batch: ours",
+    "ema_half_life": "published (none is named)",
+    "skip": "ours (the report names no probability)",
+    "mean": "cited source (DDPM, arXiv 2006.11239: pixels in [-1, 1])",
+    "std": "cited source (DDPM, arXiv 2006.11239: pixels in [-1, 1])",
+    "weight_decay": "cited source (AdamW's default in PyTorch)",
+}
+
+
+def _hw2() -> Diffusion:
+    return Diffusion(
+        name="hw2-diffusion", study="hw2", role="diffusion", networks="hw2-unet", data="mnistm",
+        images=300 * CATALOG["mnistm"].published_counts["train"], epochs=300, size=28, batch=64, optimizer="adamw",
+        lr=3e-4, weight_decay=0.01, mean=0.5, std=0.5, condition="classes", process="linear", predict="epsilon",
+        label_dropout=0.1, sampler="ddpm", steps=1000, guidance=3.0, skip=0.5, origins=_REPORT,
+    )  # fmt: skip
+
+
+def _digits() -> Diffusion:
+    return Diffusion(
+        name="digits-diffusion", study="digits", role="diffusion", networks="unet", data="mnistm", images=1_000_000,
+        size=28, batch=64, width=96, patch=2, optimizer="adamw", lr=1e-3, lr_schedule="cosine", lr_warmup=5_000,
+        mean=0.5, std=0.5, condition="classes", process="flow", predict="v", label_dropout=0.1, sampler="dpm++2m",
+        steps=20, guidance=1.5, ema_half_life=HALF_LIFE,
+    )  # fmt: skip
+
+
+def _faces() -> Diffusion:
+    return Diffusion(
+        name="faces-diffusion", study="faces", role="diffusion", networks="unet", data="celeba", images=1_000_000,
+        size=64, batch=32, width=96, patch=4, flip=0.5, optimizer="adamw", lr=1e-3, lr_schedule="cosine",
+        lr_warmup=5_000, mean=0.5, std=0.5, condition="attribute", attribute="Male", process="flow", predict="v",
+        label_dropout=0.1, sampler="dpm++2m", steps=20, guidance=1.5, ema_half_life=HALF_LIFE,
+    )  # fmt: skip
+
+
+def all_presets() -> Iterator[Diffusion]:
+    """Every preset of this family."""
+    yield from (_hw2(), _digits(), _faces())
