@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import ClassVar, Literal, Self
@@ -40,8 +41,8 @@ class Sampling:
         for name in ("eta", "skip", "guidance_from", "guidance_to"):
             if not 0 <= getattr(self, name) <= 1:
                 raise Refusal(f"--{name.replace('_', '-')} is a share from 0 to 1, not {getattr(self, name)}.")
-        if not self.guidance >= 0:
-            raise Refusal(f"--guidance must be 0 or more (1 is none), not {self.guidance}.")
+        if not 0 <= self.guidance < math.inf:
+            raise Refusal(f"--guidance must be 0 or more (1 is none) and finite, not {self.guidance}.")
         if self.guidance_from >= self.guidance_to:
             raise Refusal(
                 f"--guidance-from {self.guidance_from:g} is not below --guidance-to {self.guidance_to:g}: no noise "
@@ -88,6 +89,8 @@ class Diffusion(Generator, Sampling):
             raise Refusal(f"--process edm and --predict edm go together, not {self.process} with {self.predict}.")
         if self.process in ("linear", "cosine") and self.steps > TRAINING_STEPS:
             raise Refusal(f"--steps is at most {TRAINING_STEPS} in a process of as many steps, not {self.steps}.")
+        if self.width % 2:
+            raise Refusal(f"--width must be even (half are cosines of the time, half are sines), not {self.width}.")
         if self.select == "best":
             raise Refusal("A diffusion model has no measure on held-out pictures to be best at: leave --select out.")
         return self
@@ -129,8 +132,8 @@ def _hw2() -> Diffusion:
 
 def _digits() -> Diffusion:
     return Diffusion(
-        name="digits-diffusion", study="digits", role="diffusion", networks="unet", data="mnistm", images=1_000_000,
-        size=28, batch=64, width=96, patch=2, optimizer="adamw", lr=1e-3, lr_schedule="cosine", lr_warmup=5_000,
+        name="digits-diffusion", study="digits", role="diffusion", networks="unet", data="mnistm", images=200_000,
+        size=28, batch=32, width=96, patch=2, optimizer="adamw", lr=1e-3, lr_schedule="cosine", lr_warmup=5_000,
         mean=0.5, std=0.5, condition="classes", process="flow", predict="v", label_dropout=0.1, sampler="dpm++2m",
         steps=20, guidance=1.5, ema_half_life=HALF_LIFE,
     )  # fmt: skip
