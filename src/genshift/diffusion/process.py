@@ -19,6 +19,7 @@ SIGMA_MIN, SIGMA_MAX, RHO, SIGMA_DATA = 0.002, 80.0, 7.0, 0.5  # EDM, arXiv 2206
 LOG_MEAN, LOG_STD = -1.2, 1.2  # of σ in training, the same table
 EVEN = 0.2
 NEAR_ONE = 1 - 1e-3  # flow matching's ladder starts here: at t = 1 itself α is 0, and x_0 has left no trace
+TRACE = 1e-6  # the least α with which a picture is still looked for behind its ε; cosine's α_T is 5e-5
 
 
 class Process(Protocol):
@@ -125,7 +126,8 @@ class Flow:
     def ladder(self, steps: int, spacing: str) -> Tensor:
         """Evenly in t or in log(α/σ)."""
         if spacing == "time":
-            return torch.linspace(1, 0, steps + 1, dtype=torch.float64).clamp(max=NEAR_ONE)
+            most = max(NEAR_ONE, 1 - 0.5 / steps)  # above the second level, however many there are
+            return torch.linspace(1, 0, steps + 1, dtype=torch.float64).clamp(max=most)
         ends = [math.log((1 - t) / t) for t in (NEAR_ONE, 1 - NEAR_ONE)]
         inner = (-torch.linspace(ends[0], ends[1], steps, dtype=torch.float64)).sigmoid()
         return torch.cat([inner, torch.zeros(1, dtype=torch.float64)])
@@ -189,6 +191,7 @@ class Parametrisation:
         one = torch.ones_like(alpha)
         match self.name:
             case "epsilon":
+                alpha = alpha.clamp(min=TRACE)
                 return 1 / alpha, -sigma / alpha, one
             case "x0":
                 return 0 * one, one, one

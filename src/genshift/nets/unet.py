@@ -12,7 +12,7 @@ from genshift.nets.layers import Conv2d
 
 SMALLEST = 8  # sides are halved down to this or below
 ATTENTION = 8  # the largest side with self-attention: at 14 it took a third of a step's time (CPU, bfloat16)
-HEAD = 64  # channels of an attention head
+HEAD = 64  # channels of an attention head; more where they do not divide
 BLOCKS = 2  # of a level on the way down; one more on the way up
 
 
@@ -95,7 +95,7 @@ class GroupNorm(nn.GroupNorm):
     """Groups of at least eight channels, 32 groups at most."""
 
     def __init__(self, channels: int) -> None:
-        super().__init__(math.gcd(32, max(1, channels // 8)), channels)
+        super().__init__(math.gcd(32, max(1, channels // 8), channels), channels)
 
 
 class Stage(nn.Module):
@@ -124,7 +124,7 @@ class Attention(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.heads = max(1, channels // HEAD)
+        self.heads = next(n for n in range(max(1, channels // HEAD), 0, -1) if channels % n == 0)
         self.norm = GroupNorm(channels)
         self.qkv, self.out = nn.Linear(channels, 3 * channels), nn.Linear(channels, channels)
         nn.init.zeros_(self.out.weight)
