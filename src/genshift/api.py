@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from genshift import nets, presets, studies
 from genshift.data import ImageSet, load_named
-from genshift.engine import drawing, evaluator
+from genshift.engine import drawing, evaluator, sweeping
 from genshift.engine.domains import in_classes, open_set
 from genshift.engine.drawing import Order
 from genshift.engine.experiment import Settings, open_method, preset_of
@@ -56,16 +56,40 @@ def evaluate(run: Path | str, *, data_root: Path | None = None, **asked: Any) ->
 
 
 def sample(
-    run: Path | str, count: int, out: Path | str, *, label: str | int | None = None, seed: int = 0, first: int = 0
+    run: Path | str,
+    count: int,
+    out: Path | str,
+    *,
+    label: str | int | None = None,
+    seed: int = 0,
+    first: int = 0,
+    names: str = "number",
+    **sampling: Any,
 ) -> list[Path]:
     """Draws pictures number `first` to `first + count - 1` of the series `seed` into PNG files in `out`, with grid.png.
 
-    label: a class's name or number, for a conditional run; without it the classes take turns. Picture i is the same
-    whatever the count, and is drawn once: the same call continues what was stopped. Returns the files. Raises Refusal
-    for a run that draws nothing, an unknown label, or a folder that holds anything else.
+    label: a class's name or number, for a conditional run, or "none" for pictures of a diffusion model without a label;
+    by default the classes take turns. names: "number", or "class" for files CLASS_001.png and so on. sampling: of a
+    diffusion run, the fields of `genshift.presets.Sampling` that are to differ from what `sweep` chose, else from the
+    preset's. Picture i is the same whatever the count, and is drawn once: the same call continues what was stopped.
+    Returns the files. Raises Refusal for a run that draws nothing, an unknown label, a sampling that the run cannot
+    take, or a folder that holds anything else.
     """
-    order = Order(count, seed, first, None if label is None else str(label))
+    order = Order(count, seed, first, None if label is None else str(label), names, sampling)
     return drawing.draw(RunFolder(Path(run)), order, Path(out))
+
+
+def sweep(
+    run: Path | str, features: Path | str, *, count: int | None = None, data_root: Path | None = None, **axes: Any
+) -> dict[str, Any]:
+    """Measures how guidance, its interval, steps and sampler change what a diffusion run draws, in the features of the
+    classifier's run `features`, and leaves the best in the run for `sample` and `evaluate`.
+
+    count: pictures of each setting (500, or half the training pictures where these are few). axes: the fields of
+    `genshift.engine.sweeping.Axes`. Returns what RUN/sweep.json holds; the same call continues what was stopped. Raises
+    Refusal for a run that is no diffusion model's, and for settings that it cannot take.
+    """
+    return sweeping.sweep(RunFolder(Path(run)), Path(features), sweeping.Axes(**axes), count, data_root)
 
 
 def reconstruct(

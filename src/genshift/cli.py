@@ -20,10 +20,14 @@ from genshift.flags import (
     add_field,
     add_int,
     add_json,
+    add_sampling,
     check_positive,
     choice,
     existing_root,
+    given_sampling,
+    interval,
     number,
+    several,
 )
 from genshift.presets import FAMILIES, PRESETS, Preset, option_fields
 
@@ -150,18 +154,63 @@ def sample(argv: Sequence[str]) -> int:
     parser = Parser("genshift sample", description="Draws pictures; the same command continues what was stopped.")
     parser.add_argument("run", type=Path)
     parser.add_argument("--count", type=number(int, "--count"), required=True, metavar="N", help="how many")
-    parser.add_argument("--label", metavar="K", help="draw this class alone, by name or number (classes take turns)")
+    parser.add_argument(
+        "--label",
+        metavar="K",
+        help="draw this class alone, by name or number, or none: without a label (classes take turns)",
+    )
     add_int(parser, "--seed", "names the series that pictures are drawn from (0)", 0)
     add_int(parser, "--first", "number of the first picture in its series (0)", 0)
+    parser.add_argument(
+        "--names",
+        type=choice(("number", "class"), "--names"),
+        default="number",
+        help="files named by number (00000_CLASS.png), or by class (CLASS_001.png)",
+    )
     _out_folder(parser)
+    add_sampling(parser)
     args = parser.parse(argv)
     check_positive(args, "count")
     from genshift import api
     from genshift.device import leads_processes
 
-    api.sample(args.run, args.count, args.out, label=args.label, seed=args.seed, first=args.first)
+    which = {"label": args.label, "seed": args.seed, "first": args.first, "names": args.names}
+    api.sample(args.run, args.count, args.out, **which, **given_sampling(args))
     if leads_processes():
         print(f"{args.out}: {args.count:,} pictures and grid.png.")
+    return 0
+
+
+def sweep(argv: Sequence[str]) -> int:
+    """a diffusion model's guidance, steps and sampler, measured; the best stays in the run"""
+    parser = Parser(
+        "genshift sweep",
+        description="Draws with one setting after the other and measures; the same command continues what was stopped.",
+    )
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--features", type=Path, required=True, metavar="RUN", help="the classifier's run that judges")
+    add_int(parser, "--count", "pictures of each setting (500, or half the training pictures)")
+    lists: dict[str, tuple[Callable[[str], Any], str]] = {
+        "--guidance": (number(float, "--guidance"), "guidance strengths (1,1.5,2,3)"),
+        "--intervals": (interval("--intervals"), "noise levels where guidance acts (0-1,0.1-0.8,0-0.6)"),
+        "--steps": (number(int, "--steps"), "numbers of steps (5,10,20)"),
+        "--samplers": (str, "samplers (dpm++2m,dpm++3m,unipc,ddim)"),
+    }
+    for flag, (read, help) in lists.items():
+        parser.add_argument(flag, type=several(read), metavar="A,B,…", help=help)
+    add_data_root(parser)
+    add_json(parser)
+    args = parser.parse(argv)
+    check_positive(args, "count")
+    from genshift import api
+
+    axes = {name: getattr(args, name) for name in ("guidance", "intervals", "steps", "samplers")}
+    given = {name: values for name, values in axes.items() if values is not None}
+    found = api.sweep(args.run, args.features, count=args.count, data_root=existing_root(args), **given)
+    if args.json:
+        _print_json(found)
+    else:
+        print(f"{args.run}: sweep.json, and sampling.json: {found['best']['why']}")
     return 0
 
 
@@ -235,6 +284,7 @@ def evaluate(argv: Sequence[str]) -> int:
     parser.add_argument("--download", action="store_true", help="leave to fetch Inception's weights (96 MB)")
     add_data_root(parser)
     add_json(parser)
+    add_sampling(parser)
     args = parser.parse(argv)
     root = existing_root(args)
     if args.weights is not None and not args.weights.is_file():
@@ -243,7 +293,7 @@ def evaluate(argv: Sequence[str]) -> int:
     from genshift.engine.run import RunFolder
 
     asked = {"features": args.features, "weights": args.weights, "download": args.download}
-    results = api.evaluate(args.run, data_root=root, **asked)
+    results = api.evaluate(args.run, data_root=root, sampling=given_sampling(args), **asked)
     if args.json:
         _print_json(results)
         return 0
@@ -368,10 +418,8 @@ def data(argv: Sequence[str]) -> int:
     return run(argv, Parser)
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
-    command.__name__: command
-    for command in (ls, show, train, sample, reconstruct, predict, embed, evaluate, compare, study, report, data, demo)
-}
+VERBS = (ls, show, train, sample, sweep, reconstruct, predict, embed, evaluate, compare, study, report, data, demo)
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {verb.__name__: verb for verb in VERBS}
 
 
 def usage() -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal, NoReturn, get_args, get_origin
+from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
 from genshift.errors import Refusal, nearest, unknown
+from genshift.presets import Sampling
 
 LARGEST = 10**18  # what a number given to a flag stays below; it shuts out inf too
 MOST = {"threads": 4096, "jobs": 4096, "seeds": 10_000, "minutes": 10_000_000, "count": 10_000_000}
@@ -74,6 +76,27 @@ def choice(valid: tuple[str, ...], flag: str) -> Callable[[str], str]:
     return read
 
 
+def several(read: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
+    """A reader of what `read` reads, parted by commas."""
+
+    def read_all(text: str) -> tuple[Any, ...]:
+        return tuple(read(part) for part in text.split(","))
+
+    return read_all
+
+
+def interval(flag: str) -> Callable[[str], tuple[float, float]]:
+    """A reader of two numbers with a dash between them."""
+
+    def read(text: str) -> tuple[float, float]:
+        low, dash, high = text.partition("-")
+        if not (low and dash and high):
+            raise Refusal(f"{flag} takes intervals such as 0.1-0.8, not '{_short(text)}'.")
+        return number(float, flag)(low), number(float, flag)(high)
+
+    return read
+
+
 def add_field(parser: argparse.ArgumentParser, name: str, kind: Any, help: str) -> None:
     """The flag of a preset's option, of its type."""
     flag = "--" + name.replace("_", "-")
@@ -83,6 +106,19 @@ def add_field(parser: argparse.ArgumentParser, name: str, kind: Any, help: str) 
     else:
         reader, text = (str if kind is str else number(kind, flag)), help
     parser.add_argument(flag, type=reader, metavar=name.upper(), help=text.replace("%", "%%"))
+
+
+def add_sampling(parser: argparse.ArgumentParser) -> None:
+    """The flags of how a diffusion model draws."""
+    title = "how a diffusion model draws (default: what `genshift sweep` chose, else the preset's own)"
+    group, kinds = parser.add_argument_group(title), get_type_hints(Sampling)
+    for field in fields(Sampling):
+        add_field(group, field.name, kinds[field.name], field.metadata["help"])  # type: ignore[arg-type]
+
+
+def given_sampling(args: argparse.Namespace) -> dict[str, Any]:
+    """The flags of `add_sampling` that were given."""
+    return {f.name: getattr(args, f.name) for f in fields(Sampling) if getattr(args, f.name) is not None}
 
 
 def add_int(parser: argparse.ArgumentParser, flag: str, help: str, default: int | None = None) -> None:

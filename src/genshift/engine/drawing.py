@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,15 @@ from torch import Tensor
 from genshift import device
 from genshift.data.imageset import ImageSet
 from genshift.data.places import digest
-from genshift.engine import prior
+from genshift.engine import weak
 from genshift.engine.console import Console
 from genshift.engine.distributed import World, world_of
+from genshift.engine.drawable import MIXTURE, open_generator
 from genshift.engine.files import csv_text, read_json, write_json, write_text
 from genshift.engine.pictures import grid, write_png
-from genshift.engine.prior import open_generator
 from genshift.engine.run import RunFolder
 from genshift.errors import Refusal, unknown
-from genshift.methods import Generating
+from genshift.methods import DiffusionMethod, Generating
 from genshift.methods.base import CHUNK, EVALUATION_BATCH, to_bytes
 from genshift.methods.vae import VAEMethod
 from genshift.metrics import reconstruction
@@ -34,17 +34,24 @@ from genshift.metrics import reconstruction
 GRID, COLUMNS = 32, 8
 PAIRS = 10
 NOTE = "sample.json"
-OURS = re.compile(r"\d{5,}(_.*)?\.png|grid\.png|sample\.json")
+NAMES = {"number": r"\d{5,}(_.*)?\.png", "class": r".*_\d{3,}\.png"}
+UNLABELLED = "none"
 
 
 @dataclass(frozen=True)
 class Order:
-    """Pictures number `first` to `first + count - 1` of the series `seed`; of the class `label`, by name or number."""
+    """Pictures number `first` to `first + count - 1` of the series `seed`; of the class `label`, by name or number, or
+    "none" for pictures of a conditional diffusion model without a label.
+
+    names: of the files, a key of NAMES. sampling: changes to how a diffusion model draws.
+    """
 
     count: int
     seed: int = 0
     first: int = 0
     label: str | None = None
+    names: str = "number"
+    sampling: Mapping[str, Any] = field(default_factory=dict)
 
 
 # --- drawing --------------------------------------------------------------------------------------------------------
@@ -60,15 +67,18 @@ def draw(run: RunFolder, order: Order, out: Path) -> list[Path]:
     chosen = device.choose_device()
     device.prepare_process(None, chosen)
     with world_of(chosen.type) as world:
-        _, method, classes = open_generator(run)
-        label = _class_number(order.label, classes)
-        about = _about(run, order.seed, None if label is None else classes[label])
+        labelled = order.label != UNLABELLED or UNLABELLED in run.config["classes"]
+        _, method, classes = open_generator(run, order.sampling, labelled)
+        label = _class_number(order.label, classes) if labelled else None
+        shown = classes if label is None else (classes[label],)
+        names = _Names(out, shown, order.names == "class")
+        names.check()
+        about = _about(run, order, method, shown[0] if label is not None else order.label)
         _check_folder(out, about)
         world.wait()
         if world.leads:
             _prepare(out, about)
         world.wait()
-        names = _Names(out, classes if label is None else ())
         _draw_share(method, order, label, names, world)
         world.wait()
         paths = [names.of(number) for number in range(order.first, order.first + order.count)]
@@ -79,16 +89,35 @@ def draw(run: RunFolder, order: Order, out: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class _Names:
-    """Files by number; a class's name is in them where the classes take turns."""
+    """Files of pictures, by number: `classes` (the one that is drawn, where it is one) take turns.
+
+    by_class: a file is named after its class and its place among those of the class, from 001; else after its number,
+    and its class where classes take turns.
+    """
 
     out: Path
     classes: tuple[str, ...]
+    by_class: bool
 
     def of(self, number: int) -> Path:
-        if not self.classes:
+        """The file of picture `number`."""
+        if not self.by_class and len(self.classes) < 2:
             return self.out / f"{number:05}.png"
-        plain = re.sub(r"[^\w.-]+", "-", self.classes[number % len(self.classes)])
-        return self.out / f"{number:05}_{plain}.png"
+        place, label = divmod(number, len(self.classes))
+        plain = _plain(self.classes[label])
+        return self.out / (f"{plain}_{place + 1:03}.png" if self.by_class else f"{number:05}_{plain}.png")
+
+    def check(self) -> None:
+        """Refuses to name files after classes where there are none, or two would have the same files."""
+        if self.by_class and not self.classes:
+            raise Refusal("These pictures are of no particular class: leave --names class out.")
+        if self.by_class and len(set(map(_plain, self.classes))) < len(self.classes):
+            raise Refusal("Two of the run's classes would have the same file names: leave --names class out.")
+
+
+def _plain(name: str) -> str:
+    """A class's name as a part of a file's."""
+    return re.sub(r"[^\w.-]+", "-", name)
 
 
 def _draw_share(method: Generating, order: Order, label: int | None, names: _Names, world: World) -> None:
@@ -122,6 +151,8 @@ def _check_order(order: Order) -> None:
         raise Refusal(f"--count must be 1 or more, not {order.count}.")
     if order.first < 0:
         raise Refusal(f"--first must be 0 or more, not {order.first}.")
+    if order.names not in NAMES:
+        raise unknown("way of naming", order.names, NAMES)
 
 
 def _class_number(label: str | None, classes: Sequence[str]) -> int | None:
@@ -135,14 +166,18 @@ def _class_number(label: str | None, classes: Sequence[str]) -> int | None:
     raise unknown("class", label, classes)
 
 
-def _about(run: RunFolder, seed: int, label: str | None) -> dict[str, Any]:
+def _about(run: RunFolder, order: Order, method: Generating, label: str | None) -> dict[str, Any]:
     """What makes the pictures what they are, beside their numbers."""
     config = run.config
     weights = run.chosen(config["preset"]["fields"]["select"])
-    files = [path for path in (weights, run.path / prior.FILE) if path.exists()]
-    checksum = hashlib.sha256(b"".join(digest(path, "sha256") for path in files))
+    files = [weights, run.path / MIXTURE]
     name = f"{config['preset']['name']}, seed {config['seed']}"
-    return {"run": name, "checkpoint": weights.stem, "sha256": checksum.hexdigest(), "seed": seed, "label": label}
+    about = {"run": name, "checkpoint": weights.stem, "seed": order.seed, "label": label, "names": order.names}
+    if isinstance(method, DiffusionMethod):
+        about["sampling"] = asdict(method.sampling)
+        files += [run.checkpoints / weak.FILE] if method.sampling.guide == "weak" else []
+    checksum = hashlib.sha256(b"".join(digest(path, "sha256") for path in files if path.exists()))
+    return {**about, "sha256": checksum.hexdigest()}
 
 
 def _check_folder(out: Path, about: dict[str, Any]) -> None:
@@ -153,12 +188,21 @@ def _check_folder(out: Path, about: dict[str, Any]) -> None:
     if names and NOTE not in names:
         raise Refusal(f"--out {out} holds other files: name a new or empty folder.")
     if names:
-        before = read_json(out / NOTE, "it holds no samples")
-        for key, value in about.items():
-            if before.get(key) != value:
-                raise Refusal(f"{out} holds pictures of the {key} {before.get(key)}, not {value}: name another --out.")
-    if strangers := [name for name in names if not OURS.fullmatch(name)]:
+        _check_same(out, _flat(read_json(out / NOTE, "it holds no samples")), _flat(about))
+    ours = re.compile(rf"{NAMES[about['names']]}|grid\.png|sample\.json")
+    if strangers := [name for name in names if not ours.fullmatch(name)]:
         raise Refusal(f"--out {out} holds {strangers[0]}, which is no sample: name another folder.")
+
+
+def _flat(about: dict[str, Any]) -> dict[str, Any]:
+    """The note of a folder with the sampling's options among the others; earlier folders have no `names`."""
+    return {"names": "number", **about, **about.get("sampling", {})}
+
+
+def _check_same(out: Path, before: dict[str, Any], about: dict[str, Any]) -> None:
+    for key in about:
+        if key != "sampling" and before.get(key) != about[key]:
+            raise Refusal(f"{out} holds pictures of the {key} {before.get(key)}, not {about[key]}: name another --out.")
 
 
 def _prepare(out: Path, about: dict[str, Any]) -> None:

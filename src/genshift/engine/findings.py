@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ class Asked:
     """What an evaluation was asked for.
 
     draw: pictures of the latent space too (t-SNE takes about ten seconds). features: a classifier's run, for distances
-    in its features. weights: Inception's, for FID. download: whether these may be fetched.
+    in its features. weights: Inception's, for FID. download: whether these may be fetched. sampling: changes to how a
+    diffusion model draws, by the names of `presets.Sampling`.
     """
 
     data_root: Path | None = None
@@ -23,6 +25,7 @@ class Asked:
     features: Path | None = None
     weights: Path | None = None
     download: bool = False
+    sampling: Mapping[str, Any] = field(default_factory=dict)
 
 
 def value_of(

@@ -1,0 +1,280 @@
+"""How guidance, its interval, steps and sampler change what a diffusion run draws: measured, and the best kept."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genshift import device
+from genshift.data.imageset import ImageSet
+from genshift.engine.comparing import Space, classifier_space
+from genshift.engine.console import Console
+from genshift.engine.drawable import SAMPLING, open_generator, sampling_of, unguided
+from genshift.engine.experiment import preset_of
+from genshift.engine.generation import in_few_steps, training_pictures
+from genshift.engine.run import RunFolder
+from genshift.errors import Refusal
+from genshift.methods import DiffusionMethod
+from genshift.methods.base import CHUNK
+from genshift.metrics.classification import accuracy, standard_error
+from genshift.metrics.embedding import fixed_sample
+from genshift.metrics.frechet import Gaussian, frechet, statistics
+from genshift.presets import Diffusion, Sampling
+
+FILE = "sweep.json"
+SEED = 1000  # of the pictures that settings are chosen by; an evaluation's series are others, 0 to 2
+COUNT = 500
+REFERENCE = 5_000  # training pictures, at most
+BY_DISTANCE = "the lowest Fréchet distance"
+BY_BOTH = (
+    f"{BY_DISTANCE} among the settings whose accuracy is within one standard error of the highest (one right and one "
+    "wrong picture added, or a perfect score would have no error)"
+)
+
+Found = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The values to try; None for those of DEFAULTS, of which a run that learnt no labels takes no guidance."""
+
+    guidance: Sequence[float] | None = None
+    intervals: Sequence[tuple[float, float]] | None = None
+    steps: Sequence[int] | None = None
+    samplers: Sequence[str] | None = None
+
+
+DEFAULTS = Axes(
+    guidance=(1.0, 1.5, 2.0, 3.0),
+    intervals=((0.0, 1.0), (0.1, 0.8), (0.0, 0.6)),
+    steps=(5, 10, 20),
+    samplers=("dpm++2m", "dpm++3m", "unipc", "ddim"),
+)
+
+
+@dataclass(frozen=True)
+class Try:
+    """A value of an axis: what it is called, and what it changes in a sampling."""
+
+    axis: str
+    setting: str
+    changes: Mapping[str, Any]
+
+
+def sweep(run: RunFolder, features: Path, axes: Axes, count: int | None, data_root: Path | None) -> Found:
+    """Measures one axis after the other, each from the best setting so far, and keeps the best of all in the run.
+
+    It starts from the preset's sampling, in few steps. Each row is in sweep.json as soon as it is measured, and is not
+    measured again while checkpoint, judge, count and machine are the same. Returns what sweep.json holds; the best
+    stands in sampling.json too. Raises Refusal for a run that is no diffusion model's, a judge that is no classifier's,
+    and settings or a count that the run cannot take.
+    """
+    preset = preset_of(run.config)
+    if not isinstance(preset, Diffusion):
+        raise Refusal(f"{run.path} is {preset.summary}: there is nothing to sweep; name a diffusion model's run.")
+    start, tries = _planned(run, preset, axes)
+    device.prepare_process(None, device.choose_device())
+    console = Console()
+    bench = _bench(run, features, start, count, data_root, console)
+    sheet = _Sheet(run, bench.about(run, features))
+    console.say(f"{bench.n:,} pictures a setting, one axis after the other, each from the best so far: {bench.rule}.")
+    console.say(f"The floor, as many training pictures, is at a distance of {bench.floor:.4g}.")
+    passed = [_visit(sheet, bench, Try("start", "", {}), start, console)]
+    for axis in dict.fromkeys(each.axis for each in tries):
+        base = Sampling(**best_of(passed)["sampling"])
+        for each in tries:
+            if each.axis == axis:
+                passed.append(_visit(sheet, bench, each, base, console))
+    return sheet.finish(best_of(sheet.rows), bench.rule)
+
+
+def best_of(rows: Sequence[Found]) -> Found:
+    """The row of the lowest distance; where accuracies were measured, among those within one standard error of the
+    highest (as the one-standard-error rule: Hastie, Tibshirani and Friedman 2009, section 7.10)."""
+    if rows[0]["accuracy"] is not None:
+        top = max(row["accuracy"] for row in rows)
+        n = rows[0]["n"]
+        error = standard_error((top * n + 1) / (n + 2), n)
+        rows = [row for row in rows if row["accuracy"] >= top - error]
+    return min(rows, key=lambda row: row["frechet"])
+
+
+# --- what is tried --------------------------------------------------------------------------------------------------
+
+
+def _planned(run: RunFolder, preset: Diffusion, axes: Axes) -> tuple[Sampling, list[Try]]:
+    """Where to start, and every value to try; Refusal for one that the run cannot take."""
+    start = in_few_steps(preset.sampling())
+    guided = preset.condition != "none" or start.guide == "weak"
+    start = start if guided else unguided(start)
+    tries = [each for each in _tries(axes) if guided or each.axis not in ("guidance", "interval") or _asked(axes, each)]
+    for each in tries:
+        sampling_of(run, preset, {**asdict(start), **each.changes})
+    return start, tries
+
+
+def _tries(axes: Axes) -> Iterator[Try]:
+    def values(name: str) -> Sequence[Any]:
+        given = getattr(axes, name)
+        return getattr(DEFAULTS, name) if given is None else given
+
+    for strength in values("guidance"):
+        yield Try("guidance", f"{strength:g}", {"guidance": float(strength)})
+    for low, high in values("intervals"):
+        yield Try("interval", f"{low:g}-{high:g}", {"guidance_from": float(low), "guidance_to": float(high)})
+    for steps in values("steps"):
+        yield Try("steps", f"{steps}", {"steps": steps})
+    for sampler in values("samplers"):
+        yield Try("sampler", sampler, {"sampler": sampler})
+
+
+def _asked(axes: Axes, each: Try) -> bool:
+    return (axes.guidance if each.axis == "guidance" else axes.intervals) is not None
+
+
+# --- how a setting is measured --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every setting is measured with: the model, the judge, and the training pictures it is held against.
+
+    classify: tells the classes that the model draws; None where the judge does not know them.
+    """
+
+    method: DiffusionMethod
+    space: Space
+    classify: Callable[[Tensor], Tensor] | None
+    reference: Gaussian
+    floor: float
+    n: int
+    words: str
+
+    @property
+    def rule(self) -> str:
+        """How the best setting is chosen."""
+        return BY_DISTANCE if self.classify is None else BY_BOTH
+
+    def about(self, run: RunFolder, features: Path) -> Found:
+        """What rows must share to stand beside each other."""
+        judge = {"features": self.space.name, "features_images": RunFolder(features).seen}
+        machine = f"{device.machine(self.method.arithmetic.device)}, {torch.get_num_threads()} threads"
+        return {"images": run.seen, **judge, "reference": self.words, "n": self.n, "seed": SEED, "machine": machine}
+
+    def measure(self, sampling: Sampling) -> Found:
+        """Draws with a setting; the measures of a row."""
+        method = copy.copy(self.method)
+        method.sampling = sampling
+        begun = time.monotonic()
+        pictures = method.sample(self.n, SEED)
+        seconds = time.monotonic() - begun
+        right, error = self._accuracy(pictures)
+        return {
+            "accuracy": right,
+            "accuracy_error": error,
+            "frechet": frechet(self.reference, statistics(self.space.embed(pictures))),
+            "floor": self.floor,
+            "evaluations": method.evaluations,
+            "seconds_per_image": seconds / (-(-self.n // CHUNK) * CHUNK),
+            "n": self.n,
+        }
+
+    def _accuracy(self, pictures: Tensor) -> tuple[float | None, float | None]:
+        if self.classify is None:
+            return None, None
+        return accuracy(self.classify(pictures), torch.arange(self.n) % self.method.classes)
+
+
+def _bench(
+    run: RunFolder, features: Path, start: Sampling, count: int | None, data_root: Path | None, console: Console
+) -> Bench:
+    space = classifier_space(features)
+    preset, method, classes = open_generator(run, asdict(start))
+    assert isinstance(method, DiffusionMethod)
+    train = training_pictures(preset, data_root, bool(run.config.get("skip_broken")))
+    n = _count(count, len(train))
+    reference, other = _parted(train, n)
+    real = statistics(space.embed(reference))
+    floor = frechet(real, statistics(space.embed(other)))
+    words = f"{len(reference):,} training pictures of {train.name} at {train.images.shape[-1]} px"
+    classify = space.classify if classes and space.classes == classes else None
+    if classify is None:
+        console.say(f"note: {space.name} does not tell what the run draws apart: settings are compared by distance.")
+    return Bench(method, space, classify, real, floor, n, words)
+
+
+def _count(asked: int | None, train: int) -> int:
+    most = train // 2
+    if most < 2:
+        raise Refusal(f"The run has {train} training pictures: at least 4 are needed to compare with.")
+    if asked is not None and not 2 <= asked <= most:
+        raise Refusal(f"--count must be from 2 to {most:,}, half the {train:,} training pictures, not {asked:,}.")
+    return min(COUNT, most) if asked is None else asked
+
+
+def _parted(train: ImageSet, n: int) -> tuple[Tensor, Tensor]:
+    """Training pictures to hold samples against, and n others."""
+    shown = train.images[torch.from_numpy(fixed_sample(len(train), min(len(train), REFERENCE + n), 0))]
+    apart = torch.zeros(len(shown), dtype=torch.bool)
+    apart[torch.from_numpy(fixed_sample(len(shown), n, 0))] = True
+    return shown[~apart], shown[apart]
+
+
+# --- what is written ------------------------------------------------------------------------------------------------
+
+
+class _Sheet:
+    """sweep.json, with the rows that an earlier sweep of the same `about` measured."""
+
+    def __init__(self, run: RunFolder, about: Found) -> None:
+        self.run, self.about = run, about
+        before = run.read(FILE) if (run.path / FILE).exists() else {}
+        same = all(before.get(key) == value for key, value in about.items())
+        self.rows: list[Found] = before["rows"] if same else []
+
+    def known(self, sampling: Found) -> Found | None:
+        """The measures of a setting that was measured before."""
+        measures = ("accuracy", "accuracy_error", "frechet", "floor", "evaluations", "seconds_per_image", "n")
+        return next(({key: row[key] for key in measures} for row in self.rows if row["sampling"] == sampling), None)
+
+    def add(self, row: Found) -> None:
+        """Keeps a row, once."""
+        if row not in self.rows:
+            self.rows.append(row)
+            self.run.write(FILE, {**self.about, "rows": self.rows})
+
+    def finish(self, best: Found, rule: str) -> Found:
+        """Writes the best setting too; returns all."""
+        chosen = {"sampling": best["sampling"], "images": self.about["images"], "why": f"{_in_words(best)}: {rule}."}
+        found = {**self.about, "rule": rule, "rows": self.rows, "best": chosen}
+        self.run.write(FILE, found)
+        self.run.write(SAMPLING, chosen)
+        return found
+
+
+def _visit(sheet: _Sheet, bench: Bench, each: Try, base: Sampling, console: Console) -> Found:
+    """A setting's row, measured or known."""
+    sampling = replace(base, **each.changes)
+    found = sheet.known(asdict(sampling)) or bench.measure(sampling)
+    row = {"axis": each.axis, "setting": each.setting, "sampling": asdict(sampling), **found}
+    sheet.add(row)
+    console.say(f"{each.axis:>9} {each.setting:<8} {_in_words(row)}; {row['seconds_per_image']:.3g} s a picture")
+    return row
+
+
+def _in_words(row: Found) -> str:
+    how, right = row["sampling"], row["accuracy"]
+    guided = how["guidance"] != 1
+    guidance = f", guidance {how['guidance']:g} in t {how['guidance_from']:g}-{how['guidance_to']:g}" if guided else ""
+    told = "" if right is None else f"accuracy {right:.1%} ± {row['accuracy_error']:.1%}, "
+    return (
+        f"{how['sampler']} in {how['steps']} steps{guidance}: {told}Fréchet distance {row['frechet']:.4g}, "
+        f"{row['evaluations']:g} evaluations"
+    )
