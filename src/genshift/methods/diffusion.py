@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from genshift.data.feed import Batch, PixelRule
+from genshift.data.feed import Batch, Draws, PixelRule
 from genshift.device import Arithmetic
 from genshift.diffusion.guidance import Guidance, Guided
 from genshift.diffusion.process import PROCESSES, Parametrisation, levels, weight
@@ -16,6 +16,7 @@ from genshift.diffusion.samplers import SAMPLERS, State, ddim
 from genshift.errors import Refusal
 from genshift.methods.base import CHUNK, Generating, wide
 from genshift.methods.schedules import Progress, make_optimizer
+from genshift.nets.unet import Dropout
 from genshift.presets import Diffusion, Sampling
 
 
@@ -60,6 +61,7 @@ class DiffusionMethod(Generating):
         x_t = _times(alpha, x_0) + _times(sigma, eps)
         _, b, c = self.parametrisation.coefficients(alpha, sigma)
         p, q = self.parametrisation.target(alpha, sigma)
+        self._deal(data.draws)
         answer = self._answer(self.nets["unet"], _times(c, x_t), t, self._told(data))
         errors = (answer - _times(p, x_0) - _times(q, eps)).square().mean((1, 2, 3))
         loss = (weight(self.preset.weighting, self.preset.gamma, b, alpha, sigma).to(errors) * errors).mean()
@@ -75,6 +77,12 @@ class DiffusionMethod(Generating):
         assert data.y is not None
         left_out = data.draws.uniform("label") < self.preset.label_dropout
         return data.y.masked_fill(left_out.to(data.y.device), -1)
+
+    def _deal(self, draws: Draws) -> None:
+        """Gives each dropout layer the step's random numbers."""
+        layers = [layer for layer in self.networks["unet"].modules() if isinstance(layer, Dropout)]
+        for number, layer in enumerate(layers):
+            layer.uniform = functools.partial(draws.uniform, f"dropout {number}")
 
     def _answer(self, net: nn.Module, x: Tensor, t: Tensor, y: Tensor | None) -> Tensor:
         x = x.contiguous(memory_format=self.arithmetic.memory_format)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -85,7 +86,7 @@ def _levels(side: int, width: int) -> tuple[list[int], list[int]]:
 
 
 def sinusoids(t: Tensor, width: int) -> Tensor:
-    """float32 `[N, width]`: cosines and sines of t at frequencies from 1 to 1/10,000 (arXiv 1706.03762, section 3.5)."""
+    """float32 `[N, width]`: cosines and sines of t of frequencies 1 to 1/10,000 (arXiv 1706.03762, section 3.5)."""
     frequencies = torch.exp(-math.log(10_000) * torch.arange(width // 2, device=t.device) / (width // 2))
     angles = t.float()[:, None] * frequencies
     return torch.cat([angles.cos(), angles.sin()], 1)
@@ -106,7 +107,7 @@ class Stage(nn.Module):
         self.norm1, self.conv1 = GroupNorm(c_in), Conv2d(c_in, c_out, 3, padding=1)
         self.told = nn.Linear(emb, 2 * c_out)
         self.norm2, self.conv2 = GroupNorm(c_out), Conv2d(c_out, c_out, 3, padding=1)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.skip = None if c_in == c_out else Conv2d(c_in, c_out, 1)
         self.attention = Attention(c_out) if 0 < side <= ATTENTION else None
         nn.init.zeros_(self.conv2.weight)
@@ -117,6 +118,18 @@ class Stage(nn.Module):
         y = self.conv2(self.dropout(F.silu(self.norm2(y) * (1 + scale) + shift)))
         y = y + (x if self.skip is None else self.skip(x))
         return y if self.attention is None else self.attention(y)
+
+
+class Dropout(nn.Dropout):
+    """torch's, by numbers from U[0, 1) that `uniform(*shape)` gives for `[N, *shape]`, where it is set: a training's
+    are a function of (seed, images seen), and torch's own generator is not."""
+
+    uniform: Callable[..., Tensor] | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.uniform is None or not self.training or self.p == 0:
+            return super().forward(x)
+        return x * (self.uniform(*x.shape[1:]) >= self.p).to(x) / (1 - self.p)
 
 
 class Attention(nn.Module):
