@@ -13,6 +13,7 @@ from genshift import nets, presets, studies
 from genshift.data import ImageSet, load_named
 from genshift.engine import drawing, evaluator, sweeping
 from genshift.engine.domains import in_classes, open_set
+from genshift.engine.drawable import sampling_of
 from genshift.engine.drawing import Order
 from genshift.engine.experiment import Settings, open_method, preset_of
 from genshift.engine.files import csv_text, write_text, write_whole
@@ -51,8 +52,10 @@ def train(
 
 def evaluate(run: Path | str, *, data_root: Path | None = None, **asked: Any) -> dict[str, Any]:
     """Evaluates a run on its test splits; `asked` are the fields of `genshift.engine.findings.Asked`. Returns what
-    results.json holds."""
-    return evaluator.evaluate(Path(run), Asked(data_root, **asked))
+    results.json holds. Raises Refusal for a sampling that the run cannot take."""
+    folder, wanted = RunFolder(Path(run)), Asked(data_root, **asked)
+    sampling_of(folder, preset_of(folder.config), wanted.sampling)
+    return evaluator.evaluate(folder.path, wanted)
 
 
 def sample(

@@ -1,0 +1,382 @@
+"""Drawing from diffusion runs and sweeping them, from the command line."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+
+import faces_tiny
+import pytest
+import tiny
+import torch
+from faces_tiny import CLASSES, read, written
+from tiny import refused, told
+
+from genshift import api
+from genshift.data.batches import seed_of
+from genshift.engine import checkpoint, experiment, sweeping, weak
+from genshift.engine.comparing import classifier_space
+from genshift.engine.drawable import open_generator
+from genshift.engine.findings import Asked
+from genshift.engine.run import RunFolder
+from genshift.methods.base import CHUNK, to_bytes
+from genshift.metrics.frechet import frechet, statistics
+from genshift.presets import Sampling
+
+pytestmark = pytest.mark.usefixtures("quick")
+SMALL = {"size": 16, "width": 16, "patch": 4, "steps": 2, "lr_warmup": 0, "ema_half_life": 4}
+FILES = ["land_001.png", "land_002.png", "land_003.png", "sea-sky_001.png", "sea-sky_002.png"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return faces_tiny.write_portraits(tmp_path_factory.mktemp("portraits"))
+
+
+@pytest.fixture(scope="module")
+def runs(data, tmp_path_factory):
+    """A diffusion model of two classes that kept its early state, one of none, a GAN, and a judge; not evaluated."""
+    root, tiny_gan = tmp_path_factory.mktemp("runs"), {"size": 16, "width": 8, "latent": 8, "condition": "classes"}
+    made = {
+        "classes": tiny.of_pictures("digits-diffusion", data, **SMALL),
+        "plain": tiny.of_pictures("digits-diffusion", data, **SMALL, condition="none"),
+        "gan": tiny.of_pictures("faces-gan", data, **tiny_gan),
+        "judge": tiny.of_pictures("faces-attributes", data, size=16, width=8, answers="classes"),
+    }
+    for name, preset in made.items():
+        observers = [weak.keeper(RunFolder(root / name))] if name == "classes" else []
+        assert tiny.train(preset, root / name, images=32, observers=observers)
+    return {name: root / name for name in made}
+
+
+@pytest.fixture
+def run(runs, tmp_path):
+    """A copy of the conditional diffusion run, to change."""
+    return shutil.copytree(runs["classes"], tmp_path / "run")
+
+
+def drawn(folder):
+    """The pictures of a folder, by name, without the grid."""
+    return {name: data for name, data in written(folder).items() if name.endswith(".png") and name != "grid.png"}
+
+
+def note(folder):
+    return json.loads((folder / "sample.json").read_text())
+
+
+def choose(run, **changes):
+    """As a sweep would: leaves a sampling in the run."""
+    images = changes.pop("images", RunFolder(run).seen)
+    sampling = asdict(Sampling(steps=3, guidance=2.0)) | changes
+    RunFolder(run).write("sampling.json", {"sampling": sampling, "images": images, "why": "it was tried"})
+
+
+# --- sample -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("flags", [[], ["--sampler", "ddpm", "--skip", 0.5], ["--label", "land"], ["--label", "none"]])
+def test_the_same_seed_gives_the_same_pictures_whatever_the_count(flags, runs, tmp_path, capfd):
+    """Noise in the steps (ddpm) and the coin of skipped guidance are a picture's own too."""
+    words = ["sample", runs["classes"], *flags, "--out"]
+    told(capfd, *words, tmp_path / "many", "--count", 57)
+    told(capfd, *words, tmp_path / "few", "--count", 3)
+    told(capfd, *words, tmp_path / "later", "--count", 5, "--first", 48)
+    many, few, later = (list(drawn(tmp_path / name).values()) for name in ("many", "few", "later"))
+    assert few == many[:3] and later == many[48:53] and len(set(many)) == 57
+
+
+def test_files_named_by_class_hold_the_pictures_of_the_same_numbers(runs, tmp_path, capfd):
+    words = ["sample", runs["classes"], "--out"]
+    told(capfd, *words, tmp_path / "numbers", "--count", 5)
+    told(capfd, *words, tmp_path / "classes", "--count", 5, "--names", "class")
+    told(capfd, *words, tmp_path / "more", "--count", 8, "--names", "class")
+    by_number, by_class, more = (drawn(tmp_path / name) for name in ("numbers", "classes", "more"))
+    assert list(by_class) == FILES
+    assert [by_class[FILES[place]] for place in (0, 3, 1, 4, 2)] == list(by_number.values())
+    assert by_class.items() <= more.items() and len(more) == 8
+    told(capfd, *words, tmp_path / "one", "--count", 2, "--names", "class", "--label", "sea & sky")
+    assert list(drawn(tmp_path / "one")) == ["sea-sky_001.png", "sea-sky_002.png"]
+    assert "pictures of the names class, not number" in refused(capfd, *words, tmp_path / "more", "--count", 8)
+
+
+def test_pictures_without_a_label_are_those_of_label_minus_one(runs, tmp_path, capfd):
+    told(capfd, "sample", runs["classes"], "--count", 2, "--label", "none", "--out", tmp_path / "out")
+    _, method, _ = open_generator(RunFolder(runs["classes"]), {"guidance": 1.0})
+    generator = torch.Generator().manual_seed(seed_of("sample", 0, 0))
+    wanted = to_bytes(method.draw(generator, torch.full((CHUNK,), -1)))[1].permute(1, 2, 0).numpy()
+    assert (read(tmp_path / "out" / "00001.png") == wanted).all()
+    assert note(tmp_path / "out")["label"] == "none" and note(tmp_path / "out")["sampling"]["guidance"] == 1.0
+
+
+def test_a_flag_stands_before_the_sweep_and_the_sweep_before_the_preset(run, tmp_path, capfd):
+    told(capfd, "sample", run, "--count", 1, "--out", tmp_path / "preset")
+    choose(run)
+    told(capfd, "sample", run, "--count", 1, "--out", tmp_path / "swept")
+    told(capfd, "sample", run, "--count", 1, "--steps", 4, "--out", tmp_path / "flag")
+    found = [note(tmp_path / name)["sampling"] for name in ("preset", "swept", "flag")]
+    assert [(each["sampler"], each["steps"], each["guidance"]) for each in found] == [
+        ("dpm++2m", 2, 1.5), ("ddpm", 3, 2.0), ("ddpm", 4, 2.0)
+    ]  # fmt: skip
+    again = ["sample", run, "--count", 1, "--steps", 4, "--out"]
+    assert "holds pictures of the steps 3, not 4: name another --out." in refused(capfd, *again, tmp_path / "swept")
+    paths = api.sample(run, 1, tmp_path / "python", steps=4)
+    assert paths[0].read_bytes() == (tmp_path / "flag" / "00000_land.png").read_bytes()
+
+
+def test_what_was_chosen_at_another_checkpoint_is_left_out(run, tmp_path, capfd):
+    choose(run, images=8)
+    capfd.readouterr()
+    api.sample(run, 1, tmp_path / "out")
+    said = capfd.readouterr().err
+    assert "was chosen at 8 images, and the run stands at 32: it is left out; `genshift sweep" in said
+    assert note(tmp_path / "out")["sampling"]["steps"] == 2
+
+
+@pytest.mark.parametrize("stored", [[], {"images": 32}, {"images": 32, "sampling": {"steps": "two"}}])
+def test_a_broken_sampling_is_refused(stored, run, tmp_path, capfd):
+    RunFolder(run).write("sampling.json", stored)
+    assert "is no sampling that" in refused(capfd, "sample", run, "--count", 1, "--out", tmp_path / "out")
+
+
+def test_what_sigterm_stopped_is_continued_without_drawing_twice(runs, tmp_path, capfd):
+    words = ["sample", str(runs["classes"]), "--count", "400", "--names", "class", "--steps", "40", "--out"]
+    out = tmp_path / "parted"
+    argv = [sys.executable, "-m", "genshift.cli", *words, str(out)]
+    with subprocess.Popen(argv, env=tiny.environment(), stderr=subprocess.DEVNULL) as process:
+        while len(list(out.glob("land_*.png"))) < 25 and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+    assert process.returncode == -signal.SIGTERM
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*_*.png")}
+    assert 25 <= len(before) < 400
+    told(capfd, *words, out)
+    assert len(drawn(out)) == 400 and all(path.stat().st_mtime_ns == written for path, written in before.items())
+    told(capfd, *words[:3], "20", *words[4:], tmp_path / "whole")
+    assert drawn(tmp_path / "whole").items() <= drawn(out).items()
+
+
+# --- its own early state ----------------------------------------------------------------------------------------------
+
+
+def test_the_first_check_after_an_eighth_is_kept_once(runs, data, tmp_path, monkeypatch):
+    """Checks at 1/16, 2/16 … of the budget: the second is kept, whatever stops the run."""
+    monkeypatch.setattr(experiment, "CHECKS", 16)
+    preset, out = tiny.of_pictures("digits-diffusion", data, **SMALL), tmp_path / "run"
+    seen = {}
+
+    def look(images, method):
+        seen[images] = {k: v.clone() for k, v in method.networks["unet"].state_dict().items()}
+
+    observers = [look, weak.keeper(RunFolder(out))]
+    for stop in (4, 8, 12):
+        assert not tiny.train(preset, out, images=64, keep=1, observers=[*observers, tiny.StopAt(stop)])
+    assert tiny.train(preset, out, images=64, keep=1, observers=observers)
+    assert sorted(path.name for path in (out / "checkpoints").iterdir()) == [
+        "images-000000000064.safetensors", "weak.safetensors"
+    ]  # fmt: skip
+    kept = checkpoint.load(out / "checkpoints" / "weak.safetensors")
+    assert kept.about == {"images": 8}
+    assert all(torch.equal(kept.tensors[f"network/unet/{key}"], value) for key, value in seen[8].items())
+
+
+def test_a_check_that_is_done_again_writes_it_again(run):
+    folder, path = RunFolder(run), run / "checkpoints" / "weak.safetensors"
+    _, method, _ = open_generator(folder)
+    kept = checkpoint.load(path).about["images"]
+    for images, expected in ((3, kept), (kept + 4, kept), (4, 4)):
+        weak.keeper(folder)(images, method)
+        assert checkpoint.load(path).about["images"] == expected
+
+
+def test_the_early_state_guides(run, tmp_path, capfd):
+    words = ["sample", run, "--count", 2, "--guide", "weak", "--out"]
+    _, method, _ = open_generator(RunFolder(run), {"guide": "weak"})
+    assert method.weak is not None and not method.weak.training and open_generator(RunFolder(run))[1].weak is None
+    for strength in (1, 3):
+        told(capfd, *words, tmp_path / str(strength), "--guidance", strength)
+    told(capfd, "sample", run, "--count", 2, "--guidance", 1, "--out", tmp_path / "none")
+    assert drawn(tmp_path / "1") == drawn(tmp_path / "none") and drawn(tmp_path / "3") != drawn(tmp_path / "none")
+    told(capfd, *words, tmp_path / "unlabelled", "--label", "none", "--guidance", 3)
+    assert note(tmp_path / "unlabelled")["sampling"]["guidance"] == 3.0
+    (run / "checkpoints" / "weak.safetensors").unlink()
+    assert "kept no early state to guide away from" in refused(capfd, *words, tmp_path / "no")
+
+
+# --- sweep ------------------------------------------------------------------------------------------------------------
+
+AXES = ["--guidance", "1,2", "--intervals", "0-0.5", "--steps", "1,2", "--samplers", "ddim", "--count", 12]
+
+
+def test_a_sweep_measures_each_axis_from_the_best_and_leaves_the_best(run, runs, tmp_path, capfd):
+    found = json.loads(told(capfd, "sweep", run, "--features", runs["judge"], *AXES, "--json"))
+    assert found == json.loads((run / "sweep.json").read_text()) and found["images"] == 32 and found["seed"] == 1000
+    rows = found["rows"]
+    assert [(row["axis"], row["setting"]) for row in rows] == [
+        ("start", ""), ("guidance", "1"), ("guidance", "2"), ("interval", "0-0.5"),
+        ("steps", "1"), ("steps", "2"), ("sampler", "ddim"),
+    ]  # fmt: skip
+    for place, row in enumerate(rows):
+        names = {"guidance": ["guidance"], "interval": ["guidance_from", "guidance_to"], "start": []}
+        changed = names.get(row["axis"], [row["axis"]])
+        first = next(k for k, other in enumerate(rows) if other["axis"] == row["axis"])
+        base = sweeping.best_of(rows[: max(1, first)])["sampling"]
+        assert {k: v for k, v in row["sampling"].items() if k not in changed} == {
+            k: v for k, v in base.items() if k not in changed
+        }, place
+    guided = [row["sampling"]["guidance"] != 1 for row in rows[:3]]
+    assert [row["evaluations"] for row in rows[:3]] == [4 if each else 2 for each in guided] and guided[1:] == [0, 1]
+    best = sweeping.best_of(rows)
+    assert (
+        found["best"]["sampling"] == best["sampling"]
+        and json.loads((run / "sampling.json").read_text()) == found["best"]
+    )
+    told(capfd, "sample", run, "--count", 1, "--out", tmp_path / "out")
+    assert note(tmp_path / "out")["sampling"] == best["sampling"]
+
+
+def test_a_row_is_what_the_samples_of_the_sweeps_own_seed_measure(run, runs, data):
+    found = api.sweep(run, runs["judge"], count=12, guidance=[1.0], intervals=[], steps=[], samplers=[])
+    row = found["rows"][1]
+    space = classifier_space(runs["judge"])
+    _, method, _ = open_generator(RunFolder(run), row["sampling"])
+    pictures = method.sample(12, sweeping.SEED)
+    train = faces_tiny.portraits(40, 0).images
+    rows = sweeping._parted(faces_tiny.portraits(40, 0), 12)
+    assert sorted(map(bytes, torch.cat(rows).flatten(1).numpy())) == sorted(map(bytes, train.flatten(1).numpy()))
+    real, other = (statistics(space.embed(part)) for part in rows)
+    assert row["frechet"] == pytest.approx(frechet(real, statistics(space.embed(pictures))), rel=1e-6)
+    assert row["floor"] == pytest.approx(frechet(real, other), rel=1e-6) and row["n"] == 12
+    told_apart = [name for name, *_ in [(CLASSES[k],) for k in space.classify(pictures).tolist()]]
+    right = sum(told_apart[k] == CLASSES[k % 2] for k in range(12)) / 12
+    assert row["accuracy"] == right and row["accuracy_error"] == pytest.approx((right * (1 - right) / 12) ** 0.5)
+
+
+def test_a_stopped_sweep_continues_where_it_stopped(run, runs, monkeypatch, capfd):
+    words = ["sweep", run, "--features", runs["judge"], *AXES]
+    measure, measured = sweeping.Bench.measure, []
+
+    def counted(bench, sampling):
+        if len(measured) == 3:
+            measured.append(None)
+            raise KeyboardInterrupt
+        measured.append(sampling)
+        return measure(bench, sampling)
+
+    monkeypatch.setattr(sweeping.Bench, "measure", counted)
+    assert tiny.cli.main([str(word) for word in words]) == 130
+    stored = json.loads((run / "sweep.json").read_text())["rows"]
+    assert len(stored) == 3 and not (run / "sampling.json").exists()
+    assert "accuracy" in told(capfd, *words)
+    rows = json.loads((run / "sweep.json").read_text())["rows"]
+    assert rows[:3] == stored and len(rows) == 7
+    settings = [json.dumps(asdict(each)) for each in measured if each is not None]
+    assert len(set(settings)) == len(settings) == len({json.dumps(row["sampling"]) for row in rows})
+    told(capfd, *words)
+    assert json.loads((run / "sweep.json").read_text())["rows"] == rows and len(measured) == len(settings) + 1
+    told(capfd, *words[:-1], 14)
+    assert {row["n"] for row in json.loads((run / "sweep.json").read_text())["rows"]} == {14}, "other rows, another n"
+
+
+def test_without_labels_only_steps_and_samplers_are_swept(runs, tmp_path, capfd):
+    run = shutil.copytree(runs["plain"], tmp_path / "run")
+    words = ["sweep", run, "--features", runs["judge"], "--steps", "1", "--samplers", "ddim", "--count", 12]
+    said = told(capfd, *words)
+    found = json.loads((run / "sweep.json").read_text())
+    assert [row["axis"] for row in found["rows"]] == ["start", "steps", "sampler"]
+    assert all(row["accuracy"] is None and row["sampling"]["guidance"] == 1 for row in found["rows"])
+    assert said == f"{run}: sweep.json, and sampling.json: {found['best']['why']}\n"
+    assert found["rule"] == "the lowest Fréchet distance"
+
+
+def test_the_best_is_the_nearest_of_those_that_are_as_right():
+    def row(right, distance):
+        return {"accuracy": right, "frechet": distance, "n": 500}
+
+    right = [row(0.99, 9.0), row(0.986, 5.0), row(0.98, 1.0)]
+    assert sweeping.best_of(right) is right[1], "one standard error of 0.99 is 0.0047"
+    perfect = [row(1.0, 3.0), row(0.998, 2.0), row(0.996, 1.0)]
+    assert sweeping.best_of(perfect) is perfect[1], "a perfect score's error is that of 501 in 502: 0.002"
+    assert sweeping.best_of([row(None, 3.0), row(None, 2.0)])["frechet"] == 2.0
+
+
+# --- refusals ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "sentence"),
+    [
+        ("classes", ["--label", "lnad"], "There is no class 'lnad': did you mean 'land'?"),
+        ("classes", ["--label", 2], "There is no class '2': expected one of land, sea & sky."),
+        ("plain", ["--label", "land"], "of no particular class: leave --label out"),
+        ("plain", ["--label", "none"], "of no particular class: leave --label out"),
+        ("gan", ["--label", "none"], "it learnt no picture without a label; leave --label none out"),
+        ("classes", ["--steps", 0], "--steps must be 1 or more, not 0."),
+        ("classes", ["--steps", "two"], "--steps takes a whole number, not 'two'."),
+        ("classes", ["--sampler", "dmp++2m"], "--sampler does not take 'dmp++2m': did you mean 'dpm++2m'?"),
+        ("classes", ["--guidance", -1], "--guidance must be 0 or more (1 is none), not -1.0."),
+        ("classes", ["--guidance-from", 0.8, "--guidance-to", 0.2], "--guidance-from 0.8 is not below --guidance-to"),
+        ("plain", ["--guidance", 2], "has nothing to guide away from, as it learnt no labels: leave --guidance out."),
+        ("plain", ["--guidance-to", 0.5], "as it learnt no labels: leave --guidance-to out."),
+        (
+            "classes",
+            ["--label", "none", "--guidance", 2],
+            "as pictures without a label are asked for: leave --guidance",
+        ),
+        ("plain", ["--guide", "weak"], "kept no early state to guide away from"),
+        ("gan", ["--steps", 5], "is a generative adversarial network of portraits0: it has no --steps; leave it out."),
+        ("judge", ["--steps", 5], "it draws no pictures; name a generator's run"),
+        ("plain", ["--names", "class"], "of no particular class: leave --names class out"),
+        ("classes", ["--names", "clas"], "--names does not take 'clas': did you mean 'class'?"),
+    ],
+)
+def test_wrong_orders_are_refused(name, flags, sentence, runs, tmp_path, capfd):
+    assert sentence in refused(capfd, "sample", runs[name], "--count", 1, *flags, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "sentence"),
+    [
+        ("gan", [], "is a generative adversarial network of portraits0: there is nothing to sweep; name a diffusion"),
+        ("judge", [], "there is nothing to sweep; name a diffusion model's run."),
+        ("classes", ["--features", "gan"], "name a classifier's run"),
+        ("classes", ["--steps", "0,1"], "--steps must be 1 or more, not 0."),
+        ("classes", ["--steps", "1,b"], "--steps takes a whole number, not 'b'."),
+        ("classes", ["--intervals", "0.8-0.1"], "--guidance-from 0.8 is not below --guidance-to 0.1"),
+        ("classes", ["--intervals", "0.8"], "--intervals takes intervals such as 0.1-0.8, not '0.8'."),
+        ("classes", ["--samplers", "ddmi"], "There is no sampler called 'ddmi': did you mean 'ddim'?"),
+        ("plain", ["--guidance", "1,2"], "as it learnt no labels: leave --guidance out."),
+        ("classes", ["--count", 21], "--count must be from 2 to 20, half the 40 training pictures, not 21."),
+        ("classes", ["--count", 0], "--count must be above 0, not 0."),
+    ],
+)
+def test_wrong_sweeps_are_refused(name, flags, sentence, runs, tmp_path, capfd):
+    flags = [runs.get(word, word) if isinstance(word, str) else word for word in flags]
+    features = [] if "--features" in flags else ["--features", runs["judge"]]
+    assert sentence in refused(capfd, "sweep", runs[name], *features, *flags)
+    assert not (runs[name] / "sweep.json").exists() and not (runs[name] / "sampling.json").exists()
+
+
+def test_a_discrete_process_has_a_thousand_steps(data, tmp_path, capfd):
+    out = tmp_path / "run"
+    changes = {"process": "linear", "predict": "epsilon"}
+    assert tiny.train(tiny.of_pictures("digits-diffusion", data, **(SMALL | changes)), out, images=4)
+    sentence = refused(capfd, "sample", out, "--count", 1, "--steps", 1001, "--out", tmp_path / "out")
+    assert "--steps is at most 1000 in a process of as many steps, not 1001." in sentence
+
+
+@pytest.mark.parametrize("name", ["gan", "judge"])
+def test_only_a_diffusion_models_evaluation_takes_a_sampling(name, runs, capfd):
+    assert "it has no --steps; leave it out." in refused(capfd, "evaluate", runs[name], "--steps", 5)
+    assert not (runs[name] / "evaluation.json").exists()
+
+
+def test_an_evaluation_draws_as_it_is_told(run, capfd):
+    choose(run, sampler="heun")
+    for flags, expected in (([], ("heun", 3)), (["--steps", 4, "--guidance", 1], ("heun", 4))):
+        told(capfd, "evaluate", run, *flags)
+        found = RunFolder(run).read("evaluation.json")["sampling"]
+        assert (found["sampler"], found["steps"]) == expected
