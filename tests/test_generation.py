@@ -15,10 +15,10 @@ from tiny import of_pictures
 from genshift import cli
 from genshift.data import open_packed
 from genshift.engine import comparing, evaluator, experiment, generation
+from genshift.engine.drawable import open_generator
 from genshift.engine.experiment import Settings, open_method
 from genshift.engine.findings import Asked
 from genshift.engine.pictures import grid, write_png
-from genshift.engine.prior import open_generator
 from genshift.engine.run import RunFolder
 from genshift.errors import Refusal
 from genshift.metrics.neighbours import nearest_rows
@@ -160,7 +160,7 @@ def test_the_normal_prior_is_measured_beside_the_mixture(studio, judged):
     _, method, _ = open_generator(RunFolder(studio["vae"]))
     sides = generation._drawn(open_packed(studio.data / "train"), method, generation.Console(False))
     reference = features_of(studio, sides.reference)
-    plain = generation.from_normal(method)
+    plain = generation.plainly(method)
     each = [frechet_by_nuclear_norm(reference, features_of(studio, plain.sample(20, seed))) for seed in range(3)]
     assert results["frechet_normal_prior"]["value"] == pytest.approx(np.mean(each), rel=1e-3, abs=1e-6)
     assert "N(0, I)" in results["frechet_normal_prior"]["protocol"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,8 @@ class Space:
     """What pictures are compared in: a function from uint8 `[N, C, H, W]` to features `[N, D]`, and what it is.
 
     side: of the pictures that it sees, in pixels; resize: how it brings others to it. measures: kinds, by the names
-    they have in results.json.
+    they have in results.json. classify: of a classifier of classes, from the same pictures to numbers int64 `[N]` of
+    its `classes`.
     """
 
     embed: Callable[[Tensor], Tensor]
@@ -45,6 +46,8 @@ class Space:
     side: int
     resize: str
     measures: Mapping[str, str]
+    classify: Callable[[Tensor], Tensor] | None = None
+    classes: tuple[str, ...] = ()
 
     def seen(self, side: int) -> str:
         """How pictures of `side` pixels are seen, in words."""
@@ -53,12 +56,19 @@ class Space:
 
 @dataclass(frozen=True)
 class Sides:
-    """uint8 pictures `[n, C, H, W]`, as many on each side: two halves of a real set, and series of generated ones."""
+    """uint8 pictures `[n, C, H, W]`, as many on each side: two halves of a real set, and series of generated ones.
+
+    words: how the two are held against each other; drawn: the series alone, in words. Where classes take turns,
+    `real_labels` are those of each half, and `labels` those of each series, int64 `[n]`.
+    """
 
     reference: Tensor
     other: Tensor
     series: Sequence[Tensor]
     words: str
+    drawn: str = ""
+    real_labels: Tensor | None = None
+    labels: Tensor | None = None
 
 
 def judge_name(path: Path) -> str:
@@ -69,14 +79,18 @@ def judge_name(path: Path) -> str:
 
 def classifier_space(path: Path) -> Space:
     """The features of a classifier's run; Refusal for a run of another kind."""
-    preset, method, _ = open_method(RunFolder(path))
+    preset, method, classes = open_method(RunFolder(path))
     if not isinstance(preset, Classifier) or not isinstance(method, Classifying):
         raise Refusal(f"--features {path} is {preset.summary}: name a classifier's run, e.g. one of faces-attributes.")
 
     def embed(images: Tensor) -> Tensor:
         return method.embed(finish(images, preset.size, preset.colour))
 
-    return Space(embed, judge_name(path), preset.size, "bilinear, antialiased", IN_CLASSIFIER)
+    def classify(images: Tensor) -> Tensor:
+        return method.predict(finish(images, preset.size, preset.colour)).argmax(1)
+
+    space = Space(embed, judge_name(path), preset.size, "bilinear, antialiased", IN_CLASSIFIER)
+    return space if preset.answers == "attributes" else replace(space, classify=classify, classes=classes)
 
 
 def inception_space(weights: Path | None, download: bool, say: Callable[[str], None]) -> Space | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,17 @@ from torch import Tensor
 from genshift.data.imageset import ImageSet
 from genshift.data.pixels import to_colour
 from genshift.device import leads_processes
-from genshift.engine import checkpoint, comparing, panels
+from genshift.engine import by_class, checkpoint, comparing, denoising, panels
 from genshift.engine.checkpoint import Checkpoint
 from genshift.engine.comparing import Sides, Space, over_series
 from genshift.engine.console import Console
 from genshift.engine.domains import hold_out, in_classes
+from genshift.engine.drawable import fit_and_store, has_mixture, set_sampling
 from genshift.engine.findings import Asked, value_of
 from genshift.engine.loop import Observer
 from genshift.engine.materials import open_pictures, open_unseen
 from genshift.engine.panels import COLUMNS, GRID, PANEL, Album
 from genshift.engine.pictures import grid, write_png
-from genshift.engine.prior import fit_and_store, has_mixture
 from genshift.engine.run import RunFolder
 from genshift.errors import Refusal
 from genshift.methods import Decoding, DiffusionMethod, Generating, Method
@@ -43,9 +44,10 @@ from genshift.presets import VAE, Generator, Preset, Sampling
 SERIES = 3
 STAGE_IMAGES = 500
 MOST = 5_000  # pictures of a series
+MOST_STEPS = 100  # of a diffusion model that is looked at while it trains, or evaluated without being told
+MOST_DENOISED = 1_000  # of a diffusion model's: in 20 steps each picture passes through its network 40 times
 LOOKED_AT = 1_000  # by the face detector, and beside the training pictures
 FAR_BELOW = 0.8  # of the real pictures' face rate
-MOST_STEPS = 100  # of a diffusion model that is looked at while it trains
 COPIED = 0.01  # share of samples that are copies, above that of held-out pictures
 
 
@@ -135,6 +137,8 @@ class Case:
     held_out: ImageSet | None
     console: Console
     sides: Sides
+    classes: tuple[str, ...] = ()
+    seconds: float = 0.0  # a picture of the series
 
     @property
     def series(self) -> list[Tensor]:
@@ -155,20 +159,40 @@ def measure(
     """
     assert isinstance(preset, Generator) and isinstance(method, Generating)
     judge = None if asked.features is None else comparing.classifier_space(asked.features)
-    case = _case(run, preset, method, classes, asked.data_root)
-    results = {**_compared(case, judge, asked), **_looked_at(case)}
+    case = _case(run, preset, _told(run, method, asked), classes, asked.data_root)
+    results, evaluation = _compared(case, judge, asked)
+    results |= _looked_at(case)
     pictures = [entry for entry in _pictures(case) if entry is not None]
-    evaluation: Found = {}
+    if isinstance(case.method, DiffusionMethod):
+        seen = denoising.watch(case.method)
+        results |= denoising.costs(case.method, seen, case.seconds, SERIES * len(case.sides.reference))
+        pictures += denoising.pictures(Album(run), case.method, seen, classes)
+        evaluation["sampling"] = asdict(case.method.sampling)
     if isinstance(method, VAEMethod) and case.held_out is not None:
-        coded, evaluation, panel = _reconstructed(case, method, case.held_out)
+        coded, errors, panel = _reconstructed(case, method, case.held_out)
         results |= coded
+        evaluation |= errors
         pictures.append(panel)
     evaluation |= {"pictures": pictures, "snapshots": panels.snapshots(run), "drawn": asked.draw}
     if asked.draw and case.held_out is not None:
         evaluation |= panels.stages(run, stage_pictures(case.held_out))
     if judge is not None:
         evaluation["features"] = judge.name
-    return results, {**evaluation, "classes": list(classes), "warnings": warnings_of(run, results)}
+    warnings = [*warnings_of(run, results), *_dependence(preset, results, asked)]
+    return results, {**evaluation, "classes": list(classes), "warnings": warnings}
+
+
+def _told(run: RunFolder, method: Generating, asked: Asked) -> Generating:
+    """The method as it was asked to draw; a diffusion model in few steps where nobody asked for its many."""
+    set_sampling(run, method, asked.sampling)
+    if not isinstance(method, DiffusionMethod) or {"sampler", "steps"} & set(asked.sampling):
+        return method
+    quick = plainly(method)
+    assert isinstance(quick, DiffusionMethod)
+    if quick.sampling != method.sampling:
+        all_steps = f"`--steps {method.sampling.steps}` takes as many"
+        Console().say(f"note: these are drawn with {denoising.in_words(quick)}; {all_steps}.")
+    return quick
 
 
 def _case(run: RunFolder, preset: Generator, method: Generating, classes: tuple[str, ...], root: Path | None) -> Case:
@@ -182,7 +206,10 @@ def _case(run: RunFolder, preset: Generator, method: Generating, classes: tuple[
     if isinstance(method, VAEMethod) and has_mixture(method):
         console.say("Fitting the mixture that latent vectors are drawn from …")
         console.say(f"The mixture: {fit_and_store(run, method, train)}.")
-    return Case(run, preset, method, train, held_out, console, _drawn(train, method, console))
+    begun = time.perf_counter()
+    sides = _drawn(train, method, console)
+    seconds = (time.perf_counter() - begun) / (SERIES * len(sides.reference))
+    return Case(run, preset, method, train, held_out, console, sides, classes, seconds)
 
 
 def _labelled(images: ImageSet) -> ImageSet | None:
@@ -190,23 +217,42 @@ def _labelled(images: ImageSet) -> ImageSet | None:
 
 
 def _drawn(train: ImageSet, method: Generating, console: Console) -> Sides:
-    """Two real halves and as many samples in each series; their number is half the training pictures."""
-    n = min(MOST, len(train) // 2)
-    rows = torch.from_numpy(fixed_sample(len(train), 2 * n, 0))
-    one, other = (train.images[rows[half]] for half in halves(2 * n))
+    """Two real halves and as many samples in each series; their number is half the training pictures, or less."""
+    most = MOST_DENOISED if isinstance(method, DiffusionMethod) else MOST
+    turns = method.classes > 0 and train.labels is not None
+    one, other = by_class.even_halves(train, most) if turns else _halves(train, most)
+    n = len(one)
     console.say(f"Drawing {SERIES} × {n:,} pictures …")
     series = [method.sample(n, seed) for seed in range(SERIES)]
+    even = f", {by_class.evenness(train.labels[one], method.classes)}" if turns and train.labels is not None else ""
+    drawn = f"{_series_of(n, method)} (seeds 0 to {SERIES - 1}), std over them"
     words = (
-        f"{SERIES} series of {n:,} samples (seeds 0 to {SERIES - 1}), std over them, each against the same random half "
-        f"({n:,}) of {train.name}'s {len(train):,} training pictures at {train.images.shape[-1]} px; floor: as many of "
-        "the other half against it"
+        f"{drawn}, each against the same random half ({n:,}) of {train.name}'s {len(train):,} training pictures at "
+        f"{train.images.shape[-1]} px{even}; floor: as many of the other half against it"
     )
-    return Sides(one, other, series, words)
+    sides = Sides(train.images[one], train.images[other], series, words, drawn)
+    if not turns or train.labels is None:
+        return sides
+    return replace(sides, real_labels=train.labels[one], labels=by_class.turns(n, method.classes))
 
 
-def _compared(case: Case, judge: Space | None, asked: Asked) -> Found:
-    """Distances in every feature space that is at hand."""
+def _halves(train: ImageSet, most: int) -> tuple[Tensor, Tensor]:
+    n = min(most, len(train) // 2)
+    rows = torch.from_numpy(fixed_sample(len(train), 2 * n, 0))
+    first, second = halves(2 * n)
+    return rows[first], rows[second]
+
+
+def _series_of(n: int, method: Generating) -> str:
+    """The series in words, and how a diffusion model drew them."""
+    how = f" drawn with {denoising.in_words(method)}" if isinstance(method, DiffusionMethod) else ""
+    return f"{SERIES} series of {n:,} samples{how}"
+
+
+def _compared(case: Case, judge: Space | None, asked: Asked) -> tuple[Found, Found]:
+    """Distances in every feature space that is at hand, and what a classifier says class by class."""
     results: Found = {}
+    evaluation: Found = {}
     if judge is None:
         command = f"genshift evaluate {case.run.path} --features RUN"
         case.console.say(f"note: `{command}` adds the Fréchet distance in a classifier's features.")
@@ -216,12 +262,25 @@ def _compared(case: Case, judge: Space | None, asked: Asked) -> Found:
         results |= comparing.compare(judge, case.sides, real)
         if has_mixture(case.method):
             results["frechet_normal_prior"] = _without_mixture(case, judge, real)
+        if case.sides.labels is not None:
+            known, evaluation = _class_by_class(case, judge, real)
+            results |= known
     if asked.weights is not None or asked.download:
         space = comparing.inception_space(asked.weights, asked.download, case.console.say)
         if space is not None:
             case.console.say("Comparing in Inception's features, which takes minutes on a CPU …")
             results |= comparing.compare(space, case.sides, comparing.embed_real(space, case.sides))
-    return results
+    return results, evaluation
+
+
+def _class_by_class(case: Case, judge: Space, real: tuple[Tensor, Tensor]) -> tuple[Found, Found]:
+    """The accuracy under a classifier that knows the classes, and a row of evaluation.json for each of them."""
+    if not by_class.knows(judge, case.classes):
+        case.console.say(f"note: {judge.name} does not tell these classes apart, so their accuracy is not measured.")
+        return {}, {}
+    seen = by_class.look(judge, case.sides, case.classes, real)
+    found = {"class_accuracy": by_class.accuracy(judge, case.sides, seen)}
+    return found, {"by_class": by_class.rows(case.sides, seen, case.classes)}
 
 
 def _without_mixture(case: Case, judge: Space, real: tuple[Tensor, Tensor]) -> Found:
@@ -262,7 +321,7 @@ def _nearest(case: Case, held_out: ImageSet) -> Found:
     found = [memorisation(nearest_images(s[:LOOKED_AT], case.train.images), real) for s in case.series]
     n = min(LOOKED_AT, len(case.series[0]))
     words = (
-        f"pixels, mirror images included; {SERIES} series of {n:,} samples beside {len(case.train):,} training "
+        f"pixels, mirror images included; {_series_of(n, case.method)} beside {len(case.train):,} training "
         f"pictures, std over them; floor: the same of {len(real.rows):,} held-out real pictures"
     )
     ratio = f"median distance to the nearest training picture, over that of held-out real pictures; {words}"
@@ -319,6 +378,8 @@ def _pictures(case: Case) -> Iterator[dict[str, str] | None]:
     """The pictures of the report, each written and with its entry; None for one that the data do not allow."""
     album, method = Album(case.run), case.method
     yield panels.samples(album, method, "grid", "Samples")
+    if 1 < len(case.classes) <= panels.MOST_CLASSES and method.classes:
+        yield panels.by_class(album, method, case.classes)
     if has_mixture(method):
         yield panels.samples(album, plainly(method), "prior-normal", "Samples from N(0, I)")
     if isinstance(method, Decoding):
@@ -346,3 +407,13 @@ def _alarm(run: RunFolder, name: str) -> str:
         f"{name[0].upper()}{name[1:]}: so it stood in {len(seen)} readings between {seen[0]:,} and {seen[-1]:,} images "
         "of training."
     )
+
+
+def _dependence(preset: Generator, results: Found, asked: Asked) -> list[str]:
+    """Whether the classifier that judges the samples has taught the generator."""
+    taught = preset.features if isinstance(preset, VAE) and preset.perceptual else ""
+    if "class_accuracy" not in results or not taught or asked.features is None:
+        return []
+    if Path(taught).resolve() != asked.features.resolve():
+        return []
+    return ["Not independent: the classifier that judges the samples has taught the generator (--perceptual)."]

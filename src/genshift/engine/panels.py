@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from genshift.data.batches import seed_of
 from genshift.data.imageset import ImageSet
 from genshift.engine import checkpoint
+from genshift.engine.files import write_whole
 from genshift.engine.pictures import grid, write_png
 from genshift.engine.run import RunFolder
 from genshift.methods import Decoding, Generating
@@ -25,6 +28,8 @@ PANEL = 10  # held-out pictures beside their reconstructions
 STEPS, PAIRS = 8, 4  # of an interpolation, and how many of them
 ATTRIBUTES = ("Male", "Smiling", "Eyeglasses", "Blond_Hair")
 AMOUNTS = (-1.0, 0.0, 1.0, 2.0)
+EACH, MOST_CLASSES = 10, 20  # samples of each class in a grid, of no more classes
+FRAME_MS, LAST_MS, QUALITY = 100, 2_000, 80  # of an animation: noise takes ten times as much without loss
 NEIGHBOURS, BESIDE = 3, 8  # training pictures beside each of so many samples
 STAGE_ATTRIBUTE = "Male"
 
@@ -41,11 +46,28 @@ class Album:
         write_png(self.run.path / file, grid(images, columns))
         return {"file": file, "title": title, "caption": caption}
 
+    def animate(self, name: str, frames: Sequence[Tensor], title: str, caption: str) -> dict[str, str]:
+        """Writes uint8 `[1 or 3, H, W]`, one after the other and again for ever, as samples/NAME.webp."""
+        file = f"samples/{name}.webp"
+        first, *others = (Image.fromarray(frame.expand(3, -1, -1).permute(1, 2, 0).numpy()) for frame in frames)
+        film = {"save_all": True, "append_images": others, "loop": 0, "quality": QUALITY}
+        durations = [FRAME_MS] * len(others) + [LAST_MS]
+        write_whole(self.run.path / file, lambda path: first.save(path, "WEBP", duration=durations, **film))
+        return {"file": file, "title": title, "caption": caption}
+
 
 def samples(album: Album, method: Generating, name: str, title: str) -> dict[str, str]:
     """The first pictures of series 0."""
     caption = f"{GRID} samples, seed 0, not chosen." + (" The classes take turns." if method.classes else "")
     return album.keep(name, method.sample(GRID, seed=0), COLUMNS, title, caption)
+
+
+def by_class(album: Album, method: Generating, classes: Sequence[str]) -> dict[str, str]:
+    """The first pictures of each class of series 0, in which the classes take turns."""
+    drawn = method.sample(EACH * len(classes), seed=0)
+    rows = drawn.unflatten(0, (EACH, len(classes))).transpose(0, 1).flatten(0, 1)
+    caption = f"The first {EACH} samples of each class, seed 0, not chosen; rows: {', '.join(classes)}."
+    return album.keep("classes", rows, EACH, "Class by class", caption)
 
 
 def reconstructions(album: Album, held_out: Tensor, decoded: Tensor) -> dict[str, str]:

@@ -1,0 +1,135 @@
+"""Samples that were drawn class by class, before the eyes of a classifier of the same classes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genshift.data.imageset import ImageSet
+from genshift.engine.comparing import Sides, Space, over_series
+from genshift.metrics.embedding import fixed_sample
+from genshift.metrics.frechet import frechet, halves, statistics
+
+FEWEST = 2  # pictures that have a covariance
+
+
+# --- the pictures ---------------------------------------------------------------------------------------------------
+
+
+def turns(count: int, classes: int) -> Tensor:
+    """The labels, int64 `[count]`, of the first pictures of a series, in which the classes take turns."""
+    return torch.arange(count) % classes
+
+
+def even_halves(images: ImageSet, most: int) -> tuple[Tensor, Tensor]:
+    """Rows of two real halves, int64 `[n]` each and n at most `most`, with as many pictures of each class in both.
+
+    The classes take turns, as those of samples do, until one has no more. The pictures of a class are chosen and parted
+    at random, the same in every run.
+    """
+    assert images.labels is not None
+    counts = images.labels.bincount(minlength=len(images.classes)).tolist()
+    pairs = sorted((turn, number) for number, count in enumerate(counts) for turn in range(count // 2))
+    shares = Counter(number for _, number in pairs[:most])
+    one, other = [], []
+    for number, share in sorted(shares.items()):
+        rows = (images.labels == number).nonzero().flatten()
+        rows = rows[torch.from_numpy(fixed_sample(len(rows), 2 * share, number))]
+        first, second = halves(2 * share, number)
+        one.append(rows[first])
+        other.append(rows[second])
+    return torch.cat(one), torch.cat(other)
+
+
+def evenness(labels: Tensor, classes: int) -> str:
+    """How often each class stands among real pictures, in words."""
+    counts = labels.bincount(minlength=classes)
+    least, often = int(counts.min()), int(counts.max())
+    if often - least <= 1:
+        return "the classes as even as in the samples"
+    return f"the classes as even as the data allow ({least:,} to {often:,} of each)"
+
+
+# --- the measures ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a classifier's run says of the reference half, the other half and the series: features `[n, D]`, and of the
+    reference and the series whether it takes each picture for its class, bool `[n]`."""
+
+    reference: Tensor
+    other: Tensor
+    series: list[Tensor]
+    right: list[Tensor]
+    right_real: Tensor
+
+
+def knows(space: Space, classes: Sequence[str]) -> bool:
+    """Whether the space's classifier tells these classes, and no others, from one another."""
+    return space.classify is not None and len(classes) > 1 and set(space.classes) == set(classes)
+
+
+def look(space: Space, sides: Sides, classes: Sequence[str], real: tuple[Tensor, Tensor]) -> Seen:
+    """Shows a classifier, which `knows` the classes, both sides, which have labels; `real` is `embed_real`'s."""
+    assert sides.labels is not None and sides.real_labels is not None
+    series = [space.embed(pictures) for pictures in sides.series]
+    right = [_right(space, classes, pictures, sides.labels) for pictures in sides.series]
+    return Seen(*real, series, right, _right(space, classes, sides.reference, sides.real_labels))
+
+
+def _right(space: Space, classes: Sequence[str], pictures: Tensor, labels: Tensor) -> Tensor:
+    """Whether the classifier takes each picture for its class, bool `[n]`; classes are matched by name."""
+    assert space.classify is not None
+    numbers = torch.tensor([classes.index(name) for name in space.classes])
+    return numbers[space.classify(pictures)] == labels
+
+
+def accuracy(space: Space, sides: Sides, seen: Seen) -> dict[str, Any]:
+    """The share of samples that the classifier takes for the class they were asked for, as results.json holds it."""
+    n, pictures = len(sides.reference), space.seen(sides.reference.shape[-1])
+    protocol = (
+        f"share that {space.name} takes for the class asked for, pictures {pictures}; {sides.drawn}; floor: the same "
+        f"of {n:,} real training pictures"
+    )
+    shares = [right.double().mean().item() for right in seen.right]
+    return over_series(shares, n, protocol, seen.right_real.double().mean().item())
+
+
+def rows(sides: Sides, seen: Seen, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Each class's accuracy and Fréchet distance, means over the series, and the same of real pictures.
+
+    The distance is of `n` samples from as many real pictures, and its floor that of as many of the other half from
+    them; both are None for fewer than two pictures.
+    """
+    return [_row(sides, seen, number, name) for number, name in enumerate(classes)]
+
+
+def _row(sides: Sides, seen: Seen, number: int, name: str) -> dict[str, Any]:
+    assert sides.labels is not None and sides.real_labels is not None
+    ours, theirs = sides.labels == number, sides.real_labels == number
+    n = min(int(ours.sum()), int(theirs.sum()))
+    reference, other = (features[theirs][:n] for features in (seen.reference, seen.other))
+    distances = [_frechet(reference, features[ours][:n]) for features in seen.series]
+    return {
+        "class": name,
+        "n": n,
+        "accuracy": _share(torch.cat([right[ours] for right in seen.right])),
+        "real_accuracy": _share(seen.right_real[theirs]),
+        "frechet": None if n < FEWEST else sum(d for d in distances if d is not None) / len(distances),
+        "floor": _frechet(reference, other),
+    }
+
+
+def _frechet(real: Tensor, fake: Tensor) -> float | None:
+    return None if len(real) < FEWEST else frechet(statistics(real), statistics(fake))
+
+
+def _share(right: Tensor) -> float | None:
+    """The share of True; None of nothing."""
+    return right.double().mean().item() if len(right) else None
