@@ -34,8 +34,8 @@ COUNT = 500
 REFERENCE = 5_000  # training pictures, at most
 BY_DISTANCE = "the lowest Fréchet distance"
 BY_BOTH = (
-    f"{BY_DISTANCE} among the settings whose accuracy is within one standard error of the highest (one right and one "
-    "wrong picture added, or a perfect score would have no error)"
+    f"{BY_DISTANCE} among the settings whose accuracy is within one standard error of the highest (two right and two "
+    "wrong pictures added, or a perfect score would have no error)"
 )
 
 Found = dict[str, Any]
@@ -97,11 +97,12 @@ def sweep(run: RunFolder, features: Path, axes: Axes, count: int | None, data_ro
 
 def best_of(rows: Sequence[Found]) -> Found:
     """The row of the lowest distance; where accuracies were measured, among those within one standard error of the
-    highest (as the one-standard-error rule: Hastie, Tibshirani and Friedman 2009, section 7.10)."""
+    highest (as the one-standard-error rule: Hastie, Tibshirani and Friedman 2009, section 7.10; the error with two
+    right and two wrong ones added: Agresti and Coull 1998)."""
     if rows[0]["accuracy"] is not None:
         top = max(row["accuracy"] for row in rows)
         n = rows[0]["n"]
-        error = standard_error((top * n + 1) / (n + 2), n)
+        error = standard_error((top * n + 2) / (n + 4), n)
         rows = [row for row in rows if row["accuracy"] >= top - error]
     return min(rows, key=lambda row: row["frechet"])
 
