@@ -16,7 +16,7 @@ from torch import Tensor
 from genshift.data.imageset import ImageSet
 from genshift.data.pixels import to_colour
 from genshift.device import leads_processes
-from genshift.engine import by_class, checkpoint, comparing, denoising, panels
+from genshift.engine import by_class, checkpoint, comparing, denoising, panels, weak
 from genshift.engine.checkpoint import Checkpoint
 from genshift.engine.comparing import Sides, Space, over_series
 from genshift.engine.console import Console
@@ -39,7 +39,7 @@ from genshift.metrics.frechet import halves
 from genshift.metrics.neighbours import memorisation, nearest_images
 from genshift.metrics.sharpness import sharpness
 from genshift.nets import channels
-from genshift.presets import VAE, Generator, Preset, Sampling
+from genshift.presets import VAE, Diffusion, Generator, Preset, Sampling
 
 SERIES = 3
 STAGE_IMAGES = 500
@@ -56,10 +56,13 @@ COPIED = 0.01  # share of samples that are copies, above that of held-out pictur
 
 def observers(run: RunFolder, preset: Generator, data_root: Path | None, skip_broken: bool = False) -> list[Observer]:
     """Who looks at a generator at each check: one writes a grid of pictures from the same noise each time into
-    samples/, and, of a VAE, one keeps the latent vectors of the same held-out pictures."""
+    samples/; of a VAE, one keeps the latent vectors of the same held-out pictures; of a diffusion model, one keeps its
+    early state."""
     if not leads_processes():
         return []
     watching: list[Observer] = [_grids(run)]
+    if isinstance(preset, Diffusion):
+        watching.append(weak.keeper(run))
     held_out = held_out_pictures(preset, data_root, skip_broken) if isinstance(preset, VAE) else None
     return watching if held_out is None else [*watching, _latents(run, stage_pictures(held_out).images)]
 
