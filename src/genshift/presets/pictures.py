@@ -244,7 +244,8 @@ def _digits_classifier() -> Classifier:
     return Classifier(
         name="digits-classifier", study="digits", role="classifier", networks="residual", data="mnistm",
         images=600_000, size=28, shift=0.1, scale=0.1, rotate=10.0, recolour=0.8, batch=128, lr=2e-3,
-        lr_schedule="cosine", lr_warmup=20_000, mean=0.5, std=0.5, optimizer="adamw", weight_decay=0.05, ema_half_life=HALF_LIFE,
+        lr_schedule="cosine", lr_warmup=20_000, mean=0.5, std=0.5, optimizer="adamw", weight_decay=0.05,
+        ema_half_life=HALF_LIFE,
     )  # fmt: skip
 
 
