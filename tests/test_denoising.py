@@ -281,7 +281,7 @@ def test_accuracy_and_distance_of_each_class():
         coded([0, 1, 1, 1, 1, 2], 4), coded([0, 0, 1, 1, 1, 2], 5), series, "words", "3 series", real_labels, labels
     )
     space, classes = fake_space(), ("a", "b", "c")
-    seen = by_class.look(space, sides, classes, embed_real(space, sides))
+    seen = by_class.look(space, sides, classes, embed_real(space, sides), None)
     found = by_class.accuracy(space, sides, seen)
     each = [1, 4 / 6, 4 / 6]
     assert found["value"] == pytest.approx(np.mean(each)) and found["std"] == pytest.approx(np.std(each, ddof=1))

@@ -21,7 +21,7 @@ from genshift.engine.checkpoint import Checkpoint
 from genshift.engine.comparing import Sides, Space, over_series
 from genshift.engine.console import Console
 from genshift.engine.domains import hold_out, in_classes
-from genshift.engine.drawable import fit_and_store, has_mixture, set_sampling
+from genshift.engine.drawable import fit_and_store, has_mixture, sampling_of, set_sampling
 from genshift.engine.findings import Asked, value_of
 from genshift.engine.loop import Observer
 from genshift.engine.materials import open_pictures, open_unseen
@@ -185,17 +185,23 @@ def measure(
     return results, {**evaluation, "classes": list(classes), "warnings": warnings}
 
 
+def sampling_asked(run: RunFolder, preset: Preset, asked: Asked) -> Sampling | None:
+    """How a diffusion run's pictures are drawn for its evaluation: in few steps where nobody asked for its many; None
+    for other runs. Raises Refusal for changes that the run cannot take."""
+    own = sampling_of(run, preset, asked.sampling)
+    return own if own is None or {"sampler", "steps"} & set(asked.sampling) else in_few_steps(own)
+
+
 def _told(run: RunFolder, method: Generating, asked: Asked) -> Generating:
-    """The method as it was asked to draw; a diffusion model in few steps where nobody asked for its many."""
+    """The method, drawing as `sampling_asked` says."""
     set_sampling(run, method, asked.sampling)
-    if not isinstance(method, DiffusionMethod) or {"sampler", "steps"} & set(asked.sampling):
+    sampling = sampling_asked(run, method.preset, asked)
+    if not isinstance(method, DiffusionMethod) or sampling is None or sampling == method.sampling:
         return method
-    quick = plainly(method)
-    assert isinstance(quick, DiffusionMethod)
-    if quick.sampling != method.sampling:
-        all_steps = f"`--steps {method.sampling.steps}` takes as many"
-        Console().say(f"note: these are drawn with {denoising.in_words(quick)}; {all_steps}.")
-    return quick
+    all_steps = f"`--steps {method.sampling.steps}` takes as many"
+    method.sampling = sampling
+    Console().say(f"note: these are drawn with {denoising.in_words(method)}; {all_steps}.")
+    return method
 
 
 def _case(run: RunFolder, preset: Generator, method: Generating, classes: tuple[str, ...], root: Path | None) -> Case:
@@ -281,7 +287,7 @@ def _class_by_class(case: Case, judge: Space, real: tuple[Tensor, Tensor]) -> tu
     if not by_class.knows(judge, case.classes):
         case.console.say(f"note: {judge.name} does not tell these classes apart, so their accuracy is not measured.")
         return {}, {}
-    seen = by_class.look(judge, case.sides, case.classes, real)
+    seen = by_class.look(judge, case.sides, case.classes, real, case.held_out)
     found = {"class_accuracy": by_class.accuracy(judge, case.sides, seen)}
     return found, {"by_class": by_class.rows(case.sides, seen, case.classes)}
 

@@ -91,6 +91,13 @@ class Diffusion(Generator, Sampling):
             raise Refusal(f"--steps is at most {TRAINING_STEPS} in a process of as many steps, not {self.steps}.")
         if self.width % 2:
             raise Refusal(f"--width must be even (half are cosines of the time, half are sines), not {self.width}.")
+        guided = self.condition != "none" and self.guide == "unconditional" and self.guidance != 1
+        if guided and not self.label_dropout:
+            raise Refusal(
+                "With --label-dropout 0 nothing is learnt without a label to guide away from: give --guidance 1."
+            )
+        if self.networks == "hw2-unet" and (self.patch != 1 or self.dropout):
+            raise Refusal(f"{self.name}'s network is as printed: it takes no --patch and no --dropout.")
         if self.select == "best":
             raise Refusal("A diffusion model has no measure on held-out pictures to be best at: leave --select out.")
         return self
