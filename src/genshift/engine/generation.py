@@ -21,7 +21,7 @@ from genshift.engine.checkpoint import Checkpoint
 from genshift.engine.comparing import Sides, Space, over_series
 from genshift.engine.console import Console
 from genshift.engine.domains import hold_out, in_classes
-from genshift.engine.drawable import fit_and_store, has_mixture, sampling_of, set_sampling
+from genshift.engine.drawable import fit_and_store, has_mixture, sampling_of, set_sampling, unguided
 from genshift.engine.findings import Asked, value_of
 from genshift.engine.loop import Observer
 from genshift.engine.materials import open_pictures, open_unseen
@@ -92,6 +92,8 @@ def plainly(method: Generating) -> Generating:
         plain.preset = replace(plain.preset, prior="normal")
     if isinstance(plain, DiffusionMethod):
         plain.sampling = in_few_steps(plain.sampling)
+        if plain.sampling.guide == "weak" and plain.weak is None:  # a training has kept none yet
+            plain.sampling = unguided(plain.sampling)
     return plain
 
 
@@ -186,10 +188,12 @@ def measure(
 
 
 def sampling_asked(run: RunFolder, preset: Preset, asked: Asked) -> Sampling | None:
-    """How a diffusion run's pictures are drawn for its evaluation: in few steps where nobody asked for its many; None
-    for other runs. Raises Refusal for changes that the run cannot take."""
+    """How a diffusion run's pictures are drawn for its evaluation: in few steps where nobody, and no sweep, asked for
+    the preset's many; None for other runs. Raises Refusal for changes that the run cannot take."""
     own = sampling_of(run, preset, asked.sampling)
-    return own if own is None or {"sampler", "steps"} & set(asked.sampling) else in_few_steps(own)
+    if own is None or not isinstance(preset, Diffusion) or {"sampler", "steps"} & set(asked.sampling):
+        return own
+    return in_few_steps(own) if (own.sampler, own.steps) == (preset.sampler, preset.steps) else own
 
 
 def _told(run: RunFolder, method: Generating, asked: Asked) -> Generating:
