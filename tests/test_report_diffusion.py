@@ -62,7 +62,7 @@ def test_the_section_is_whole_and_nothing_overflows(chromium, page, size):
     assert len(plots) == 3 + 2 and min(plots) > 0
     assert "hw2 gives no figure" in text and "left out at random" in text
     assert "digits-diffusion has the lowest Fréchet, 6 ± 0, 50% below hw2-diffusion; the floor is 0.8." in text
-    assert "hw2-diffusion: not swept. `genshift sweep RUN" in text and "Chosen: dpm++3m in 10 steps" in text
+    assert "hw2-diffusion: not swept. The command genshift sweep RUN" in text and "Chosen: dpm++3m in 10 steps" in text
 
 
 def test_a_moving_picture_is_embedded_byte_for_byte(folders, page):
@@ -138,15 +138,15 @@ def drawn(figure):
 def test_a_sweeps_figures_show_accuracy_distance_floor_and_choice(tmp_path):
     figures = sweep_figures("ours", write_sweep(tmp_path))
     assert [figure.title for figure in figures] == [
-        "ours: over guidance strength",
-        "ours: over noise levels t with guidance",
-        "ours: over network evaluations a picture",
+        "ours: guidance strength",
+        "ours: guided noise levels t",
+        "ours: network evaluations",
     ]
     strength = drawn(figures[0])
     assert ("y", "", [1.0, 2.0, 3.0], [99.0] * 3) in strength
     assert ("y2", "", [1.0, 2.0, 3.0], [9.0, 8.0, 9.0]) in strength
     assert ("y2", "chosen", [2.0], [8.0]) in strength and ("y", "chosen", [2.0], [99.0]) in strength
-    assert ("y2", "real pictures (floor)", [1.0, 3.0], [2.0, 2.0]) in strength
+    assert ("y2", "floor", [1.0, 3.0], [2.0, 2.0]) in strength
     assert ("y2", "chosen", ["0.1–0.8"], [7.0]) in drawn(figures[1])
     bars = json.loads(figures[0].spec)["data"][0]["error_y"]["array"]
     assert bars == pytest.approx([0.4] * 3) and "lowest distance, 8, is at 2" in figures[0].alt

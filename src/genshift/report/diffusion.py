@@ -17,10 +17,11 @@ PROCEDURE = (
     "1,000 digits, and leaving it out drew worse, so it was left out at random, with a probability that the report "
     "does not name."
 )
-NOT_SWEPT = "{labels}: not swept. `genshift sweep RUN --features CLASSIFIER` measures these and chooses the best."
+NOT_SWEPT = "{labels}: not swept. The command genshift sweep RUN --features CLASSIFIER measures these settings."
 HOW = (
-    "One axis after the other, each from the best setting so far. A ring marks what was chosen, for `sample` and "
-    "`evaluate` to use; bars are standard errors. The pictures compared here are of a seed of their own."
+    "One axis after the other, each from the best setting so far. A ring marks what was chosen, which sampling and "
+    "evaluation then use; bars are standard errors, the floor is the distance of as many real pictures. The pictures "
+    "compared here are of a seed of their own."
 )
 
 

@@ -31,8 +31,8 @@ def sweep_figures(label: str, sweep: Found) -> list[Figure]:
     cost = {"same": lambda row: _same(row, chosen, "sampler", "steps")}
     found = [
         _panels(label, "guidance strength", {"": sorted(strengths, key=_strength)}, _strength, **guided),
-        _panels(label, "noise levels t with guidance", {"": intervals}, _interval, **within),
-        _panels(label, "network evaluations a picture", _by_sampler(_of_axes(rows, *COSTS)), _evaluations, **cost),
+        _panels(label, "guided noise levels t", {"": intervals}, _interval, **within),
+        _panels(label, "network evaluations", _by_sampler(_of_axes(rows, *COSTS)), _evaluations, **cost),
     ]
     return [figure for figure in found if figure is not None]
 
@@ -97,8 +97,8 @@ def _panels(
         figure.update_yaxes(title="right class, %", nticks=5, row=1, col=1)
     figure.update_yaxes(title="Fréchet distance", nticks=5, rangemode="tozero", row=last, col=1)
     figure.update_xaxes(title=axis, row=last, col=1)
-    figure.update_layout(showlegend=True, hovermode="closest", margin={"l": 8, "r": 10, "t": 46, "b": 8})
-    return Figure(spec(figure), f"{label}: over {axis}", _alt(label, axis, rows, x_of, told), 200 + 140 * (last - 1))
+    figure.update_layout(showlegend=True, hovermode="closest", margin={"l": 8, "r": 10, "t": 65, "b": 8})
+    return Figure(spec(figure), f"{label}: {axis}", _alt(label, axis, rows, x_of, told), 200 + 140 * (last - 1))
 
 
 def _line(rows: Sequence[Found], x_of: Callable[[Found], Any], key: str, colour: str, name: str) -> go.Scatter:
@@ -135,7 +135,7 @@ def _floor(figure: go.Figure, rows: Sequence[Found], x_of: Callable[[Found], Any
     places = list(dict.fromkeys(x_of(row) for row in rows))
     ends = places if isinstance(places[0], str) else [min(places), max(places)]
     line = {"color": GREY, "width": 1.5, "dash": "dash"}
-    floor = go.Scatter(x=ends, y=[rows[0]["floor"]] * len(ends), mode="lines", line=line, name="real pictures (floor)")
+    floor = go.Scatter(x=ends, y=[rows[0]["floor"]] * len(ends), mode="lines", line=line, name="floor")
     figure.add_trace(floor.update(hovertemplate="floor %{y:.4g}<extra></extra>"), row=last, col=1)
 
 

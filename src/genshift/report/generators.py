@@ -137,7 +137,7 @@ def _class_by_class(groups: Sequence[Group]) -> list[Block]:
         "Right class: the share that the classifier takes for the class that was asked for, a mean over the series of "
         "samples. A class has few pictures, so its distance is above that of all classes: read it beside its floor."
     )
-    return [Heading("Class by class"), Table(head, bodies, note)]
+    return [Heading("Accuracy and distance of each class"), Table(head, bodies, note)]
 
 
 def _class_row(row: dict[str, Any]) -> list[Cell]:
