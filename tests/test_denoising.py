@@ -134,7 +134,7 @@ def test_the_strip_shows_state_and_prediction_and_says_steps_and_level(workshop,
         assert np.array_equal(strip[0][column], seen.stages[done].noisy[0].numpy())
         assert np.array_equal(strip[1][column], seen.stages[done].predicted[0].numpy())
     caption = entry(found[1], "reverse.png")["caption"]
-    assert "class 0, dpm++2m in 7 steps, guidance 1.5" in caption
+    assert "class 0, dpm++2m in 7 steps, guidance 3" in caption
     assert "0 steps done, t = 0.999; 1 step done, t = 0.857; 3 steps done, t = 0.571;" in caption
     assert caption.endswith("7 steps done, t = 0.")
 
@@ -181,7 +181,7 @@ def test_passes_are_counted(workshop, found):
     assert denoising.watch(method_of(workshop["plain"])).evaluations == 3
     seconds = results["seconds_per_image"]
     assert 0 < seconds["value"] < 1 and seconds["n"] == 120 and "threads" in seconds["protocol"]
-    assert "dpm++2m in 7 steps, guidance 1.5 away from the model without a label for t in (0, 1]" in seconds["protocol"]
+    assert "dpm++2m in 7 steps, guidance 3 away from the model without a label for t in (0, 1]" in seconds["protocol"]
 
 
 @pytest.mark.parametrize("name", ["flow", "plain"])
@@ -216,9 +216,9 @@ def test_many_steps_are_drawn_in_few_unless_they_are_asked_for(workshop, capfd):
     _, method, _ = open_generator(run)
     quick = generation._told(run, method, Asked())
     said = capfd.readouterr().err
-    assert (quick.sampling.sampler, quick.sampling.steps, quick.sampling.guidance) == ("dpm++2m", 20, 1.5)
+    assert (quick.sampling.sampler, quick.sampling.steps, quick.sampling.guidance) == ("dpm++2m", 20, 3.0)
     assert "dpm++2m in 20 steps instead of the preset's ddpm in 1,000" in said and "--steps 1000" in said
-    assert generation._told(run, method, Asked(sampling={"guidance": 3.0})).sampling.steps == 20
+    assert generation._told(run, method, Asked(sampling={"guidance": 2.0})).sampling.steps == 20
     asked = generation._told(run, method, Asked(sampling={"steps": 1000}))
     assert (asked.sampling.sampler, asked.sampling.steps) == ("ddpm", 1000)
     assert generation._told(workshop["flow"], method_of(workshop["flow"]), Asked()).sampling.steps == 7
