@@ -2,9 +2,11 @@
 
 import base64
 import json
+from io import BytesIO
 
 import browser
 import pytest
+from PIL import Image
 from report_fixtures import patch_json
 from report_pictures import write_diffusion, write_gan, write_sweep
 
@@ -70,7 +72,8 @@ def test_a_moving_picture_is_embedded_byte_for_byte(folders, page):
     assert f"data:image/webp;base64,{base64.b64encode(film).decode()}" in page.read_text(encoding="utf-8")
     assert kind_and_size(film) == ("WEBP", (92, 20))
     assert kind_and_size(b"RIFF\x00\x00\x00\x00WEBPVP8 ") is None and kind_and_size(b"") is None
-    assert kind_and_size(b"GIF89a\x03\x00\x02\x00\x00\x00\x00") == ("GIF", (3, 2))
+    Image.new("RGB", (3, 2)).save(gif := BytesIO(), "GIF")
+    assert kind_and_size(gif.getvalue()) == ("GIF", (3, 2))
 
 
 # --- measures and classes ---------------------------------------------------------------------------------------------

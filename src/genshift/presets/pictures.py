@@ -42,9 +42,10 @@ class Pictures(Preset):
 
     def checked(self) -> Self:
         """This preset, or a Refusal that names the option out of range."""
+        super().checked()
         if self.size < SMALLEST:
             raise Refusal(f"--size must be {SMALLEST} or more, not {self.size}: there is nothing to see in less.")
-        return super().checked()
+        return self
 
 
 @dataclass(frozen=True, kw_only=True)
