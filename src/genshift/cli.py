@@ -193,7 +193,7 @@ def sweep(argv: Sequence[str]) -> int:
     lists: dict[str, tuple[Callable[[str], Any], str]] = {
         "--guidance": (number(float, "--guidance"), "guidance strengths (1,1.5,2,3)"),
         "--intervals": (interval("--intervals"), "noise levels where guidance acts (0-1,0.1-0.8,0-0.6)"),
-        "--steps": (number(int, "--steps"), "numbers of steps (5,10,20)"),
+        "--steps": (number(int, "--steps"), "numbers of steps (5,8,12,20)"),
         "--samplers": (str, "samplers (dpm++2m,dpm++3m,unipc,ddim)"),
     }
     for flag, (read, help) in lists.items():

@@ -21,6 +21,7 @@ from genshift.errors import Refusal, unknown
 from genshift.methods import DiffusionMethod, Generating, Method
 from genshift.methods.vae import VAEMethod
 from genshift.presets import Diffusion, Generator, Preset, Sampling
+from genshift.presets.base import flag
 
 MIXTURE = "prior.safetensors"
 SAMPLING = "sampling.json"
@@ -72,7 +73,7 @@ def sampling_of(run: RunFolder, preset: Preset, changes: Mapping[str, Any], labe
     """
     if not isinstance(preset, Diffusion):
         if changes:
-            raise Refusal(f"{run.path} is {preset.summary}: it has no {_flag(next(iter(changes)))}; leave it out.")
+            raise Refusal(f"{run.path} is {preset.summary}: it has no {flag(next(iter(changes)))}; leave it out.")
         return None
     if strangers := [name for name in changes if name not in _names()]:
         raise unknown("sampling option", strangers[0], _names())
@@ -84,7 +85,7 @@ def sampling_of(run: RunFolder, preset: Preset, changes: Mapping[str, Any], labe
     plain = Sampling()
     if given := [name for name in GUIDANCE if name in changes and changes[name] != getattr(plain, name)]:
         why = "pictures without a label are asked for" if preset.condition != "none" else "it learnt no labels"
-        raise Refusal(f"{run.path} has nothing to guide away from, as {why}: leave {_flag(given[0])} out.")
+        raise Refusal(f"{run.path} has nothing to guide away from, as {why}: leave {flag(given[0])} out.")
     return unguided(chosen)
 
 
@@ -135,10 +136,6 @@ def _is_sampling(stored: Any) -> bool:
 
 def _names() -> list[str]:
     return [f.name for f in fields(Sampling)]
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 # --- the mixture that a VAE draws its latent vectors from ---------------------------------------------------------

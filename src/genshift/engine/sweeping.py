@@ -14,6 +14,7 @@ from torch import Tensor
 
 from genshift import device
 from genshift.data.imageset import ImageSet
+from genshift.engine.by_class import turns
 from genshift.engine.comparing import Space, classifier_space
 from genshift.engine.console import Console
 from genshift.engine.drawable import SAMPLING, open_generator, sampling_of, unguided
@@ -190,7 +191,7 @@ class Bench:
     def _accuracy(self, pictures: Tensor) -> tuple[float | None, float | None]:
         if self.classify is None:
             return None, None
-        return accuracy(self.classify(pictures), torch.arange(self.n) % self.method.classes)
+        return accuracy(self.classify(pictures), turns(self.n, self.method.classes))
 
 
 def _bench(

@@ -113,13 +113,13 @@ class Preset:
                 raise unknown(f"{name} called", str(getattr(self, name)), get_args(kind))
         for name in self.positive:
             if not getattr(self, name) > 0:
-                raise Refusal(f"{_flag(name)} must be above 0, not {getattr(self, name)}.")
+                raise Refusal(f"{flag(name)} must be above 0, not {getattr(self, name)}.")
         for name in self.not_negative:
             if not getattr(self, name) >= 0:
-                raise Refusal(f"{_flag(name)} must be 0 or more, not {getattr(self, name)}.")
+                raise Refusal(f"{flag(name)} must be 0 or more, not {getattr(self, name)}.")
         for name, top in self.at_most.items():
             if getattr(self, name) > top:
-                raise Refusal(f"{_flag(name)} is a share of at most {top}, not {getattr(self, name)}.")
+                raise Refusal(f"{flag(name)} is a share of at most {top}, not {getattr(self, name)}.")
         if not 0 <= self.validation <= 0.9:
             raise Refusal(f"--validation is a share from 0 to 0.9, not {self.validation}.")
         if self.select == "best" and self.validation == 0:
@@ -132,7 +132,8 @@ def option_fields(preset: Preset | type[Preset]) -> list[dataclasses.Field[Any]]
     return [f for f in dataclasses.fields(preset) if "help" in f.metadata]
 
 
-def _flag(name: str) -> str:
+def flag(name: str) -> str:
+    """The flag of an option."""
     return f"--{name.replace('_', '-')}"
 
 

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, Self
 
 from genshift.data.catalog import CATALOG
 from genshift.errors import Refusal
-from genshift.presets.base import HALF_LIFE, PUBLISHED, Preset, option
+from genshift.presets.base import HALF_LIFE, PUBLISHED, Preset, flag, option
 from genshift.presets.pictures import Generator
 
 DDPM_CONDITIONAL = "cited source (dome272/Diffusion-Models-pytorch)"
@@ -40,7 +40,7 @@ class Sampling:
             raise Refusal(f"--steps must be 1 or more, not {self.steps}.")
         for name in ("eta", "skip", "guidance_from", "guidance_to"):
             if not 0 <= getattr(self, name) <= 1:
-                raise Refusal(f"--{name.replace('_', '-')} is a share from 0 to 1, not {getattr(self, name)}.")
+                raise Refusal(f"{flag(name)} is a share from 0 to 1, not {getattr(self, name)}.")
         if not 0 <= self.guidance < math.inf:
             raise Refusal(f"--guidance must be 0 or more (1 is none) and finite, not {self.guidance}.")
         if self.guidance_from >= self.guidance_to:
