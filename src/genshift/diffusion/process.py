@@ -16,6 +16,7 @@ from torch import Tensor
 
 STEPS = 1000  # T of the discrete processes
 SIGMA_MIN, SIGMA_MAX, RHO, SIGMA_DATA = 0.002, 80.0, 7.0, 0.5  # EDM, arXiv 2206.00364, table 1
+LOW, HIGH = SIGMA_MIN ** (1 / RHO), SIGMA_MAX ** (1 / RHO)  # the ends of σ^(1/ρ)
 LOG_MEAN, LOG_STD = -1.2, 1.2  # of σ in training, the same table
 EVEN = 0.2  # of flow matching's training times
 NEAR_ONE = 1 - 1e-3  # flow matching's ladder starts here: at t = 1 itself α is 0, and x_0 has left no trace
@@ -139,15 +140,13 @@ class EDM:
 
     def rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """α and σ; the picture itself at t = 0."""
-        low, high = SIGMA_MIN ** (1 / RHO), SIGMA_MAX ** (1 / RHO)
-        sigma = torch.where(t > 0, (low + t * (high - low)) ** RHO, 0.0)
+        sigma = torch.where(t > 0, (LOW + t * (HIGH - LOW)) ** RHO, 0.0)
         return torch.ones_like(t), sigma
 
     def times(self, u: Tensor) -> Tensor:
         """ln σ ~ N(P_mean, P_std²), kept within the range (table 1)."""
-        low, high = SIGMA_MIN ** (1 / RHO), SIGMA_MAX ** (1 / RHO)
         sigma = (LOG_MEAN + LOG_STD * torch.special.ndtri(_inside(u))).exp().clamp(SIGMA_MIN, SIGMA_MAX)
-        return ((sigma ** (1 / RHO) - low) / (high - low)).clamp(min=1e-9)
+        return ((sigma ** (1 / RHO) - LOW) / (HIGH - LOW)).clamp(min=1e-9)
 
     def told(self, t: Tensor) -> Tensor:
         """1000 c_noise = 250 ln σ (table 1)."""
@@ -155,12 +154,11 @@ class EDM:
 
     def ladder(self, steps: int, spacing: str) -> Tensor:
         """Evenly in t (Karras's spacing), or in ln σ; σ_min is the last level above 0."""
-        low, high = SIGMA_MIN ** (1 / RHO), SIGMA_MAX ** (1 / RHO)
         if spacing == "time":
             inner = torch.linspace(1, 0, steps, dtype=torch.float64).clamp(min=1e-9)
         else:
             sigma = torch.linspace(math.log(SIGMA_MAX), math.log(SIGMA_MIN), steps, dtype=torch.float64).exp()
-            inner = ((sigma ** (1 / RHO) - low) / (high - low)).clamp(1e-9, 1.0)
+            inner = ((sigma ** (1 / RHO) - LOW) / (HIGH - LOW)).clamp(1e-9, 1.0)
         return torch.cat([inner, torch.zeros(1, dtype=torch.float64)])
 
 
