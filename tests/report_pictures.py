@@ -1,4 +1,4 @@
-"""Fabricated run folders of GANs, VAEs and classifiers, with real small PNGs, as the engine writes them."""
+"""Fabricated run folders of generators and classifiers, with real small pictures, as the engine writes them."""
 
 from __future__ import annotations
 
@@ -24,10 +24,14 @@ PROTOCOLS = {
 }
 FLOORS = {
     "frechet": 0.8, "precision": 0.81, "recall": 0.8, "face_rate": 0.95, "sharpness": 0.02, "nearest_train": 1.0,
-    "attribute_accuracy": 0.8129,
+    "attribute_accuracy": 0.8129, "class_accuracy": 0.994,
 }  # fmt: skip
 GAN_VALUES = {
     "frechet": 24.0, "precision": 0.6, "recall": 0.4, "face_rate": 0.85, "sharpness": 0.017, "nearest_train": 1.1
+}  # fmt: skip
+DIFFUSION_VALUES = {
+    "class_accuracy": 0.991, "frechet": 6.0, "precision": 0.7, "recall": 0.6, "nearest_train": 1.1,
+    "evaluations_per_image": 40.0, "seconds_per_image": 0.031, "gflop_per_image": 152.2,
 }  # fmt: skip
 VAE_VALUES = {"frechet": 55.0, "reconstruction_mse": 0.0141, "psnr": 18.9, "ssim": 0.61, "sharpness": 0.002}
 FIELDS = {
@@ -37,10 +41,15 @@ FIELDS = {
     },
     "vae": {"images": 64_000, "data": "celeba", "batch": 32, "size": 64, "likelihood": "mse", "lr": 1e-4},
     "classifier": {"images": 64_000, "data": "celeba", "batch": 64, "size": 64, "answers": "attributes"},
+    "diffusion": {
+        "sampler": "dpm++2m", "steps": 20, "guidance": 1.5, "images": 64_000, "data": "mnistm", "batch": 32, "size": 28,
+        "process": "flow", "predict": "v",
+    },
 }  # fmt: skip
 NETWORKS = {
     "gan": {"Generator": NETWORK, "Discriminator": NETWORK},
     "vae": {"Encoder": NETWORK, "Decoder": NETWORK},
+    "diffusion": {"UNet": NETWORK},
     "classifier": {"ResidualExtractor": NETWORK, "Linear": "Linear(in_features=256, out_features=40, bias=True)"},
 }
 
@@ -76,6 +85,83 @@ def write_vae(root: Path, name: str = "hw3-vae", seed: int = 0, **options: Any) 
     panel = {"panel_mse": [0.008 + 0.001 * k for k in range(10)]}
     write_json(folder / "evaluation.json", evaluation(pictures, snapshots(folder)) | panel | stages)
     return folder
+
+
+def write_diffusion(
+    root: Path, name: str = "digits-diffusion", seed: int = 0, values: dict[str, float] | None = None, **options: Any
+) -> Path:
+    """An evaluated diffusion model of digits, with its reverse process, as a strip and moving."""
+    folder = _folder(root, name, "diffusion", seed, options)
+    patch_json(folder / "config.json", lambda c: c["preset"].update(task="mnistm"))
+    write_json(folder / "results.json", results({**DIFFUSION_VALUES, **(values or {})}))
+    write_lines(folder / "metrics.jsonl", denoising_curves())
+    pictures = [
+        entry(folder, "grid", 8, 32, "Samples", "32 samples, seed 0, not chosen."),
+        entry(folder, "classes", 10, 100, "Class by class", "The first 10 samples of each class; rows: 0 to 9."),
+        entry(folder, "reverse", 6, 12, "The reverse process", "Columns: 0 steps done, t = 1; 4 steps done, t = 0.8."),
+        film(folder),
+    ]
+    rows = [class_row(str(digit)) for digit in range(10)]
+    write_json(folder / "evaluation.json", evaluation(pictures, snapshots(folder)) | {"by_class": rows})
+    return folder
+
+
+def class_row(name: str) -> dict[str, Any]:
+    share = 0.98 + int(name) / 1_000
+    return {
+        "class": name, "n": 100, "accuracy": share, "real_accuracy": 0.995, "frechet": 30.0 + int(name), "floor": 21.5
+    }  # fmt: skip
+
+
+def film(folder: Path) -> dict[str, str]:
+    """A WebP picture of three frames."""
+    first, *others = (Image.new("RGB", (92, 20), (80 * k, 60, 90)) for k in range(3))
+    first.save(folder / "samples" / "reverse.webp", save_all=True, append_images=others, duration=100, loop=0)
+    return {"file": "samples/reverse.webp", "title": "The reverse process, moving", "caption": "Ten pictures."}
+
+
+def denoising_curves(count: int = 40) -> list[dict[str, Any]]:
+    rows = []
+    for step in range(1, count + 1):
+        loss = 0.2 + 0.8 * np.exp(-step / 5)
+        row = {"images": 1_600 * step, "seconds": 2.0 * step, "cpu_seconds": 4.0 * step}
+        rows.append(row | {"train/loss": loss, "train/loss_image": loss / 4})
+    return rows
+
+
+def write_sweep(folder: Path, finished: bool = True, told: bool = True) -> dict[str, Any]:
+    """sweep.json as `genshift sweep` writes it: guidance 2 is best, then t in (0.1, 0.8], then dpm++3m in 10 steps."""
+    plain = {
+        "sampler": "dpm++2m", "steps": 20, "spacing": "time", "eta": 0.0, "guide": "unconditional", "guidance": 1.5,
+        "guidance_from": 0.0, "guidance_to": 1.0, "skip": 0.0, "clip": "off",
+    }  # fmt: skip
+    strong = plain | {"guidance": 2.0}
+    within = strong | {"guidance_from": 0.1, "guidance_to": 0.8}
+    rows = [_swept("start", "", plain, 9.0, told)]
+    rows += [_swept("guidance", f"{g:g}", plain | {"guidance": g}, 8 + (g - 2) ** 2, told) for g in (3.0, 1.0, 2.0)]
+    rows += [_swept("interval", "0-1", strong, 8.0, told), _swept("interval", "0.1-0.8", within, 7.0, told)]
+    rows += [_swept("steps", str(n), within | {"steps": n}, 6.5 + 10 / n, told) for n in (5, 10, 20)]
+    ten = within | {"steps": 10}
+    rows += [
+        _swept("sampler", name, ten | {"sampler": name}, 6 + k, told) for k, name in enumerate(("dpm++3m", "ddim"))
+    ]
+    about = {
+        "images": 64_000, "features": "digits-classifier, seed 7", "features_images": 900, "n": 500, "seed": 1000,
+        "reference": "5,000 training pictures of mnistm at 28 px", "machine": "2-core x86 test machine, 1 threads",
+    }  # fmt: skip
+    best = {"sampling": ten | {"sampler": "dpm++3m"}, "images": 64_000, "why": "dpm++3m in 10 steps: the lowest."}
+    sweep = {**about, "rows": rows} | ({"rule": "the lowest distance", "best": best} if finished else {})
+    write_json(folder / "sweep.json", sweep)
+    return sweep
+
+
+def _swept(axis: str, setting: str, sampling: dict[str, Any], distance: float, told: bool) -> dict[str, Any]:
+    right = {"accuracy": 0.99 if told else None, "accuracy_error": 0.004 if told else None}
+    evaluations = 2 * sampling["steps"] if sampling["guidance"] != 1 else sampling["steps"]
+    cost = {"evaluations": evaluations, "seconds_per_image": 0.03, "n": 500}
+    return {
+        "axis": axis, "setting": setting, "sampling": sampling, **right, "frechet": distance, "floor": 2.0, **cost
+    }  # fmt: skip
 
 
 def write_classifier(root: Path, name: str = "faces-attributes") -> Path:

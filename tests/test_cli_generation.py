@@ -17,7 +17,7 @@ from tiny import refused, told
 from genshift import api, cli
 from genshift.data import open_packed
 from genshift.engine import drawing
-from genshift.engine.prior import open_generator
+from genshift.engine.drawable import open_generator
 from genshift.engine.run import RunFolder
 
 

@@ -12,20 +12,28 @@ import torch
 from genshift.engine import experiment
 from genshift.engine.experiment import open_method
 from genshift.engine.run import RunFolder
-from genshift.methods import Generating
+from genshift.methods import DiffusionMethod, Generating, base, diffusion
 from genshift.presets import PRESETS, Pictures
 
 pytestmark = pytest.mark.usefixtures("quick")
 
-OURS = {"size": 16, "width": 8}  # our networks take any size; the printed ones 64 pixels alone
+OURS = {"size": 16, "width": 8}  # our networks take any size; the printed VAE and GANs 64 pixels alone
+SMALL = {
+    "hw2-diffusion": {"size": 16, "steps": 2, "batch": 2},
+    "digits-diffusion": {"steps": 2},
+    "faces-diffusion": {"steps": 2, "attribute": "Red"},
+}
 HINGE = {"loss": "hinge", "spectral_norm": "on", "r1": 0.0, "r2": 0.0, "diffaugment": "color,translation,cutout"}
+MIN_SNR = {"process": "cosine", "predict": "epsilon", "weighting": "min-snr", "label_dropout": 0.5}
+EDM = {"process": "edm", "predict": "edm", "sampler": "heun"}
 R3 = {"loss": "relativistic", "spectral_norm": "off", "r1": 1.0, "r2": 1.0, "diffaugment": "color,translation"}
 ALL = [name for name, preset in PRESETS.items() if isinstance(preset, Pictures)]
 
 
 def small(name, faces, **changes):
     """The preset at its smallest, on the set of that size."""
-    own = {**OURS, **changes} if PRESETS[name].networks == "residual" else {"batch": 2, **changes}
+    ours = PRESETS[name].networks in ("residual", "unet")
+    own = {**(OURS if ours else {"batch": 2}), **SMALL.get(name, {}), **changes}
     return tiny.of_pictures(name, faces[own.get("size", 64)], **own)
 
 
@@ -41,7 +49,17 @@ CASES = [
     pytest.param("faces-attributes", {"validation": 0.25, "select": "best"}, id="faces-attributes-best"),
     pytest.param("faces-attributes", {"answers": "classes", "rotate": 0.0}, id="classes"),
     pytest.param("faces-attributes", {"precision": "bfloat16", "size": 64}, id="faces-attributes-bfloat16"),
+    pytest.param("digits-diffusion", {"precision": "bfloat16"}, id="digits-diffusion-bfloat16"),
+    pytest.param("digits-diffusion", {**MIN_SNR, "dropout": 0.2, "ema_half_life": 0}, id="digits-diffusion-min-snr"),
+    pytest.param("digits-diffusion", {**EDM, "condition": "none"}, id="digits-diffusion-edm"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch):
+    """Chunks of three pictures."""
+    for module in (base, diffusion):
+        monkeypatch.setattr(module, "CHUNK", 3)
 
 
 def answers(run):
@@ -50,6 +68,8 @@ def answers(run):
 
 
 def answer(method):
+    if isinstance(method, DiffusionMethod):
+        return method.sample(3, seed=0).double()
     if isinstance(method, Generating):
         labels = torch.arange(3) % method.classes if method.classes else None
         return method.decode(torch.linspace(-1, 1, 3 * method.preset.latent).view(3, -1), labels)
@@ -76,7 +96,7 @@ def test_a_run_stopped_and_continued_ends_as_an_undisturbed_one(name, changes, f
     assert torch.equal(*said) and said[0].std(0).max() > 0
 
 
-@pytest.mark.parametrize("name", ["faces-gan", "faces-vae", "faces-attributes"])
+@pytest.mark.parametrize("name", ["faces-gan", "faces-vae", "faces-attributes", "faces-diffusion"])
 def test_what_is_loaded_answers_as_what_was_trained(name, faces, tmp_path):
     """What an observer saw at the last check is what the checkpoint gives, moving average and all."""
     seen = {}
@@ -86,7 +106,7 @@ def test_what_is_loaded_answers_as_what_was_trained(name, faces, tmp_path):
     assert torch.equal(answers(tmp_path / "run"), seen[max(seen)])
 
 
-@pytest.mark.parametrize("name", ["faces-gan", "faces-vae", "faces-attributes"])
+@pytest.mark.parametrize("name", ["faces-gan", "faces-vae", "faces-attributes", "faces-diffusion"])
 def test_the_seed_alone_decides(name, faces, tmp_path):
     preset = small(name, faces)
     for run, seed in (("a", 1), ("b", 1), ("c", 2)):
@@ -106,6 +126,8 @@ PAIRS = {
     "faces-gan-r3": ("faces-gan", {**R3, "penalty_every": 1, "condition": "classes"}),
     "faces-vae": ("faces-vae", {}),
     "faces-attributes": ("faces-attributes", {}),
+    "faces-diffusion": ("faces-diffusion", {"label_dropout": 0.5}),
+    "digits-diffusion-min-snr": ("digits-diffusion", {**MIN_SNR, "dropout": 0.2}),
 }
 
 

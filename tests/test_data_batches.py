@@ -84,3 +84,17 @@ def test_moves_stay_within_their_bounds():
     grow = 1 / torch.linalg.vector_norm(maps[:, :, 0], dim=1)
     assert angle.abs().max() <= math.radians(10) + 1e-6 and angle.abs().max() > math.radians(9.9)
     assert maps[:, :, 2].abs().max() <= 0.25 and grow.min() >= 0.8 - 1e-6 and grow.max() <= 1.2 + 1e-6
+
+
+def test_recolouring_reorders_and_inverts_channels_and_leaves_the_rest():
+    x = torch.rand(500, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+    u = torch.rand(500, 7, generator=torch.Generator().manual_seed(1))
+    y = Augment(recolour=0.6).colours(x, u, 0.5)
+    same = (y == x).flatten(1).all(1)
+    assert same[u[:, 0] >= 0.6].all() and 0.35 < same.double().mean() < 0.47
+    seen = torch.cat([x, 1 - x], 1)[:, None]  # each channel comes from one of the three, inverted or not
+    assert torch.isclose(y[:, :, None], seen).all((3, 4)).any(2).all()
+    upright = torch.isclose(y.sort(1).values, x.sort(1).values).flatten(1).all(1)  # at each place the same values
+    assert 0.06 < upright[~same].double().mean() < 0.18  # no inversion: 5 of 47
+    middle = Augment(recolour=1.0).colours(torch.zeros(64, 3, 1, 1), u[:64], 0.0)
+    assert (middle == 0).all()

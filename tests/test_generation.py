@@ -110,7 +110,7 @@ CODED = {"reconstruction_mse", "psnr", "ssim"}
 NAMES = {
     "gan": GAN,
     "vae": GAN | CODED | {"frechet_normal_prior"},
-    "vae-classes": GAN | CODED | {"frechet_normal_prior"},
+    "vae-classes": GAN | CODED | {"frechet_normal_prior", "class_accuracy"},
 }
 
 
@@ -211,7 +211,7 @@ def test_reconstructions_are_measured_on_held_out_pictures(name, studio, judged)
 PICTURES = {
     "gan": ["grid", "interpolation", "neighbours"],
     "vae": ["grid", "prior-normal", "interpolation", "arithmetic", "neighbours", "reconstructions"],
-    "vae-classes": ["grid", "prior-normal", "interpolation", "neighbours", "reconstructions"],
+    "vae-classes": ["grid", "classes", "prior-normal", "interpolation", "neighbours", "reconstructions"],
 }
 
 

@@ -17,7 +17,7 @@ from genshift.report.console import compare_table, format_table
 from genshift.report.grouping import group_runs
 from genshift.report.measures import best, shown, shown_published, worse
 from genshift.report.page import write_page
-from genshift.report.pictures import png_size
+from genshift.report.pictures import kind_and_size
 from genshift.report.reading import read_runs
 from genshift.report.results_md import write_results
 from genshift.report.sections import sections
@@ -100,7 +100,8 @@ def test_the_page_stays_one_strict_file(page):
 
 def test_a_picture_is_embedded_byte_for_byte(folders, page):
     png = (folders[0] / "samples" / "grid.png").read_bytes()
-    assert base64.b64encode(png).decode() in page.read_text(encoding="utf-8") and png_size(png) == (146, 74)
+    assert base64.b64encode(png).decode() in page.read_text(encoding="utf-8")
+    assert kind_and_size(png) == ("PNG", (146, 74))
 
 
 def test_a_missing_broken_or_foreign_picture_is_a_sentence(chromium, tmp_path):
@@ -115,7 +116,7 @@ def test_a_missing_broken_or_foreign_picture_is_a_sentence(chromium, tmp_path):
         assert seen.page.locator("main img").count() == 1 + 3
     assert seen.complaints == []
     assert "samples/grid.png is not there: evaluate the run again." in text and "<img src=x>" in text
-    assert "samples/interpolation.png is no PNG" in text and "secret.png is not there" in text
+    assert "samples/interpolation.png is no PNG, WebP or GIF" in text and "secret.png is not there" in text
 
 
 def test_a_generator_that_has_just_begun_has_a_page(tmp_path):

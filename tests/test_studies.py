@@ -21,7 +21,8 @@ from genshift.studies.running import jobs_of, run_study
 def test_every_preset_belongs_to_a_study():
     named = [preset.name for study in STUDIES.values() for preset in study.presets()]
     assert set(named) == set(PRESETS)
-    assert {study: len(STUDIES[study].presets()) for study in STUDIES} == {"demo": 3, "hw2": 9, "hw3": 15, "faces": 7}
+    counts = {"demo": 3, "hw2": 11, "hw3": 15, "faces": 8, "digits": 3}
+    assert {study: len(STUDIES[study].presets()) for study in STUDIES} == counts
     assert all(len(study.presets()) == len({preset.name for preset in study.presets()}) for study in STUDIES.values())
 
 
@@ -36,7 +37,8 @@ def test_budgets(name, tmp_path):
     for preset in study.presets():
         quick, cpu, full = (study.images(preset, budget) for budget in ("quick", "cpu", "full"))
         assert full == preset.images
-        assert cpu == min(preset.images, study.cpu.get(preset.role, preset.images))
+        cap = study.cpu.get(preset.name, study.cpu.get(preset.role, preset.images))
+        assert cpu == min(preset.images, cap)
         assert quick == max(preset.step_images, cpu // 10) and quick < cpu <= full
     for budget in ("quick", "cpu", "full"):
         for job in jobs_of(study, budget, tmp_path, seeds=1, data_root=None):
@@ -153,15 +155,42 @@ def test_numbers_below_one_are_refused(options, says, study, tmp_path):
         run_study(study, "full", tmp_path, **options)
 
 
-@pytest.mark.parametrize("name", ["hw2", "hw3", "faces"])
-def test_generators_are_measured_in_the_features_of_the_studys_classifier(name, tmp_path):
+@pytest.mark.parametrize(
+    "name, judges",
+    [
+        ("hw2", {"celeba": "faces-attributes-seed0", "mnistm": "digits-classifier-seed7"}),
+        ("hw3", {"celeba": "faces-attributes-seed0"}),
+        ("faces", {"celeba": "faces-attributes-seed0"}),
+        ("digits", {"mnistm": "digits-classifier-seed7"}),
+    ],
+)
+def test_generators_are_measured_in_the_features_of_their_own_sets_classifier(name, judges, tmp_path):
     jobs = jobs_of(STUDIES[name], "cpu", tmp_path, seeds=2, data_root=None, weights=tmp_path / "inception.pth")
-    assert [job.out.name for job in jobs if isinstance(job.preset, Classifier)] == ["faces-attributes-seed0"]
-    assert jobs[0].out.name == "faces-attributes-seed0"
+    classifiers = [job.out.name for job in jobs if isinstance(job.preset, Classifier)]
+    assert classifiers == [job.out.name for job in jobs[: len(classifiers)]] and set(classifiers) == set(
+        judges.values()
+    )
     generators = [job for job in jobs if isinstance(job.preset, Generator)]
     assert {job.seed for job in generators} == {0, 1}
-    budgets = {(job.preset.role, job.preset.images) for job in generators}
-    assert len(budgets) == len({role for role, _ in budgets})  # equal images for all GANs, and for all VAEs
+    for job in generators:
+        assert (job.asked.features, job.asked.weights) == (
+            tmp_path / judges[job.preset.task], tmp_path / "inception.pth"
+        )  # fmt: skip
     for job in jobs:
-        asked = (jobs[0].out, tmp_path / "inception.pth") if job in generators else (None, None)
-        assert (job.asked.features, job.asked.weights) == asked
+        if job not in generators:
+            assert (job.asked.features, job.asked.weights) == (None, None)
+            assert f"--seed {job.seed} --out {job.out.name}" in job.command
+
+
+def test_the_digits_are_judged_by_a_seed_that_no_generator_has(tmp_path):
+    jobs = jobs_of(STUDIES["digits"], "cpu", tmp_path, seeds=3, data_root=None)
+    judge, generators = jobs[0], jobs[1:]
+    assert [job.preset.name for job in generators] == ["digits-diffusion", "hw2-diffusion"] * 3
+    assert judge.seed == 7 and judge.seed not in {job.seed for job in generators}
+
+
+@pytest.mark.parametrize("name", ["hw2", "hw3", "faces"])
+def test_gans_see_equal_numbers_of_faces_and_so_do_vaes(name, tmp_path):
+    jobs = jobs_of(STUDIES[name], "cpu", tmp_path, seeds=1, data_root=None)
+    budgets = {(job.preset.role, job.preset.images) for job in jobs if job.preset.role in ("gan", "vae")}
+    assert len(budgets) == len({role for role, _ in budgets}) > 0

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from genshift.api import sample as sample
     from genshift.api import show as show
     from genshift.api import study as study
+    from genshift.api import sweep as sweep
     from genshift.api import train as train
     from genshift.listing import ls as ls
     from genshift.runs import compare as compare
@@ -31,7 +32,8 @@ _VERBS = {
     "ls": "genshift.listing",
     "compare": "genshift.runs",
     **dict.fromkeys(
-        ("demo", "embed", "evaluate", "predict", "reconstruct", "sample", "show", "study", "train"), "genshift.api"
+        ("demo", "embed", "evaluate", "predict", "reconstruct", "sample", "show", "study", "sweep", "train"),
+        "genshift.api",
     ),
 }
 _PACKAGES = ("data", "presets", "report")  # report can be called: see there

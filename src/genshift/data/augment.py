@@ -14,19 +14,22 @@ from genshift.data.batches import seed_of
 
 @dataclass(frozen=True)
 class Augment:
-    """Random flips and small affine moves.
+    """Random flips, small affine moves, other colours.
 
     flip: probability of a horizontal flip (0 for digits). degrees, shift (of the side), scale: largest
-    rotation, translation and relative enlargement, each drawn evenly from − to +.
+    rotation, translation and relative enlargement, each drawn evenly from − to +. recolour: probability that an
+    image's channels are put in another order, and each inverted or not.
     """
 
     flip: float = 0.0
     degrees: float = 0.0
     shift: float = 0.0
     scale: float = 0.0
+    recolour: float = 0.0
 
     @property
     def idle(self) -> bool:
+        """Whether images stay where they are."""
         return not (self.flip or self.degrees or self.shift or self.scale)
 
     def draw(self, count: int, seed: int, seen: int) -> Tensor:
@@ -58,3 +61,13 @@ class Augment:
             return torch.where(flipped, x_NCHW.flip(-1), x_NCHW)
         grid = F.affine_grid(maps, list(x_NCHW.shape), align_corners=False)
         return F.grid_sample(x_NCHW, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+    def colours(self, x: Tensor, u: Tensor, middle: float) -> Tensor:
+        """Floats `[N, C, H, W]` recoloured by numbers u from U[0, 1), `[N, 1 + 2 C]`; `middle` is the value of
+        mid-grey, about which a channel is inverted."""
+        channels = x.shape[1]
+        changed, places, inverts = u.to(x.device).split([1, channels, channels], 1)
+        changed = changed < self.recolour
+        order = torch.where(changed, places.argsort(1), torch.arange(channels, device=x.device))
+        x = x.gather(1, order[:, :, None, None].expand_as(x))
+        return torch.where((changed & (inverts < 0.5))[:, :, None, None], 2 * middle - x, x)

@@ -122,9 +122,16 @@ class Feed:
             None if each is None else each[where].to(self.arithmetic.device)
             for each in (images.labels, images.attributes)
         )
-        x = self.rule(images.images[where], self.arithmetic)
         draws = Draws(seed_of(self.seed, name), start, self.parts[name].batch, self.rank, self.processes)
+        x = self._recoloured(self.rule(images.images[where], self.arithmetic), draws)
         return Batch(self._augmented(x, name, start), labels, draws, attributes)
+
+    def _recoloured(self, x: Tensor, draws: Draws) -> Tensor:
+        if not self.augment.recolour:
+            return x
+        u = draws.uniform("recolour", 1 + 2 * x.shape[1])
+        recoloured = self.augment.colours(x, u, (0.5 - self.rule.mean) / self.rule.std)
+        return recoloured.contiguous(memory_format=self.arithmetic.memory_format)
 
     def _augmented(self, x: Tensor, name: str, start: int) -> Tensor:
         if self.augment.idle:

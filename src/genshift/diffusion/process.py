@@ -1,7 +1,7 @@
 """Forward processes: how pictures become noise, what is predicted there, and what each prediction's error weighs.
 
-Every process is x_t = α(t) x_0 + σ(t) ε with ε ~ N(0, I) and a time t in [0, 1] of its own: 0 is the picture, 1 the most
-noise. All that differs between DDPM, flow matching and EDM stands in this file; samplers see α and σ alone.
+Every process is x_t = α(t) x_0 + σ(t) ε with ε ~ N(0, I) and a time t in [0, 1] of its own: 0 is the picture, 1 the
+most noise. All that differs between DDPM, flow matching and EDM stands in this file; samplers see α and σ alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 STEPS = 1000  # T of the discrete processes
 SIGMA_MIN, SIGMA_MAX, RHO, SIGMA_DATA = 0.002, 80.0, 7.0, 0.5  # EDM, arXiv 2206.00364, table 1
 LOG_MEAN, LOG_STD = -1.2, 1.2  # of σ in training, the same table
-EVEN = 0.2
+EVEN = 0.2  # of flow matching's training times
 NEAR_ONE = 1 - 1e-3  # flow matching's ladder starts here: at t = 1 itself α is 0, and x_0 has left no trace
 TRACE = 1e-6  # the least α with which a picture is still looked for behind its ε; cosine's α_T is 5e-5
 

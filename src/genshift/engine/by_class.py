@@ -60,14 +60,16 @@ def evenness(labels: Tensor, classes: int) -> str:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a classifier's run says of the reference half, the other half and the series: features `[n, D]`, and of the
-    reference and the series whether it takes each picture for its class, bool `[n]`."""
+    """What a classifier's run says: the features `[n, D]` of the reference half, the other half and the series; and
+    whether it takes each sample, and each of other real pictures of the labels `real_labels`, for its class, bool."""
 
     reference: Tensor
     other: Tensor
     series: list[Tensor]
     right: list[Tensor]
     right_real: Tensor
+    real_labels: Tensor
+    real_words: str
 
 
 def knows(space: Space, classes: Sequence[str]) -> bool:
@@ -75,12 +77,21 @@ def knows(space: Space, classes: Sequence[str]) -> bool:
     return space.classify is not None and len(classes) > 1 and set(space.classes) == set(classes)
 
 
-def look(space: Space, sides: Sides, classes: Sequence[str], real: tuple[Tensor, Tensor]) -> Seen:
-    """Shows a classifier, which `knows` the classes, both sides, which have labels; `real` is `embed_real`'s."""
+def look(
+    space: Space, sides: Sides, classes: Sequence[str], real: tuple[Tensor, Tensor], held_out: ImageSet | None
+) -> Seen:
+    """Shows a classifier, which `knows` the classes, both sides, which have labels; `real` is `embed_real`'s.
+
+    Its accuracy on real pictures is that on held-out ones, where there are: the training pictures may have taught it.
+    """
     assert sides.labels is not None and sides.real_labels is not None
     series = [space.embed(pictures) for pictures in sides.series]
     right = [_right(space, classes, pictures, sides.labels) for pictures in sides.series]
-    return Seen(*real, series, right, _right(space, classes, sides.reference, sides.real_labels))
+    pictures, labels, words = sides.reference, sides.real_labels, "training"
+    if held_out is not None and held_out.labels is not None:
+        pictures, labels, words = held_out.images, held_out.labels, "held-out"
+    told = f"{len(pictures):,} real {words} pictures"
+    return Seen(*real, series, right, _right(space, classes, pictures, labels), labels, told)
 
 
 def _right(space: Space, classes: Sequence[str], pictures: Tensor, labels: Tensor) -> Tensor:
@@ -95,7 +106,7 @@ def accuracy(space: Space, sides: Sides, seen: Seen) -> dict[str, Any]:
     n, pictures = len(sides.reference), space.seen(sides.reference.shape[-1])
     protocol = (
         f"share that {space.name} takes for the class asked for, pictures {pictures}; {sides.drawn}; floor: the same "
-        f"of {n:,} real training pictures"
+        f"of {seen.real_words}"
     )
     shares = [right.double().mean().item() for right in seen.right]
     return over_series(shares, n, protocol, seen.right_real.double().mean().item())
@@ -120,7 +131,7 @@ def _row(sides: Sides, seen: Seen, number: int, name: str) -> dict[str, Any]:
         "class": name,
         "n": n,
         "accuracy": _share(torch.cat([right[ours] for right in seen.right])),
-        "real_accuracy": _share(seen.right_real[theirs]),
+        "real_accuracy": _share(seen.right_real[seen.real_labels == number]),
         "frechet": None if n < FEWEST else sum(d for d in distances if d is not None) / len(distances),
         "floor": _frechet(reference, other),
     }

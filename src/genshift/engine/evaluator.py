@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +50,13 @@ def is_current(run: RunFolder, asked: Asked) -> bool:
 
 
 def _compared(run: RunFolder, evaluation: dict[str, Any], asked: Asked) -> bool:
-    """Whether a generator's pictures were compared in the features that are asked for; nothing else is."""
-    if not isinstance(preset_of(run.config), Generator):
+    """Whether a generator's pictures were drawn as asked, and compared in the features that are asked for."""
+    preset = preset_of(run.config)
+    if not isinstance(preset, Generator):
         return True
+    sampling = generation.sampling_asked(run, preset, asked)
+    if evaluation.get("sampling") != (None if sampling is None else asdict(sampling)):
+        return False
     judged = asked.features is None or evaluation.get("features") == judge_name(asked.features)
     return judged and ("fid" in run.read("results.json") or (asked.weights is None and not asked.download))
 
@@ -70,7 +74,7 @@ def evaluate(path: Path, asked: Asked) -> dict[str, Any]:
         found, evaluation = generation.measure(run, preset, method, classes, asked)
     else:
         found, evaluation = recognition.measure(run, preset, method, classes, asked)
-    before, results = _same_checkpoint(run)
+    before, results = _alike(run, evaluation.get("sampling"))
     results |= {**costs(run), **found}
     run.write("results.json", results)
     write_text(run.path / "card.md", card(run, preset, results, evaluation["warnings"]))
@@ -78,12 +82,12 @@ def evaluate(path: Path, asked: Asked) -> dict[str, Any]:
     return results
 
 
-def _same_checkpoint(run: RunFolder) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What stays of an evaluation of the same checkpoint that was asked for more: the name of the features, and its
-    results."""
+def _alike(run: RunFolder, sampling: dict[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What stays of an evaluation of the same checkpoint, drawn alike, that was asked for more: the name of the
+    features, and its results."""
     if not all((run.path / name).exists() for name in ("evaluation.json", "results.json")):
         return {}, {}
     evaluation = run.read("evaluation.json")
-    if evaluation.get("images") != run.seen:
+    if evaluation.get("images") != run.seen or evaluation.get("sampling") != sampling:
         return {}, {}
     return {key: evaluation[key] for key in ("features",) if key in evaluation}, run.read("results.json")

@@ -16,12 +16,12 @@ from torch import Tensor
 from genshift.data.imageset import ImageSet
 from genshift.data.pixels import to_colour
 from genshift.device import leads_processes
-from genshift.engine import by_class, checkpoint, comparing, denoising, panels
+from genshift.engine import by_class, checkpoint, comparing, denoising, panels, weak
 from genshift.engine.checkpoint import Checkpoint
 from genshift.engine.comparing import Sides, Space, over_series
 from genshift.engine.console import Console
 from genshift.engine.domains import hold_out, in_classes
-from genshift.engine.drawable import fit_and_store, has_mixture, set_sampling
+from genshift.engine.drawable import fit_and_store, has_mixture, sampling_of, set_sampling, unguided
 from genshift.engine.findings import Asked, value_of
 from genshift.engine.loop import Observer
 from genshift.engine.materials import open_pictures, open_unseen
@@ -39,7 +39,7 @@ from genshift.metrics.frechet import halves
 from genshift.metrics.neighbours import memorisation, nearest_images
 from genshift.metrics.sharpness import sharpness
 from genshift.nets import channels
-from genshift.presets import VAE, Generator, Preset, Sampling
+from genshift.presets import VAE, Diffusion, Generator, Preset, Sampling
 
 SERIES = 3
 STAGE_IMAGES = 500
@@ -56,10 +56,13 @@ COPIED = 0.01  # share of samples that are copies, above that of held-out pictur
 
 def observers(run: RunFolder, preset: Generator, data_root: Path | None, skip_broken: bool = False) -> list[Observer]:
     """Who looks at a generator at each check: one writes a grid of pictures from the same noise each time into
-    samples/, and, of a VAE, one keeps the latent vectors of the same held-out pictures."""
+    samples/; of a VAE, one keeps the latent vectors of the same held-out pictures; of a diffusion model, one keeps its
+    early state."""
     if not leads_processes():
         return []
     watching: list[Observer] = [_grids(run)]
+    if isinstance(preset, Diffusion):
+        watching.append(weak.keeper(run))
     held_out = held_out_pictures(preset, data_root, skip_broken) if isinstance(preset, VAE) else None
     return watching if held_out is None else [*watching, _latents(run, stage_pictures(held_out).images)]
 
@@ -89,6 +92,8 @@ def plainly(method: Generating) -> Generating:
         plain.preset = replace(plain.preset, prior="normal")
     if isinstance(plain, DiffusionMethod):
         plain.sampling = in_few_steps(plain.sampling)
+        if plain.sampling.guide == "weak" and plain.weak is None:  # a training has kept none yet
+            plain.sampling = unguided(plain.sampling)
     return plain
 
 
@@ -182,17 +187,25 @@ def measure(
     return results, {**evaluation, "classes": list(classes), "warnings": warnings}
 
 
+def sampling_asked(run: RunFolder, preset: Preset, asked: Asked) -> Sampling | None:
+    """How a diffusion run's pictures are drawn for its evaluation: in few steps where nobody, and no sweep, asked for
+    the preset's many; None for other runs. Raises Refusal for changes that the run cannot take."""
+    own = sampling_of(run, preset, asked.sampling)
+    if own is None or not isinstance(preset, Diffusion) or {"sampler", "steps"} & set(asked.sampling):
+        return own
+    return in_few_steps(own) if (own.sampler, own.steps) == (preset.sampler, preset.steps) else own
+
+
 def _told(run: RunFolder, method: Generating, asked: Asked) -> Generating:
-    """The method as it was asked to draw; a diffusion model in few steps where nobody asked for its many."""
+    """The method, drawing as `sampling_asked` says."""
     set_sampling(run, method, asked.sampling)
-    if not isinstance(method, DiffusionMethod) or {"sampler", "steps"} & set(asked.sampling):
+    sampling = sampling_asked(run, method.preset, asked)
+    if not isinstance(method, DiffusionMethod) or sampling is None or sampling == method.sampling:
         return method
-    quick = plainly(method)
-    assert isinstance(quick, DiffusionMethod)
-    if quick.sampling != method.sampling:
-        all_steps = f"`--steps {method.sampling.steps}` takes as many"
-        Console().say(f"note: these are drawn with {denoising.in_words(quick)}; {all_steps}.")
-    return quick
+    all_steps = f"`--steps {method.sampling.steps}` takes as many"
+    method.sampling = sampling
+    Console().say(f"note: these are drawn with {denoising.in_words(method)}; {all_steps}.")
+    return method
 
 
 def _case(run: RunFolder, preset: Generator, method: Generating, classes: tuple[str, ...], root: Path | None) -> Case:
@@ -278,7 +291,7 @@ def _class_by_class(case: Case, judge: Space, real: tuple[Tensor, Tensor]) -> tu
     if not by_class.knows(judge, case.classes):
         case.console.say(f"note: {judge.name} does not tell these classes apart, so their accuracy is not measured.")
         return {}, {}
-    seen = by_class.look(judge, case.sides, case.classes, real)
+    seen = by_class.look(judge, case.sides, case.classes, real, case.held_out)
     found = {"class_accuracy": by_class.accuracy(judge, case.sides, seen)}
     return found, {"by_class": by_class.rows(case.sides, seen, case.classes)}
 

@@ -34,8 +34,8 @@ COUNT = 500
 REFERENCE = 5_000  # training pictures, at most
 BY_DISTANCE = "the lowest Fréchet distance"
 BY_BOTH = (
-    f"{BY_DISTANCE} among the settings whose accuracy is within one standard error of the highest (one right and one "
-    "wrong picture added, or a perfect score would have no error)"
+    f"{BY_DISTANCE} among the settings whose accuracy is within two standard errors of the highest (two right and two "
+    "wrong pictures added, or a perfect score would have no error)"
 )
 
 Found = dict[str, Any]
@@ -54,7 +54,7 @@ class Axes:
 DEFAULTS = Axes(
     guidance=(1.0, 1.5, 2.0, 3.0),
     intervals=((0.0, 1.0), (0.1, 0.8), (0.0, 0.6)),
-    steps=(5, 10, 20),
+    steps=(5, 8, 12, 20),
     samplers=("dpm++2m", "dpm++3m", "unipc", "ddim"),
 )
 
@@ -96,13 +96,14 @@ def sweep(run: RunFolder, features: Path, axes: Axes, count: int | None, data_ro
 
 
 def best_of(rows: Sequence[Found]) -> Found:
-    """The row of the lowest distance; where accuracies were measured, among those within one standard error of the
-    highest (as the one-standard-error rule: Hastie, Tibshirani and Friedman 2009, section 7.10)."""
+    """The row of the lowest distance; where accuracies were measured, among those within two standard errors of the
+    highest: accuracy alone would choose guidance too strong. The error is that with two right and two wrong pictures
+    added (Agresti and Coull 1998)."""
     if rows[0]["accuracy"] is not None:
         top = max(row["accuracy"] for row in rows)
         n = rows[0]["n"]
-        error = standard_error((top * n + 1) / (n + 2), n)
-        rows = [row for row in rows if row["accuracy"] >= top - error]
+        error = standard_error((top * n + 2) / (n + 4), n)
+        rows = [row for row in rows if row["accuracy"] >= top - 2 * error]
     return min(rows, key=lambda row: row["frechet"])
 
 

@@ -9,26 +9,28 @@ from genshift.nets.layers import BatchNorm2d, Conv2d
 from genshift.presets import Classifier
 
 LEVELS = 4  # sides: all of it, and three halvings
+SMALL = 32  # pixels: strokes of so small pictures need every one of them
 
 
 def build_classifier(preset: Classifier, answers: int) -> dict[str, nn.Module]:
     """The networks `extractor` (pictures to features `[N, 8·width]`) and `predictor` (features to `[N, answers]`)."""
     channels = 1 if preset.colour == "grey" else 3
-    extractor = ResidualExtractor(preset.width, channels)
+    extractor = ResidualExtractor(preset.width, channels, preset.size)
     return {"extractor": extractor, "predictor": nn.Linear(extractor.features, answers)}
 
 
 class ResidualExtractor(nn.Module):
     """Pictures `[N, C, H, W]` to features `[N, 8·width]`: a pre-activation ResNet (arXiv 1603.05027) of 4 levels.
 
-    The first convolution halves the side: at 64 pixels most of the arithmetic would lie above that.
+    Above SMALL pixels the first convolution halves the side: most of the arithmetic would lie above that.
     """
 
-    def __init__(self, width: int, channels: int) -> None:
+    def __init__(self, width: int, channels: int, size: int) -> None:
         super().__init__()
         wide = [width * 2**level for level in range(LEVELS)]
         self.features = wide[-1]
-        self.first = Conv2d(channels, wide[0], 4, stride=2, padding=1)
+        small = size <= SMALL
+        self.first = Conv2d(channels, wide[0], 3 if small else 4, stride=1 if small else 2, padding=1)
         self.blocks = nn.Sequential(*(Block(a, b) for a, b in zip(wide[:1] + wide, wide, strict=False)))
         self.norm = BatchNorm2d(wide[-1])
 

@@ -11,7 +11,7 @@ from genshift.presets.pictures import GAN, VAE, Classifier, Generator, LatentGen
 
 FAMILIES: dict[str, type[Preset]] = {family.family: family for family in (Adaptation, Classifier, VAE, GAN, Diffusion)}
 PRESETS: dict[str, Preset] = {
-    preset.name: preset.checked() for preset in (*adaptation.all_presets(), *pictures.all_presets(), *diffusion.all_presets())
+    preset.name: preset.checked() for module in (adaptation, pictures, diffusion) for preset in module.all_presets()
 }
 
 

@@ -91,6 +91,13 @@ class Diffusion(Generator, Sampling):
             raise Refusal(f"--steps is at most {TRAINING_STEPS} in a process of as many steps, not {self.steps}.")
         if self.width % 2:
             raise Refusal(f"--width must be even (half are cosines of the time, half are sines), not {self.width}.")
+        guided = self.condition != "none" and self.guide == "unconditional" and self.guidance != 1
+        if guided and not self.label_dropout:
+            raise Refusal(
+                "With --label-dropout 0 nothing is learnt without a label to guide away from: give --guidance 1."
+            )
+        if self.networks == "hw2-unet" and (self.patch != 1 or self.dropout):
+            raise Refusal(f"{self.name}'s network is as printed: it takes no --patch and no --dropout.")
         if self.select == "best":
             raise Refusal("A diffusion model has no measure on held-out pictures to be best at: leave --select out.")
         return self
@@ -135,7 +142,7 @@ def _digits() -> Diffusion:
         name="digits-diffusion", study="digits", role="diffusion", networks="unet", data="mnistm", images=200_000,
         size=28, batch=32, width=96, patch=2, optimizer="adamw", lr=1e-3, lr_schedule="cosine", lr_warmup=5_000,
         mean=0.5, std=0.5, condition="classes", process="flow", predict="v", label_dropout=0.1, sampler="dpm++2m",
-        steps=20, guidance=1.5, ema_half_life=HALF_LIFE,
+        steps=12, guidance=3.0, ema_half_life=HALF_LIFE,
     )  # fmt: skip
 
 
@@ -144,7 +151,7 @@ def _faces() -> Diffusion:
         name="faces-diffusion", study="faces", role="diffusion", networks="unet", data="celeba", images=1_000_000,
         size=64, batch=32, width=96, patch=4, flip=0.5, optimizer="adamw", lr=1e-3, lr_schedule="cosine",
         lr_warmup=5_000, mean=0.5, std=0.5, condition="attribute", attribute="Male", process="flow", predict="v",
-        label_dropout=0.1, sampler="dpm++2m", steps=20, guidance=1.5, ema_half_life=HALF_LIFE,
+        label_dropout=0.1, sampler="dpm++2m", steps=12, guidance=3.0, ema_half_life=HALF_LIFE,
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from genshift.errors import Refusal
 from genshift.presets.base import HALF_LIFE, PUBLISHED, Preset, option, short
 
 HW06 = "cited source (ML2021 HW06)"
+SMALLEST = 4  # pixels
 DCGAN_PAPER = "cited source (DCGAN, arXiv 1511.06434)"
 WGAN_GP_PAPER = "cited source (WGAN-GP, arXiv 1704.00028)"
 
@@ -38,6 +39,13 @@ class Pictures(Preset):
     def step_images(self) -> int:
         """Images by which one step moves progress."""
         return self.batch
+
+    def checked(self) -> Self:
+        """This preset, or a Refusal that names the option out of range."""
+        super().checked()
+        if self.size < SMALLEST:
+            raise Refusal(f"--size must be {SMALLEST} or more, not {self.size}: there is nothing to see in less.")
+        return self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,8 +251,9 @@ def _faces_attributes() -> Classifier:
 def _digits_classifier() -> Classifier:
     return Classifier(
         name="digits-classifier", study="digits", role="classifier", networks="residual", data="mnistm",
-        images=1_200_000, size=28, shift=0.1, scale=0.1, rotate=10.0, batch=128, lr=2e-3, lr_schedule="cosine",
-        lr_warmup=20_000, mean=0.5, std=0.5, optimizer="adamw", weight_decay=0.05, ema_half_life=HALF_LIFE,
+        images=1_400_000, size=28, shift=0.1, scale=0.1, rotate=10.0, recolour=0.8, batch=128, lr=2e-3,
+        lr_schedule="cosine", lr_warmup=20_000, mean=0.5, std=0.5, optimizer="adamw", weight_decay=0.05,
+        ema_half_life=HALF_LIFE,
     )  # fmt: skip
 
 

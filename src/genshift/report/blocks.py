@@ -35,8 +35,9 @@ class Figures:
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG inside the page: `data` is its URI, `size` its width and height in pixels, `width` how wide it is shown
-    where there is room. `under` are short texts below equal parts of its width. `missing` says why there is none."""
+    """A picture, which may move, inside the page: `data` is its URI, `size` its width and height in pixels, `width` how
+    wide it is shown where there is room. `under` are short texts below equal parts of its width. `missing` says why
+    there is none."""
 
     title: str
     missing: str = ""

@@ -12,7 +12,7 @@ from genshift.report.reading import Run
 from genshift.report.summary import NOT_EVALUATED, Row, row_of
 from genshift.report.texts import seeds_listed, seeds_text, value_text
 
-KINDS = {"gan": "GANs", "vae": "VAEs"}
+KINDS = {"gan": "GANs", "vae": "VAEs", "diffusion": "Diffusion models"}
 DIRECTIONS = {
     "higher": "higher is better",
     "lower": "lower is better",

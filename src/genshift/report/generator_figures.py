@@ -1,4 +1,4 @@
-"""Figures of GANs and VAEs: losses, who wins, the two terms of a VAE, and its latent space over training."""
+"""Figures of generators over training: losses, who wins, the two terms of a VAE, and its latent space."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from genshift.errors import Refusal
 from genshift.report.blocks import Figure
 from genshift.report.figures import CLASS_COLOURS
 from genshift.report.plotting import GREEN, GREY, PURPLE, SOURCE, TARGET, curve, logged, over_images, plane, spec
-from genshift.report.reading import Run
+from genshift.report.reading import DIFFUSION, Run
 
 LOSSES = {
     "train/loss_d": ("discriminator (D)", SOURCE),
@@ -26,6 +26,10 @@ LOSSES = {
 CONTEST = {
     "train/told_apart": ("told apart by D", SOURCE),
     "train/spread": ("spread of samples / real", GREEN),
+}
+DENOISING = {
+    "train/loss": ("loss", SOURCE),
+    "train/loss_image": ("squared error of the predicted picture", GREEN),
 }
 TERMS = {
     "train/loss_reconstruction": ("reconstruction MSE", SOURCE),
@@ -45,6 +49,11 @@ def loss_curves(runs: Sequence[tuple[str, Run]]) -> list[Figure]:
 def contest_curves(runs: Sequence[tuple[str, Run]]) -> list[Figure]:
     """What share of pictures D tells apart, and how much samples differ beside real pictures; alarms as crosses."""
     return _side_by_side(runs, CONTEST, "told apart, and spread")
+
+
+def denoising_curves(runs: Sequence[tuple[str, Run]]) -> list[Figure]:
+    """The loss of each diffusion model, and the error of its predicted pictures."""
+    return _side_by_side([(label, run) for label, run in runs if run.family == DIFFUSION], DENOISING, "losses")
 
 
 def _side_by_side(runs: Sequence[tuple[str, Run]], lines: Mapping[str, tuple[str, str]], what: str) -> list[Figure]:

@@ -1,10 +1,11 @@
-"""The section of generators of one kind on one data set: GANs side by side, or VAEs."""
+"""The section of generators of one kind on one data set: GANs side by side, or VAEs, or diffusion models."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from genshift.report import diffusion
 from genshift.report import generator_figures as figures
 from genshift.report.blocks import (
     Block,
@@ -22,7 +23,7 @@ from genshift.report.blocks import (
 )
 from genshift.report.comparison import Comparison, comparison, heading
 from genshift.report.grouping import Group, group_runs
-from genshift.report.measures import measure_of
+from genshift.report.measures import measure_of, percent, shown
 from genshift.report.pictures import picture
 from genshift.report.provenance import provenance
 from genshift.report.reading import Run
@@ -35,11 +36,12 @@ HEADLINES = ("frechet", "fid", "reconstruction_mse")
 
 
 def generators(runs: Sequence[Run]) -> Section:
-    """Measures, pictures, curves and, of VAEs, the latent space."""
+    """Measures, pictures, curves; of VAEs the latent space, of diffusion models the sweep."""
     groups = group_runs(runs)
     compared = comparison(groups)
     blocks: list[Block] = [Prose(_finding(compared)), *notes(runs), *measures_table(compared)]
-    blocks += _pictures(groups) + _snapshots(groups) + _curves(groups) + _stages(groups)
+    blocks += diffusion.procedure(groups) + _class_by_class(groups) + _pictures(groups) + _snapshots(groups)
+    blocks += diffusion.sweeps(groups) + _curves(groups) + _stages(groups)
     studies = list(dict.fromkeys(run.study for run in runs))
     return Section(f"{joined(studies)}: {heading(runs)}", blocks + provenance(groups))
 
@@ -124,6 +126,28 @@ def _leads(compared: Comparison, metric: str, place: int) -> str:
     return f"{name} has the lowest {measure_of(metric).title}, {compared.value(place, metric)}{share}{floor}."
 
 
+def _class_by_class(groups: Sequence[Group]) -> list[Block]:
+    """Each class's accuracy and distance beside those of real pictures."""
+    told = [group for group in groups if (group.first.evaluation or {}).get("by_class")]
+    if not told:
+        return []
+    head = ["class", "right class, %", "of real pictures, %", "Fréchet", "floor", "pictures"]
+    bodies = [(group.label, [_class_row(row) for row in (group.first.evaluation or {})["by_class"]]) for group in told]
+    note = (
+        "Right class: the share that the classifier takes for the class that was asked for, a mean over the series of "
+        "samples. A class has few pictures, so its distance is above that of all classes: read it beside its floor."
+    )
+    return [Heading("Accuracy and distance of each class"), Table(head, bodies, note)]
+
+
+def _class_row(row: dict[str, Any]) -> list[Cell]:
+    shares = [row.get("accuracy"), row.get("real_accuracy")]
+    distances = [row.get("frechet"), row.get("floor")]
+    cells = ["–" if share is None else percent(share) for share in shares]
+    cells += ["–" if distance is None else shown("frechet", distance) for distance in distances]
+    return [Cell(str(row["class"])), *map(Cell, cells), Cell(f"{row['n']:,}")]
+
+
 # --- pictures ---------------------------------------------------------------------------------------------------------
 
 
@@ -185,7 +209,7 @@ def _entries(group: Group, part: str) -> list[dict[str, Any]]:
 
 def _curves(groups: Sequence[Group]) -> list[Block]:
     drawn = [(group.label, group.first) for group in groups]
-    rows = [figures.loss_curves(drawn), figures.contest_curves(drawn)]
+    rows = [figures.loss_curves(drawn), figures.contest_curves(drawn), figures.denoising_curves(drawn)]
     rows.append([figure for label, run in drawn if (figure := figures.term_curves(label, run))])
     blocks: list[Block] = [Figures(row) for row in rows if row]
     return [Heading("Curves"), *blocks] if blocks else []

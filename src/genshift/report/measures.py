@@ -33,6 +33,13 @@ class Measure:
 
 
 MEASURES = {
+    "class_accuracy": Measure(
+        "right class",
+        "higher",
+        "the share of generated pictures that a classifier takes for the class that was asked for",
+        percent=True,
+        bar="samples",
+    ),
     "frechet": Measure(
         "Fréchet",
         "lower",
@@ -83,6 +90,15 @@ MEASURES = {
     "psnr": Measure("PSNR, dB", "higher", "that error in decibels below the largest", bar="se"),
     "ssim": Measure(
         "SSIM", "higher", "how alike the structure of pictures and their reconstructions is, 1 for the same", bar="se"
+    ),
+    "evaluations_per_image": Measure(
+        "network evaluations",
+        "lower",
+        "how many times a picture passes through the network while it is drawn, both branches of guidance counted",
+    ),
+    "seconds_per_image": Measure("seconds a picture", "lower", "the time that drawing one takes, many at once"),
+    "gflop_per_image": Measure(
+        "GFLOP a picture", "lower", "the network's floating-point operations for one, in thousands of millions"
     ),
     "attribute_accuracy": Measure(
         "attribute accuracy",

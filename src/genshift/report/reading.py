@@ -14,12 +14,13 @@ from genshift.errors import Refusal, of_os_error
 RESOLVED = ("seed", "images", "epochs", "precision")  # fields that config.json states apart, as they were used
 PARTS = {"source": "source data", "target": "target data", "held_out": "held-out data", "data": "data"}
 ADAPTATION = "adaptation"
-GENERATORS = ("gan", "vae")
+DIFFUSION = "diffusion"
+GENERATORS = ("gan", "vae", DIFFUSION)
 
 
 @dataclass(frozen=True)
 class Run:
-    """What one run folder holds. `evaluation` is None where the run was not evaluated."""
+    """What one run folder holds. `evaluation` is None where the run was not evaluated, `sweep` where none was made."""
 
     folder: Path
     config: dict[str, Any]
@@ -27,6 +28,7 @@ class Run:
     evaluation: dict[str, Any] | None = None
     metrics: list[dict[str, Any]] = field(default_factory=list)
     oracle: list[dict[str, Any]] = field(default_factory=list)
+    sweep: dict[str, Any] | None = None
 
     @property
     def preset(self) -> dict[str, Any]:
@@ -50,7 +52,10 @@ class Run:
 
     @property
     def family(self) -> str:
-        """adaptation, gan, vae or classifier; '' for a run that names none. Runs before there were others adapt."""
+        """adaptation, gan, vae, diffusion or classifier; '' for a run that names none.
+
+        Runs before there were others adapt.
+        """
         older = ADAPTATION if self.preset.get("task") and self.role else ""
         return self.preset.get("family") or older
 
@@ -147,7 +152,7 @@ class Run:
 def read_runs(folders: Iterable[Path], curves: bool = True) -> list[Run]:
     """Every run of `folders`, sorted by study, task, role, preset and seed; Refusal where there is none.
 
-    `curves` reads metrics.jsonl and oracle.jsonl too, where the run has come so far as to write them.
+    `curves` reads metrics.jsonl, oracle.jsonl and sweep.json too, where the run has come so far as to write them.
     """
     runs = [read_run(Path(folder), curves) for folder in folders]
     if not runs:
@@ -169,6 +174,7 @@ def read_run(folder: Path, curves: bool = True) -> Run:
         evaluation=_read_if_there(folder / "evaluation.json"),
         metrics=read_jsonl(folder / "metrics.jsonl") if curves else [],
         oracle=read_jsonl(folder / "oracle.jsonl") if curves else [],
+        sweep=_read_if_there(folder / "sweep.json") if curves else None,
     )
 
 

@@ -13,7 +13,7 @@ from genshift.engine.findings import Asked
 from genshift.errors import Refusal
 from genshift.presets import Classifier, Generator, Preset
 from genshift.report.page import write_page
-from genshift.studies import BudgetName, Study
+from genshift.studies import JUDGES, BudgetName, Study, judge_of
 from genshift.studies.workers import side_by_side
 
 
@@ -40,11 +40,16 @@ def jobs_of(
 ) -> list[Job]:
     """The study's runs in the order of `_turn`: a run's evaluation may look at those of earlier turns."""
     return [
-        _job(study, _within(study, preset, budget), out, seed, data_root, threads, weights)
+        _job(study, _within(study, preset, budget), out, _seed(preset, seed), data_root, threads, weights)
         for seed in range(seeds)
         for preset in sorted(study.presets(), key=_turn)
         if not (seed and isinstance(preset, Classifier))  # one measures them all
     ]
+
+
+def _seed(preset: Preset, seed: int) -> int:
+    """The seed of a run; a classifier's is its own as a judge."""
+    return next((judge.seed for judge in JUDGES.values() if judge.name == preset.name), seed)
 
 
 def _turn(preset: Preset) -> int:
@@ -72,7 +77,8 @@ def _job(
     folder = f"{preset.name}-seed{seed}"
     words = f"train {preset.name} --images {preset.images} --seed {seed} --out {folder}"
     command = f"genshift {words}{f' --threads {threads}' if threads else ''}"
-    features = out / f"{study.features}-seed0" if study.features and isinstance(preset, Generator) else None
+    judge = judge_of(preset)
+    features = out / f"{judge.name}-seed{judge.seed}" if judge else None
     # A latent space of two domains is drawn for the first seed alone; a generator's pictures are its result.
     draws = isinstance(preset, Generator)
     asked = Asked(data_root, seed == 0 or draws, features, weights if draws else None)
