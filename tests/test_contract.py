@@ -18,7 +18,7 @@ from genshift.presets import PRESETS, Adaptation
 pytestmark = pytest.mark.usefixtures("quick")
 
 # Every preset in float32; one of each kind of network and method in bfloat16; one without a moving average.
-KINDS = ("demo-source", "demo-dann", "hw3-source-usps-mnistm", "hw3-dann-usps-mnistm")
+KINDS = ("demo-source", "demo-dann", "hw3-source-usps-mnistm", "hw3-dann-usps-mnistm", "hw3-adda-usps-mnistm")
 CASES = [
     *(pytest.param(name, {}, id=name) for name, preset in PRESETS.items() if isinstance(preset, Adaptation)),
     *(pytest.param(name, {"precision": "bfloat16"}, id=f"{name}-bfloat16") for name in KINDS),
@@ -82,6 +82,7 @@ def test_the_seed_alone_decides(name, domains, tmp_path):
         ("demo-source", {}),
         ("demo-dann", {"batch_source": 4, "batch_target": 8}),
         ("hw3-dann-usps-mnistm", {"batch_source": 4, "batch_target": 8}),
+        ("hw3-adda-usps-mnistm", {"batch_source": 4, "batch_target": 8}),
     ],
 )
 def test_two_processes_learn_what_one_does(name, changes, domains, tmp_path):

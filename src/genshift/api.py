@@ -200,7 +200,7 @@ def show(preset: str | Preset) -> dict[str, Any]:
         beside = {"encoder": (), "unet": (torch.ones(2), *told)}.get(name, told)
         with FlopCounterMode(display=False) as flops, torch.no_grad():
             answer = net(given, *beside)
-        if name == "extractor":
+        if name.endswith("extractor"):
             taken |= {"predictor": tuple(answer.shape), "domain": tuple(answer.shape)}
         gflop += flops.get_total_flops() / 2 / 1e9
         described[net._get_name()] = {"printed": str(net), "parameters": sum(p.numel() for p in net.parameters())}

@@ -101,6 +101,7 @@ OPTION_GROUPS = {
     "Networks": ("width", "latent", "condition", "answers"),
     "Training": (
         *("images", "batch", "batch_source", "batch_target", "optimizer", "lr", "lr_schedule", "lr_warmup"),
+        *("pretrain", "pretrain_lr"),
         *("weight_decay", "beta1", "beta2", "ema_half_life", "precision", "select"),
     ),
 }

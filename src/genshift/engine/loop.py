@@ -133,8 +133,9 @@ class Trainer:
     def step(self) -> None:
         """One step of the method at the present progress."""
         progress = Progress(self.seen, self.schedule.total)
-        rate = learning_rate(self.schedule.lr, self.schedule.lr_schedule, self.schedule.lr_warmup, progress)
         for optimizer in self.method.optimizers.values():
+            own = optimizer.defaults["lr"]
+            rate = learning_rate(own, self.schedule.lr_schedule, self.schedule.lr_warmup, progress)
             for group in optimizer.param_groups:
                 group["lr"] = rate
         self.method.train_mode(True)

@@ -60,7 +60,7 @@ def measure(
     results: dict[str, Any] = {}
     evaluation: dict[str, Any] = {"classes": list(classes), "warnings": []}
     if source is not None and source.labels is not None and preset.role != "target":
-        results["source_test_accuracy"] = _measured(method.predict(source.images), source, wording["source"])
+        results["source_test_accuracy"] = _measured(method.predict(source.images, "source"), source, wording["source"])
     if target is not None and target.labels is not None:
         probabilities = method.predict(target.images)
         results["oracle/target_test_accuracy"] = _measured(probabilities, target, wording["target"])
@@ -95,7 +95,7 @@ def _measured(probabilities: Tensor, images: ImageSet, wording: str) -> dict[str
 def _latent_map(method: Classifying, source: ImageSet, target: ImageSet) -> dict[str, Any]:
     """t-SNE of features of both domains: the same images in every run over the same sets, so that maps compare."""
     parts = [part.take(torch.from_numpy(fixed_sample(len(part), TSNE_IMAGES, 0))) for part in (source, target)]
-    features = torch.cat([method.embed(part.images) for part in parts])
+    features = torch.cat([method.embed(parts[0].images, "source"), method.embed(parts[1].images, "target")])
     xy = tsne(features, seed=0)
     labels = [[-1] * len(p) if p.labels is None else p.labels.tolist() for p in parts]
     return {
@@ -113,7 +113,7 @@ def _latent_map(method: Classifying, source: ImageSet, target: ImageSet) -> dict
 
 def warnings_of(run: RunFolder, preset: Adaptation, results: dict[str, Any]) -> list[str]:
     """What the labels say against the run: an adapted model below its source-only baseline, were it found beside."""
-    if preset.role != "dann":
+    if preset.role in ("source", "target"):
         return []
     baseline = find_baseline(run, preset)
     if baseline is None:

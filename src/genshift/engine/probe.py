@@ -1,11 +1,14 @@
-"""Three steps before the start: how fast, how much arithmetic, how much memory, how long; then all is put back."""
+"""Three steps before the start, of each phase of a training: how fast, how much arithmetic, how much memory, how long;
+then all is put back."""
 
 from __future__ import annotations
 
+import math
 import resource
 import sys
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -19,7 +22,7 @@ STEPS = 3
 
 @dataclass(frozen=True)
 class Probe:
-    """What three steps showed. `gflop` is arithmetic an image of progress, forward and backward together."""
+    """What three steps of each phase showed. `gflop` is arithmetic an image of progress, forward and backward."""
 
     images_per_second: float
     gflop: float
@@ -60,6 +63,17 @@ def probe(trainer: Trainer) -> Probe:
 
 
 def _measure(trainer: Trainer) -> Probe:
+    """The phases of a training, each by its share of the budget."""
+    starts = trainer.method.phases
+    shares = [end - start for start, end in pairwise((*starts, 1.0))]
+    found = [_measure_from(trainer, start) for start in starts]
+    seconds = sum(share / each.images_per_second for share, each in zip(shares, found, strict=True))
+    gflop = sum(share * each.gflop for share, each in zip(shares, found, strict=True))
+    return Probe(1 / seconds, gflop, max(each.memory_gib for each in found))
+
+
+def _measure_from(trainer: Trainer, start: float) -> Probe:
+    _stand_at(trainer, start)
     device, batch = trainer.method.arithmetic.device, trainer.feed.batch
     with FlopCounterMode(display=False) as flops:
         trainer.step()
@@ -71,6 +85,11 @@ def _measure(trainer: Trainer) -> Probe:
     seconds = time.perf_counter() - start
     gflop = flops.get_total_flops() / (batch / trainer.world.size) / 1e9
     return Probe((STEPS - 1) * batch / seconds, gflop, _memory_gib(device))
+
+
+def _stand_at(trainer: Trainer, start: float) -> None:
+    """Puts the trainer at the first step from a share of the budget on; what it has learnt stays."""
+    trainer.seen = math.ceil(start * trainer.schedule.total / trainer.feed.batch) * trainer.feed.batch
 
 
 def _snapshot(trainer: Trainer) -> Checkpoint:
@@ -93,7 +112,9 @@ def _batch_that_fits(trainer: Trainer, before: Checkpoint) -> str:
         trainer.feed = feed.smaller(factor)
         try:
             _put_back(trainer, before)
-            trainer.step()
+            for start in trainer.method.phases:
+                _stand_at(trainer, start)
+                trainer.step()
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):
                 raise

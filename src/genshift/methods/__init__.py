@@ -6,6 +6,7 @@ from torch import nn
 
 from genshift.data.feed import PixelRule
 from genshift.device import Arithmetic
+from genshift.methods.adda import ADDA
 from genshift.methods.attributes import Attributes
 from genshift.methods.base import Classifying, Decoding, Generating, Method
 from genshift.methods.dann import DANN
@@ -22,7 +23,7 @@ def build(
     """The method of a preset over its networks; `classes` is the number of what is learnt beside the pictures."""
     match preset:
         case Adaptation():
-            kind = Supervised if preset.adversary == "none" else DANN
+            kind = {"none": Supervised, "inverted": ADDA}.get(preset.adversary, DANN)
             return kind(preset, networks, rule, arithmetic)
         case Classifier():
             return (Attributes if preset.answers == "attributes" else Supervised)(preset, networks, rule, arithmetic)
@@ -36,6 +37,7 @@ def build(
 
 
 __all__ = [
+    "ADDA",
     "DANN",
     "Attributes",
     "Classifying",

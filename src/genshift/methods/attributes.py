@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from genshift.data.feed import Batch
 from genshift.data.imageset import ImageSet
-from genshift.methods.base import wide
+from genshift.methods.base import Domain, wide
 from genshift.methods.schedules import Progress
 from genshift.methods.supervised import Supervised
 
@@ -34,7 +34,7 @@ class Attributes(Supervised):
         return {"loss": loss.detach(), "accuracy": ((logits.detach() > 0) == (has > 0)).float().mean()}
 
     @torch.inference_mode()
-    def predict(self, images: Tensor) -> Tensor:
+    def predict(self, images: Tensor, domain: Domain = "target") -> Tensor:
         """uint8 `[N, C, H, W]` to the probability of each attribute, float32 `[N, A]` on the CPU."""
         return torch.cat([self._logits(self._features(chunk)).sigmoid().cpu() for chunk in self._chunks(images)])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,16 +20,21 @@ from genshift.presets import Generator, LatentGenerator
 
 EVALUATION_BATCH = 500
 CHUNK = 50  # pictures drawn at a time, always
+WON = 0.99  # share told apart by a discriminator, over a reading, above which it has won
+
+Domain = Literal["source", "target"]
 
 
 class Method:
     """How networks learn: losses and one optimisation step; and how a learnt model answers.
 
     `networks` are the modules whose state is saved. `nets` are what a step calls: the same modules, or their
-    data-parallel wrappers. `optimizers` are stepped by the method; their learning rates are set by the loop.
+    data-parallel wrappers. `optimizers` are stepped by the method; the loop schedules each one's learning rate from
+    what it was made with. `phases` are the shares of the budget at which a step begins to cost otherwise.
     """
 
     draws: tuple[str, ...]
+    phases: tuple[float, ...] = (0.0,)
     networks: dict[str, nn.Module]
     nets: dict[str, nn.Module]
     optimizers: dict[str, Optimizer]
@@ -103,6 +109,21 @@ def wide(x: Tensor) -> Tensor:
     return x if x.dtype.itemsize > 2 else x.float()
 
 
+class Frozen:
+    """While open, a network's parameters take no gradient."""
+
+    def __init__(self, net: nn.Module) -> None:
+        self.parameters = list(net.parameters())
+
+    def __enter__(self) -> None:
+        for parameter in self.parameters:
+            parameter.requires_grad_(False)
+
+    def __exit__(self, *exc: object) -> None:
+        for parameter in self.parameters:
+            parameter.requires_grad_(True)
+
+
 class Decoding(Generating):
     """A method whose model decodes latent vectors to pictures."""
 
@@ -127,31 +148,39 @@ def to_bytes(pictures: Tensor) -> Tensor:
 
 
 class Classifying(Method):
-    """A method whose model is an extractor followed by a label predictor."""
+    """A method whose model is an extractor followed by a label predictor.
+
+    `domain` is where images come from, for a method that has an extractor for each; to the others it makes no odds.
+    """
 
     @torch.inference_mode()
-    def embed(self, images: Tensor) -> Tensor:
+    def embed(self, images: Tensor, domain: Domain = "target") -> Tensor:
         """uint8 `[N, C, H, W]` to the latent features, float32 `[N, D]` on the CPU."""
-        return torch.cat([self._features(chunk).float().cpu() for chunk in self._chunks(images)])
+        return torch.cat([self._features(chunk, domain).float().cpu() for chunk in self._chunks(images)])
 
     @torch.inference_mode()
-    def predict(self, images: Tensor) -> Tensor:
+    def predict(self, images: Tensor, domain: Domain = "target") -> Tensor:
         """uint8 `[N, C, H, W]` to class probabilities, float32 `[N, K]` on the CPU."""
-        return torch.cat([self._logits(self._features(chunk)).softmax(1).cpu() for chunk in self._chunks(images)])
+        features = (self._features(chunk, domain) for chunk in self._chunks(images))
+        return torch.cat([self._logits(each).softmax(1).cpu() for each in features])
+
+    def extractor_of(self, domain: Domain) -> nn.Module:
+        """The extractor that images of a domain pass."""
+        return self.networks["extractor"]
 
     def validate(self, held_out: ImageSet) -> dict[str, float]:
         """Accuracy on held-out labelled images, with its binomial error; "source" for what they are in adaptation."""
         assert held_out.labels is not None
-        value = (self.predict(held_out.images).argmax(1) == held_out.labels.cpu()).double().mean().item()
+        value = (self.predict(held_out.images, "source").argmax(1) == held_out.labels.cpu()).double().mean().item()
         return {"source_accuracy": value, "error": math.sqrt(value * (1 - value) / len(held_out))}
 
     def _chunks(self, images: Tensor) -> tuple[Tensor, ...]:
         return images.split(EVALUATION_BATCH)
 
-    def _features(self, images: Tensor) -> Tensor:
+    def _features(self, images: Tensor, domain: Domain = "target") -> Tensor:
         self.train_mode(False)
         with self.arithmetic.autocast():
-            return self.networks["extractor"](self.rule(images, self.arithmetic))
+            return self.extractor_of(domain)(self.rule(images, self.arithmetic))
 
     def _logits(self, features: Tensor) -> Tensor:
         with self.arithmetic.autocast():

@@ -19,7 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from genshift.data.feed import Batch, PixelRule
 from genshift.device import Arithmetic
-from genshift.methods.base import Decoding, wide
+from genshift.methods.base import WON, Decoding, Frozen, wide
 from genshift.methods.diffaugment import diffaugment
 from genshift.methods.schedules import Progress, make_optimizer
 from genshift.presets import GAN
@@ -81,7 +81,7 @@ class GANMethod(Decoding):
         """The generator takes as many new pictures past the discriminator, which does not change."""
         with self.arithmetic.autocast():
             fake = self.nets["generator"](*self._noise(data, "generator"))
-        with _Frozen(self.networks["discriminator"]):
+        with Frozen(self.networks["discriminator"]):
             net = self.networks["discriminator"]
             d_fake = self._judge(net, self._view(fake, data, "generated"), data.y)
             d_real = None
@@ -165,7 +165,6 @@ class GANMethod(Decoding):
         return found
 
 
-WON = 0.99  # share of a reading's real and generated pictures told apart
 COLLAPSED = 0.25  # spread of generated pictures, as a share of the real ones'
 
 
@@ -214,18 +213,3 @@ def spread(x: Tensor) -> Tensor:
     """How much the pictures `[N, C, H, W]` of a batch differ: standard deviation over them, a mean over pixels."""
     small = F.adaptive_avg_pool2d(x.detach().float(), 8)
     return small.std(0, correction=0).mean()
-
-
-class _Frozen:
-    """While open, a network's parameters take no gradient."""
-
-    def __init__(self, net: nn.Module) -> None:
-        self.parameters = list(net.parameters())
-
-    def __enter__(self) -> None:
-        for parameter in self.parameters:
-            parameter.requires_grad_(False)
-
-    def __exit__(self, *exc: object) -> None:
-        for parameter in self.parameters:
-            parameter.requires_grad_(True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from genshift.errors import Refusal
-from genshift.nets import adaptation
+from genshift.nets import adaptation, adda
 from genshift.nets.classifier import build_classifier
 from genshift.nets.gan import build_gan
 from genshift.nets.unet import UNet
@@ -32,6 +32,8 @@ def build(preset: Preset, classes: int) -> dict[str, nn.Module]:
     """
     match preset:
         case Adaptation():
+            if preset.adversary == "inverted":
+                return build_adda(classes, preset.size)
             return build_adaptation(preset.networks, classes, preset.size, preset.adversary != "none")
         case Classifier():
             return build_classifier(preset, classes)
@@ -61,12 +63,31 @@ def build_adaptation(name: str, classes: int, size: int, adversary: bool) -> dic
 
     Raises Refusal where the extractor cannot take images of `size` pixels.
     """
-    extractor, predictor, domain, sizes = ADAPTATION[name]
-    if size not in sizes:
-        raise Refusal(
-            f"The {name} extractor takes images of {sizes[0]} to {sizes[-1]} pixels, not {size}: give --size 28."
-        )
+    extractor, predictor, domain, _ = ADAPTATION[name]
+    _check_size(name, size)
     networks: dict[str, nn.Module] = {"extractor": extractor(), "predictor": predictor(classes)}
     if adversary:
         networks["domain"] = domain()
     return networks
+
+
+def build_adda(classes: int, size: int) -> dict[str, nn.Module]:
+    """hw3's networks `source_extractor`, `predictor`, `extractor` (the target's) and `domain` of ADDA.
+
+    Raises Refusal where the extractors cannot take images of `size` pixels.
+    """
+    _check_size("hw3", size)
+    return {
+        "source_extractor": adda.Extractor_pretrain(),
+        "predictor": adda.Classifier(classes),
+        "extractor": adda.Extractor_train(),
+        "domain": adda.Discriminator(),
+    }
+
+
+def _check_size(name: str, size: int) -> None:
+    sizes = ADAPTATION[name][3]
+    if size not in sizes:
+        raise Refusal(
+            f"The {name} extractor takes images of {sizes[0]} to {sizes[-1]} pixels, not {size}: give --size 28."
+        )

@@ -76,8 +76,8 @@ STUDIES = {
         ),
         Study(
             "hw3",
-            "VAE and GAN of faces; DANN on USPS→MNIST-M, MNIST-M→SVHN, SVHN→USPS",
-            {"source": 120_000, "dann": 120_000, "target": 120_000, **FACES},
+            "VAE and GAN of faces; DANN and ADDA on USPS→MNIST-M, MNIST-M→SVHN, SVHN→USPS",
+            {"source": 120_000, "dann": 120_000, "adda": 120_000, "target": 120_000, **FACES},
         ),
         Study(
             "faces",

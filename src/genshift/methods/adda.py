@@ -1,0 +1,110 @@
+"""Adversarial discriminative domain adaptation (Tzeng et al. 2017, arXiv 1702.05464), as hw3 has it.
+
+Two phases of one budget. First M_s and C, an extractor and a classifier, learn the source's labels (equation 1). Then
+M_s is frozen, and M_t, an extractor of the target's own that starts as M_s, learns to give features that a
+discriminator D takes for the source's (equations 2, 7 and 9). Target images are answered by C(M_t(x)).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from genshift.data.feed import Batch, PixelRule
+from genshift.device import Arithmetic
+from genshift.methods.base import WON, Classifying, Domain, Frozen, wide
+from genshift.methods.dann import domain_accuracy, domain_loss
+from genshift.methods.schedules import Progress, make_optimizer
+from genshift.methods.supervised import label_loss, share_right
+from genshift.presets import Adaptation
+
+
+class ADDA(Classifying):
+    """M_s is `source_extractor`, M_t `extractor`, C `predictor`, D `domain`.
+
+    Until adaptation begins M_t is a copy of M_s after every step, so that no moment of its own starts it: the phase is
+    a function of progress alone, wherever a run is stopped. BatchNorm: in pre-training M_s sees the source; in
+    adaptation M_s keeps its running statistics (evaluation mode), and M_t sees the target alone.
+    """
+
+    draws = ("source", "target")
+
+    def __init__(
+        self, preset: Adaptation, networks: dict[str, nn.Module], rule: PixelRule, arithmetic: Arithmetic
+    ) -> None:
+        self.preset, self.networks, self.nets = preset, networks, dict(networks)
+        self.rule, self.arithmetic = rule, arithmetic
+        self.phases = (0.0, preset.pretrain)
+
+        def optimizer(lr: float, *names: str) -> torch.optim.Optimizer:
+            parameters = [p for name in names for p in networks[name].parameters()]
+            return make_optimizer(preset.optimizer, parameters, lr, preset.weight_decay)
+
+        self.optimizers = {
+            "labels": optimizer(preset.pretrain_lr, "source_extractor", "predictor"),
+            "domain": optimizer(preset.lr, "domain"),
+            "extractor": optimizer(preset.lr, "extractor"),
+        }
+        self._follow()
+
+    def step(self, batch: Mapping[str, Batch], progress: Progress) -> dict[str, Tensor]:
+        """One step of the phase that `progress` is in: on source labels, or on both domains without any."""
+        if progress.fraction < self.preset.pretrain:
+            return self.pretrain(batch["source"])
+        return self.adapt(batch["source"].x, batch["target"].x)
+
+    def pretrain(self, source: Batch) -> dict[str, Tensor]:
+        """Equation 1: M_s and C learn the source's labels."""
+        assert source.y is not None
+        with self.arithmetic.autocast():
+            logits = self.nets["predictor"](self.nets["source_extractor"](source.x))
+        loss = label_loss(logits, source.y)
+        self._descend("labels", loss)
+        self._follow()
+        return {"loss_label": loss.detach(), "accuracy": share_right(logits, source.y)}
+
+    def adapt(self, xs: Tensor, xt: Tensor) -> dict[str, Tensor]:
+        """Equation 9: D tells M_s(xs) from M_t(xt) (equation 2), then M_t takes its features past D (equation 7)."""
+        source_extractor = self.networks["source_extractor"].eval()
+        with self.arithmetic.autocast():
+            with torch.no_grad():
+                fs = source_extractor(xs)
+            ft = self.nets["extractor"](xt)
+            told = self.nets["domain"](torch.cat([fs, ft.detach()]))
+        loss_domain = domain_loss(told, len(xs))
+        self._descend("domain", loss_domain)
+        with Frozen(self.networks["domain"]):
+            with self.arithmetic.autocast():
+                taken_for = self.networks["domain"](ft)
+            loss_adversary = -wide(taken_for)[:, 0].mean()
+            self._descend("extractor", loss_adversary)
+        return {
+            "loss_domain": loss_domain.detach(),
+            "loss_adversary": loss_adversary.detach(),
+            "domain_accuracy": domain_accuracy(told, len(xs)),
+        }
+
+    def alarms(self, means: Mapping[str, float]) -> dict[str, str]:
+        """A discriminator that has won."""
+        share = means.get("domain_accuracy", 0.0)
+        if share <= WON:
+            return {}
+        clause = f"the discriminator tells {share:.1%} of the features apart, so the extractor learns little."
+        return {"discriminator won": clause}
+
+    def extractor_of(self, domain: Domain) -> nn.Module:
+        """M_s or M_t. `validate` therefore measures C(M_s(x)): how well labels are learnt, in pre-training; in
+        adaptation what stays as it is (up to the moving average), since the source says nothing of M_t."""
+        return self.networks["source_extractor" if domain == "source" else "extractor"]
+
+    def _descend(self, name: str, loss: Tensor) -> None:
+        self.optimizers[name].zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizers[name].step()
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        ours, theirs = (list(self.networks[n].state_dict().values()) for n in ("extractor", "source_extractor"))
+        torch._foreach_copy_(ours, theirs)
