@@ -21,7 +21,7 @@ class Judge:
 
 
 # The digits' has a seed that no generator of a study has: nothing that it was drawn by is shared.
-JUDGES = {"celeba": Judge("faces-attributes", 0), "mnistm": Judge("digits-classifier", 7)}
+JUDGES = {"celeba": Judge("faces-attributes", 0), "mnistm": Judge("digits-classifier", 9)}
 
 
 def judge_of(preset: Preset) -> Judge | None:
