@@ -141,7 +141,7 @@ def assemble(
     if isinstance(method, VAEMethod) and method.preset.perceptual:
         method.features = feature_maps(Path(method.preset.features), method.rule)
     parts = {name: part for name, part in materials.on(arithmetic.device).parts.items() if name in method.draws}
-    augment = Augment(preset.flip, preset.rotate, preset.shift, preset.scale, preset.recolour)
+    augment = Augment(preset.flip, preset.rotate, preset.shift, preset.scale, preset.recolour, preset.strong)
     feed = Feed(parts, method.rule, arithmetic, settings.seed, world.rank, world.size, augment)
     average = MovingAverage(method.networks, preset.ema_half_life) if preset.ema_half_life else None
     schedule = _schedule(preset, preset.images, feed.batch, settings.keep)
