@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from genshift import nets, presets, studies
 from genshift.data import ImageSet, load_named
-from genshift.engine import drawing, evaluator, sweeping
+from genshift.engine import drawing, evaluator, selection, sweeping
 from genshift.engine.domains import in_classes, open_set
 from genshift.engine.drawable import sampling_of
 from genshift.engine.drawing import Order
@@ -19,6 +20,7 @@ from genshift.engine.experiment import Settings, open_method, preset_of
 from genshift.engine.files import csv_text, write_text, write_whole
 from genshift.engine.findings import Asked
 from genshift.engine.generation import as_taken
+from genshift.engine.rules import DEFAULT
 from genshift.engine.run import RunFolder
 from genshift.errors import Refusal
 from genshift.methods import Attributes, Classifying
@@ -93,6 +95,19 @@ def sweep(
     Refusal for a run that is no diffusion model's, and for settings that it cannot take.
     """
     return sweeping.sweep(RunFolder(Path(run)), Path(features), sweeping.Axes(**axes), count, data_root)
+
+
+def select(
+    runs: Path | str | Sequence[Path | str], *, rule: str = DEFAULT, data_root: Path | None = None
+) -> dict[str, Any]:
+    """Chooses a checkpoint of an adapted run, or of several of one task, without a target label; from then on
+    `predict`, `embed` and `evaluate` of its run use it.
+
+    rule: one of `genshift.engine.rules.RULES`. Returns the choice, and every candidate with its scores. Raises Refusal
+    for a run that adapts nothing or held no source images out, for runs of unlike tasks, and for an unknown rule.
+    """
+    named = [runs] if isinstance(runs, str | Path) else runs
+    return selection.select([RunFolder(Path(run)) for run in named], rule, data_root).as_json()
 
 
 def reconstruct(

@@ -183,7 +183,8 @@ def feature_maps(path: Path, rule: PixelRule) -> Callable[[torch.Tensor], list[t
 
 
 def open_method(run: RunFolder, which: str | None = None) -> tuple[Preset, Method, tuple[str, ...]]:
-    """The trained method of a run with its preset and classes; `which` is "last", "best" or the preset's choice.
+    """The trained method of a run with its preset and classes; `which` is "last", "best" or by default what
+    `genshift select` chose, else the preset's choice.
 
     Raises Refusal where the run has no checkpoint or holds another network.
     """
@@ -193,10 +194,14 @@ def open_method(run: RunFolder, which: str | None = None) -> tuple[Preset, Metho
     same = chosen.type == config["device"]
     arithmetic = device.choose_arithmetic(config["precision"] if same else preset.precision, chosen)
     method = build_method(preset, len(config["classes"]), arithmetic, 0)
-    path = run.chosen(which or preset.select)
-    state = checkpoint.load(path)
-    checkpoint.unpack_networks(_averaged(state.tensors), method.networks, path)
+    path = (None if which else run.selected()) or run.chosen(which or preset.select)
+    load_networks(method, path)
     return preset, method, tuple(config["classes"])
+
+
+def load_networks(method: Method, path: Path) -> None:
+    """Puts a checkpoint's networks, or their moving average, into the method; Refusal where they are others."""
+    checkpoint.unpack_networks(_averaged(checkpoint.load(path).tensors), method.networks, path)
 
 
 def _averaged(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

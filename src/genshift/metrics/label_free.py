@@ -52,7 +52,8 @@ def soft_neighbourhood_density(probabilities: Array) -> float:
 
     Each image's similarities to all others, cosines of their predictions over a temperature, are made a distribution
     by softmax; SND is the mean of its entropies: images of one class should stand close together (Saito et al. 2021,
-    arXiv 2108.10860; equation 2 has the temperature). It depends on N, and a model that takes all for one class has the highest.
+    arXiv 2108.10860; equation 2 has the temperature). It depends on N, and a model that takes all images for one class
+    has the highest.
     Raises as `entropy` does, Refusal for fewer than 2 rows.
     """
     rows = torch.nn.functional.normalize(_probabilities(probabilities, fewest=2), dim=1)
