@@ -27,7 +27,7 @@ from genshift.engine.run import RunFolder
 from genshift.errors import Refusal
 from genshift.methods import Method, VAEMethod, build
 from genshift.nets.classifier import ResidualExtractor
-from genshift.presets import FAMILIES, Preset
+from genshift.presets import Preset, class_of
 
 LOGS = 100
 CHECKS = 20
@@ -214,7 +214,8 @@ def preset_of(config: dict[str, Any]) -> Preset:
     """The preset that config.json describes; Refusal where it does not fit this version."""
     stored = config["preset"]
     try:
-        family = FAMILIES[stored.get("family", "adaptation")]  # runs of 0.1 and before know that one alone
+        # Runs of 0.1 and before know one family alone.
+        family = class_of(stored.get("family", "adaptation"), stored["networks"], stored["role"])
         plain = {k: stored[k] for k in ("name", "study", "role", "networks", "origins", "published")}
         if extra := ", ".join(sorted(set(stored["fields"]) - {f.name for f in dataclasses.fields(family)})):
             raise Refusal(f"config.json has fields unknown to genshift {genshift.__version__}: {extra}.")

@@ -34,8 +34,8 @@ class Study:
     """A set of presets compared at equal conditions.
 
     `cpu` caps the images of each role, or of a preset by its name, so that on one core with AMX a run takes at most 5
-    minutes of it (adaptation) or an hour (generators); `quick` is a tenth of that, to see that everything works; `full`
-    is the presets' own budget.
+    minutes of it (adaptation; in the study of that name 10) or an hour (generators); `quick` is a tenth of that, to
+    see that everything works; `full` is the presets' own budget.
     """
 
     name: str
@@ -64,6 +64,20 @@ class Study:
 FACES = {"gan": 64_000, "vae": 48_000}
 # On one core with AMX hw2's U-Net learns from 15 pictures a second, ours from 67 digits or 46 faces.
 DIFFUSION = {"hw2-diffusion": 50_000, "faces-diffusion": 150_000, "digits-diffusion": 200_000}
+# Source images that a method gets through in 10 minutes of one core with AMX.
+ADAPTATION = {
+    "source": 400_000,
+    "dann": 200_000,
+    "adabn": 300_000,
+    "coral": 200_000,
+    "cdan": 200_000,
+    "mcc": 200_000,
+    "dann-mcc": 200_000,
+    "mean-teacher": 150_000,
+    "adamatch": 60_000,
+    "shot": 250_000,
+    "target": 400_000,
+}
 BASELINES = ("hw2-gan-a", "hw2-gan-b", "hw3-gan", "hw3-vae")
 STUDIES = {
     study.name: study
@@ -84,6 +98,12 @@ STUDIES = {
             "VAEs and GANs of both studies and ours, on equal numbers of faces; our diffusion model beside them",
             {**FACES, **DIFFUSION},
             others=BASELINES,
+        ),
+        Study(
+            "adaptation",
+            "eleven ways from labelled to unlabelled digits, on one backbone, at about ten minutes of one core each",
+            ADAPTATION,
+            seeds=1,
         ),
         Study(
             "digits",
