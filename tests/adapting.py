@@ -29,10 +29,15 @@ def softmax(z: Any) -> Any:
     return e / e.sum(1, keepdims=True)
 
 
-def accuracy_on_the_embedded_pair(role: str, folder: Path, steps: int = 150, **changes: Any) -> float:
-    """Target test accuracy after a training of seconds, from `uci` to `uci-m`."""
-    small = {"batch_source": 32, "batch_target": 32, "width": 16, "precision": "float32", "lr_warmup": 0}
+def accuracy_on_the_embedded_pair(role: str, folder: Path, steps: int = 100, **changes: Any) -> float:
+    """Target test accuracy after a training of seconds, from `uci` to `uci-m`; source-only reaches 0.58 (0.1 is chance).
+
+    On 200 images its standard error is 0.035, and in so few steps most methods have gained little yet: a mark below
+    source-only's says that a method learns and does not collapse, one above that it adapts.
+    """
+    small = {"batch_source": 32, "batch_target": 32, "width": 16, "precision": "float32", "lr_warmup": 0, "lr": 4e-3}
     small |= {"ema_half_life": 0, "validation": 0.0, "source": "uci", "target": "uci-m"}
+    small["strong"] = presets.get(f"{role}-usps-mnistm").strong / 2
     preset = presets.get(f"{role}-usps-mnistm").replaced(**{**small, **changes})
     assert tiny.train(preset, folder / role, images=32 * steps)
     images = load("uci-m", "test", size=28)

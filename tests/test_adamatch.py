@@ -11,7 +11,7 @@ from adapting import accuracy_on_the_embedded_pair, adapted_batch, softmax
 from genshift import presets
 from genshift.data.strong import strong_view
 from genshift.engine.experiment import build_method
-from genshift.methods.adamatch import interpolated, pseudo_labels, ramp
+from genshift.methods.adamatch import HALF_LIFE, interpolated, pseudo_labels, ramp
 from genshift.methods.schedules import Progress
 
 
@@ -19,12 +19,13 @@ def test_pseudo_labels_are_the_papers():
     generator = np.random.default_rng(0)
     source, target = generator.normal(size=(7, 4)) * 2, generator.normal(size=(9, 4)) * 2 + [1, 0, 0, 0]
     ps, pt = softmax(source), softmax(target)
-    aligned = pt * ps.mean(0) / pt.mean(0)
+    ratio = ps.mean(0) / pt.mean(0)
+    aligned = pt * ratio
     aligned = aligned / aligned.sum(1, keepdims=True)
     counts = aligned.max(1) >= 0.9 * ps.max(1).mean()
-    labels, mask = pseudo_labels(torch.tensor(source), torch.tensor(target), 0.9)
-    assert np.allclose(labels, aligned) and np.array_equal(mask.numpy().astype(bool), counts)
-    assert 0 < counts.sum() < len(counts)
+    labels, mask = pseudo_labels(*(torch.tensor(each) for each in (source, target, ratio)), 0.9)
+    assert labels.tolist() == aligned.argmax(1).tolist() != pt.argmax(1).tolist()
+    assert np.array_equal(mask.numpy().astype(bool), counts) and 0 < counts.sum() < len(counts)
 
 
 def test_interpolation_and_ramp():
@@ -34,8 +35,8 @@ def test_interpolation_and_ramp():
 
 
 def test_a_step_is_its_restatement():
-    """The loss of equations 1 to 10 by another road: its gradient is the one that the step leaves behind."""
-    method = build_method(presets.get("adamatch-usps-mnistm").replaced(width=8, threshold=0.95), 10, tiny.FLOAT64, 0)
+    """The whole loss by another road: its gradient is the one that the step leaves behind."""
+    method = build_method(presets.get("adamatch-usps-mnistm").replaced(width=8, threshold=0.8), 10, tiny.FLOAT64, 0)
     batch, progress = adapted_batch(6, 8), Progress(30, 100)
     net, head = (copy.deepcopy(method.networks[name]) for name in ("extractor", "predictor"))
     method.train_mode(True)
@@ -50,12 +51,15 @@ def test_a_step_is_its_restatement():
     lam = torch.cat([u[:, 0], u[:, 1]])
     z = lam * joint[:12] + (1 - lam) * alone
     y = source.y
-    label = -z[:6].log_softmax(1)[range(6), y].mean() - z[6:].log_softmax(1)[range(6), y].mean()
+    label = -z.log_softmax(1)[range(12), torch.cat([y, y])].mean()
     ps, pt = softmax(z[:6].detach().numpy()), softmax(joint[12:20].detach().numpy())
-    aligned = pt * ps.mean(0) / pt.mean(0)
+    weight = 1 - 0.5 ** (6 / HALF_LIFE)  # of the running means, which were 1/10
+    means = [0.1 + weight * (p.mean(0) - 0.1) for p in (ps, pt)]
+    aligned = pt * means[0] / means[1]
     aligned /= aligned.sum(1, keepdims=True)
-    mask = aligned.max(1) >= 0.95 * ps.max(1).mean()
-    terms = (torch.tensor(aligned) * -joint[20:].log_softmax(1)).sum(1)
+    mask = aligned.max(1) >= 0.8 * ps.max(1).mean()
+    terms = -joint[20:].log_softmax(1)[range(8), aligned.argmax(1)]
+    torch.testing.assert_close(method.networks["frequencies"].target, torch.tensor(means[1]))
     loss_target = (terms * torch.tensor(mask)).sum() / 8
     mu = 0.5 - np.cos(2 * np.pi * 0.3) / 2
     (label + mu * loss_target).backward()
@@ -72,4 +76,4 @@ def test_a_step_is_its_restatement():
 
 @pytest.mark.usefixtures("quick")
 def test_it_learns(tmp_path):
-    assert accuracy_on_the_embedded_pair("adamatch", tmp_path) > 0.6
+    assert accuracy_on_the_embedded_pair("adamatch", tmp_path) > 0.55

@@ -64,4 +64,4 @@ def test_an_unsure_teacher_teaches_nothing():
 
 @pytest.mark.usefixtures("quick")
 def test_it_learns(tmp_path):
-    assert accuracy_on_the_embedded_pair("mean-teacher", tmp_path, teacher_half_life=400) > 0.6
+    assert accuracy_on_the_embedded_pair("mean-teacher", tmp_path, teacher_half_life=400, threshold=0.6) > 0.5

@@ -29,8 +29,8 @@ class CDANMethod(Aligning):
 
 
 def conditional_loss(told: Tensor, weights: Tensor, sources: int) -> Tensor:
-    """-E w log D(source) - E w log(1 - D(target)) of logits `[N, 1]` and weights w = 1 + e^(-H) `[N]` (equations 3 and
-    9), in each domain divided by their mean over the whole batch."""
+    """-E w log D(source) - E w log(1 - D(target)) of logits `[N, 1]` and weights w = 1 + e^(-H) `[N]` (entropy
+    conditioning), in each domain divided by their mean over the whole batch."""
     signs = (told[:sources, 0], -told[sources:, 0])
     own = weights[:sources], weights[sources:]
     terms = [-(w / from_all(w).mean() * F.logsigmoid(z)).mean() for z, w in zip(signs, own, strict=True)]

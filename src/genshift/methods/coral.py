@@ -11,7 +11,7 @@ from genshift.presets.beyond import CORAL
 
 
 class CORALMethod(Aligning):
-    """Equation 6, with one layer of the paper's own choice, the last. BatchNorm: as `Aligning`."""
+    """The CORAL loss at one layer, the paper's own choice, the last. BatchNorm: as `Aligning`."""
 
     preset: CORAL
 

@@ -13,7 +13,7 @@ from genshift.presets.beyond import MCC
 
 
 class MCCMethod(Aligning):
-    """Equation 8; where there is an adversary `domain`, equation 9 with DANN's loss. BatchNorm: as `Aligning`."""
+    """Class confusion, and DANN's loss where there is an adversary `domain`. BatchNorm: as `Aligning`."""
 
     preset: MCC
 
@@ -35,9 +35,9 @@ class MCCMethod(Aligning):
 def class_confusion(logits: Tensor, temperature: float) -> Tensor:
     """How much probability classes share, of target logits `[N, K]`.
 
-    Ŷ is their softmax at `temperature` (equation 2); images weigh N (1 + e^(-H)) over the sum of that (equations 4 and
-    5); C = Ŷᵀ W Ŷ (equations 3 and 6) with rows that sum to 1 (equation 7); the mean over classes of what lies off its
-    diagonal (equation 8).
+    Ŷ is their softmax at `temperature` (probability rescaling); images weigh N (1 + e^(-H)) over the sum of that
+    (uncertainty reweighting); C = Ŷᵀ W Ŷ (class correlation) with rows that sum to 1 (category normalisation); the mean
+    over classes of what lies off its diagonal.
     """
     y = (logits / temperature).softmax(1)
     weights = certainty(logits / temperature)

@@ -22,7 +22,7 @@ PAIRS = ("extractor", "predictor")
 class MeanTeacherMethod(Classifying):
     """`extractor` and `predictor` are the teacher, which answers; `student_extractor` and `student_predictor` learn.
 
-    BatchNorm: each domain is normalised by its own batch (section 3.2, figure 1). The teacher's weights and its
+    BatchNorm: each domain is normalised by its own batch, as the paper asks. The teacher's weights and its
     statistics of the source follow the student's; its statistics of the target are those of the images it sees.
     """
 
@@ -87,9 +87,9 @@ def agreement(student: Tensor, teacher: Tensor, sure: Tensor) -> tuple[Tensor, T
     """How far the student is from the teacher, and how unevenly it uses its classes; of probabilities `[N, K]`, and of
     which images the teacher is `sure`, 0 or 1 `[N]`.
 
-    The squared difference, a mean over classes and over all images, those below the threshold counting 0 (section
-    3.3); the binary cross-entropy of the student's mean probabilities, of the whole batch, with 1/K each, summed over
-    classes and scaled by the share of images that are sure (section 3.4).
+    The squared difference, a mean over classes and over all images, those below the threshold counting 0; the binary
+    cross-entropy of the student's mean probabilities, of the whole batch, with 1/K each, summed over classes and scaled
+    by the share of images that are sure.
     """
     distance = ((student - teacher).square().mean(1) * sure).mean()
     even = 1 / student.shape[1]

@@ -22,7 +22,7 @@ SAMPLE = 10_000  # target images that centroids are computed from, at most
 
 
 class SHOTMethod(Classifying):
-    """Two phases of one budget: `extractor` g and `predictor` h learn the source's smoothed labels (equation 1); then h
+    """Two phases of one budget: `extractor` g and `predictor` h learn the source's smoothed labels; then h
     is frozen, no source image is seen, and g learns on the target by information maximisation and pseudo-labels.
 
     At each labelling `anchor` becomes a copy of g, and `centroids` are those of its features; until the next one a
@@ -65,7 +65,7 @@ class SHOTMethod(Classifying):
         return self.adapt(batch["target"])
 
     def pretrain(self, source: Batch) -> dict[str, Tensor]:
-        """Equation 1: cross-entropy with labels of which `smoothing` is spread over all classes."""
+        """Cross-entropy with labels of which `smoothing` is spread over all classes."""
         assert source.y is not None
         with self.arithmetic.autocast():
             logits = wide(self.nets["predictor"](self.nets["extractor"](source.x)))
@@ -74,7 +74,7 @@ class SHOTMethod(Classifying):
         return {"loss_label": loss.detach(), "accuracy": share_right(logits, source.y)}
 
     def adapt(self, target: Batch) -> dict[str, Tensor]:
-        """Equation 7: L_ent + L_div of g's answers, and their cross-entropy with the pseudo-labels."""
+        """L_ent + L_div of g's answers, and their cross-entropy with the pseudo-labels."""
         labels = self.pseudo_labels(target.weak)
         with Frozen(self.networks["predictor"]):
             with self.arithmetic.autocast():
@@ -123,14 +123,14 @@ class SHOTMethod(Classifying):
 
 
 def information(logits: Tensor) -> Tensor:
-    """L_ent + L_div: mean entropy of the answers less the entropy of their mean (equations 2 and 3), of target logits
+    """L_ent + L_div: mean entropy of the answers less the entropy of their mean, of target logits
     `[N, K]`; the mean is the whole batch's, over all processes."""
     mean = from_all(logits.softmax(1)).mean(0)
     return entropy(logits).mean() + (mean * mean.clamp_min(1e-12).log()).sum()
 
 
 def class_centroids(features: Tensor, answers: Tensor) -> Tensor:
-    """Centroids `[K, D]` of features `[N, D]` and class probabilities `[N, K]` (equations 4 to 6).
+    """Centroids `[K, D]` of features `[N, D]` and class probabilities `[N, K]`.
 
     First weighted by the answers, then as the means of the features nearest to each; a class with none keeps the first.
     """
@@ -141,5 +141,5 @@ def class_centroids(features: Tensor, answers: Tensor) -> Tensor:
 
 
 def nearest(features: Tensor, centroids: Tensor) -> Tensor:
-    """int64 `[N]`: the centroid of least cosine distance to each of the features `[N, D]` (equation 5)."""
+    """int64 `[N]`: the centroid of least cosine distance to each of the features `[N, D]`."""
     return (F.normalize(features, dim=1) @ F.normalize(centroids, dim=1).t().to(features.dtype)).argmax(1)

@@ -13,7 +13,7 @@ from genshift.nets.layers import BatchNorm2d, Conv2d, DomainBatchNorm2d
 from genshift.presets import Beyond
 
 HIDDEN = 512  # of an adversary
-WIDEST = 4096  # inputs of CDAN's adversary; above, its map is drawn at random (CDAN, equation 6)
+WIDEST = 4096  # inputs of CDAN's adversary; above, its map is drawn at random (CDAN, section 3.2)
 
 
 class Backbone(nn.Module):
@@ -60,7 +60,7 @@ class ConditionalAdversary(nn.Module):
     """Features f `[N, D]` and class probabilities g `[N, K]` to one logit `[N, 1]`, positive for the source.
 
     Of the multilinear map f ⊗ g where it has at most WIDEST numbers, else of the randomised one,
-    (R_f f ⊙ R_g g)/√WIDEST with fixed R of normal numbers (CDAN, arXiv 1705.10667, equations 5 and 6).
+    (R_f f ⊙ R_g g)/√WIDEST with fixed R of normal numbers (CDAN, arXiv 1705.10667, section 3.2).
     """
 
     random_f: Tensor
@@ -96,6 +96,18 @@ class Centroids(nn.Module):
         self.register_buffer("labelling", torch.tensor(-1))
 
 
+class Frequencies(nn.Module):
+    """AdaMatch's running means of the answers to each domain, `source` and `target` `[K]`; even at the start."""
+
+    source: Tensor
+    target: Tensor
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        for name in ("source", "target"):
+            self.register_buffer(name, torch.full((classes,), 1 / classes))
+
+
 def build_beyond(preset: Beyond, classes: int, channels: int) -> dict[str, nn.Module]:
     """The networks `extractor` and `predictor`, and what a role needs besides (see its method)."""
 
@@ -109,6 +121,8 @@ def build_beyond(preset: Beyond, classes: int, channels: int) -> dict[str, nn.Mo
         networks["domain"] = Adversary(4 * preset.width)
     if preset.role == "mean-teacher":
         networks |= {"student_extractor": extractor(), "student_predictor": nn.Linear(4 * preset.width, classes)}
+    if preset.role == "adamatch":
+        networks["frequencies"] = Frequencies(classes)
     if preset.role == "shot":
         networks |= {"anchor": extractor(), "centroids": Centroids(classes, 4 * preset.width)}
     return networks

@@ -145,7 +145,7 @@ _ORIGINS: dict[str, dict[str, str]] = {
     "dann-mcc": {**dict.fromkeys(_REVERSED, DANN_PAPER), **dict.fromkeys(("mcc", "temperature"), MCC_PAPER)},
     "mean-teacher": dict.fromkeys(("teacher_half_life", "threshold", "consistency", "balance"), ENSEMBLING),
     "adamatch": dict.fromkeys(("threshold", "statistics"), ADAMATCH_PAPER),
-    "shot": dict.fromkeys(("smoothing", "pseudo", "labellings"), SHOT_PAPER),
+    "shot": dict.fromkeys(("smoothing", "pseudo"), SHOT_PAPER),
 }
 
 
