@@ -237,6 +237,8 @@ def test_what_cannot_be_chosen_among_is_refused_in_a_sentence(trained, run, capf
     runs = trained[0]
     assert "is no adaptation (trained on" in refused(capfd, "select", runs / "source-0")
     assert "A run was named twice" in refused(capfd, "select", run, f"{run}/../dann")
+    with pytest.raises(Refusal, match="No run was named"):
+        api.select([])
     assert "did you mean 'ensv'" in refused(capfd, "select", run, "--rule", "ens")
     assert "has no config.json" in refused(capfd, "select", tmp_path)
     other = shutil.copytree(run, tmp_path / "other")

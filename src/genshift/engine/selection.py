@@ -267,6 +267,8 @@ def _write(selection: Selection, runs: Sequence[RunFolder]) -> None:
 
 def _check_alike(runs: Sequence[RunFolder]) -> None:
     """Refuses runs whose candidates do not answer the same question on the same images."""
+    if not runs:
+        raise Refusal("No run was named: name one adapted run, or several of one task.")
     if len({run.path.resolve() for run in runs}) < len(runs):
         raise Refusal("A run was named twice: name each once.")
     first = _question(runs[0])
