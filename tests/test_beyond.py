@@ -10,7 +10,7 @@ import tiny
 import torch
 from torch import nn
 
-from genshift import presets
+from genshift import api, presets
 from genshift.data.augment import Augment
 from genshift.data.feed import Draws, Feed, Part
 from genshift.data.strong import strong_view
@@ -139,6 +139,14 @@ def test_presets_differ_in_the_method_alone_and_read_back():
         }  # fmt: skip
         again = preset_of({"preset": stored})
         assert type(again) is type(preset) and again.options() == changed.options()
+
+
+@pytest.mark.parametrize("role", presets.beyond.CLASSES)
+def test_show_prints_every_network_that_images_pass(role):
+    shown = api.show(f"{role}-usps-mnistm")
+    assert shown["networks"]["Backbone"]["parameters"] > 1_000_000 and shown["gflop_per_image_forward"] > 0.01
+    assert any("Adversary" in name for name in shown["networks"]) == (role in presets.beyond.ADVERSARIES)
+    assert shown["options"]["width"] == {"value": 64, "origin": "ours"}
 
 
 @pytest.mark.parametrize(

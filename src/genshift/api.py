@@ -25,6 +25,7 @@ from genshift.engine.run import RunFolder
 from genshift.errors import Refusal
 from genshift.methods import Attributes, Classifying
 from genshift.methods.vae import VAEMethod
+from genshift.nets.backbone import ConditionalAdversary
 from genshift.presets import VAE, Adaptation, Classifier, Generator, Preset
 from genshift.studies import BudgetName
 from genshift.studies.running import run_study
@@ -210,9 +211,14 @@ def show(preset: str | Preset) -> dict[str, Any]:
     picture = torch.zeros(2, nets.channels(chosen), chosen.size, chosen.size)
     taken = {"generator": (2, getattr(chosen, "latent", 0)), "decoder": (2, getattr(chosen, "latent", 0))}
     for name, net in networks.items():
+        if not list(net.parameters()):  # what a method keeps in mind: nothing passes it
+            continue
         net.eval()
-        given = torch.zeros(taken[name]) if name in taken else picture
+        shape = taken.get("predictor" if name.endswith("predictor") else name)
+        given = picture if shape is None else torch.zeros(shape)
         beside = {"encoder": (), "unet": (torch.ones(2), *told)}.get(name, told)
+        if isinstance(net, ConditionalAdversary):
+            beside = (torch.zeros(2, classes),)
         with FlopCounterMode(display=False) as flops, torch.no_grad():
             answer = net(given, *beside)
         if name.endswith("extractor"):
