@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 from io import BytesIO
 
 import browser
@@ -93,6 +94,26 @@ def test_accuracy_and_costs_stand_beside_the_distance(folders):
     assert (theirs.text, worse.text, floor.text) == ("hw2-diffusion", "95.00 ± 1.90", "99.40")
     text = format_table(compare_table(folders))
     assert "right class, %" in text and "GFLOP a picture" in text
+
+
+def test_other_samplings_stand_beside_the_measures_and_are_measured_alike(folders, tmp_path):
+    """Of runs that were drawn in other ways the best is marked, and the terms say how each was drawn."""
+    patient = write_diffusion(tmp_path, "hw2-diffusion", 0, {"frechet": 12.0})
+    passes = "pictures that pass through the network for each one drawn; ddpm in 1,000 steps, guidance 3"
+    patch_json(patient / "results.json", lambda r: r["evaluations_per_image"].update(protocol=passes))
+    (_, ((_, _, frechet, *_), *_)), *_ = blocks([*folders[:2], patient], "table")[0].bodies
+    assert (frechet.text, frechet.tone) == ("6 ± 0", "best")
+    shown = blocks([*folders[:2], patient], "terms")[0]
+    guided = "dpm++2m in 20 steps, guidance 1.5 away from the model without a label for t in (0, 1]"
+    assert shown.summary == "" and list(shown.terms[:2]) == [
+        ("digits-diffusion", f"drawn with {guided}."),
+        ("hw2-diffusion", "drawn with ddpm in 1,000 steps, guidance 3."),
+    ]
+    (kept := tmp_path / "kept" / "hw2").mkdir(parents=True)
+    shutil.copytree(patient, kept / patient.name)
+    (kept / patient.name / "evaluation.json").unlink()
+    text = write_results(kept.parent, tmp_path / "results.md").read_text()
+    assert "- hw2-diffusion: drawn with ddpm in 1,000 steps, guidance 3.\n" in text
 
 
 def test_each_class_stands_beside_real_pictures(folders):

@@ -158,7 +158,8 @@ def _film(album: Album, seen: Reverse, classes: Sequence[str]) -> dict[str, str]
 
 
 def costs(method: DiffusionMethod, seen: Reverse, seconds: float, drawn: int) -> dict[str, Any]:
-    """Network passes, wall clock and arithmetic for each picture, as results.json holds them.
+    """Network passes, wall clock and arithmetic for each picture, as results.json holds them: they alone say how it
+    was drawn, those of the passes after their semicolon, where reports read it.
 
     seconds: for each of the `drawn` pictures.
     """

@@ -238,7 +238,7 @@ def _drawn(train: ImageSet, method: Generating, console: Console) -> Sides:
     console.say(f"Drawing {SERIES} × {n:,} pictures …")
     series = [method.sample(n, seed) for seed in range(SERIES)]
     even = f", {by_class.evenness(train.labels[one], method.classes)}" if turns and train.labels is not None else ""
-    drawn = f"{_series_of(n, method)} (seeds 0 to {SERIES - 1}), std over them"
+    drawn = f"{SERIES} series of {n:,} samples (seeds 0 to {SERIES - 1}), std over them"
     words = (
         f"{drawn}, each against the same random half ({n:,}) of {train.name}'s {len(train):,} training pictures at "
         f"{train.images.shape[-1]} px{even}; floor: as many of the other half against it"
@@ -254,12 +254,6 @@ def _halves(train: ImageSet, most: int) -> tuple[Tensor, Tensor]:
     rows = torch.from_numpy(fixed_sample(len(train), 2 * n, 0))
     first, second = halves(2 * n)
     return rows[first], rows[second]
-
-
-def _series_of(n: int, method: Generating) -> str:
-    """The series in words, and how a diffusion model drew them."""
-    how = f" drawn with {denoising.in_words(method)}" if isinstance(method, DiffusionMethod) else ""
-    return f"{SERIES} series of {n:,} samples{how}"
 
 
 def _compared(case: Case, judge: Space | None, asked: Asked) -> tuple[Found, Found]:
@@ -334,7 +328,7 @@ def _nearest(case: Case, held_out: ImageSet) -> Found:
     found = [memorisation(nearest_images(s[:LOOKED_AT], case.train.images), real) for s in case.series]
     n = min(LOOKED_AT, len(case.series[0]))
     words = (
-        f"pixels, mirror images included; {_series_of(n, case.method)} beside {len(case.train):,} training "
+        f"pixels, mirror images included; {SERIES} series of {n:,} samples beside {len(case.train):,} training "
         f"pictures, std over them; floor: the same of {len(real.rows):,} held-out real pictures"
     )
     ratio = f"median distance to the nearest training picture, over that of held-out real pictures; {words}"
