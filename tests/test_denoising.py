@@ -133,17 +133,21 @@ def test_the_strip_shows_state_and_prediction_and_says_steps_and_level(workshop,
     for column, done in enumerate([0, 1, 3, 4, 6, 7]):
         assert np.array_equal(strip[0][column], seen.stages[done].noisy[0].numpy())
         assert np.array_equal(strip[1][column], seen.stages[done].predicted[0].numpy())
-    caption = entry(found[1], "reverse.png")["caption"]
-    assert "class 0, dpm++2m in 7 steps, guidance 3" in caption
-    assert "0 steps done, t = 0.999; 1 step done, t = 0.857; 3 steps done, t = 0.571;" in caption
-    assert caption.endswith("7 steps done, t = 0.")
+    told = entry(found[1], "reverse.png")
+    assert "class 0, dpm++2m in 7 steps, guidance 3" in told["caption"]
+    assert told["caption"].endswith("after so many steps, at the noise level t.")
+    assert told["under"] == [
+        "0 steps\nt = 0.999", "1 step\nt = 0.857", "3 steps\nt = 0.571", "4 steps\nt = 0.429", "6 steps\nt = 0.143",
+        "7 steps\nt = 0",
+    ]  # fmt: skip
 
 
 def test_a_discrete_process_says_k(workshop):
     method = method_of(workshop["plain"])
     (told, _) = denoising.pictures(generation.Album(workshop["plain"]), method, denoising.watch(method), ())
     assert "The first sample of series 0, dpm++2m in 3 steps, without guidance." in told["caption"]
-    assert "0 steps done, t = 1 (k = 1,000 of 1,000); 1 step done, t = 0.667 (k = 667 of 1,000)" in told["caption"]
+    assert told["caption"].endswith("at the noise level t, step k of 1,000.")
+    assert told["under"][:2] == ["0 steps\nt = 1\nk = 1,000", "1 step\nt = 0.667\nk = 667"]
 
 
 def test_the_film_has_the_frames_it_says_and_goes_round(workshop, found):

@@ -9,7 +9,7 @@ import browser
 import pytest
 from PIL import Image
 from report_fixtures import patch_json
-from report_pictures import write_diffusion, write_gan, write_sweep
+from report_pictures import UNDER, write_diffusion, write_gan, write_sweep
 
 from genshift.report import generator_figures
 from genshift.report.console import compare_table, format_table
@@ -66,6 +66,21 @@ def test_the_section_is_whole_and_nothing_overflows(chromium, page, size):
     assert "hw2 gives no figure" in text and "left out at random" in text
     assert "digits-diffusion has the lowest Fréchet, 6 ± 0, 50% below hw2-diffusion; the floor is 0.8." in text
     assert "hw2-diffusion: not swept. The command genshift sweep RUN" in text and "Chosen: dpm++3m in 10 steps" in text
+
+
+@pytest.mark.parametrize("size", [browser.DESKTOP, browser.PHONE])
+def test_columns_of_the_reverse_process_are_named_below(chromium, page, size):
+    """Each label is within its column, and no word of it stands over into the next."""
+    with browser.opened(chromium, page, size) as seen:
+        framed = seen.page.locator(".framed", has=seen.page.locator(".under")).first
+        strip = framed.locator("img").bounding_box()
+        labels = framed.locator("li").all()
+        boxes = [label.bounding_box() for label in labels]
+        assert [label.inner_text() for label in labels] == UNDER
+        assert framed.locator("li").evaluate_all("all => all.every(one => one.scrollWidth <= one.clientWidth)")
+    for place, box in enumerate(boxes):
+        assert box["x"] == pytest.approx(strip["x"] + place * strip["width"] / 6, abs=1)
+        assert box["width"] == pytest.approx(strip["width"] / 6, abs=1) and box["y"] >= strip["y"] + strip["height"]
 
 
 def test_a_moving_picture_is_embedded_byte_for_byte(folders, page):

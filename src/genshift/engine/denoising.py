@@ -117,30 +117,37 @@ def _noise(method: DiffusionMethod) -> Tensor:
 # --- its pictures ---------------------------------------------------------------------------------------------------
 
 
-def pictures(album: Album, method: DiffusionMethod, seen: Reverse, classes: Sequence[str]) -> Iterator[dict[str, str]]:
+def pictures(album: Album, method: DiffusionMethod, seen: Reverse, classes: Sequence[str]) -> Iterator[dict[str, Any]]:
     """The reverse process: of the first picture, which is of class 0, as a strip, and of ten pictures as a film."""
     yield _strip(album, method, seen, classes)
     yield _film(album, seen, classes)
 
 
-def _strip(album: Album, method: DiffusionMethod, seen: Reverse, classes: Sequence[str]) -> dict[str, str]:
+def _strip(album: Album, method: DiffusionMethod, seen: Reverse, classes: Sequence[str]) -> dict[str, Any]:
+    """The strip's entry; under each column stand the steps that were done and the level that they came to."""
     stages = [seen.stages[done] for done in spread(seen.steps, STAGES)]
     shown = torch.cat([stage.noisy[:1] for stage in stages] + [stage.predicted[:1] for stage in stages])
     which = f"of the class {classes[seen.labels[0]]}" if seen.labels else "of series 0"
     caption = (
-        f"The first sample {which}, {in_words(method)}. Above: the noisy state; below: the picture predicted from it. "
-        f"Columns: {'; '.join(_told(method, stage) for stage in stages)}."
+        f"The first sample {which}, {in_words(method)}. Above: the noisy state; below: the picture predicted from it, "
+        f"after so many steps, at the noise level t{_scale(method)}."
     )
-    return album.keep("reverse", shown, len(stages), "The reverse process", caption)
+    kept = album.keep("reverse", shown, len(stages), "The reverse process", caption)
+    return {**kept, "under": [_told(method, stage) for stage in stages]}
+
+
+def _scale(method: DiffusionMethod) -> str:
+    """What the k of `_told` is, where it tells one."""
+    process = method.process
+    return f", step k of {len(process.abar) - 1:,}" if isinstance(process, Discrete) else ""
 
 
 def _told(method: DiffusionMethod, stage: Stage) -> str:
-    """How far a stage is, for a caption."""
-    words = f"{stage.done:,} {'step' if stage.done == 1 else 'steps'} done, t = {stage.t:.3g}"
+    """How far a stage is, in short lines."""
+    words = f"{stage.done:,} {'step' if stage.done == 1 else 'steps'}\nt = {stage.t:.3g}"
     if not isinstance(method.process, Discrete):
         return words
-    k = int(method.process.step(torch.tensor(stage.t, dtype=torch.float64)))
-    return f"{words} (k = {k:,} of {len(method.process.abar) - 1:,})"
+    return f"{words}\nk = {int(method.process.step(torch.tensor(stage.t, dtype=torch.float64))):,}"
 
 
 def _film(album: Album, seen: Reverse, classes: Sequence[str]) -> dict[str, str]:
