@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from tiny import of_pictures
 
-from genshift.data import ImageSet, open_packed
+from genshift.data import open_packed
 from genshift.engine import by_class, denoising, evaluator, experiment, generation
 from genshift.engine.comparing import Sides, Space, classifier_space, embed_real
 from genshift.engine.drawable import open_generator
@@ -18,6 +18,7 @@ from genshift.engine.experiment import Settings, open_method
 from genshift.engine.findings import Asked
 from genshift.engine.run import RunFolder
 from genshift.metrics.classification import accuracy
+from genshift.metrics.embedding import fixed_sample
 from genshift.metrics.frechet import frechet, statistics
 
 SIDE = 12
@@ -252,14 +253,31 @@ def test_a_model_without_classes_is_held_against_any_halves(workshop):
 def test_halves_take_turns_as_long_as_they_can():
     """7, 12 and 5 pictures: three, six and two pairs; eight of these give one half 3, 3 and 2."""
     labels = torch.tensor([0] * 7 + [1] * 12 + [2] * 5)
-    images = ImageSet("uneven", torch.zeros(24, 1, 2, 2, dtype=torch.uint8), labels, ("a", "b", "c"))
-    one, other = by_class.even_halves(images, 8)
+    one, other = by_class.even_halves(labels, 8)
     assert labels[one].bincount().tolist() == labels[other].bincount().tolist() == [3, 3, 2]
     assert not set(one.tolist()) & set(other.tolist()) and len(set(one.tolist())) == len(set(other.tolist())) == 8
-    assert labels[by_class.even_halves(images, 100)[0]].bincount().tolist() == [3, 6, 2]
-    assert torch.equal(one, by_class.even_halves(images, 8)[0]), "the same in every run"
+    assert labels[by_class.even_halves(labels, 100)[0]].bincount().tolist() == [3, 6, 2]
+    assert torch.equal(one, by_class.even_halves(labels, 8)[0]), "the same in every run"
     assert by_class.evenness(labels[one], 3) == "the classes as even as in the samples"
     assert by_class.evenness(labels, 3) == "the classes as even as the data allow (5 to 12 of each)"
+
+
+def test_parts_take_turns_too_and_leave_half_of_a_class():
+    """Of 7, 12 and 5 pictures the others are 3, 3 and 2; what is left, 4, 9 and 3, gives ten as 4, 3 and 3."""
+    labels = torch.tensor([0] * 7 + [1] * 12 + [2] * 5)
+    one, other = by_class.even_parts(labels, 10, 8)
+    assert labels[other].bincount().tolist() == [3, 3, 2] and labels[one].bincount().tolist() == [4, 3, 3]
+    assert not set(one.tolist()) & set(other.tolist()) and len({*one.tolist(), *other.tolist()}) == 18
+    one, other = by_class.even_parts(labels, 100, 12)
+    assert labels[other].bincount().tolist() == [4, 5, 3] and labels[one].bincount().tolist() == [3, 7, 2]
+
+
+def test_pictures_of_any_class_are_parted_at_random():
+    """As ever: twice n of all, and of these n."""
+    one, other = by_class.even_halves(torch.zeros(50, dtype=torch.int64), 10)
+    shown = torch.from_numpy(fixed_sample(50, 20, 0))
+    assert torch.equal(one, shown[torch.from_numpy(fixed_sample(20, 10, 0))])
+    assert torch.equal(torch.cat([one, other]).sort().values, shown)
 
 
 def fake_space():

@@ -35,7 +35,6 @@ from genshift.metrics import reconstruction
 from genshift.metrics.classification import standard_error
 from genshift.metrics.embedding import fixed_sample
 from genshift.metrics.faces import has_face
-from genshift.metrics.frechet import halves
 from genshift.metrics.neighbours import memorisation, nearest_images
 from genshift.metrics.sharpness import sharpness
 from genshift.nets import channels
@@ -232,28 +231,21 @@ def _labelled(images: ImageSet) -> ImageSet | None:
 def _drawn(train: ImageSet, method: Generating, console: Console) -> Sides:
     """Two real halves and as many samples in each series; their number is half the training pictures, or less."""
     most = MOST_DENOISED if isinstance(method, DiffusionMethod) else MOST
-    turns = method.classes > 0 and train.labels is not None
-    one, other = by_class.even_halves(train, most) if turns else _halves(train, most)
+    labels = train.labels if method.classes else None
+    one, other = by_class.even_halves(torch.zeros(len(train), dtype=torch.int64) if labels is None else labels, most)
     n = len(one)
     console.say(f"Drawing {SERIES} × {n:,} pictures …")
     series = [method.sample(n, seed) for seed in range(SERIES)]
-    even = f", {by_class.evenness(train.labels[one], method.classes)}" if turns and train.labels is not None else ""
+    even = "" if labels is None else f", {by_class.evenness(labels[one], method.classes)}"
     drawn = f"{SERIES} series of {n:,} samples (seeds 0 to {SERIES - 1}), std over them"
     words = (
         f"{drawn}, each against the same random half ({n:,}) of {train.name}'s {len(train):,} training pictures at "
         f"{train.images.shape[-1]} px{even}; floor: as many of the other half against it"
     )
     sides = Sides(train.images[one], train.images[other], series, words, drawn)
-    if not turns or train.labels is None:
+    if labels is None:
         return sides
-    return replace(sides, real_labels=train.labels[one], labels=by_class.turns(n, method.classes))
-
-
-def _halves(train: ImageSet, most: int) -> tuple[Tensor, Tensor]:
-    n = min(most, len(train) // 2)
-    rows = torch.from_numpy(fixed_sample(len(train), 2 * n, 0))
-    first, second = halves(2 * n)
-    return rows[first], rows[second]
+    return replace(sides, real_labels=labels[one], labels=by_class.turns(n, method.classes))
 
 
 def _compared(case: Case, judge: Space | None, asked: Asked) -> tuple[Found, Found]:
