@@ -98,6 +98,19 @@ def test_the_stages_are_the_states_of_the_samples_that_sample_draws(sampler, wor
     assert [round(seen.stages[k].t, 3) for k in (0, 7)] == [0.999, 0.0]
 
 
+@pytest.mark.parametrize(("name", "classes"), [("flow", 10), ("plain", 0)])
+def test_a_chunk_starts_from_its_seed_and_its_turn(name, classes, workshop):
+    """Pictures 50 to 99 of series 3, from random numbers and labels that are stated here anew."""
+    method = method_of(workshop[name], sampler="ddpm", steps=2)
+    generator = torch.Generator().manual_seed(generation.panels.seed_of("sample", 3, 1))
+    labels = torch.arange(50, 100) % classes if classes else None
+    drawn = (method.draw(generator, labels) * 255).round().to(torch.uint8)
+    assert torch.equal(method.sample(50, seed=3, first=50), drawn)
+    assert not torch.equal(method.sample(50, seed=3), drawn)
+    noise = torch.randn(50, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(5))
+    assert torch.equal(method.noise(torch.Generator().manual_seed(5)), noise)
+
+
 def test_noise_of_edm_is_shown_within_the_pixels_range(workshop, tmp_path):
     preset = of_pictures("digits-diffusion", workshop.data, **SMALL, process="edm", predict="edm", steps=4)
     assert experiment.train(preset, tmp_path / "edm", Settings())

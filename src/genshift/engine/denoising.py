@@ -11,10 +11,8 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from genshift.data.batches import seed_of
 from genshift.device import machine
 from genshift.diffusion.process import Discrete, levels
-from genshift.engine.by_class import turns
 from genshift.engine.findings import value_of
 from genshift.engine.panels import Album
 from genshift.engine.pictures import grid
@@ -80,7 +78,7 @@ class Reverse:
 def watch(method: DiffusionMethod) -> Reverse:
     """Draws the first chunk of series 0, as `sample` does, and keeps what is shown of it."""
     ladder = levels(method.process, method.sampling.steps, method.sampling.spacing)
-    labels = turns(CHUNK, method.classes) if method.classes else None
+    generator, labels = method.start(0, 0)
     total = len(ladder)
     kept = {*spread(total, STAGES), *spread(total, FRAMES)}
 
@@ -89,8 +87,8 @@ def watch(method: DiffusionMethod) -> Reverse:
         noisy, predicted = (to_bytes(method.pictures(each[:SHOWN])) for each in (x / norm, x_0))
         return Stage(done, ladder.time[done].item(), noisy, predicted)
 
-    stages, x = {}, _noise(method) * ladder.sigma[0].item()
-    for state in method.reverse(_randomness(), labels):
+    stages, x = {}, method.noise(method.start(0, 0)[0]) * ladder.sigma[0].item()
+    for state in method.reverse(generator, labels):
         if state.step - 1 in kept:
             stages[state.step - 1] = stage(state.step - 1, x, state.x0)
         x = state.x
@@ -101,17 +99,6 @@ def watch(method: DiffusionMethod) -> Reverse:
 def spread(steps: int, count: int) -> list[int]:
     """At most `count` of the numbers 0 to `steps`, both ends and evenly between them."""
     return sorted({round(place * steps / (count - 1)) for place in range(count)})
-
-
-def _randomness() -> torch.Generator:
-    """Where series 0 takes the random numbers of its first chunk from."""
-    return torch.Generator().manual_seed(seed_of("sample", 0, 0))
-
-
-def _noise(method: DiffusionMethod) -> Tensor:
-    """The N(0, I) that the first chunk of series 0 starts from, `[CHUNK, C, H, W]`."""
-    side = method.preset.size
-    return torch.randn(CHUNK, method.rule.channels, side, side, generator=_randomness()).to(method.arithmetic.device)
 
 
 # --- its pictures ---------------------------------------------------------------------------------------------------

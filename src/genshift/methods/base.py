@@ -84,14 +84,17 @@ class Generating(Method):
         `generator`'s alone."""
         raise NotImplementedError
 
+    def start(self, chunk: int, seed: int, label: int | None = None) -> tuple[torch.Generator, Tensor | None]:
+        """What `draw` is given for the chunk of that number of a series: its randomness, and its labels."""
+        generator = torch.Generator().manual_seed(seed_of("sample", seed, chunk))
+        if not self.classes:
+            return generator, None
+        cycle = torch.arange(chunk * CHUNK, (chunk + 1) * CHUNK) % self.classes
+        return generator, cycle if label is None else torch.full((CHUNK,), label)
+
     @torch.inference_mode()
     def _chunk(self, chunk: int, seed: int, label: int | None) -> Tensor:
-        generator = torch.Generator().manual_seed(seed_of("sample", seed, chunk))
-        labels = None
-        if self.classes:
-            cycle = torch.arange(chunk * CHUNK, (chunk + 1) * CHUNK) % self.classes
-            labels = cycle if label is None else torch.full((CHUNK,), label)
-        return to_bytes(self.draw(generator, labels))
+        return to_bytes(self.draw(*self.start(chunk, seed, label)))
 
     def _check_label(self, label: int | None) -> None:
         if label is not None and not self.classes:
