@@ -23,7 +23,7 @@ class UNet(nn.Module):
     The U-Net of "Diffusion models beat GANs" (arXiv 2105.05233, appendix C): residual blocks whose second normalisation
     is scaled and shifted by the time's and the label's embedding, self-attention where sides are at most ATTENTION.
     Squares of `patch` pixels are first made channels (pixel unshuffle), which costs detail little and arithmetic much.
-    Sides that do not divide are padded with zeros, and the answer is cropped. `Places` tells the coarsest level's places
+    Sides that do not divide are padded with zeros, and the answer is cropped. `Places` tells the coarsest places
     apart. Label -1 stands for none.
     """
 
