@@ -336,7 +336,7 @@ def test_a_run_is_measured_class_by_class(workshop, found):
     run, space = workshop["flow"], classifier_space(workshop["judge"].path)
     method, judge = method_of(run), open_method(workshop["judge"])[1]
     train = open_packed(workshop.data / "train")
-    one, other = by_class.even_halves(train, 1_000)
+    one, other = by_class.even_halves(train.labels, 1_000)
     series = [method.sample(40, seed) for seed in range(3)]
     labels = torch.arange(40) % 10
     each = [accuracy(judge.predict(pictures).argmax(1), labels)[0] for pictures in series]
