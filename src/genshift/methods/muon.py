@@ -43,20 +43,27 @@ class Muon(torch.optim.AdamW):
         group = self.param_groups[0]
         mean = self.state[p].setdefault("momentum", torch.zeros_like(p))
         mean.lerp_(grad, 1 - MOMENTUM)
-        turn = orthogonal(grad.lerp(mean, MOMENTUM).flatten(1)).view(p.shape)
-        rate = group["lr"] * AS_ADAM * max(len(p), p[0].numel()) ** 0.5
-        p.mul_(1 - group["lr"] * group["weight_decay"]).sub_(turn, alpha=rate)
+        turn = orthogonal(_rows(grad.lerp(mean, MOMENTUM)).flatten(1))
+        rate = group["lr"] * AS_ADAM * max(turn.shape) ** 0.5
+        p.mul_(1 - group["lr"] * group["weight_decay"])
+        rows = _rows(p)
+        rows.sub_(turn.view(rows.shape), alpha=rate)
+
+
+def _rows(kernel: Tensor) -> Tensor:
+    """`[O, k, k, I]`: as channels_last lies in memory; which column of a matrix is which makes no difference."""
+    return kernel.permute(0, 2, 3, 1)
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
     """`[M, N]` with the same singular vectors and singular values near 1, by five Newton-Schulz iterations: each
     takes every singular value s, at most 1, to a s + b s³ + c s⁵."""
     a, b, c = QUINTIC
-    x = matrix if len(matrix) <= matrix.shape[1] else matrix.t()
+    dtype = torch.get_autocast_dtype(matrix.device.type)
+    x = matrix.to(dtype if torch.is_autocast_enabled(matrix.device.type) else matrix.dtype)
+    x = x if len(x) <= x.shape[1] else x.t()
     x = x / x.norm().clamp(min=1e-7)
     for _ in range(ITERATIONS):
         gram = x @ x.t()
-        x = x.to(gram.dtype)
-        x = a * x + (b * gram + c * (gram @ gram)) @ x
-    x = x.to(matrix.dtype)
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x if len(matrix) <= matrix.shape[1] else x.t()
