@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from genshift.engine.checkpoint import pack_optimizer, unpack_optimizer
 from genshift.methods.muon import ITERATIONS, QUINTIC, Muon, orthogonal
 from genshift.methods.schedules import make_optimizer
 
@@ -72,3 +73,18 @@ def test_a_step_has_the_size_of_adams():
     p.grad = torch.randn(p.shape, generator=torch.Generator().manual_seed(0))
     Muon([p], lr=1.0, weight_decay=0.0).step()
     assert p.detach().square().mean().sqrt().item() == pytest.approx(0.2, rel=0.25)
+
+
+def test_a_stored_optimizer_goes_on_as_if_never_stored():
+    torch.manual_seed(0)
+    start = [torch.randn(32, 16, 3, 3).contiguous(memory_format=torch.channels_last), torch.randn(7)]
+    one, other = ([torch.nn.Parameter(each.clone()) for each in start] for _ in range(2))
+    first, second, third = (make_optimizer("muon", each, 0.1) for each in (one, other, other))
+    for parameters, optimizers in ((one, (first, first)), (other, (second, third))):
+        for step, optimizer in enumerate(optimizers):
+            if optimizer is third:
+                unpack_optimizer("all", third, pack_optimizer("all", second))
+            for number, p in enumerate(parameters):
+                p.grad = (p.detach() + step + number).cos()
+            optimizer.step()
+    assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))

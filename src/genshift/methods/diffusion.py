@@ -67,7 +67,8 @@ class DiffusionMethod(Generating):
         loss = (weight(self.preset.weighting, self.preset.gamma, b, alpha, sigma).to(errors) * errors).mean()
         self.optimizers["unet"].zero_grad(set_to_none=True)
         loss.backward()
-        self.optimizers["unet"].step()
+        with self.arithmetic.autocast():  # Muon's matrix products are as fast as the network's
+            self.optimizers["unet"].step()
         return {"loss": loss.detach(), "loss_image": (b.to(errors).square() * errors.detach()).mean()}
 
     def _told(self, data: Batch) -> Tensor | None:

@@ -41,8 +41,11 @@ class Muon(torch.optim.AdamW):
 
     def _turn(self, p: Tensor, grad: Tensor) -> None:
         group = self.param_groups[0]
-        mean = self.state[p].setdefault("momentum", torch.zeros_like(p))
-        mean.lerp_(grad, 1 - MOMENTUM)
+        state = self.state[p]
+        if not state:
+            state.update(step=torch.zeros(()), momentum=torch.zeros_like(p))  # AdamW loads no state without its step
+        state["step"] += 1
+        mean = state["momentum"].lerp_(grad, 1 - MOMENTUM)
         turn = orthogonal(_rows(grad.lerp(mean, MOMENTUM)).flatten(1))
         rate = group["lr"] * AS_ADAM * max(turn.shape) ** 0.5
         p.mul_(1 - group["lr"] * group["weight_decay"])
