@@ -19,6 +19,7 @@ from tiny import refused, told
 from genshift import api
 from genshift.data.batches import seed_of
 from genshift.engine import checkpoint, experiment, sweeping, weak
+from genshift.engine.by_class import even_parts
 from genshift.engine.comparing import classifier_space
 from genshift.engine.drawable import open_generator
 from genshift.engine.run import RunFolder
@@ -246,10 +247,11 @@ def test_a_row_is_what_the_samples_of_the_sweeps_own_seed_measure(run, runs, dat
     space = classifier_space(runs["judge"])
     _, method, _ = open_generator(RunFolder(run), row["sampling"])
     pictures = method.sample(12, sweeping.SEED)
-    train = faces_tiny.portraits(40, 0).images
-    rows = sweeping._parted(faces_tiny.portraits(40, 0), 12)
-    assert sorted(map(bytes, torch.cat(rows).flatten(1).numpy())) == sorted(map(bytes, train.flatten(1).numpy()))
-    real, other = (statistics(space.embed(part)) for part in rows)
+    train = faces_tiny.portraits(40, 0)
+    rows = even_parts(train.labels, 5000, 12)
+    assert sorted(torch.cat(rows).tolist()) == list(range(40)) and train.labels[rows[1]].bincount().tolist() == [6, 6]
+    real, other = (statistics(space.embed(train.images[part])) for part in rows)
+    assert found["reference"] == "28 training pictures of portraits at 16 px, the classes as even as in the samples"
     assert row["frechet"] == pytest.approx(frechet(real, statistics(space.embed(pictures))), rel=1e-6)
     assert row["floor"] == pytest.approx(frechet(real, other), rel=1e-6) and row["n"] == 12
     right = sum(k % 2 == told for k, told in enumerate(space.classify(pictures).tolist())) / 12
@@ -290,7 +292,7 @@ def test_without_labels_only_steps_and_samplers_are_swept(runs, tmp_path, capfd)
     assert [row["axis"] for row in found["rows"]] == ["start", "steps", "sampler"]
     assert all(row["accuracy"] is None and row["sampling"]["guidance"] == 1 for row in found["rows"])
     assert said == f"{run}: sweep.json, and sampling.json: {found['best']['why']}\n"
-    assert found["rule"] == "the lowest Fréchet distance"
+    assert found["rule"] == "the lowest Fréchet distance" and found["reference"].endswith("at 16 px")
 
 
 def test_the_best_is_the_nearest_of_those_that_are_as_right():

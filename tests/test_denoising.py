@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from tiny import of_pictures
 
-from genshift.data import ImageSet, open_packed
+from genshift.data import open_packed
 from genshift.engine import by_class, denoising, evaluator, experiment, generation
 from genshift.engine.comparing import Sides, Space, classifier_space, embed_real
 from genshift.engine.drawable import open_generator
@@ -18,6 +18,7 @@ from genshift.engine.experiment import Settings, open_method
 from genshift.engine.findings import Asked
 from genshift.engine.run import RunFolder
 from genshift.metrics.classification import accuracy
+from genshift.metrics.embedding import fixed_sample
 from genshift.metrics.frechet import frechet, statistics
 
 SIDE = 12
@@ -97,6 +98,19 @@ def test_the_stages_are_the_states_of_the_samples_that_sample_draws(sampler, wor
     assert [round(seen.stages[k].t, 3) for k in (0, 7)] == [0.999, 0.0]
 
 
+@pytest.mark.parametrize(("name", "classes"), [("flow", 10), ("plain", 0)])
+def test_a_chunk_starts_from_its_seed_and_its_turn(name, classes, workshop):
+    """Pictures 50 to 99 of series 3, from random numbers and labels that are stated here anew."""
+    method = method_of(workshop[name], sampler="ddpm", steps=2)
+    generator = torch.Generator().manual_seed(generation.panels.seed_of("sample", 3, 1))
+    labels = torch.arange(50, 100) % classes if classes else None
+    drawn = (method.draw(generator, labels) * 255).round().to(torch.uint8)
+    assert torch.equal(method.sample(50, seed=3, first=50), drawn)
+    assert not torch.equal(method.sample(50, seed=3), drawn)
+    noise = torch.randn(50, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(5))
+    assert torch.equal(method.noise(torch.Generator().manual_seed(5)), noise)
+
+
 def test_noise_of_edm_is_shown_within_the_pixels_range(workshop, tmp_path):
     preset = of_pictures("digits-diffusion", workshop.data, **SMALL, process="edm", predict="edm", steps=4)
     assert experiment.train(preset, tmp_path / "edm", Settings())
@@ -133,17 +147,21 @@ def test_the_strip_shows_state_and_prediction_and_says_steps_and_level(workshop,
     for column, done in enumerate([0, 1, 3, 4, 6, 7]):
         assert np.array_equal(strip[0][column], seen.stages[done].noisy[0].numpy())
         assert np.array_equal(strip[1][column], seen.stages[done].predicted[0].numpy())
-    caption = entry(found[1], "reverse.png")["caption"]
-    assert "class 0, dpm++2m in 7 steps, guidance 3" in caption
-    assert "0 steps done, t = 0.999; 1 step done, t = 0.857; 3 steps done, t = 0.571;" in caption
-    assert caption.endswith("7 steps done, t = 0.")
+    told = entry(found[1], "reverse.png")
+    assert "class 0, dpm++2m in 7 steps, guidance 3" in told["caption"]
+    assert told["caption"].endswith("after so many steps, at the noise level t.")
+    assert told["under"] == [
+        "0 steps\nt = 0.999", "1 step\nt = 0.857", "3 steps\nt = 0.571", "4 steps\nt = 0.429", "6 steps\nt = 0.143",
+        "7 steps\nt = 0",
+    ]  # fmt: skip
 
 
 def test_a_discrete_process_says_k(workshop):
     method = method_of(workshop["plain"])
     (told, _) = denoising.pictures(generation.Album(workshop["plain"]), method, denoising.watch(method), ())
     assert "The first sample of series 0, dpm++2m in 3 steps, without guidance." in told["caption"]
-    assert "0 steps done, t = 1 (k = 1,000 of 1,000); 1 step done, t = 0.667 (k = 667 of 1,000)" in told["caption"]
+    assert told["caption"].endswith("at the noise level t, step k of 1,000.")
+    assert told["under"][:2] == ["0 steps\nt = 1\nk = 1,000", "1 step\nt = 0.667\nk = 667"]
 
 
 def test_the_film_has_the_frames_it_says_and_goes_round(workshop, found):
@@ -229,7 +247,8 @@ def test_no_series_is_longer_than_may_be_waited_for(workshop, monkeypatch):
     train = open_packed(workshop.data / "train")
     sides = generation._drawn(train, method_of(workshop["flow"]), generation.Console(False))
     assert [len(pictures) for pictures in (sides.reference, sides.other, *sides.series)] == [30] * 5
-    assert "samples drawn with dpm++2m in 7 steps" in sides.words
+    plain = generation._drawn(train, method_of(workshop["plain"]), generation.Console(False))
+    assert sides.drawn == plain.drawn == "3 series of 30 samples (seeds 0 to 2), std over them", "however it was drawn"
 
 
 def test_a_model_without_classes_is_held_against_any_halves(workshop):
@@ -247,14 +266,31 @@ def test_a_model_without_classes_is_held_against_any_halves(workshop):
 def test_halves_take_turns_as_long_as_they_can():
     """7, 12 and 5 pictures: three, six and two pairs; eight of these give one half 3, 3 and 2."""
     labels = torch.tensor([0] * 7 + [1] * 12 + [2] * 5)
-    images = ImageSet("uneven", torch.zeros(24, 1, 2, 2, dtype=torch.uint8), labels, ("a", "b", "c"))
-    one, other = by_class.even_halves(images, 8)
+    one, other = by_class.even_halves(labels, 8)
     assert labels[one].bincount().tolist() == labels[other].bincount().tolist() == [3, 3, 2]
     assert not set(one.tolist()) & set(other.tolist()) and len(set(one.tolist())) == len(set(other.tolist())) == 8
-    assert labels[by_class.even_halves(images, 100)[0]].bincount().tolist() == [3, 6, 2]
-    assert torch.equal(one, by_class.even_halves(images, 8)[0]), "the same in every run"
+    assert labels[by_class.even_halves(labels, 100)[0]].bincount().tolist() == [3, 6, 2]
+    assert torch.equal(one, by_class.even_halves(labels, 8)[0]), "the same in every run"
     assert by_class.evenness(labels[one], 3) == "the classes as even as in the samples"
     assert by_class.evenness(labels, 3) == "the classes as even as the data allow (5 to 12 of each)"
+
+
+def test_parts_take_turns_too_and_leave_half_of_a_class():
+    """Of 7, 12 and 5 pictures the others are 3, 3 and 2; what is left, 4, 9 and 3, gives ten as 4, 3 and 3."""
+    labels = torch.tensor([0] * 7 + [1] * 12 + [2] * 5)
+    one, other = by_class.even_parts(labels, 10, 8)
+    assert labels[other].bincount().tolist() == [3, 3, 2] and labels[one].bincount().tolist() == [4, 3, 3]
+    assert not set(one.tolist()) & set(other.tolist()) and len({*one.tolist(), *other.tolist()}) == 18
+    one, other = by_class.even_parts(labels, 100, 12)
+    assert labels[other].bincount().tolist() == [4, 5, 3] and labels[one].bincount().tolist() == [3, 7, 2]
+
+
+def test_pictures_of_any_class_are_parted_at_random():
+    """As ever: twice n of all, and of these n."""
+    one, other = by_class.even_halves(torch.zeros(50, dtype=torch.int64), 10)
+    shown = torch.from_numpy(fixed_sample(50, 20, 0))
+    assert torch.equal(one, shown[torch.from_numpy(fixed_sample(20, 10, 0))])
+    assert torch.equal(torch.cat([one, other]).sort().values, shown)
 
 
 def fake_space():
@@ -300,7 +336,7 @@ def test_a_run_is_measured_class_by_class(workshop, found):
     run, space = workshop["flow"], classifier_space(workshop["judge"].path)
     method, judge = method_of(run), open_method(workshop["judge"])[1]
     train = open_packed(workshop.data / "train")
-    one, other = by_class.even_halves(train, 1_000)
+    one, other = by_class.even_halves(train.labels, 1_000)
     series = [method.sample(40, seed) for seed in range(3)]
     labels = torch.arange(40) % 10
     each = [accuracy(judge.predict(pictures).argmax(1), labels)[0] for pictures in series]

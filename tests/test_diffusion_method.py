@@ -232,6 +232,18 @@ def test_the_same_seed_gives_the_same_picture_however_many_are_asked_for(changes
     assert len(whole.flatten(1).unique(dim=0)) == 20
 
 
+def test_threads_draw_beside_each_other_what_one_draws():
+    method, before, drawn = method_of(sampler="dpm++2m", guidance=2.0), torch.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            drawn.append(method.sample(160, seed=3, first=20))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(*drawn)
+
+
 @pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm++2m", "dpm++3m", "unipc", "heun"])
 @pytest.mark.parametrize("process", ["linear", "flow", "edm"])
 def test_every_sampler_finds_the_picture_that_the_network_is_sure_of(process, sampler):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from genshift.nets.unet import ATTENTION, HEAD, Attention, GroupNorm, UNet, sinusoids
+from genshift.nets.unet import ATTENTION, HEAD, Attention, GroupNorm, Places, UNet, sinusoids
 
 
 def unet(size=8, channels=3, classes=3, width=8, patch=1, dropout=0.0):
@@ -140,3 +140,14 @@ def test_dropout_drops_in_training_alone():
     net, (x, t, y) = unet(dropout=0.5), inputs()
     assert not torch.equal(net.train()(x, t, y), net(x, t, y))
     assert torch.equal(net.eval()(x, t, y), net(x, t, y))
+
+
+def test_places_have_a_map_for_all_and_one_more_for_each_class():
+    places, x = Places(3, 2, 4), torch.randn(3, 2, 4, 4)
+    torch.nn.init.normal_(places.maps.weight)
+    shared, *own = places.maps.weight.detach().view(4, 2, 4, 4)
+    added = (places(x, torch.tensor([-1, 0, 2])) - x).detach()
+    torch.testing.assert_close(added, torch.stack([shared, shared + own[0], shared + own[2]]))
+    torch.testing.assert_close((places(x, None) - x).detach(), shared.expand(3, -1, -1, -1))
+    wider = torch.nn.functional.interpolate(shared[None], (8, 6), mode="bilinear")
+    torch.testing.assert_close(places(torch.zeros(1, 2, 8, 6), None).detach(), wider)

@@ -2,13 +2,14 @@
 
 import base64
 import json
+import shutil
 from io import BytesIO
 
 import browser
 import pytest
 from PIL import Image
 from report_fixtures import patch_json
-from report_pictures import write_diffusion, write_gan, write_sweep
+from report_pictures import UNDER, write_diffusion, write_gan, write_sweep
 
 from genshift.report import generator_figures
 from genshift.report.console import compare_table, format_table
@@ -67,6 +68,21 @@ def test_the_section_is_whole_and_nothing_overflows(chromium, page, size):
     assert "hw2-diffusion: not swept. The command genshift sweep RUN" in text and "Chosen: dpm++3m in 10 steps" in text
 
 
+@pytest.mark.parametrize("size", [browser.DESKTOP, browser.PHONE])
+def test_columns_of_the_reverse_process_are_named_below(chromium, page, size):
+    """Each label is within its column, and no word of it stands over into the next."""
+    with browser.opened(chromium, page, size) as seen:
+        framed = seen.page.locator(".framed", has=seen.page.locator(".under")).first
+        strip = framed.locator("img").bounding_box()
+        labels = framed.locator("li").all()
+        boxes = [label.bounding_box() for label in labels]
+        assert [label.inner_text() for label in labels] == UNDER
+        assert framed.locator("li").evaluate_all("all => all.every(one => one.scrollWidth <= one.clientWidth)")
+    for place, box in enumerate(boxes):
+        assert box["x"] == pytest.approx(strip["x"] + place * strip["width"] / 6, abs=1)
+        assert box["width"] == pytest.approx(strip["width"] / 6, abs=1) and box["y"] >= strip["y"] + strip["height"]
+
+
 def test_a_moving_picture_is_embedded_byte_for_byte(folders, page):
     film = (folders[0] / "samples" / "reverse.webp").read_bytes()
     assert f"data:image/webp;base64,{base64.b64encode(film).decode()}" in page.read_text(encoding="utf-8")
@@ -93,6 +109,26 @@ def test_accuracy_and_costs_stand_beside_the_distance(folders):
     assert (theirs.text, worse.text, floor.text) == ("hw2-diffusion", "95.00 ± 1.90", "99.40")
     text = format_table(compare_table(folders))
     assert "right class, %" in text and "GFLOP a picture" in text
+
+
+def test_other_samplings_stand_beside_the_measures_and_are_measured_alike(folders, tmp_path):
+    """Of runs that were drawn in other ways the best is marked, and the terms say how each was drawn."""
+    patient = write_diffusion(tmp_path, "hw2-diffusion", 0, {"frechet": 12.0})
+    passes = "pictures that pass through the network for each one drawn; ddpm in 1,000 steps, guidance 3"
+    patch_json(patient / "results.json", lambda r: r["evaluations_per_image"].update(protocol=passes))
+    (_, ((_, _, frechet, *_), *_)), *_ = blocks([*folders[:2], patient], "table")[0].bodies
+    assert (frechet.text, frechet.tone) == ("6 ± 0", "best")
+    shown = blocks([*folders[:2], patient], "terms")[0]
+    guided = "dpm++2m in 20 steps, guidance 1.5 away from the model without a label for t in (0, 1]"
+    assert shown.summary == "" and list(shown.terms[:2]) == [
+        ("digits-diffusion", f"drawn with {guided}."),
+        ("hw2-diffusion", "drawn with ddpm in 1,000 steps, guidance 3."),
+    ]
+    (kept := tmp_path / "kept" / "hw2").mkdir(parents=True)
+    shutil.copytree(patient, kept / patient.name)
+    (kept / patient.name / "evaluation.json").unlink()
+    text = write_results(kept.parent, tmp_path / "results.md").read_text()
+    assert "- hw2-diffusion: drawn with ddpm in 1,000 steps, guidance 3.\n" in text
 
 
 def test_each_class_stands_beside_real_pictures(folders):

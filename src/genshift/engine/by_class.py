@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ from torch import Tensor
 from genshift.data.imageset import ImageSet
 from genshift.engine.comparing import Sides, Space, over_series
 from genshift.metrics.embedding import fixed_sample
-from genshift.metrics.frechet import frechet, halves, statistics
+from genshift.metrics.frechet import frechet, statistics
 
 FEWEST = 2  # pictures that have a covariance
 
@@ -26,23 +25,43 @@ def turns(count: int, classes: int) -> Tensor:
     return torch.arange(count) % classes
 
 
-def even_halves(images: ImageSet, most: int) -> tuple[Tensor, Tensor]:
-    """Rows of two real halves, int64 `[n]` each and n at most `most`, with as many pictures of each class in both.
+def even_halves(labels: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """Rows of two halves of real pictures, int64 `[n]` each and n at most `most`, with as many of each class in both.
 
-    The classes take turns, as those of samples do, until one has no more. The pictures of a class are chosen and parted
-    at random, the same in every run.
+    labels: int64 `[N]`, alike where classes do not matter. The classes take turns, as those of samples do, until one
+    has no more. The pictures of a class are chosen and parted at random, the same in every run.
     """
-    assert images.labels is not None
-    counts = images.labels.bincount(minlength=len(images.classes)).tolist()
-    pairs = sorted((turn, number) for number, count in enumerate(counts) for turn in range(count // 2))
-    shares = Counter(number for _, number in pairs[:most])
+    shares = _in_turn(labels.bincount() // 2, most)
+    return _parted(labels, shares, shares)
+
+
+def even_parts(labels: Tensor, most: int, others: int) -> tuple[Tensor, Tensor]:
+    """As `even_halves`, rows of a part of at most `most`, and of `others` more, which are at most half of all.
+
+    These take no more than half of a class; then the part is as even as what is left allows.
+    """
+    counts = labels.bincount()
+    few = _in_turn((counts + 1) // 2, others)
+    other, one = _parted(labels, few, _in_turn(counts - few, most))
+    return one, other
+
+
+def _in_turn(counts: Tensor, most: int) -> Tensor:
+    """How many of each class, int64 `[K]`, are among the first `most` where they take turns until one has no more."""
+    order = sorted((turn, number) for number, count in enumerate(counts.tolist()) for turn in range(count))
+    return torch.tensor([number for _, number in order[:most]], dtype=torch.int64).bincount(minlength=len(counts))
+
+
+def _parted(labels: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows of two parts, with so many of each class."""
     one, other = [], []
-    for number, share in sorted(shares.items()):
-        rows = (images.labels == number).nonzero().flatten()
-        rows = rows[torch.from_numpy(fixed_sample(len(rows), 2 * share, number))]
-        first, second = halves(2 * share, number)
-        one.append(rows[first])
-        other.append(rows[second])
+    for number, (share, rest) in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
+        rows = (labels == number).nonzero().flatten()
+        rows = rows[torch.from_numpy(fixed_sample(len(rows), share + rest, number))]
+        chosen = torch.zeros(len(rows), dtype=torch.bool)
+        chosen[torch.from_numpy(fixed_sample(len(rows), share, number))] = True
+        one.append(rows[chosen])
+        other.append(rows[~chosen])
     return torch.cat(one), torch.cat(other)
 
 

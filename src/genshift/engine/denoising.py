@@ -11,10 +11,8 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from genshift.data.batches import seed_of
 from genshift.device import machine
 from genshift.diffusion.process import Discrete, levels
-from genshift.engine.by_class import turns
 from genshift.engine.findings import value_of
 from genshift.engine.panels import Album
 from genshift.engine.pictures import grid
@@ -80,7 +78,7 @@ class Reverse:
 def watch(method: DiffusionMethod) -> Reverse:
     """Draws the first chunk of series 0, as `sample` does, and keeps what is shown of it."""
     ladder = levels(method.process, method.sampling.steps, method.sampling.spacing)
-    labels = turns(CHUNK, method.classes) if method.classes else None
+    generator, labels = method.start(0, 0)
     total = len(ladder)
     kept = {*spread(total, STAGES), *spread(total, FRAMES)}
 
@@ -89,8 +87,8 @@ def watch(method: DiffusionMethod) -> Reverse:
         noisy, predicted = (to_bytes(method.pictures(each[:SHOWN])) for each in (x / norm, x_0))
         return Stage(done, ladder.time[done].item(), noisy, predicted)
 
-    stages, x = {}, _noise(method) * ladder.sigma[0].item()
-    for state in method.reverse(_randomness(), labels):
+    stages, x = {}, method.noise(method.start(0, 0)[0]) * ladder.sigma[0].item()
+    for state in method.reverse(generator, labels):
         if state.step - 1 in kept:
             stages[state.step - 1] = stage(state.step - 1, x, state.x0)
         x = state.x
@@ -103,44 +101,40 @@ def spread(steps: int, count: int) -> list[int]:
     return sorted({round(place * steps / (count - 1)) for place in range(count)})
 
 
-def _randomness() -> torch.Generator:
-    """Where series 0 takes the random numbers of its first chunk from."""
-    return torch.Generator().manual_seed(seed_of("sample", 0, 0))
-
-
-def _noise(method: DiffusionMethod) -> Tensor:
-    """The N(0, I) that the first chunk of series 0 starts from, `[CHUNK, C, H, W]`."""
-    side = method.preset.size
-    return torch.randn(CHUNK, method.rule.channels, side, side, generator=_randomness()).to(method.arithmetic.device)
-
-
 # --- its pictures ---------------------------------------------------------------------------------------------------
 
 
-def pictures(album: Album, method: DiffusionMethod, seen: Reverse, classes: Sequence[str]) -> Iterator[dict[str, str]]:
+def pictures(album: Album, method: DiffusionMethod, seen: Reverse, classes: Sequence[str]) -> Iterator[dict[str, Any]]:
     """The reverse process: of the first picture, which is of class 0, as a strip, and of ten pictures as a film."""
     yield _strip(album, method, seen, classes)
     yield _film(album, seen, classes)
 
 
-def _strip(album: Album, method: DiffusionMethod, seen: Reverse, classes: Sequence[str]) -> dict[str, str]:
+def _strip(album: Album, method: DiffusionMethod, seen: Reverse, classes: Sequence[str]) -> dict[str, Any]:
+    """The strip's entry; under each column stand the steps that were done and the level that they came to."""
     stages = [seen.stages[done] for done in spread(seen.steps, STAGES)]
     shown = torch.cat([stage.noisy[:1] for stage in stages] + [stage.predicted[:1] for stage in stages])
     which = f"of the class {classes[seen.labels[0]]}" if seen.labels else "of series 0"
     caption = (
-        f"The first sample {which}, {in_words(method)}. Above: the noisy state; below: the picture predicted from it. "
-        f"Columns: {'; '.join(_told(method, stage) for stage in stages)}."
+        f"The first sample {which}, {in_words(method)}. Above: the noisy state; below: the picture predicted from it, "
+        f"after so many steps, at the noise level t{_scale(method)}."
     )
-    return album.keep("reverse", shown, len(stages), "The reverse process", caption)
+    kept = album.keep("reverse", shown, len(stages), "The reverse process", caption)
+    return {**kept, "under": [_told(method, stage) for stage in stages]}
+
+
+def _scale(method: DiffusionMethod) -> str:
+    """What the k of `_told` is, where it tells one."""
+    process = method.process
+    return f", step k of {len(process.abar) - 1:,}" if isinstance(process, Discrete) else ""
 
 
 def _told(method: DiffusionMethod, stage: Stage) -> str:
-    """How far a stage is, for a caption."""
-    words = f"{stage.done:,} {'step' if stage.done == 1 else 'steps'} done, t = {stage.t:.3g}"
+    """How far a stage is, in short lines."""
+    words = f"{stage.done:,} {'step' if stage.done == 1 else 'steps'}\nt = {stage.t:.3g}"
     if not isinstance(method.process, Discrete):
         return words
-    k = int(method.process.step(torch.tensor(stage.t, dtype=torch.float64)))
-    return f"{words} (k = {k:,} of {len(method.process.abar) - 1:,})"
+    return f"{words}\nk = {int(method.process.step(torch.tensor(stage.t, dtype=torch.float64))):,}"
 
 
 def _film(album: Album, seen: Reverse, classes: Sequence[str]) -> dict[str, str]:
@@ -158,7 +152,8 @@ def _film(album: Album, seen: Reverse, classes: Sequence[str]) -> dict[str, str]
 
 
 def costs(method: DiffusionMethod, seen: Reverse, seconds: float, drawn: int) -> dict[str, Any]:
-    """Network passes, wall clock and arithmetic for each picture, as results.json holds them.
+    """Network passes, wall clock and arithmetic for each picture, as results.json holds them: they alone say how it
+    was drawn, those of the passes after their semicolon, where reports read it.
 
     seconds: for each of the `drawn` pictures.
     """

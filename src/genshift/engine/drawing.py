@@ -123,27 +123,27 @@ def _plain(name: str) -> str:
 def _draw_share(method: Generating, order: Order, label: int | None, names: _Names, world: World) -> None:
     """Draws what is missing among this process's chunks."""
     console, begun = Console(world.leads), time.monotonic()
-    shares = list(_share(order, world))
+    shares = list(_share(order, world, torch.get_num_threads()))
     total = sum(map(len, shares))
     try:
         for numbers in shares:
             missing = [number for number in numbers if not names.of(number).exists()]
             if missing:
-                pictures = method.sample(len(numbers), order.seed, numbers.start, label)
+                pictures = method.sample(missing[-1] + 1 - missing[0], order.seed, missing[0], label)
             for number in missing:
-                write_png(names.of(number), pictures[number - numbers.start])
+                write_png(names.of(number), pictures[number - missing[0]])
             console.row(numbers.stop - shares[0].start, total, time.monotonic() - begun, {})
     finally:
         console.close()
 
 
-def _share(order: Order, world: World) -> Iterator[range]:
-    """The asked numbers of each chunk of this process: an even share of the chunks, one after the other."""
+def _share(order: Order, world: World, at_once: int) -> Iterator[range]:
+    """The asked numbers of this process, an even share of the chunks, `at_once` of them at a time."""
     last = order.first + order.count
     begin, end = order.first // CHUNK, -(-last // CHUNK)
-    own = (begin + (end - begin) * rank // world.size for rank in (world.rank, world.rank + 1))
-    for chunk in range(*own):
-        yield range(max(order.first, chunk * CHUNK), min(last, (chunk + 1) * CHUNK))
+    own, stop = (begin + (end - begin) * rank // world.size for rank in (world.rank, world.rank + 1))
+    for chunk in range(own, stop, at_once):
+        yield range(max(order.first, chunk * CHUNK), min(last, min(stop, chunk + at_once) * CHUNK))
 
 
 def _check_order(order: Order) -> None:

@@ -35,7 +35,6 @@ from genshift.metrics import reconstruction
 from genshift.metrics.classification import standard_error
 from genshift.metrics.embedding import fixed_sample
 from genshift.metrics.faces import has_face
-from genshift.metrics.frechet import halves
 from genshift.metrics.neighbours import memorisation, nearest_images
 from genshift.metrics.sharpness import sharpness
 from genshift.nets import channels
@@ -232,34 +231,21 @@ def _labelled(images: ImageSet) -> ImageSet | None:
 def _drawn(train: ImageSet, method: Generating, console: Console) -> Sides:
     """Two real halves and as many samples in each series; their number is half the training pictures, or less."""
     most = MOST_DENOISED if isinstance(method, DiffusionMethod) else MOST
-    turns = method.classes > 0 and train.labels is not None
-    one, other = by_class.even_halves(train, most) if turns else _halves(train, most)
+    labels = train.labels if method.classes else None
+    one, other = by_class.even_halves(torch.zeros(len(train), dtype=torch.int64) if labels is None else labels, most)
     n = len(one)
     console.say(f"Drawing {SERIES} × {n:,} pictures …")
     series = [method.sample(n, seed) for seed in range(SERIES)]
-    even = f", {by_class.evenness(train.labels[one], method.classes)}" if turns and train.labels is not None else ""
-    drawn = f"{_series_of(n, method)} (seeds 0 to {SERIES - 1}), std over them"
+    even = "" if labels is None else f", {by_class.evenness(labels[one], method.classes)}"
+    drawn = f"{SERIES} series of {n:,} samples (seeds 0 to {SERIES - 1}), std over them"
     words = (
         f"{drawn}, each against the same random half ({n:,}) of {train.name}'s {len(train):,} training pictures at "
         f"{train.images.shape[-1]} px{even}; floor: as many of the other half against it"
     )
     sides = Sides(train.images[one], train.images[other], series, words, drawn)
-    if not turns or train.labels is None:
+    if labels is None:
         return sides
-    return replace(sides, real_labels=train.labels[one], labels=by_class.turns(n, method.classes))
-
-
-def _halves(train: ImageSet, most: int) -> tuple[Tensor, Tensor]:
-    n = min(most, len(train) // 2)
-    rows = torch.from_numpy(fixed_sample(len(train), 2 * n, 0))
-    first, second = halves(2 * n)
-    return rows[first], rows[second]
-
-
-def _series_of(n: int, method: Generating) -> str:
-    """The series in words, and how a diffusion model drew them."""
-    how = f" drawn with {denoising.in_words(method)}" if isinstance(method, DiffusionMethod) else ""
-    return f"{SERIES} series of {n:,} samples{how}"
+    return replace(sides, real_labels=labels[one], labels=by_class.turns(n, method.classes))
 
 
 def _compared(case: Case, judge: Space | None, asked: Asked) -> tuple[Found, Found]:
@@ -334,7 +320,7 @@ def _nearest(case: Case, held_out: ImageSet) -> Found:
     found = [memorisation(nearest_images(s[:LOOKED_AT], case.train.images), real) for s in case.series]
     n = min(LOOKED_AT, len(case.series[0]))
     words = (
-        f"pixels, mirror images included; {_series_of(n, case.method)} beside {len(case.train):,} training "
+        f"pixels, mirror images included; {SERIES} series of {n:,} samples beside {len(case.train):,} training "
         f"pictures, std over them; floor: the same of {len(real.rows):,} held-out real pictures"
     )
     ratio = f"median distance to the nearest training picture, over that of held-out real pictures; {words}"

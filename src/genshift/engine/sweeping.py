@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from genshift import device
-from genshift.data.imageset import ImageSet
-from genshift.engine.by_class import turns
+from genshift.engine.by_class import even_parts, evenness, turns
 from genshift.engine.comparing import Space, classifier_space
 from genshift.engine.console import Console
+from genshift.engine.domains import in_classes
 from genshift.engine.drawable import SAMPLING, open_generator, sampling_of, unguided
 from genshift.engine.experiment import preset_of
 from genshift.engine.generation import in_few_steps, training_pictures
@@ -25,7 +25,6 @@ from genshift.errors import Refusal
 from genshift.methods import DiffusionMethod
 from genshift.methods.base import CHUNK
 from genshift.metrics.classification import accuracy, standard_error
-from genshift.metrics.embedding import fixed_sample
 from genshift.metrics.frechet import Gaussian, frechet, statistics
 from genshift.presets import Diffusion, Sampling
 
@@ -200,16 +199,17 @@ def _bench(
     space = classifier_space(features)
     preset, method, classes = open_generator(run, asdict(start))
     assert isinstance(method, DiffusionMethod)
-    train = training_pictures(preset, data_root, bool(run.config.get("skip_broken")))
+    train = in_classes(training_pictures(preset, data_root, bool(run.config.get("skip_broken"))), classes)
+    labels = train.labels if classes else None
     n = _count(count, len(train))
-    reference, other = _parted(train, n)
-    real = statistics(space.embed(reference))
-    floor = frechet(real, statistics(space.embed(other)))
-    words = f"{len(reference):,} training pictures of {train.name} at {train.images.shape[-1]} px"
+    rows, others = even_parts(torch.zeros(len(train), dtype=torch.int64) if labels is None else labels, REFERENCE, n)
+    real, other = (statistics(space.embed(train.images[part])) for part in (rows, others))
+    words = f"{len(rows):,} training pictures of {train.name} at {train.images.shape[-1]} px"
+    words += "" if labels is None else f", {evenness(labels[rows], len(classes))}"
     classify = space.classify if classes and space.classes == classes else None
     if classify is None:
         console.say(f"note: {space.name} does not tell what the run draws apart: settings are compared by distance.")
-    return Bench(method, space, classify, real, floor, n, words)
+    return Bench(method, space, classify, real, frechet(real, other), n, words)
 
 
 def _count(asked: int | None, train: int) -> int:
@@ -219,14 +219,6 @@ def _count(asked: int | None, train: int) -> int:
     if asked is not None and not 2 <= asked <= most:
         raise Refusal(f"--count must be from 2 to {most:,}, half the {train:,} training pictures, not {asked:,}.")
     return min(COUNT, most) if asked is None else asked
-
-
-def _parted(train: ImageSet, n: int) -> tuple[Tensor, Tensor]:
-    """Training pictures to hold samples against, and n others."""
-    shown = train.images[torch.from_numpy(fixed_sample(len(train), min(len(train), REFERENCE + n), 0))]
-    apart = torch.zeros(len(shown), dtype=torch.bool)
-    apart[torch.from_numpy(fixed_sample(len(shown), n, 0))] = True
-    return shown[~apart], shown[apart]
 
 
 # --- what is written ------------------------------------------------------------------------------------------------

@@ -67,7 +67,8 @@ class DiffusionMethod(Generating):
         loss = (weight(self.preset.weighting, self.preset.gamma, b, alpha, sigma).to(errors) * errors).mean()
         self.optimizers["unet"].zero_grad(set_to_none=True)
         loss.backward()
-        self.optimizers["unet"].step()
+        with self.arithmetic.autocast():  # Muon's matrix products are as fast as the network's
+            self.optimizers["unet"].step()
         return {"loss": loss.detach(), "loss_image": (b.to(errors).square() * errors.detach()).mean()}
 
     def _told(self, data: Batch) -> Tensor | None:
@@ -106,7 +107,7 @@ class DiffusionMethod(Generating):
         self.train_mode(False)
         how, device = self.sampling, self.arithmetic.device
         ladder = levels(self.process, how.steps, how.spacing)
-        x = self._noise(generator) * ladder.sigma[0].item()
+        x = self.noise(generator) * ladder.sigma[0].item()
         labels = None if labels is None else labels.to(device)
         guided = Guided(
             functools.partial(self._predict, self.networks["unet"], ladder.time),
@@ -114,7 +115,7 @@ class DiffusionMethod(Generating):
             functools.partial(self._predict, self._weak(), ladder.time) if how.guide == "weak" else None,
         )  # fmt: skip
         sampler = functools.partial(ddim, eta=how.eta) if how.sampler == "ddim" else SAMPLERS[how.sampler]
-        yield from sampler(guided, x, ladder, lambda: self._noise(generator))
+        yield from sampler(guided, x, ladder, lambda: self.noise(generator))
         self.evaluations = guided.evaluations
 
     def _guidance(self) -> Guidance:
@@ -128,7 +129,8 @@ class DiffusionMethod(Generating):
             raise Refusal("This run kept no early state to guide away from: leave --guide weak out.")
         return self.weak
 
-    def _noise(self, generator: torch.Generator) -> Tensor:
+    def noise(self, generator: torch.Generator) -> Tensor:
+        """N(0, I), `[CHUNK, C, H, W]`; times the first level's σ, what the reverse process starts from."""
         shape = (CHUNK, self.rule.channels, self.preset.size, self.preset.size)
         dtype = torch.float64 if self.arithmetic.dtype == torch.float64 else torch.float32
         return torch.randn(shape, generator=generator).to(self.arithmetic.device, dtype)

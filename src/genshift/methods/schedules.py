@@ -11,6 +11,8 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from genshift.methods.muon import Muon
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -45,10 +47,12 @@ def make_optimizer(
     weight_decay: float = 0.0,
     betas: tuple[float, float] = (0.9, 0.999),
 ) -> Optimizer:
-    """Adam, AdamW (PyTorch's defaults but `betas`) or SGD with momentum 0.9; fused where every parameter allows it."""
+    """Adam, AdamW (PyTorch's defaults but `betas`), Muon for kernels with AdamW for the rest, or SGD with momentum 0.9;
+    fused where every parameter allows it."""
     parameters = list(parameters)
     fused = all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in parameters)
     options: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay, "fused": fused}
     if kind == "sgd":
         return torch.optim.SGD(parameters, momentum=0.9, **options)
-    return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[kind](parameters, betas=betas, **options)
+    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "muon": Muon}
+    return kinds[kind](parameters, betas=betas, **options)

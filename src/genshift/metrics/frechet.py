@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from genshift.metrics.embedding import fixed_sample
 from genshift.metrics.inputs import as_points
 
 Gaussian = tuple[Tensor, Tensor]  # mean [D], covariance [D, D]
@@ -36,17 +35,6 @@ def frechet(a: Gaussian, b: Gaussian) -> float:
     cross = torch.linalg.svdvals(_root(cov_a) @ _root(cov_b)).sum()
     spread = cov_a.trace() + cov_b.trace() - 2 * cross
     return max(0.0, ((mean_a - mean_b).square().sum() + spread).item())
-
-
-def halves(n: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """The rows 0 … n − 1 parted in two random halves, each sorted, int64 [n // 2] and [n − n // 2].
-
-    A function of (n, seed) alone. The distance between the two halves of a real set is the floor of a measure.
-    """
-    first = torch.from_numpy(fixed_sample(n, n // 2, seed))
-    rest = torch.ones(n, dtype=torch.bool)
-    rest[first] = False
-    return first, rest.nonzero().flatten()
 
 
 def _root(covariance: Tensor) -> Tensor:

@@ -23,7 +23,8 @@ class UNet(nn.Module):
     The U-Net of "Diffusion models beat GANs" (arXiv 2105.05233, appendix C): residual blocks whose second normalisation
     is scaled and shifted by the time's and the label's embedding, self-attention where sides are at most ATTENTION.
     Squares of `patch` pixels are first made channels (pixel unshuffle), which costs detail little and arithmetic much.
-    Sides that do not divide are padded with zeros, and the answer is cropped. Label -1 stands for none.
+    Sides that do not divide are padded with zeros, and the answer is cropped. `Places` tells the coarsest places
+    apart. Label -1 stands for none.
     """
 
     def __init__(self, channels: int, classes: int, size: int, width: int, patch: int, dropout: float) -> None:
@@ -35,9 +36,10 @@ class UNet(nn.Module):
         self.label = nn.Embedding(classes, emb) if classes else None
         self.first = Conv2d(channels * patch**2, width, 3, padding=1)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
-        kept, c = [width], width
+        kept, c, self.coarsest = [width], width, -1
         for level, (side, c_out) in enumerate(zip(sides, wide, strict=True)):
             if level:
+                self.coarsest = len(self.down)
                 self.down.append(Downsample(c))
                 kept.append(c)
             for _ in range(BLOCKS):
@@ -51,6 +53,7 @@ class UNet(nn.Module):
                 c = c_out
             if level:
                 self.up.append(Upsample(c))
+        self.places = Places(classes, width if len(sides) == 1 else wide[-2], math.ceil(size / self.multiple))
         self.norm, self.last = GroupNorm(c), Conv2d(c, channels * patch**2, 3, padding=1)
         nn.init.zeros_(self.last.weight)
 
@@ -59,9 +62,11 @@ class UNet(nn.Module):
         x = F.pad(x, (0, -width % self.multiple, 0, -height % self.multiple))
         emb = self._embedded(x, t, y)
         x = self.first(F.pixel_unshuffle(x, self.patch).contiguous(memory_format=torch.channels_last))
+        x = self.places(x, y) if self.coarsest < 0 else x
         kept = [x]
-        for layer in self.down:
+        for number, layer in enumerate(self.down):
             x = layer(x, emb)
+            x = self.places(x, y) if number == self.coarsest else x
             kept.append(x)
         for layer in self.middle:
             x = layer(x, emb)
@@ -150,6 +155,30 @@ class Attention(nn.Module):
         scores = (q * (c // self.heads) ** -0.5) @ k.transpose(2, 3)
         seen = (scores.softmax(-1, dtype=scores.dtype) @ v).transpose(1, 2).reshape(n, height * width, c)
         return x + self.out(seen).view(n, height, width, c).permute(0, 3, 1, 2)
+
+
+class Places(nn.Module):
+    """A learnt map over the places of `[N, C, H, W]`, and one more for each class, added to it.
+
+    Attention and convolutions alone do not know where they are; and a label that says at each place what to expect is
+    learnt sooner than one that says the same everywhere (docs/results.md, digits). The maps have `side` places a side,
+    and are interpolated to other sides.
+    """
+
+    def __init__(self, classes: int, channels: int, side: int) -> None:
+        super().__init__()
+        self.side = side
+        self.maps = nn.Embedding(1 + classes, channels * side**2)
+        nn.init.zeros_(self.maps.weight)
+
+    def forward(self, x: Tensor, y: Tensor | None) -> Tensor:
+        told = self.maps.weight[:1]
+        if y is not None:
+            told = told + self.maps(y.clamp(min=0) + 1) * (y >= 0).to(told.dtype)[:, None]
+        told = told.view(-1, x.shape[1], self.side, self.side)
+        if x.shape[2:] != told.shape[2:]:
+            told = F.interpolate(told, x.shape[2:], mode="bilinear")
+        return x + told.to(x.dtype)
 
 
 class Downsample(nn.Module):

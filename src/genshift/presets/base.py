@@ -61,7 +61,9 @@ class Preset:
     select: Literal["last", "best"] = option(
         "checkpoint to use: last, or best on held-out images (the latest within one standard error)", "last"
     )
-    optimizer: Literal["adam", "adamw", "sgd"] = option("optimizer", "adam")
+    optimizer: Literal["adam", "adamw", "muon", "sgd"] = option(
+        "optimizer; muon: Muon for convolutions' kernels, AdamW for the rest", "adam"
+    )
     lr: float = option("learning rate", 1e-3)
     lr_schedule: Literal["constant", "cosine", "linear"] = option("learning rate over progress", "constant")
     lr_warmup: int = option("images over which the learning rate rises from 0", 0)

@@ -139,8 +139,8 @@ def _hw2() -> Diffusion:
 
 def _digits() -> Diffusion:
     return Diffusion(
-        name="digits-diffusion", study="digits", role="diffusion", networks="unet", data="mnistm", images=200_000,
-        size=28, batch=32, width=96, patch=2, optimizer="adamw", lr=1e-3, lr_schedule="cosine", lr_warmup=5_000,
+        name="digits-diffusion", study="digits", role="diffusion", networks="unet", data="mnistm", images=190_000,
+        size=28, batch=32, width=96, patch=2, optimizer="muon", lr=1.5e-3, lr_schedule="cosine", lr_warmup=5_000,
         mean=0.5, std=0.5, condition="classes", process="flow", predict="v", label_dropout=0.1, sampler="dpm++2m",
         steps=12, guidance=3.0, ema_half_life=HALF_LIFE,
     )  # fmt: skip
@@ -149,7 +149,7 @@ def _digits() -> Diffusion:
 def _faces() -> Diffusion:
     return Diffusion(
         name="faces-diffusion", study="faces", role="diffusion", networks="unet", data="celeba", images=1_000_000,
-        size=64, batch=32, width=96, patch=4, flip=0.5, optimizer="adamw", lr=1e-3, lr_schedule="cosine",
+        size=64, batch=32, width=96, patch=4, flip=0.5, optimizer="muon", lr=1.5e-3, lr_schedule="cosine",
         lr_warmup=5_000, mean=0.5, std=0.5, condition="attribute", attribute="Male", process="flow", predict="v",
         label_dropout=0.1, sampler="dpm++2m", steps=12, guidance=3.0, ema_half_life=HALF_LIFE,
     )  # fmt: skip

@@ -36,8 +36,8 @@ class Figures:
 @dataclass(frozen=True)
 class Picture:
     """A picture, which may move, inside the page: `data` is its URI, `size` its width and height in pixels, `width` how
-    wide it is shown where there is room. `under` are short texts below equal parts of its width. `missing` says why
-    there is none."""
+    wide it is shown where there is room. `under` are short texts below equal parts of its width, of a line or
+    more each. `missing` says why there is none."""
 
     title: str
     missing: str = ""

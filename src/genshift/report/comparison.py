@@ -79,8 +79,9 @@ class Comparison:
         return "–" if any(run.evaluated for run in self.groups[place].runs) else NOT_EVALUATED
 
     def terms(self) -> list[tuple[str, str]]:
-        """Each measure with what it is and which way is better; last what the floor is and what ± means."""
-        said = [(measure_of(metric).title, self._explained(metric)) for metric in self.metrics]
+        """How each group drew; each measure with what it is and which way is better; the floor, and what ± means."""
+        said = [(group.label, f"drawn with {how}.") for group in self.groups if (how := _drawn(group))]
+        said += [(measure_of(metric).title, self._explained(metric)) for metric in self.metrics]
         said += [("floor", FLOOR_NOTE)] if any(self.floors) and self.groups[0].first.draws else []
         bars = self._bars()
         return [*said, ("±", f"{'; '.join(bars)}.")] if bars else said
@@ -121,6 +122,11 @@ def comparison(groups: Sequence[Group]) -> Comparison:
     return Comparison(
         tuple(groups), metrics, tuple({metric: row_of(group, metric) for metric in metrics} for group in groups)
     )
+
+
+def _drawn(group: Group) -> str:
+    """How the group's pictures were drawn, each way once; '' where nothing says so."""
+    return "; ".join(dict.fromkeys(filter(None, (run.drawn for run in group.runs))))
 
 
 def _published(run: Run) -> list[str]:

@@ -173,8 +173,8 @@ def _picture(group: Group, entry: dict[str, Any], title: str, shared: str) -> Pi
     errors = ((group.first.evaluation or {}).get("panel_mse") or []) if PANEL in entry["file"] else []
     if errors:
         caption = f"{caption} MSE below each; their mean is {sum(errors) / len(errors):.4f}.".strip()
-    alt = f"{title} of {group.label}"
-    return picture(group.first, entry["file"], group.label, caption, alt, [f"{error:.4f}" for error in errors])
+    under = entry.get("under") or [f"{error:.4f}" for error in errors]
+    return picture(group.first, entry["file"], group.label, caption, f"{title} of {group.label}", under)
 
 
 def _published_panel(groups: Sequence[Group]) -> list[Block]:

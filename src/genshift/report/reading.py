@@ -147,6 +147,11 @@ class Run:
         """How a value was measured, as results.json says it."""
         return str(self.results.get(metric, {}).get("protocol") or "")
 
+    @property
+    def drawn(self) -> str:
+        """How a diffusion run's pictures were drawn, as results.json says it of the network's evaluations; else ''."""
+        return self.protocol("evaluations_per_image").partition("; ")[2]
+
     def count(self, metric: str) -> int | None:
         found = self.results.get(metric, {}).get("n")
         return None if found is None else int(found)
