@@ -30,7 +30,7 @@ def softmax(z: Any) -> Any:
 
 
 def accuracy_on_the_embedded_pair(role: str, folder: Path, steps: int = 100, **changes: Any) -> float:
-    """Target test accuracy after a training of seconds, from `uci` to `uci-m`; source-only reaches 0.58 (0.1 is chance).
+    """Target test accuracy after a training of seconds, from `uci` to `uci-m`; source-only has 0.6 (0.1 is chance).
 
     On 200 images its standard error is 0.035, and in so few steps most methods have gained little yet: a mark below
     source-only's says that a method learns and does not collapse, one above that it adapts.
