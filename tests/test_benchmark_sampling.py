@@ -13,7 +13,17 @@ from genshift.engine.drawable import open_generator
 from genshift.engine.run import RunFolder
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "sampling.py"
-SMALL = {"size": 16, "width": 16, "patch": 4, "steps": 3, "guidance": 1.5, "lr_warmup": 0}
+SMALL = {
+    "size": 16,
+    "width": 16,
+    "patch": 4,
+    "steps": 3,
+    "guidance": 1.5,
+    "sampler": "dpm++2m",
+    "guidance_from": 0.0,
+    "guidance_to": 1.0,
+    "lr_warmup": 0,
+}
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,18 @@ from genshift.metrics.frechet import frechet, statistics
 from genshift.presets import Sampling
 
 pytestmark = pytest.mark.usefixtures("quick")
-SMALL = {"size": 16, "width": 16, "patch": 4, "steps": 2, "lr_warmup": 0, "ema_half_life": 4}
+SMALL = {
+    "size": 16,
+    "width": 16,
+    "patch": 4,
+    "steps": 2,
+    "sampler": "dpm++2m",
+    "guidance": 3.0,
+    "guidance_from": 0.0,
+    "guidance_to": 1.0,
+    "lr_warmup": 0,
+    "ema_half_life": 4,
+}
 FILES = ["land_001.png", "land_002.png", "land_003.png", "sea-sky_001.png", "sea-sky_002.png"]
 
 

@@ -113,6 +113,8 @@ TYPED = [
     ("train faces-gan --beta1 1 --out x", "--beta1 is a share of at most 0.9999, not 1.0."),
     ("train faces-gan --latent 0 --out x", "--latent must be above 0, not 0."),
     ("train faces-gan --width -8 --out x", "--width must be above 0, not -8."),
+    ("train hw3-vae --width 32 --out x", "hw3-vae's networks are as printed: leave --width 32 out."),
+    ("train hw2-diffusion --width 32 --out x", "hw2-diffusion's networks are as printed: leave --width 32 out."),
     ("train faces-gan --batch 2.5 --out x", "--batch takes a whole number, not '2.5'."),
     ("train faces-gan --flip 2 --out x", "--flip is a share of at most 1, not 2.0."),
     ("train faces-vae --components 0 --out x", "--components must be above 0, not 0."),

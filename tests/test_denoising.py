@@ -22,7 +22,18 @@ from genshift.metrics.embedding import fixed_sample
 from genshift.metrics.frechet import frechet, statistics
 
 SIDE = 12
-SMALL = {"size": SIDE, "width": 16, "patch": 2, "batch": 8, "images": 32, "lr_warmup": 0}
+SMALL = {
+    "size": SIDE,
+    "width": 16,
+    "patch": 2,
+    "batch": 8,
+    "images": 32,
+    "sampler": "dpm++2m",
+    "guidance": 3.0,
+    "guidance_from": 0.0,
+    "guidance_to": 1.0,
+    "lr_warmup": 0,
+}
 
 
 class Workshop:

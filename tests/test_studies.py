@@ -186,7 +186,7 @@ def test_the_digits_are_judged_by_a_seed_that_no_generator_has(tmp_path):
     jobs = jobs_of(STUDIES["digits"], "cpu", tmp_path, seeds=3, data_root=None)
     judge, generators = jobs[0], jobs[1:]
     assert [job.preset.name for job in generators] == ["digits-diffusion", "hw2-diffusion"] * 3
-    assert judge.seed == 7 and judge.seed not in {job.seed for job in generators}
+    assert judge.seed == 9 and judge.seed not in {job.seed for job in generators}
 
 
 @pytest.mark.parametrize("name", ["hw2", "hw3", "faces"])

@@ -147,10 +147,10 @@ def test_grey_pictures_have_one_channel():
 
 def method_of(name="faces-vae", classes=0, arithmetic=tiny.FLOAT32, **changes):
     """A small method; for hw3's losses the small networks stand in for its own."""
-    changes = {"size": 16, "width": 2, "latent": 4, "batch": 4, "components": 2, **changes}
+    changes = {"size": 16, "latent": 4, "batch": 4, "components": 2, **changes}
     preset = presets.get(name).replaced(**changes)
     torch.manual_seed(0)
-    shape = (preset.size, 3, preset.latent, preset.width)
+    shape = (preset.size, 3, preset.latent, 2)
     nets = {"encoder": ResidualEncoder(*shape), "decoder": ResidualDecoder(*shape, classes)}
     for net in nets.values():
         net.to(dtype=arithmetic.dtype)

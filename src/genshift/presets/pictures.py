@@ -14,6 +14,7 @@ HW06 = "cited source (ML2021 HW06)"
 SMALLEST = 4  # pixels
 DCGAN_PAPER = "cited source (DCGAN, arXiv 1511.06434)"
 WGAN_GP_PAPER = "cited source (WGAN-GP, arXiv 1704.00028)"
+PRINTED_WIDTH = 64  # of every generator in the reports
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +70,7 @@ class Generator(Pictures):
     """A model that draws pictures."""
 
     positive: ClassVar[tuple[str, ...]] = (*Pictures.positive, "width")
-    width: int = option("channels at the largest size", 64)
+    width: int = option("channels at the largest size", PRINTED_WIDTH)
     condition: Literal["none", "classes", "attribute"] = option(
         "draw any picture, pictures of a class, or with and without an attribute", "none"
     )
@@ -79,6 +80,8 @@ class Generator(Pictures):
         """This preset, or a Refusal that names the option out of range, or missing."""
         if (self.condition == "attribute") != bool(self.attribute):
             raise Refusal("--condition attribute and --attribute NAME go together: give both, or neither.")
+        if self.networks.startswith("hw") and self.width != PRINTED_WIDTH:
+            raise Refusal(f"{self.name}'s networks are as printed: leave --width {self.width} out.")
         return super().checked()
 
 
