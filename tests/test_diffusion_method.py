@@ -17,7 +17,6 @@ from genshift.methods.schedules import Progress
 
 SMALL = {
     "sampler": "dpm++2m",
-    "guidance": 3.0,
     "guidance_from": 0.0,
     "guidance_to": 1.0,
     "size": 8,
