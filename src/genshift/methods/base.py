@@ -78,10 +78,18 @@ class Generating(Method):
         self._check_label(label)
         chunks = range(first // CHUNK, -(-(first + count) // CHUNK))
         draw = functools.partial(self._chunk, seed=seed, label=label)
-        on_cpu = self.arithmetic.device.type == "cpu"
-        drawn = torch.cat(one_thread_each(draw, chunks) if on_cpu else list(map(draw, chunks)))
+        drawn = torch.cat(one_thread_each(draw, chunks) if self._on_cpu else list(map(draw, chunks)))
         start = first - chunks.start * CHUNK
         return drawn[start : start + count]
+
+    @property
+    def chunks_at_once(self) -> int:
+        """How many chunks are drawn side by side."""
+        return torch.get_num_threads() if self._on_cpu else 1
+
+    @property
+    def _on_cpu(self) -> bool:
+        return self.arithmetic.device.type == "cpu"
 
     def draw(self, generator: torch.Generator, labels: Tensor | None = None) -> Tensor:
         """float32 pictures `[CHUNK, C, H, W]` in [0, 1] on the CPU, of labels int64 `[CHUNK]`; randomness is
