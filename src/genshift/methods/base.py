@@ -17,8 +17,8 @@ from genshift.data.feed import Batch, PixelRule
 from genshift.data.imageset import ImageSet
 from genshift.device import Arithmetic
 from genshift.errors import Refusal
-from genshift.methods.schedules import Progress
-from genshift.presets import Generator, LatentGenerator
+from genshift.methods.schedules import Progress, make_optimizer
+from genshift.presets import Adaptation, Classifier, Generator, LatentGenerator
 
 EVALUATION_BATCH = 500
 CHUNK = 50  # pictures drawn at a time, always
@@ -180,6 +180,19 @@ class Classifying(Method):
 
     `domain` is where images come from, for a method that has an extractor for each; to the others it makes no odds.
     """
+
+    preset: Adaptation | Classifier
+
+    def __init__(
+        self, preset: Adaptation | Classifier, networks: dict[str, nn.Module], rule: PixelRule, arithmetic: Arithmetic
+    ) -> None:
+        self.preset, self.networks, self.nets = preset, networks, dict(networks)
+        self.rule, self.arithmetic = rule, arithmetic
+
+    def _optimizer(self, lr: float, *names: str) -> Optimizer:
+        """The preset's, over the parameters of the networks of these names."""
+        parameters = [p for name in names for p in self.networks[name].parameters()]
+        return make_optimizer(self.preset.optimizer, parameters, lr, self.preset.weight_decay)
 
     @torch.inference_mode()
     def embed(self, images: Tensor, domain: Domain = "target") -> Tensor:
