@@ -15,7 +15,18 @@ from genshift.errors import Refusal
 from genshift.methods import base, diffusion
 from genshift.methods.schedules import Progress
 
-SMALL = {"size": 8, "width": 8, "patch": 1, "batch": 4, "steps": 3, "guidance": 1.0, "lr_warmup": 0}
+SMALL = {
+    "sampler": "dpm++2m",
+    "guidance_from": 0.0,
+    "guidance_to": 1.0,
+    "size": 8,
+    "width": 8,
+    "patch": 1,
+    "batch": 4,
+    "steps": 3,
+    "guidance": 1.0,
+    "lr_warmup": 0,
+}
 EDM = {"process": "edm", "predict": "edm"}
 PAIRS = [*((process, predict) for process in ("linear", "cosine", "flow") for predict in ("epsilon", "x0", "v"))]
 PAIRS += [("edm", "edm")]

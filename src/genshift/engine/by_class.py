@@ -25,6 +25,11 @@ def turns(count: int, classes: int) -> Tensor:
     return torch.arange(count) % classes
 
 
+def kinds(labels: Tensor | None, count: int) -> Tensor:
+    """What `count` real pictures are parted by, int64 `[count]`: their labels, or all alike where they have none."""
+    return torch.zeros(count, dtype=torch.int64) if labels is None else labels
+
+
 def even_halves(labels: Tensor, most: int) -> tuple[Tensor, Tensor]:
     """Rows of two halves of real pictures, int64 `[n]` each and n at most `most`, with as many of each class in both.
 

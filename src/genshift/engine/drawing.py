@@ -123,7 +123,7 @@ def _plain(name: str) -> str:
 def _draw_share(method: Generating, order: Order, label: int | None, names: _Names, world: World) -> None:
     """Draws what is missing among this process's chunks."""
     console, begun = Console(world.leads), time.monotonic()
-    shares = list(_share(order, world, torch.get_num_threads()))
+    shares = list(_share(order, world, method.chunks_at_once))
     total = sum(map(len, shares))
     try:
         for numbers in shares:

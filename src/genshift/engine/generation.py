@@ -232,7 +232,7 @@ def _drawn(train: ImageSet, method: Generating, console: Console) -> Sides:
     """Two real halves and as many samples in each series; their number is half the training pictures, or less."""
     most = MOST_DENOISED if isinstance(method, DiffusionMethod) else MOST
     labels = train.labels if method.classes else None
-    one, other = by_class.even_halves(torch.zeros(len(train), dtype=torch.int64) if labels is None else labels, most)
+    one, other = by_class.even_halves(by_class.kinds(labels, len(train)), most)
     n = len(one)
     console.say(f"Drawing {SERIES} × {n:,} pictures …")
     series = [method.sample(n, seed) for seed in range(SERIES)]

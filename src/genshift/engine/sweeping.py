@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from genshift import device
-from genshift.engine.by_class import even_parts, evenness, turns
+from genshift.engine.by_class import even_parts, evenness, kinds, turns
 from genshift.engine.comparing import Space, classifier_space
 from genshift.engine.console import Console
 from genshift.engine.domains import in_classes
@@ -202,7 +202,7 @@ def _bench(
     train = in_classes(training_pictures(preset, data_root, bool(run.config.get("skip_broken"))), classes)
     labels = train.labels if classes else None
     n = _count(count, len(train))
-    rows, others = even_parts(torch.zeros(len(train), dtype=torch.int64) if labels is None else labels, REFERENCE, n)
+    rows, others = even_parts(kinds(labels, len(train)), REFERENCE, n)
     real, other = (statistics(space.embed(train.images[part])) for part in (rows, others))
     words = f"{len(rows):,} training pictures of {train.name} at {train.images.shape[-1]} px"
     words += "" if labels is None else f", {evenness(labels[rows], len(classes))}"

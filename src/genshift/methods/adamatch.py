@@ -13,7 +13,7 @@ from genshift.data.feed import Batch, PixelRule
 from genshift.data.strong import strong_view
 from genshift.device import Arithmetic
 from genshift.methods.base import Classifying, StillStatistics, wide
-from genshift.methods.schedules import Progress, make_optimizer
+from genshift.methods.schedules import Progress
 from genshift.methods.supervised import label_loss, share_right
 from genshift.nets.backbone import Frequencies
 from genshift.nets.layers import from_all
@@ -30,14 +30,13 @@ class AdaMatchMethod(Classifying):
     are thus answered with statistics of both domains, as they were labelled."""
 
     draws = ("source", "target")
+    preset: AdaMatch
 
     def __init__(
         self, preset: AdaMatch, networks: dict[str, nn.Module], rule: PixelRule, arithmetic: Arithmetic
     ) -> None:
-        self.preset, self.networks, self.nets = preset, networks, dict(networks)
-        self.rule, self.arithmetic = rule, arithmetic
-        parameters = [p for net in networks.values() for p in net.parameters()]
-        self.optimizers = {"all": make_optimizer(preset.optimizer, parameters, preset.lr, preset.weight_decay)}
+        super().__init__(preset, networks, rule, arithmetic)
+        self.optimizers = {"all": self._optimizer(preset.lr, *networks)}
 
     def step(self, batch: Mapping[str, Batch], progress: Progress) -> dict[str, Tensor]:
         """One step on weak and strong views of labelled source and unlabelled target images."""

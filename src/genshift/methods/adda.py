@@ -16,7 +16,7 @@ from genshift.data.feed import Batch, PixelRule
 from genshift.device import Arithmetic
 from genshift.methods.base import WON, Classifying, Domain, Frozen, wide
 from genshift.methods.dann import domain_accuracy, domain_loss
-from genshift.methods.schedules import Progress, make_optimizer
+from genshift.methods.schedules import Progress
 from genshift.methods.supervised import label_loss, share_right
 from genshift.presets import Adaptation
 
@@ -30,22 +30,17 @@ class ADDA(Classifying):
     """
 
     draws = ("source", "target")
+    preset: Adaptation
 
     def __init__(
         self, preset: Adaptation, networks: dict[str, nn.Module], rule: PixelRule, arithmetic: Arithmetic
     ) -> None:
-        self.preset, self.networks, self.nets = preset, networks, dict(networks)
-        self.rule, self.arithmetic = rule, arithmetic
+        super().__init__(preset, networks, rule, arithmetic)
         self.phases = (0.0, preset.pretrain)
-
-        def optimizer(lr: float, *names: str) -> torch.optim.Optimizer:
-            parameters = [p for name in names for p in networks[name].parameters()]
-            return make_optimizer(preset.optimizer, parameters, lr, preset.weight_decay)
-
         self.optimizers = {
-            "labels": optimizer(preset.pretrain_lr, "source_extractor", "predictor"),
-            "domain": optimizer(preset.lr, "domain"),
-            "extractor": optimizer(preset.lr, "extractor"),
+            "labels": self._optimizer(preset.pretrain_lr, "source_extractor", "predictor"),
+            "domain": self._optimizer(preset.lr, "domain"),
+            "extractor": self._optimizer(preset.lr, "extractor"),
         }
         self._follow()
 

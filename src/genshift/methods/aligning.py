@@ -11,7 +11,7 @@ from genshift.data.feed import Batch, PixelRule
 from genshift.device import Arithmetic
 from genshift.methods.base import Classifying, wide
 from genshift.methods.dann import both_features
-from genshift.methods.schedules import Progress, dann_lambda, make_optimizer
+from genshift.methods.schedules import Progress, dann_lambda
 from genshift.methods.supervised import label_loss, share_right
 from genshift.presets import Beyond
 
@@ -24,12 +24,11 @@ class Aligning(Classifying):
     """
 
     draws = ("source", "target")
+    preset: Beyond
 
     def __init__(self, preset: Beyond, networks: dict[str, nn.Module], rule: PixelRule, arithmetic: Arithmetic) -> None:
-        self.preset, self.networks, self.nets = preset, networks, dict(networks)
-        self.rule, self.arithmetic = rule, arithmetic
-        parameters = [p for net in networks.values() for p in net.parameters()]
-        self.optimizers = {"all": make_optimizer(preset.optimizer, parameters, preset.lr, preset.weight_decay)}
+        super().__init__(preset, networks, rule, arithmetic)
+        self.optimizers = {"all": self._optimizer(preset.lr, *networks)}
 
     def step(self, batch: Mapping[str, Batch], progress: Progress) -> dict[str, Tensor]:
         """One step on labelled source and unlabelled target images."""

@@ -17,9 +17,9 @@ from genshift.data.feed import Batch, Part, PixelRule
 from genshift.data.imageset import ImageSet
 from genshift.device import Arithmetic
 from genshift.errors import Refusal
-from genshift.methods.schedules import Progress
+from genshift.methods.schedules import Progress, make_optimizer
 from genshift.nets.layers import in_domain
-from genshift.presets import Generator, LatentGenerator
+from genshift.presets import Adaptation, Classifier, Generator, LatentGenerator
 
 EVALUATION_BATCH = 500
 CHUNK = 50  # pictures drawn at a time, always
@@ -82,10 +82,18 @@ class Generating(Method):
         self._check_label(label)
         chunks = range(first // CHUNK, -(-(first + count) // CHUNK))
         draw = functools.partial(self._chunk, seed=seed, label=label)
-        on_cpu = self.arithmetic.device.type == "cpu"
-        drawn = torch.cat(one_thread_each(draw, chunks) if on_cpu else list(map(draw, chunks)))
+        drawn = torch.cat(one_thread_each(draw, chunks) if self._on_cpu else list(map(draw, chunks)))
         start = first - chunks.start * CHUNK
         return drawn[start : start + count]
+
+    @property
+    def chunks_at_once(self) -> int:
+        """How many chunks are drawn side by side."""
+        return torch.get_num_threads() if self._on_cpu else 1
+
+    @property
+    def _on_cpu(self) -> bool:
+        return self.arithmetic.device.type == "cpu"
 
     def draw(self, generator: torch.Generator, labels: Tensor | None = None) -> Tensor:
         """float32 pictures `[CHUNK, C, H, W]` in [0, 1] on the CPU, of labels int64 `[CHUNK]`; randomness is
@@ -192,6 +200,19 @@ class Classifying(Method):
 
     `domain` is where images come from, for a method that has an extractor for each; to the others it makes no odds.
     """
+
+    preset: Adaptation | Classifier
+
+    def __init__(
+        self, preset: Adaptation | Classifier, networks: dict[str, nn.Module], rule: PixelRule, arithmetic: Arithmetic
+    ) -> None:
+        self.preset, self.networks, self.nets = preset, networks, dict(networks)
+        self.rule, self.arithmetic = rule, arithmetic
+
+    def _optimizer(self, lr: float, *names: str) -> Optimizer:
+        """The preset's, over the parameters of the networks of these names."""
+        parameters = [p for name in names for p in self.networks[name].parameters()]
+        return make_optimizer(self.preset.optimizer, parameters, lr, self.preset.weight_decay)
 
     @torch.inference_mode()
     def embed(self, images: Tensor, domain: Domain = "target") -> Tensor:

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from genshift.data.feed import Batch, PixelRule
 from genshift.device import Arithmetic
 from genshift.methods.base import Classifying, wide
-from genshift.methods.schedules import Progress, dann_lambda, make_optimizer
+from genshift.methods.schedules import Progress, dann_lambda
 from genshift.methods.supervised import label_loss, share_right
 from genshift.nets.layers import in_domain
 from genshift.presets import Adaptation
@@ -48,22 +48,20 @@ class DANN(Classifying):
     """
 
     draws = ("source", "target")
+    preset: Adaptation
 
     def __init__(
         self, preset: Adaptation, networks: dict[str, nn.Module], rule: PixelRule, arithmetic: Arithmetic
     ) -> None:
-        self.preset, self.networks, self.nets = preset, networks, dict(networks)
-        self.rule, self.arithmetic = rule, arithmetic
-        model = [p for name in ("extractor", "predictor") for p in networks[name].parameters()]
-        domain = list(networks["domain"].parameters())
-
-        def optimizer(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-            return make_optimizer(preset.optimizer, parameters, preset.lr, preset.weight_decay)
-
+        super().__init__(preset, networks, rule, arithmetic)
+        model = ("extractor", "predictor")
         if preset.adversary == "reversal":
-            self.optimizers = {"all": optimizer(model + domain)}
+            self.optimizers = {"all": self._optimizer(preset.lr, *model, "domain")}
         else:
-            self.optimizers = {"model": optimizer(model), "domain": optimizer(domain)}
+            self.optimizers = {
+                "model": self._optimizer(preset.lr, *model),
+                "domain": self._optimizer(preset.lr, "domain"),
+            }
 
     def step(self, batch: Mapping[str, Batch], progress: Progress) -> dict[str, Tensor]:
         """One step on labelled source and unlabelled target images."""

@@ -11,7 +11,7 @@ from genshift.data.feed import Batch, PixelRule
 from genshift.data.strong import strong_view
 from genshift.device import Arithmetic
 from genshift.methods.base import Classifying, wide
-from genshift.methods.schedules import Progress, make_optimizer
+from genshift.methods.schedules import Progress
 from genshift.methods.supervised import label_loss, share_right
 from genshift.nets.layers import from_all, in_domain
 from genshift.presets.beyond import MeanTeacher
@@ -27,18 +27,16 @@ class MeanTeacherMethod(Classifying):
     """
 
     draws = ("source", "target")
+    preset: MeanTeacher
 
     def __init__(
         self, preset: MeanTeacher, networks: dict[str, nn.Module], rule: PixelRule, arithmetic: Arithmetic
     ) -> None:
-        self.preset, self.networks, self.nets = preset, networks, dict(networks)
-        self.rule, self.arithmetic = rule, arithmetic
-        students = [networks[f"student_{name}"] for name in PAIRS]
-        for name, student in zip(PAIRS, students, strict=True):
-            networks[name].load_state_dict(student.state_dict())
+        super().__init__(preset, networks, rule, arithmetic)
+        for name in PAIRS:
+            networks[name].load_state_dict(networks[f"student_{name}"].state_dict())
             networks[name].requires_grad_(False)
-        parameters = [p for student in students for p in student.parameters()]
-        self.optimizers = {"all": make_optimizer(preset.optimizer, parameters, preset.lr, preset.weight_decay)}
+        self.optimizers = {"all": self._optimizer(preset.lr, *(f"student_{name}" for name in PAIRS))}
 
     def step(self, batch: Mapping[str, Batch], progress: Progress) -> dict[str, Tensor]:
         """One step of the student on labelled source images and on strong views of the target's, which the teacher

@@ -12,7 +12,7 @@ from genshift.data.feed import Batch, Part, PixelRule
 from genshift.device import Arithmetic
 from genshift.methods.aligning import entropy
 from genshift.methods.base import Classifying, Frozen, wide
-from genshift.methods.schedules import Progress, make_optimizer
+from genshift.methods.schedules import Progress
 from genshift.methods.supervised import share_right
 from genshift.nets.backbone import Centroids
 from genshift.nets.layers import from_all
@@ -34,20 +34,15 @@ class SHOTMethod(Classifying):
     """
 
     draws = ("source", "target")
+    preset: SHOT
 
     def __init__(self, preset: SHOT, networks: dict[str, nn.Module], rule: PixelRule, arithmetic: Arithmetic) -> None:
-        self.preset, self.networks, self.nets = preset, networks, dict(networks)
-        self.rule, self.arithmetic = rule, arithmetic
+        super().__init__(preset, networks, rule, arithmetic)
         self.phases = (0.0, preset.pretrain)
         networks["anchor"].requires_grad_(False)
-
-        def optimizer(lr: float, *names: str) -> torch.optim.Optimizer:
-            parameters = [p for name in names for p in networks[name].parameters()]
-            return make_optimizer(preset.optimizer, parameters, lr, preset.weight_decay)
-
         self.optimizers = {
-            "labels": optimizer(preset.pretrain_lr, "extractor", "predictor"),
-            "extractor": optimizer(preset.lr, "extractor"),
+            "labels": self._optimizer(preset.pretrain_lr, "extractor", "predictor"),
+            "extractor": self._optimizer(preset.lr, "extractor"),
         }
 
     def begin(self, parts: Mapping[str, Part]) -> None:

@@ -11,7 +11,7 @@ from genshift.data.feed import Batch, PixelRule
 from genshift.data.imageset import ImageSet
 from genshift.device import Arithmetic
 from genshift.methods.base import Classifying, wide
-from genshift.methods.schedules import Progress, make_optimizer
+from genshift.methods.schedules import Progress
 from genshift.presets import Adaptation, Classifier
 
 
@@ -21,12 +21,10 @@ class Supervised(Classifying):
     def __init__(
         self, preset: Adaptation | Classifier, networks: dict[str, nn.Module], rule: PixelRule, arithmetic: Arithmetic
     ) -> None:
-        self.preset, self.networks, self.nets = preset, networks, dict(networks)
+        super().__init__(preset, networks, rule, arithmetic)
         self.set = "data" if isinstance(preset, Classifier) else "source"
         self.draws = (self.set,)
-        self.rule, self.arithmetic = rule, arithmetic
-        parameters = [p for net in networks.values() for p in net.parameters()]
-        self.optimizers = {"all": make_optimizer(preset.optimizer, parameters, preset.lr, preset.weight_decay)}
+        self.optimizers = {"all": self._optimizer(preset.lr, *networks)}
 
     def step(self, batch: Mapping[str, Batch], progress: Progress) -> dict[str, Tensor]:
         """One step on labelled pictures: "data", or in adaptation "source" (the target's own, in the role 'target')."""

@@ -113,20 +113,25 @@ class Extractor(nn.Module):
         return self.extract(x).flatten(1)
 
 
+def narrowing(classes: int) -> nn.Sequential:
+    """The layers that hw3's predictors and classifiers share: `[N, 1024]` to log-probabilities `[N, classes]`."""
+    return nn.Sequential(
+        Linear_Block(1024, 512),
+        Linear_Block(512, 256),
+        Linear_Block(256, 128),
+        Linear_Block(128, 64),
+        nn.Linear(64, classes),
+        LogSoftmax(dim=1),
+    )
+
+
 class Predictor(nn.Module):
     """hw3's label predictor: features `[N, 512]` to class log-probabilities `[N, classes]`."""
 
     def __init__(self, classes: int = 10) -> None:
         super().__init__()
         self.preprocess = Linear_Block(512, 1024)
-        self.predict = nn.Sequential(
-            Linear_Block(1024, 512),
-            Linear_Block(512, 256),
-            Linear_Block(256, 128),
-            Linear_Block(128, 64),
-            nn.Linear(64, classes),
-            LogSoftmax(dim=1),
-        )
+        self.predict = narrowing(classes)
 
     def forward(self, features: Tensor) -> Tensor:
         return self.predict(self.preprocess(features))

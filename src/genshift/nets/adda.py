@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from genshift.nets.adaptation import Extractor, Linear_Block
-from genshift.nets.layers import LogSoftmax
+from genshift.nets.adaptation import Extractor, Linear_Block, narrowing
 
 
 class Extractor_pretrain(Extractor):
@@ -22,14 +21,7 @@ class Classifier(nn.Module):
     def __init__(self, classes: int = 10) -> None:
         super().__init__()
         self.preprocess = Linear_Block(512, 1024)
-        self.classify = nn.Sequential(
-            Linear_Block(1024, 512),
-            Linear_Block(512, 256),
-            Linear_Block(256, 128),
-            Linear_Block(128, 64),
-            nn.Linear(64, classes),
-            LogSoftmax(dim=1),
-        )
+        self.classify = narrowing(classes)
 
     def forward(self, features: Tensor) -> Tensor:
         return self.classify(self.preprocess(features))
