@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from genshift.api import predict as predict
     from genshift.api import reconstruct as reconstruct
     from genshift.api import sample as sample
+    from genshift.api import select as select
     from genshift.api import show as show
     from genshift.api import study as study
     from genshift.api import sweep as sweep
@@ -32,7 +33,7 @@ _VERBS = {
     "ls": "genshift.listing",
     "compare": "genshift.runs",
     **dict.fromkeys(
-        ("demo", "embed", "evaluate", "predict", "reconstruct", "sample", "show", "study", "sweep", "train"),
+        ("demo", "embed", "evaluate", "predict", "reconstruct", "sample", "select", "show", "study", "sweep", "train"),
         "genshift.api",
     ),
 }

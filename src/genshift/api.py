@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from genshift import nets, presets, studies
 from genshift.data import ImageSet, load_named
-from genshift.engine import drawing, evaluator, sweeping
+from genshift.engine import drawing, evaluator, selection, sweeping
 from genshift.engine.domains import in_classes, open_set
 from genshift.engine.drawable import sampling_of
 from genshift.engine.drawing import Order
@@ -19,10 +20,12 @@ from genshift.engine.experiment import Settings, open_method, preset_of
 from genshift.engine.files import csv_text, write_text, write_whole
 from genshift.engine.findings import Asked
 from genshift.engine.generation import as_taken
+from genshift.engine.rules import DEFAULT
 from genshift.engine.run import RunFolder
 from genshift.errors import Refusal
 from genshift.methods import Attributes, Classifying
 from genshift.methods.vae import VAEMethod
+from genshift.nets.backbone import ConditionalAdversary
 from genshift.presets import VAE, Adaptation, Classifier, Generator, Preset
 from genshift.studies import BudgetName
 from genshift.studies.running import run_study
@@ -93,6 +96,19 @@ def sweep(
     Refusal for a run that is no diffusion model's, and for settings that it cannot take.
     """
     return sweeping.sweep(RunFolder(Path(run)), Path(features), sweeping.Axes(**axes), count, data_root)
+
+
+def select(
+    runs: Path | str | Sequence[Path | str], *, rule: str = DEFAULT, data_root: Path | None = None
+) -> dict[str, Any]:
+    """Chooses a checkpoint of an adapted run, or of several of one task, without a target label; from then on
+    `predict`, `embed` and `evaluate` of its run use it.
+
+    rule: one of `genshift.engine.rules.RULES`. Returns the choice, and every candidate with its scores. Raises Refusal
+    for a run that adapts nothing or held no source images out, for runs of unlike tasks, and for an unknown rule.
+    """
+    named = [runs] if isinstance(runs, str | Path) else runs
+    return selection.select([RunFolder(Path(run)) for run in named], rule, data_root).as_json()
 
 
 def reconstruct(
@@ -195,9 +211,14 @@ def show(preset: str | Preset) -> dict[str, Any]:
     picture = torch.zeros(2, nets.channels(chosen), chosen.size, chosen.size)
     taken = {"generator": (2, getattr(chosen, "latent", 0)), "decoder": (2, getattr(chosen, "latent", 0))}
     for name, net in networks.items():
+        if not list(net.parameters()):  # what a method keeps in mind: nothing passes it
+            continue
         net.eval()
-        given = torch.zeros(taken[name]) if name in taken else picture
+        shape = taken.get("predictor" if name.endswith("predictor") else name)
+        given = picture if shape is None else torch.zeros(shape)
         beside = {"encoder": (), "unet": (torch.ones(2), *told)}.get(name, told)
+        if isinstance(net, ConditionalAdversary):
+            beside = (torch.zeros(2, classes),)
         with FlopCounterMode(display=False) as flops, torch.no_grad():
             answer = net(given, *beside)
         if name.endswith("extractor"):

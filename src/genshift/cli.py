@@ -214,6 +214,33 @@ def sweep(argv: Sequence[str]) -> int:
     return 0
 
 
+def select(argv: Sequence[str]) -> int:
+    """an adapted run's checkpoint, chosen without target labels; predict, embed and evaluate then use it"""
+    from genshift.engine.rules import DEFAULT, RULES
+
+    parser = Parser(
+        "genshift select", description="Scores checkpoints without a target label, and chooses one of them."
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="an adapted run, or several of one task")
+    said = "; ".join(f"{name}: {what}" for name, what in RULES.items())
+    parser.add_argument("--rule", type=choice(tuple(RULES), "--rule"), default=DEFAULT, help=f"({DEFAULT}) {said}")
+    add_data_root(parser)
+    add_json(parser)
+    args = parser.parse(argv)
+    root = existing_root(args)
+    from genshift import api
+    from genshift.report.console import format_selection
+
+    found = api.select(args.runs, rule=args.rule, data_root=root)
+    if args.json:
+        _print_json(found)
+        return 0
+    print(format_selection(found))
+    for warning in found["warnings"]:
+        print(f"warning: {warning}")
+    return 0
+
+
 def _out_folder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the pictures")
 
@@ -418,7 +445,10 @@ def data(argv: Sequence[str]) -> int:
     return run(argv, Parser)
 
 
-VERBS = (ls, show, train, sample, sweep, reconstruct, predict, embed, evaluate, compare, study, report, data, demo)
+VERBS = (
+    *(ls, show, train, sample, sweep, reconstruct, select, predict, embed),
+    *(evaluate, compare, study, report, data, demo),
+)
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {verb.__name__: verb for verb in VERBS}
 
 

@@ -81,7 +81,7 @@ def as_text(listing: dict[str, list[dict[str, Any]]]) -> str:
         here = ", ".join(d["here"]) or "absent"
         lines.append(f"  {d['name']:<8} {counts:<26} here: {here:<14} {d['title']}")
     lines += ["", "Studies"]
-    lines += [f"  {s['name']:<8} {s['runs']} presets × {s['seeds']} seeds: {s['summary']}" for s in listing["studies"]]
+    lines += [f"  {s['name']:<10} {s['runs']} presets × {s['seeds']} seeds: {s['summary']}" for s in listing["studies"]]
     lines += ["", "Runs"]
     lines += [_run_line(row) for row in listing["runs"]]
     return "\n".join(lines if listing["runs"] else [*lines, "  none here"])
@@ -96,7 +96,7 @@ def _run_line(row: dict[str, Any]) -> str:
 OPTION_GROUPS = {
     "Data": (
         *("source", "target", "data", "size", "colour", "frame", "mean", "std"),
-        *("flip", "rotate", "shift", "scale", "validation"),
+        *("flip", "rotate", "shift", "scale", "recolour", "strong", "validation"),
     ),
     "Networks": ("width", "latent", "condition", "answers"),
     "Training": (

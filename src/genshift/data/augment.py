@@ -18,7 +18,8 @@ class Augment:
 
     flip: probability of a horizontal flip (0 for digits). degrees, shift (of the side), scale: largest
     rotation, translation and relative enlargement, each drawn evenly from − to +. recolour: probability that an
-    image's channels are put in another order, and each inverted or not.
+    image's channels are put in another order, and each inverted or not. strong: probability that an image is
+    seen in its strong view (`genshift.data.strong`).
     """
 
     flip: float = 0.0
@@ -26,6 +27,7 @@ class Augment:
     shift: float = 0.0
     scale: float = 0.0
     recolour: float = 0.0
+    strong: float = 0.0
 
     @property
     def idle(self) -> bool:
@@ -39,7 +41,10 @@ class Augment:
         the batch.
         """
         generator = torch.Generator().manual_seed(seed_of("augment", seed, seen))
-        u = torch.rand(count, 5, generator=generator)
+        return self.maps(torch.rand(count, 5, generator=generator))
+
+    def maps(self, u: Tensor) -> Tensor:
+        """float32 `[N, 2, 3]`: the affine maps that numbers u from U[0, 1), `[N, 5]`, stand for."""
         angle, dx, dy, grow = (2 * u[:, :4] - 1).unbind(1)
         angle = angle * math.radians(self.degrees)
         grow = 1 / (1 + grow * self.scale)

@@ -11,6 +11,7 @@ from torch import Tensor
 from genshift.data.augment import Augment
 from genshift.data.batches import Stream, seed_of, to_float
 from genshift.data.imageset import ImageSet
+from genshift.data.strong import strong_view
 from genshift.device import Arithmetic
 from genshift.errors import Refusal
 
@@ -68,12 +69,18 @@ class Draws:
 @dataclass(frozen=True)
 class Batch:
     """Images float `[B, C, H, W]`, normalised; labels int64 `[B]` and attributes uint8 `[B, A]`, or None; a step's
-    random numbers."""
+    random numbers; the same images all in their weak view, where some of `x` are in their strong one."""
 
     x: Tensor
     y: Tensor | None
     draws: Draws
     attributes: Tensor | None = None
+    mild: Tensor | None = None
+
+    @property
+    def weak(self) -> Tensor:
+        """The images, float `[B, C, H, W]`, none of them in its strong view."""
+        return self.x if self.mild is None else self.mild
 
 
 @dataclass(frozen=True)
@@ -124,7 +131,16 @@ class Feed:
         )
         draws = Draws(seed_of(self.seed, name), start, self.parts[name].batch, self.rank, self.processes)
         x = self._recoloured(self.rule(images.images[where], self.arithmetic), draws)
-        return Batch(self._augmented(x, name, start), labels, draws, attributes)
+        weak = self._augmented(x, name, start)
+        if not self.augment.strong:
+            return Batch(weak, labels, draws, attributes)
+        return Batch(self._strengthened(weak, draws), labels, draws, attributes, weak)
+
+    def _strengthened(self, weak: Tensor, draws: Draws) -> Tensor:
+        rows = (draws.uniform("strong") < self.augment.strong).nonzero().flatten()
+        x = weak.clone()
+        x[rows.to(x.device)] = strong_view(weak, draws, self.rule.mean, self.rule.std, rows)
+        return x
 
     def _recoloured(self, x: Tensor, draws: Draws) -> Tensor:
         if not self.augment.recolour:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from genshift.device import leads_processes
-from genshift.engine import generation, oracle, recognition
+from genshift.engine import generation, oracle, recognition, selection
 from genshift.engine.comparing import judge_name
 from genshift.engine.experiment import Settings, open_method, preset_of, train
 from genshift.engine.files import write_text
@@ -18,7 +18,8 @@ from genshift.presets import Adaptation, Generator, Preset
 
 
 def train_and_evaluate(preset: Preset, path: Path, settings: Settings, asked: Asked) -> bool:
-    """Trains (or continues) under its observers' eyes, then evaluates in the leading process what is not yet.
+    """Trains (or continues) under its observers' eyes, then in the leading process scores what can be chosen among and
+    evaluates, where that is not done yet.
 
     Returns False where a signal stopped the training early; the same call then continues.
     """
@@ -26,15 +27,19 @@ def train_and_evaluate(preset: Preset, path: Path, settings: Settings, asked: As
     observers = [*settings.observers, *_observers(run, preset, settings)]
     if not train(preset, path, replace(settings, observers=observers)):
         return False
-    if leads_processes() and not is_current(run, asked):
-        evaluate(path, asked)
+    if leads_processes():
+        if selection.can_choose(run):
+            selection.scored(run, settings.data_root)
+        if not is_current(run, asked):
+            evaluate(path, asked)
     return True
 
 
 def _observers(run: RunFolder, preset: Preset, settings: Settings) -> list[Observer]:
     if isinstance(preset, Adaptation):
         curve = oracle.oracle_curve(run, preset, settings.data_root, settings.skip_broken)
-        return [] if curve is None else [curve]
+        keepers = [selection.keeper(run)] if selection.adapts(preset) and preset.validation else []
+        return [*keepers, *([] if curve is None else [curve])]
     if isinstance(preset, Generator):
         return generation.observers(run, preset, settings.data_root, settings.skip_broken)
     return []
@@ -46,7 +51,14 @@ def is_current(run: RunFolder, asked: Asked) -> bool:
         return False
     evaluation = run.read("evaluation.json")
     drawn = not asked.draw or "tsne" in evaluation or evaluation.get("drawn", False)
-    return evaluation.get("images") == run.seen and drawn and _compared(run, evaluation, asked)
+    same = evaluation.get("images") == run.seen and evaluation.get("selected") == _selected(run)
+    return same and drawn and _compared(run, evaluation, asked)
+
+
+def _selected(run: RunFolder) -> str | None:
+    """The name of the checkpoint that `genshift select` chose, if it was asked."""
+    path = run.selected()
+    return None if path is None else path.name
 
 
 def _compared(run: RunFolder, evaluation: dict[str, Any], asked: Asked) -> bool:
@@ -78,7 +90,7 @@ def evaluate(path: Path, asked: Asked) -> dict[str, Any]:
     results |= {**costs(run), **found}
     run.write("results.json", results)
     write_text(run.path / "card.md", card(run, preset, results, evaluation["warnings"]))
-    run.write("evaluation.json", {**before, "images": run.seen, **evaluation})
+    run.write("evaluation.json", {**before, "images": run.seen, "selected": _selected(run), **evaluation})
     return results
 
 

@@ -27,7 +27,7 @@ from genshift.engine.run import RunFolder
 from genshift.errors import Refusal
 from genshift.methods import Method, VAEMethod, build
 from genshift.nets.classifier import ResidualExtractor
-from genshift.presets import FAMILIES, Preset
+from genshift.presets import Preset, class_of
 
 LOGS = 100
 CHECKS = 20
@@ -141,7 +141,7 @@ def assemble(
     if isinstance(method, VAEMethod) and method.preset.perceptual:
         method.features = feature_maps(Path(method.preset.features), method.rule)
     parts = {name: part for name, part in materials.on(arithmetic.device).parts.items() if name in method.draws}
-    augment = Augment(preset.flip, preset.rotate, preset.shift, preset.scale, preset.recolour)
+    augment = Augment(preset.flip, preset.rotate, preset.shift, preset.scale, preset.recolour, preset.strong)
     feed = Feed(parts, method.rule, arithmetic, settings.seed, world.rank, world.size, augment)
     average = MovingAverage(method.networks, preset.ema_half_life) if preset.ema_half_life else None
     schedule = _schedule(preset, preset.images, feed.batch, settings.keep)
@@ -183,7 +183,8 @@ def feature_maps(path: Path, rule: PixelRule) -> Callable[[torch.Tensor], list[t
 
 
 def open_method(run: RunFolder, which: str | None = None) -> tuple[Preset, Method, tuple[str, ...]]:
-    """The trained method of a run with its preset and classes; `which` is "last", "best" or the preset's choice.
+    """The trained method of a run with its preset and classes; `which` is "last", "best" or by default what
+    `genshift select` chose, else the preset's choice.
 
     Raises Refusal where the run has no checkpoint or holds another network.
     """
@@ -193,10 +194,14 @@ def open_method(run: RunFolder, which: str | None = None) -> tuple[Preset, Metho
     same = chosen.type == config["device"]
     arithmetic = device.choose_arithmetic(config["precision"] if same else preset.precision, chosen)
     method = build_method(preset, len(config["classes"]), arithmetic, 0)
-    path = run.chosen(which or preset.select)
-    state = checkpoint.load(path)
-    checkpoint.unpack_networks(_averaged(state.tensors), method.networks, path)
+    path = (None if which else run.selected()) or run.chosen(which or preset.select)
+    load_networks(method, path)
     return preset, method, tuple(config["classes"])
+
+
+def load_networks(method: Method, path: Path) -> None:
+    """Puts a checkpoint's networks, or their moving average, into the method; Refusal where they are others."""
+    checkpoint.unpack_networks(_averaged(checkpoint.load(path).tensors), method.networks, path)
 
 
 def _averaged(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -209,7 +214,8 @@ def preset_of(config: dict[str, Any]) -> Preset:
     """The preset that config.json describes; Refusal where it does not fit this version."""
     stored = config["preset"]
     try:
-        family = FAMILIES[stored.get("family", "adaptation")]  # runs of 0.1 and before know that one alone
+        # Runs of 0.1 and before know one family alone.
+        family = class_of(stored.get("family", "adaptation"), stored["networks"], stored["role"])
         plain = {k: stored[k] for k in ("name", "study", "role", "networks", "origins", "published")}
         if extra := ", ".join(sorted(set(stored["fields"]) - {f.name for f in dataclasses.fields(family)})):
             raise Refusal(f"config.json has fields unknown to genshift {genshift.__version__}: {extra}.")

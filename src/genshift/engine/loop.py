@@ -101,6 +101,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self.method.nets = self.world.share_gradients(self.method.networks)
+        self.method.begin(self.feed.parts)
         self.meter = Meter()
         self.alarms: dict[str, int] = {}
         self.stop_signal: int | None = None

@@ -16,7 +16,8 @@ from genshift.data.imageset import ImageSet
 from genshift.engine.domains import evaluation_images, in_classes
 from genshift.engine.findings import Asked, value_of
 from genshift.engine.loop import Observer
-from genshift.engine.run import RunFolder
+from genshift.engine.rules import unadapted
+from genshift.engine.run import CHOICE, RunFolder
 from genshift.errors import Refusal
 from genshift.methods import Classifying, Method
 from genshift.metrics.classification import accuracy, confusion
@@ -81,8 +82,17 @@ def _measured_on(
         name = getattr(preset, domain)
         seen_labels = name == preset.trains_on
         images, wording[domain] = evaluation_images(name, preset, data_root, skip_broken, seen_labels)
+        wording[domain] += _by_rule(run)
         found.append(None if images is None else in_classes(images, classes))
     return found[0], found[1], wording
+
+
+def _by_rule(run: RunFolder) -> str:
+    """Which checkpoint was measured, where a rule chose it."""
+    if run.selected() is None:
+        return ""
+    choice = run.read(CHOICE)
+    return f", by the checkpoint of {choice['images']:,} images, which the rule '{choice['rule']}' chose"
 
 
 def _measured(probabilities: Tensor, images: ImageSet, wording: str) -> dict[str, Any]:
@@ -115,7 +125,7 @@ def warnings_of(run: RunFolder, preset: Adaptation, results: dict[str, Any]) -> 
     """What the labels say against the run: an adapted model below its source-only baseline, were it found beside."""
     if preset.role in ("source", "target"):
         return []
-    baseline = find_baseline(run, preset)
+    baseline = find_baseline(run)
     if baseline is None:
         return []
     key = "oracle/target_test_accuracy"
@@ -128,19 +138,12 @@ def warnings_of(run: RunFolder, preset: Adaptation, results: dict[str, Any]) -> 
     ]
 
 
-def find_baseline(run: RunFolder, preset: Adaptation) -> RunFolder | None:
+def find_baseline(run: RunFolder) -> RunFolder | None:
     """The evaluated source-only run of the same study, task and seed in the same parent folder, if there is one."""
-    seed = run.config["seed"]
-    for sibling in sorted(run.path.resolve().parent.iterdir()):
-        other = RunFolder(sibling)
-        if not other.exists() or not (sibling / "results.json").exists():
-            continue
+    for other in unadapted(run):
         try:
-            config, results = other.config, other.read("results.json")
-        except Refusal:  # a broken neighbour is no baseline, and no reason to refuse this run
+            if "oracle/target_test_accuracy" in other.read("results.json"):
+                return other
+        except Refusal:  # not evaluated, or broken: no baseline, and no reason to refuse this run
             continue
-        described = config["preset"]
-        same = described["study"] == preset.study and described["task"] == preset.task and config["seed"] == seed
-        if same and described["role"] == "source" and "oracle/target_test_accuracy" in results:
-            return other
     return None

@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # checkpoints need torch, and listing runs does not: those me
     from genshift.engine.checkpoint import Checkpoint
 
 ABSENT = "it is not a run folder; `genshift ls` lists the runs under this folder"
+SCORES, CHOICE = "scores.json", "selection.json"  # of an adapted run: its checkpoints' scores, and which one to use
 
 
 class RunFolder:
@@ -92,9 +93,11 @@ class RunFolder:
             raise of_os_error(error, f"writing {self.path / name}") from error
 
     def rewind(self, images: int) -> None:
-        """Drops the rows written after `images` images, so that a continued run writes them once, and the half-written
-        files that a killed process left."""
+        """Drops the rows written after `images` images, so that a continued run writes them once, a choice among
+        checkpoints, and the half-written files that a killed process left."""
         self._remove(part for folder in (self.path, self.checkpoints) for part in folder.glob(".*.part"))
+        for name in (SCORES, CHOICE):  # of fewer checkpoints than there will be
+            (self.path / name).unlink(missing_ok=True)
         for name in ("metrics.jsonl", "oracle.jsonl"):
             if (self.path / name).exists():
                 kept = [row for row in self.rows(name) if row["images"] <= images]
@@ -108,7 +111,7 @@ class RunFolder:
     def seen(self) -> int:
         """Images that the newest numbered checkpoint has seen; 0 before the first."""
         saved = self.saved()
-        return int(saved[-1].stem.removeprefix("images-")) if saved else 0
+        return images_of(saved[-1]) if saved else 0
 
     def last(self) -> Checkpoint | None:
         """The newest numbered checkpoint, or None before the first."""
@@ -130,6 +133,26 @@ class RunFolder:
 
         checkpoint.save(self.checkpoints / "best.safetensors", state)
 
+    def candidates(self) -> list[Path]:
+        """The checkpoints that an adapting run kept to choose from, oldest first (networks alone, as they answer)."""
+        kept = sorted(self.checkpoints.glob("candidate-*.safetensors"))
+        return [path for path in kept if images_of(path) <= self.seen]
+
+    def keep_candidate(self, state: Checkpoint) -> None:
+        """Writes a checkpoint to choose from."""
+        from genshift.engine import checkpoint
+
+        checkpoint.save(self.checkpoints / f"candidate-{state.about['images']:012d}.safetensors", state)
+
+    def selected(self) -> Path | None:
+        """The checkpoint that `genshift select` chose; None where it was not asked. Refusal where it is gone."""
+        if not (self.path / CHOICE).exists():
+            return None
+        path = self.checkpoints / str(self.read(CHOICE).get("checkpoint"))
+        if not path.is_file():
+            raise Refusal(f"{self.path / CHOICE} chose {path.name}, which is gone: run `genshift select` again.")
+        return path
+
     def chosen(self, select: str) -> Path:
         """The checkpoint that stands for the run: the best on held-out source images, or the last."""
         best = self.checkpoints / "best.safetensors"
@@ -143,3 +166,8 @@ class RunFolder:
     def _remove(self, paths: Iterable[Path]) -> None:
         for path in paths:
             path.unlink()
+
+
+def images_of(path: Path) -> int:
+    """How many images a checkpoint that is named by their number had seen."""
+    return int(path.stem.rpartition("-")[2])

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from genshift.data.batches import seed_of
-from genshift.data.feed import Batch, PixelRule
+from genshift.data.feed import Batch, Part, PixelRule
 from genshift.data.imageset import ImageSet
 from genshift.device import Arithmetic
 from genshift.errors import Refusal
 from genshift.methods.schedules import Progress, make_optimizer
+from genshift.nets.layers import in_domain
 from genshift.presets import Adaptation, Classifier, Generator, LatentGenerator
 
 EVALUATION_BATCH = 500
@@ -42,6 +43,9 @@ class Method:
     optimizers: dict[str, Optimizer]
     arithmetic: Arithmetic
     rule: PixelRule
+
+    def begin(self, parts: Mapping[str, Part]) -> None:
+        """Shows the sets that steps will draw from, once, before the first step (the target's is without labels)."""
 
     def step(self, batch: Mapping[str, Batch], progress: Progress) -> dict[str, Tensor]:
         """One optimisation step; scalars that stay on the device."""
@@ -152,6 +156,22 @@ class Frozen:
             parameter.requires_grad_(True)
 
 
+class StillStatistics:
+    """While open, a network's BatchNorm normalises as it does, and its running statistics stay as they are."""
+
+    def __init__(self, net: nn.Module) -> None:
+        self.layers = [layer for layer in net.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+
+    def __enter__(self) -> None:
+        self.before = [layer.momentum for layer in self.layers]
+        for layer in self.layers:
+            layer.momentum = 0.0
+
+    def __exit__(self, *exc: object) -> None:
+        for layer, momentum in zip(self.layers, self.before, strict=True):
+            layer.momentum = momentum
+
+
 class Decoding(Generating):
     """A method whose model decodes latent vectors to pictures."""
 
@@ -206,8 +226,8 @@ class Classifying(Method):
         return torch.cat([self._logits(each).softmax(1).cpu() for each in features])
 
     def extractor_of(self, domain: Domain) -> nn.Module:
-        """The extractor that images of a domain pass."""
-        return self.networks["extractor"]
+        """The extractor that images of a domain pass, with that domain's statistics where it keeps them apart."""
+        return in_domain(self.networks["extractor"], domain)
 
     def validate(self, held_out: ImageSet) -> dict[str, float]:
         """Accuracy on held-out labelled images, with its binomial error; "source" for what they are in adaptation."""

@@ -22,6 +22,7 @@ from genshift.device import Arithmetic
 from genshift.methods.base import Classifying, wide
 from genshift.methods.schedules import Progress, dann_lambda
 from genshift.methods.supervised import label_loss, share_right
+from genshift.nets.layers import in_domain
 from genshift.presets import Adaptation
 
 
@@ -42,7 +43,8 @@ class DANN(Classifying):
     """Labels from the source, an adversary of domains over both.
 
     BatchNorm of the extractor: `mixed` takes its statistics over source and target in one batch; `apart` passes each
-    domain by itself, so that each is normalised by its own. Its running statistics see both domains either way.
+    domain by itself, so that each is normalised by its own. Its running statistics see both domains either way; in
+    `own` each domain has running ones of its own too.
     """
 
     draws = ("source", "target")
@@ -74,11 +76,7 @@ class DANN(Classifying):
 
     def features(self, batch: Mapping[str, Batch]) -> Tensor:
         """Features of source then target `[N_s + N_t, D]`, with the chosen BatchNorm statistics."""
-        xs, xt = batch["source"].x, batch["target"].x
-        extractor = self.nets["extractor"]
-        if self.preset.statistics == "apart":
-            return torch.cat([extractor(xs), extractor(xt)])
-        return extractor(torch.cat([xs, xt]))
+        return both_features(self.nets["extractor"], batch["source"].x, batch["target"].x, self.preset.statistics)
 
     def _reversal(self, batch: Mapping[str, Batch], lam: float) -> dict[str, Tensor]:
         y = batch["source"].y
@@ -112,6 +110,13 @@ class DANN(Classifying):
         (loss_label - lam * domain_loss(confused, len(y))).backward()
         self.optimizers["model"].step()
         return _scalars(loss_label, loss_adversary, logits, y, domain_logits)
+
+
+def both_features(extractor: nn.Module, xs: Tensor, xt: Tensor, statistics: str) -> Tensor:
+    """Features of source then target `[N_s + N_t, D]`, in one pass where `statistics` are mixed, else in two."""
+    if statistics == "mixed":
+        return extractor(torch.cat([xs, xt]))
+    return torch.cat([in_domain(extractor, "source")(xs), in_domain(extractor, "target")(xt)])
 
 
 def domain_loss(domain_logits: Tensor, sources: int) -> Tensor:

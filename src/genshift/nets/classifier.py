@@ -49,11 +49,11 @@ class ResidualExtractor(nn.Module):
 class Block(nn.Module):
     """`[N, C_in, H, W]` to `[N, C_out, H', W']`; the side halves where the channels grow."""
 
-    def __init__(self, c_in: int, c_out: int) -> None:
+    def __init__(self, c_in: int, c_out: int, norm: type[BatchNorm2d] = BatchNorm2d) -> None:
         super().__init__()
         stride = 1 if c_in == c_out else 2
-        self.norm1, self.conv1 = BatchNorm2d(c_in), Conv2d(c_in, c_out, 3, stride, padding=1, bias=False)
-        self.norm2, self.conv2 = BatchNorm2d(c_out), Conv2d(c_out, c_out, 3, padding=1, bias=False)
+        self.norm1, self.conv1 = norm(c_in), Conv2d(c_in, c_out, 3, stride, padding=1, bias=False)
+        self.norm2, self.conv2 = norm(c_out), Conv2d(c_out, c_out, 3, padding=1, bias=False)
         self.skip = None if stride == 1 else Conv2d(c_in, c_out, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:

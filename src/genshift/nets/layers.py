@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -100,6 +100,30 @@ class _SumOverProcesses(torch.autograd.Function):
         return total
 
 
+class _FromAllProcesses(torch.autograd.Function):
+    """The rows of all processes, in their order; the gradient of a process's own rows is summed over all."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        parts = [torch.empty_like(x) for _ in range(torch.distributed.get_world_size())]
+        torch.distributed.all_gather(parts, x)
+        ctx.rows = len(x)
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        total = grads[0].clone()
+        torch.distributed.all_reduce(total)
+        first = torch.distributed.get_rank() * ctx.rows
+        return total[first : first + ctx.rows]
+
+
+def from_all(x: Tensor) -> Tensor:
+    """The whole batch's rows of `x`, `[N, …]` on each process to `[processes · N, …]`: what a loss needs that is no
+    mean over rows. Averaged over processes afterwards, the gradient is that of one process with the whole batch."""
+    return _FromAllProcesses.apply(x.contiguous()) if many_processes() else x
+
+
 def many_processes() -> bool:
     """Whether this process shares its batches with others."""
     return torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1
@@ -113,7 +137,7 @@ class _GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         if not (self.training and many_processes()):
-            return super().forward(x)
+            return self._of_this_process(x)
         self._check_input_dim(x)
         dims = [d for d in range(x.dim()) if d != 1]
         shape = [-1 if d == 1 else 1 for d in range(x.dim())]
@@ -131,13 +155,20 @@ class _GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
         options = {n: getattr(self, n) for n in ("eps", "momentum", "affine", "track_running_stats")}
         return ", ".join([str(self.num_features), *(f"{name}={value}" for name, value in options.items())])
 
+    def _of_this_process(self, x: Tensor) -> Tensor:
+        return super().forward(x)
+
+    def _running(self) -> tuple[Tensor, Tensor]:
+        """The running mean and variance that a pass uses and moves."""
+        assert self.running_mean is not None and self.running_var is not None
+        return self.running_mean, self.running_var
+
     @torch.no_grad()
     def _update_running(self, mean: Tensor, variance: Tensor) -> None:
-        assert self.running_mean is not None and self.running_var is not None
         assert self.num_batches_tracked is not None and self.momentum is not None
         self.num_batches_tracked.add_(1)
-        self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
-        self.running_var.lerp_(variance.to(self.running_var.dtype), self.momentum)
+        for running, now in zip(self._running(), (mean, variance), strict=True):
+            running.lerp_(now.to(running.dtype), self.momentum)
 
 
 class BatchNorm1d(_GlobalBatchNorm, nn.BatchNorm1d):
@@ -146,6 +177,43 @@ class BatchNorm1d(_GlobalBatchNorm, nn.BatchNorm1d):
 
 class BatchNorm2d(_GlobalBatchNorm, nn.BatchNorm2d):
     """`nn.BatchNorm2d` with the statistics of the global batch."""
+
+
+class DomainBatchNorm2d(BatchNorm2d):
+    """BatchNorm2d with running statistics for each of two domains, and one scale and shift (arXiv 1603.04779).
+
+    `running_mean` and `running_var` are the target's, `source_mean` and `source_var` the source's; `domain` says whose
+    images pass, and `in_domain` sets it.
+    """
+
+    source_mean: Tensor
+    source_var: Tensor
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__(num_features)
+        self.domain: Literal["source", "target"] = "target"
+        self.register_buffer("source_mean", torch.zeros(num_features))
+        self.register_buffer("source_var", torch.ones(num_features))
+
+    def _of_this_process(self, x: Tensor) -> Tensor:
+        assert self.momentum is not None and self.num_batches_tracked is not None
+        mean, variance = self._running()
+        if self.training:
+            self.num_batches_tracked.add_(1)
+        return nn.functional.batch_norm(
+            x, mean, variance, self.weight, self.bias, self.training, self.momentum, self.eps
+        )
+
+    def _running(self) -> tuple[Tensor, Tensor]:
+        return super()._running() if self.domain == "target" else (self.source_mean, self.source_var)
+
+
+def in_domain(net: nn.Module, domain: Literal["source", "target"]) -> nn.Module:
+    """The network, set to normalise images of a domain by that domain's statistics, where it keeps them apart."""
+    for module in net.modules():
+        if isinstance(module, DomainBatchNorm2d):
+            module.domain = domain
+    return net
 
 
 class ConvTranspose2d(nn.ConvTranspose2d):

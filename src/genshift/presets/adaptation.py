@@ -13,7 +13,10 @@ from genshift.presets.base import HALF_LIFE, PUBLISHED, Preset, option, short
 HW11 = "cited source (ML2021 HW11)"
 DANN_PAPER = "cited source (DANN, arXiv 1505.07818)"
 
-Role = Literal["source", "dann", "adda", "target"]
+Role = Literal[
+    "source", "dann", "adda", "adabn", "coral", "cdan", "mcc", "dann-mcc", "mean-teacher", "adamatch", "shot", "target"
+]
+PHASED = ("adda", "shot")  # roles that learn the source's labels first, and adapt after
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +34,13 @@ class Adaptation(Preset):
     batch_source: int = option("source images a step", 64)
     batch_target: int = option("target images a step", 64)
     adversary: Literal["none", "alternating", "reversal", "inverted"] = option("how the domain loss is played", "none")
-    statistics: Literal["mixed", "apart"] = option(
-        "BatchNorm: domains in one batch (mixed), or each its own (apart)", "mixed"
+    statistics: Literal["mixed", "apart", "own"] = option(
+        "BatchNorm: domains in one batch (mixed), each by itself (apart), or each with running statistics too (own)",
+        "mixed",
     )
     lam: float = option("λ, weight of the domain loss in the extractor", 0.0)
     lam_schedule: Literal["constant", "dann"] = option("λ fixed, or 2/(1+exp(-10p))-1 times lam", "constant")
-    pretrain: float = option("share of the budget spent on source labels alone, before ADDA's adaptation", 0.0)
+    pretrain: float = option("share of the budget spent on source labels alone, before ADDA or SHOT adapts", 0.0)
     pretrain_lr: float = option("learning rate of that share; lr is the adaptation's", 1e-3)
 
     @property
@@ -65,8 +69,11 @@ class Adaptation(Preset):
         adda = self.role == "adda"
         if adda != (self.adversary == "inverted"):
             raise Refusal(f"{self.name} takes no --adversary {self.adversary}: 'inverted' is ADDA's presets' alone.")
-        if adda != (0 < self.pretrain < 1):
-            right = "above 0 and below 1" if adda else "0 but in ADDA's presets"
+        if self.statistics == "own" and self.networks != "residual":
+            raise Refusal(f"{self.name}'s networks keep no statistics for each domain: give --statistics apart.")
+        phased = self.role in PHASED
+        if phased != (0 < self.pretrain < 1):
+            right = "above 0 and below 1" if phased else "0 but in ADDA's and SHOT's presets"
             raise Refusal(f"--pretrain of {self.name} is a share of the budget, {right}, not {self.pretrain}.")
         if adda and self.select == "best":
             raise Refusal("--select best goes by source accuracy, which ADDA's adaptation leaves as it is: take last.")
@@ -249,6 +256,14 @@ _SUMMARY = {
     "source": "trained on {source} alone, tested on {target}: what adaptation starts from",
     "dann": "trained on labelled {source} and unlabelled {target} by an adversary of domains (DANN)",
     "adda": "an extractor of {target}'s own, taken past a discriminator to the features of labelled {source} (ADDA)",
+    "adabn": "trained on labelled {source}, tested on {target} with its own batch statistics (AdaBN)",
+    "coral": "trained on labelled {source} and unlabelled {target}, their logits' covariances drawn together (CORAL)",
+    "cdan": "trained on labelled {source} and unlabelled {target} by an adversary that sees classes too (CDAN+E)",
+    "mcc": "trained on labelled {source} and unlabelled {target}, against confusing classes there (MCC)",
+    "dann-mcc": "trained on labelled {source} and unlabelled {target} by DANN's adversary and MCC",
+    "mean-teacher": "trained on labelled {source}, and on {target} as an average of itself says (self-ensembling)",
+    "adamatch": "trained on labelled {source}, and on strong views of {target} as weak ones say (AdaMatch)",
+    "shot": "trained on labelled {source}, then on unlabelled {target} alone (SHOT)",
     "target": "trained on labelled {target}: what adaptation could reach",
 }
 

@@ -35,9 +35,9 @@ class Preset:
     # Options that must be above 0, those that must not be below, and the largest value of some.
     positive: ClassVar[tuple[str, ...]] = ("images", "size", "lr", "std")
     not_negative: ClassVar[tuple[str, ...]] = (
-        "weight_decay", "lr_warmup", "ema_half_life", "flip", "rotate", "shift", "scale", "recolour"
+        "weight_decay", "lr_warmup", "ema_half_life", "flip", "rotate", "shift", "scale", "recolour", "strong"
     )  # fmt: skip
-    at_most: ClassVar[Mapping[str, float]] = {"flip": 1, "shift": 1, "scale": 0.9, "recolour": 1}
+    at_most: ClassVar[Mapping[str, float]] = {"flip": 1, "shift": 1, "scale": 0.9, "recolour": 1, "strong": 1}
 
     name: str
     study: str
@@ -56,6 +56,7 @@ class Preset:
     recolour: float = option(
         "probability that channels are put in another order and each inverted or not, in training", 0.0
     )
+    strong: float = option("probability that an image is moved, recoloured and cut strongly, in training", 0.0)
     validation: float = option("share of each training split held out", 0.0)
     select: Literal["last", "best"] = option(
         "checkpoint to use: last, or best on held-out images (the latest within one standard error)", "last"

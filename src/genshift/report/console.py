@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from genshift.report.measures import TARGET_ACCURACY, measure_of, ordered
+from genshift.engine.rules import RULES, SCORES
+from genshift.report.measures import TARGET_ACCURACY, measure_of, ordered, percent
 from genshift.report.reading import read_runs
 from genshift.report.summary import Row, summarise
 from genshift.report.texts import (
@@ -115,6 +116,38 @@ def _protocols(rows: Sequence[dict[str, Any]]) -> list[str]:
     """How each measure was taken, each way once."""
     said = (f"{measure_of(row['metric']).title}: {protocol}." for row in rows for protocol in row["protocols"])
     return list(dict.fromkeys(said))
+
+
+def format_selection(found: dict[str, Any]) -> str:
+    """What `genshift.select` returns as aligned plain text: a row a candidate, the rules that take it at its end."""
+    head = ["run", "images", *(score.head for score in SCORES.values()), "entropy", "diversity", "taken by"]
+    rows = [{"text": _candidate_cells(found, place)} for place in range(len(found["candidates"]))]
+    path, choice = found["run"], found["candidates"][found["choices"][found["rule"]]]
+    return "\n".join(
+        [
+            *_aligned(head, rows, 1),
+            "",
+            SELECTION_LEGEND,
+            f"{path}: the rule '{found['rule']}' takes the checkpoint of {choice['images']:,} images "
+            f"({RULES[found['rule']]}); selection.json says so.",
+        ]
+    )
+
+
+SELECTION_LEGEND = (
+    "No target label was read. EnsV is over the candidates above; DEV is a risk: less is better. (out) is below the "
+    "default rule's floor of source accuracy."
+)
+
+
+def _candidate_cells(found: dict[str, Any], place: int) -> list[str]:
+    row = found["candidates"][place]
+    accuracy = f"{percent(row['source_accuracy'])} ± {percent(row['source_error'])}"
+    scores = [f"{row[score.key]:.4f}" for name, score in SCORES.items() if name != "source"]
+    taken = [name for name, chosen in found["choices"].items() if chosen == place]
+    out = [] if place in found["above_floor"] else ["(out)"]
+    ends = [f"{row[key]:.4f}" for key in ("entropy", "diversity")]
+    return [row["run"], f"{row['images']:,}", accuracy, *scores, *ends, " ".join([", ".join(taken), *out]).strip()]
 
 
 def _aligned(head: Sequence[str], rows: Sequence[dict[str, Any]], words: int) -> list[str]:

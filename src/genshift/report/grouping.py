@@ -8,7 +8,20 @@ from dataclasses import dataclass
 
 from genshift.report.reading import Run
 
-ROLE_NAMES = {"source": "Source only", "dann": "DANN", "adda": "ADDA", "target": "Trained on target"}
+ROLE_NAMES = {
+    "source": "Source only",
+    "adabn": "AdaBN",
+    "coral": "Deep CORAL",
+    "dann": "DANN",
+    "adda": "ADDA",
+    "cdan": "CDAN+E",
+    "mcc": "MCC",
+    "dann-mcc": "DANN + MCC",
+    "mean-teacher": "Mean teacher",
+    "adamatch": "AdaMatch",
+    "shot": "SHOT",
+    "target": "Trained on target",
+}
 SHOWN_APART = 3  # settings in a label, where more set siblings apart
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from genshift.engine import files
+from genshift.engine.run import SCORES
 from genshift.errors import Refusal, of_os_error
 
 RESOLVED = ("seed", "images", "epochs", "precision")  # fields that config.json states apart, as they were used
@@ -20,7 +21,8 @@ GENERATORS = ("gan", "vae", DIFFUSION)
 
 @dataclass(frozen=True)
 class Run:
-    """What one run folder holds. `evaluation` is None where the run was not evaluated, `sweep` where none was made."""
+    """What one run folder holds. `evaluation` is None where the run was not evaluated, `sweep` where none was made;
+    `scores` are those of its checkpoints, without target labels."""
 
     folder: Path
     config: dict[str, Any]
@@ -29,6 +31,7 @@ class Run:
     metrics: list[dict[str, Any]] = field(default_factory=list)
     oracle: list[dict[str, Any]] = field(default_factory=list)
     sweep: dict[str, Any] | None = None
+    scores: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def preset(self) -> dict[str, Any]:
@@ -157,7 +160,8 @@ class Run:
 def read_runs(folders: Iterable[Path], curves: bool = True) -> list[Run]:
     """Every run of `folders`, sorted by study, task, role, preset and seed; Refusal where there is none.
 
-    `curves` reads metrics.jsonl, oracle.jsonl and sweep.json too, where the run has come so far as to write them.
+    `curves` reads metrics.jsonl, oracle.jsonl, sweep.json and scores.json too, where the run has come so far as to
+    write them.
     """
     runs = [read_run(Path(folder), curves) for folder in folders]
     if not runs:
@@ -180,6 +184,7 @@ def read_run(folder: Path, curves: bool = True) -> Run:
         metrics=read_jsonl(folder / "metrics.jsonl") if curves else [],
         oracle=read_jsonl(folder / "oracle.jsonl") if curves else [],
         sweep=_read_if_there(folder / "sweep.json") if curves else None,
+        scores=(_read_if_there(folder / SCORES) or {}).get("checkpoints", []) if curves else [],
     )
 
 

@@ -12,6 +12,7 @@ from genshift.report.grouping import Group, group_runs
 from genshift.report.measures import percent
 from genshift.report.provenance import provenance
 from genshift.report.reading import Run
+from genshift.report.selection import trust
 from genshift.report.summary import NO_LABELS, NOT_EVALUATED, Row, summarise
 from genshift.report.texts import (
     difference_text,
@@ -27,11 +28,11 @@ Builder = Callable[[Sequence[Run]], Section]
 
 def sections(runs: Sequence[Run]) -> list[Section]:
     """One section a task, a kind of generators of one data set, or a preset of another kind, each by the first builder
-    that takes its runs."""
+    that takes its runs; last what all runs tell of choosing without target labels."""
     subjects: dict[tuple[str, ...], list[Run]] = {}
     for run in sorted(runs, key=_kind):
         subjects.setdefault(run.subject, []).append(run)
-    return [_builder(members[0])(members) for members in subjects.values()]
+    return [*(_builder(members[0])(members) for members in subjects.values()), *trust(runs)]
 
 
 def _kind(run: Run) -> int:

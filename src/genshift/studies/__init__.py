@@ -34,8 +34,8 @@ class Study:
     """A set of presets compared at equal conditions.
 
     `cpu` caps the images of each role, or of a preset by its name, so that on one core with AMX a run takes at most 5
-    minutes of it (adaptation) or an hour (generators); `quick` is a tenth of that, to see that everything works; `full`
-    is the presets' own budget.
+    minutes of it (adaptation; in the study of that name 10) or an hour (generators); `quick` is a tenth of that, to
+    see that everything works; `full` is the presets' own budget.
     """
 
     name: str
@@ -64,6 +64,21 @@ class Study:
 FACES = {"gan": 64_000, "vae": 48_000}
 # On one core with AMX hw2's U-Net learns from 15 pictures a second, ours from 57 digits or 40 faces.
 DIFFUSION = {"hw2-diffusion": 50_000, "faces-diffusion": 150_000, "digits-diffusion": 190_000}
+# Source images that a method gets through in at most 10 minutes of one core with AMX, its checks and the oracle's curve
+# with it: source-only learns from 720 a second, AdaMatch, which passes six views of images for each, from 140.
+ADAPTATION = {
+    "source": 320_000,
+    "dann": 170_000,
+    "adabn": 230_000,
+    "coral": 170_000,
+    "cdan": 170_000,
+    "mcc": 170_000,
+    "dann-mcc": 170_000,
+    "mean-teacher": 140_000,
+    "adamatch": 68_000,
+    "shot": 240_000,
+    "target": 320_000,
+}
 BASELINES = ("hw2-gan-a", "hw2-gan-b", "hw3-gan", "hw3-vae")
 STUDIES = {
     study.name: study
@@ -84,6 +99,12 @@ STUDIES = {
             "VAEs and GANs of both studies and ours, on equal numbers of faces; our diffusion model beside them",
             {**FACES, **DIFFUSION},
             others=BASELINES,
+        ),
+        Study(
+            "adaptation",
+            "eleven ways from labelled to unlabelled digits, on one backbone, at about ten minutes of one core each",
+            ADAPTATION,
+            seeds=1,
         ),
         Study(
             "digits",

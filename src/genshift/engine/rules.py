@@ -1,0 +1,115 @@
+"""Which of several adapted candidates to take, by scores that need no target label. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from genshift.engine.run import RunFolder
+from genshift.errors import Refusal, unknown
+
+MARGIN = 0.05  # ours: of source accuracy that may be lost; adversaries take some (docs/results.md), collapse takes more
+DEFAULT = "default"
+LAST = "last"
+
+
+@dataclass(frozen=True)
+class Score:
+    """A label-free score: `key` names it in scores.json; `sign` is 1 where larger is better and -1 for a risk."""
+
+    key: str
+    head: str
+    sign: int
+    says: str
+
+
+SCORES = {
+    "source": Score("source_accuracy", "source acc", 1, "accuracy on held-out source images"),
+    "im": Score(
+        "information", "IM", 1, "information maximisation: the diversity of target predictions less their entropy"
+    ),
+    "snd": Score("snd", "SND", 1, "soft neighbourhood density: how close target predictions stand to one another"),
+    "dev": Score("dev_risk", "DEV", -1, "deep embedded validation: source loss, weighted to look like the target's"),
+    "ensv": Score("agreement", "EnsV", 1, "agreement with the mean prediction of all candidates"),
+}
+BEST = "ensv"  # whose best the default rule takes, among candidates above the floor
+RULES = {
+    DEFAULT: f"the best {SCORES[BEST].head} above the floor of source accuracy",
+    **{name: score.says for name, score in SCORES.items()},
+    LAST: "the latest",
+}
+
+Row = Mapping[str, Any]
+
+
+def choose(rule: str, rows: Sequence[Row], source_only: float | None = None) -> int:
+    """The place of the row that `rule` takes; the latest, then the last, of those that are equal.
+
+    rows: of scores.json, each with `images` and every score's key. source_only: source accuracy of the run that was
+    not adapted. Raises Refusal for an unknown rule.
+    """
+    if rule not in RULES:
+        raise unknown("rule", rule, RULES)
+    score = SCORES.get(BEST if rule == DEFAULT else rule)
+    places = above_floor(rows, source_only) if rule == DEFAULT else range(len(rows))
+
+    def worth(place: int) -> tuple[float, int, int]:
+        row = rows[place]
+        return (score.sign * row[score.key] if score else 0.0), row["images"], place
+
+    return max(places, key=worth)
+
+
+def above_floor(rows: Sequence[Row], source_only: float | None = None) -> list[int]:
+    """The places of the rows whose source accuracy is not below the best row's, nor source-only's, by more than MARGIN
+    and a standard error of its own.
+
+    Where all are below source-only's (see `harmed`), the best row's counts alone.
+    """
+    best = max(row["source_accuracy"] for row in rows)
+    floor = best if source_only is None or harmed(rows, source_only) else max(best, source_only)
+    return [place for place, row in enumerate(rows) if _reaches(row, floor)]
+
+
+def _reaches(row: Row, floor: float) -> bool:
+    return bool(row["source_accuracy"] + row["source_error"] >= floor - MARGIN)
+
+
+def harmed(rows: Sequence[Row], source_only: float | None) -> bool:
+    """Whether every candidate lost too much of the source accuracy that it would have unadapted."""
+    return source_only is not None and not any(_reaches(row, source_only) for row in rows)
+
+
+def unadapted(run: RunFolder) -> list[RunFolder]:
+    """The source-only runs of the same study, task and seed in the same parent folder."""
+    config = run.config
+    return [other for other in _neighbours(run) if _is_unadapted(other.config, config)]
+
+
+def _neighbours(run: RunFolder) -> list[RunFolder]:
+    """The readable runs beside this one: a broken neighbour is no reason to refuse a run."""
+    found = []
+    for path in sorted(run.path.resolve().parent.iterdir()):
+        other = RunFolder(path)
+        try:
+            if other.exists() and other.config:
+                found.append(other)
+        except Refusal:
+            continue
+    return found
+
+
+def _is_unadapted(other: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
+    one, two = other["preset"], ours["preset"]
+    alike = all(one.get(key) == two.get(key) for key in ("study", "task"))
+    return alike and other["seed"] == ours["seed"] and one.get("role") == "source"
+
+
+def source_only_accuracy(run: RunFolder) -> float | None:
+    """The last held-out source accuracy of the run that was not adapted, beside this one; None where there is none."""
+    for other in unadapted(run):
+        values = [row["valid/source_accuracy"] for row in other.rows() if "valid/source_accuracy" in row]
+        if values:
+            return float(values[-1])
+    return None

@@ -1,0 +1,36 @@
+"""AdaBN (Li et al. 2017, arXiv 1603.04779): the target is answered with batch statistics of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from genshift.data.feed import Batch, PixelRule
+from genshift.device import Arithmetic
+from genshift.methods.schedules import Progress
+from genshift.methods.supervised import Supervised
+from genshift.nets.layers import in_domain
+from genshift.presets.beyond import AdaBN
+
+
+class AdaBNMethod(Supervised):
+    """Source-only learning. In each step target images pass too, without any gradient, and leave the running mean and
+    variance of each BatchNorm layer that answer the target (algorithm 1); scale and shift are shared.
+
+    The paper takes the target's statistics once, after training; the running ones of the last steps are the same up to
+    their momentum, and are there at every check.
+    """
+
+    def __init__(self, preset: AdaBN, networks: dict[str, nn.Module], rule: PixelRule, arithmetic: Arithmetic) -> None:
+        super().__init__(preset, networks, rule, arithmetic)
+        self.draws = ("source", "target")
+
+    def step(self, batch: Mapping[str, Batch], progress: Progress) -> dict[str, Tensor]:
+        """One step on labelled source images; the target's statistics follow."""
+        in_domain(self.networks["extractor"], "source")
+        scalars = super().step(batch, progress)
+        with torch.no_grad(), self.arithmetic.autocast():
+            in_domain(self.networks["extractor"], "target")(batch["target"].x)
+        return scalars

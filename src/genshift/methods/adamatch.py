@@ -1,0 +1,117 @@
+"""AdaMatch (Berthelot et al. 2022, arXiv 2106.04732): weak views label strong ones, with the source to calibrate by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from genshift.data.feed import Batch, PixelRule
+from genshift.data.strong import strong_view
+from genshift.device import Arithmetic
+from genshift.methods.base import Classifying, StillStatistics, wide
+from genshift.methods.schedules import Progress
+from genshift.methods.supervised import label_loss, share_right
+from genshift.nets.backbone import Frequencies
+from genshift.nets.layers import from_all
+from genshift.presets.beyond import AdaMatch
+
+# Of the running means of answers, in source images: the paper's code takes the target's over 128 steps of 64.
+HALF_LIFE = 3_000
+TINY = 1e-6
+
+
+class AdaMatchMethod(Classifying):
+    """BatchNorm: both domains' views in one pass, whose statistics the running ones follow; a second pass of the
+    source's alone is normalised by the source's and leaves them (random logit interpolation needs both). Target images
+    are thus answered with statistics of both domains, as they were labelled."""
+
+    draws = ("source", "target")
+    preset: AdaMatch
+
+    def __init__(
+        self, preset: AdaMatch, networks: dict[str, nn.Module], rule: PixelRule, arithmetic: Arithmetic
+    ) -> None:
+        super().__init__(preset, networks, rule, arithmetic)
+        self.optimizers = {"all": self._optimizer(preset.lr, *networks)}
+
+    def step(self, batch: Mapping[str, Batch], progress: Progress) -> dict[str, Tensor]:
+        """One step on weak and strong views of labelled source and unlabelled target images."""
+        source, target = batch["source"], batch["target"]
+        assert source.y is not None
+        y = source.y
+        views = [view for each in (source, target) for view in (each.weak, self._strong(each))]
+        with self.arithmetic.autocast():
+            joint, alone = self._logits_of(torch.cat(views), 2 * len(y))
+        zs, zt = wide(joint[: 2 * len(y)]), wide(joint[2 * len(y) :])
+        zs = interpolated(zs, wide(alone), self._mixture(source, zs))
+        weak_s, weak_t = zs[: len(y)], zt[: len(target.x)]
+        ratio = self._ratio(weak_s.detach(), weak_t.detach())
+        labels, counts = pseudo_labels(weak_s.detach(), weak_t.detach(), ratio, self.preset.threshold)
+        loss_label = (label_loss(weak_s, y) + label_loss(zs[len(y) :], y)) / 2
+        loss_target = (F.cross_entropy(zt[len(target.x) :], labels, reduction="none") * counts).mean()
+        mu = ramp(progress.fraction)
+        self.optimizers["all"].zero_grad(set_to_none=True)
+        (loss_label + mu * loss_target).backward()
+        self.optimizers["all"].step()
+        return {
+            "loss_label": loss_label.detach(),
+            "loss_target": loss_target.detach(),
+            "accuracy": share_right(weak_s, y),
+            "confident": counts.mean(),
+            "mu": torch.tensor(mu),
+        }
+
+    @torch.no_grad()
+    def _ratio(self, source: Tensor, target: Tensor) -> Tensor:
+        """E ŷ_s / E ŷ_t `[K]` of the distribution alignment, by running means over all processes' batches."""
+        running = self.networks["frequencies"]
+        assert isinstance(running, Frequencies)
+        now = [from_all(logits.softmax(1)) for logits in (source, target)]
+        weight = 1 - 0.5 ** (len(now[0]) / HALF_LIFE)
+        for mean, answers in zip((running.source, running.target), now, strict=True):
+            mean.lerp_(answers.mean(0), weight)
+        return (running.source + TINY) / (running.target + TINY)
+
+    def _strong(self, batch: Batch) -> Tensor:
+        return strong_view(batch.weak, batch.draws, self.rule.mean, self.rule.std)
+
+    def _logits_of(self, x: Tensor, sources: int) -> tuple[Tensor, Tensor]:
+        """Logits of both domains in one pass, and of the first `sources` rows, the source's, by themselves."""
+        extractor = self.nets["extractor"]
+        joint = extractor(x)
+        with StillStatistics(self.networks["extractor"]):
+            alone = extractor(x[:sources])
+        logits = self.nets["predictor"](torch.cat([joint, alone]))
+        return logits[: len(x)], logits[len(x) :]
+
+    def _mixture(self, source: Batch, logits: Tensor) -> Tensor:
+        """λ of the interpolation for each logit of weak then strong views, a function of the images seen."""
+        lam = source.draws.uniform("interpolation", 2, logits.shape[1])
+        return lam.transpose(0, 1).flatten(0, 1).to(logits)
+
+
+def interpolated(joint: Tensor, alone: Tensor, lam: Tensor) -> Tensor:
+    """Random logit interpolation, λ z' + (1 - λ) z'' with a λ of U[0, 1) for each logit."""
+    return lam * joint + (1 - lam) * alone
+
+
+def pseudo_labels(source: Tensor, target: Tensor, ratio: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+    """The target's labels by weak views, int64 `[N_t]`, and which of them count, 0 or 1 `[N_t]`.
+
+    Of logits `[N_s, K]` and `[N_t, K]`. Distribution alignment: ỹ = normalise(ŷ_t E ŷ_s / E ŷ_t), with the means'
+    `ratio` `[K]`. Relative confidence threshold: those count whose max ỹ is at least `threshold` times the mean of
+    max ŷ_s over the whole batch. As in the paper's code a label is the likeliest class.
+    """
+    aligned = target.softmax(1) * ratio
+    sure, labels = (aligned / aligned.sum(1, keepdim=True)).max(1)
+    least = threshold * from_all(source.softmax(1).amax(1)).mean()
+    return labels, (sure >= least).to(sure.dtype)
+
+
+def ramp(fraction: float) -> float:
+    """μ, the target loss's weight: 1/2 - cos(min(π, 2πt/T))/2, from 0 to 1 in the first half."""
+    return 0.5 - math.cos(min(math.pi, 2 * math.pi * fraction)) / 2

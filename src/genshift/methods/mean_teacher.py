@@ -1,0 +1,96 @@
+"""Self-ensembling (French, Mackiewicz and Fisher 2018, arXiv 1706.05208): a student that follows its own average."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from genshift.data.feed import Batch, PixelRule
+from genshift.data.strong import strong_view
+from genshift.device import Arithmetic
+from genshift.methods.base import Classifying, wide
+from genshift.methods.schedules import Progress
+from genshift.methods.supervised import label_loss, share_right
+from genshift.nets.layers import from_all, in_domain
+from genshift.presets.beyond import MeanTeacher
+
+PAIRS = ("extractor", "predictor")
+
+
+class MeanTeacherMethod(Classifying):
+    """`extractor` and `predictor` are the teacher, which answers; `student_extractor` and `student_predictor` learn.
+
+    BatchNorm: each domain is normalised by its own batch, as the paper asks. The teacher's weights and its
+    statistics of the source follow the student's; its statistics of the target are those of the images it sees.
+    """
+
+    draws = ("source", "target")
+    preset: MeanTeacher
+
+    def __init__(
+        self, preset: MeanTeacher, networks: dict[str, nn.Module], rule: PixelRule, arithmetic: Arithmetic
+    ) -> None:
+        super().__init__(preset, networks, rule, arithmetic)
+        for name in PAIRS:
+            networks[name].load_state_dict(networks[f"student_{name}"].state_dict())
+            networks[name].requires_grad_(False)
+        self.optimizers = {"all": self._optimizer(preset.lr, *(f"student_{name}" for name in PAIRS))}
+
+    def step(self, batch: Mapping[str, Batch], progress: Progress) -> dict[str, Tensor]:
+        """One step of the student on labelled source images and on strong views of the target's, which the teacher
+        answers in weak ones; then the teacher follows."""
+        source, target = batch["source"], batch["target"]
+        assert source.y is not None
+        strong = strong_view(target.weak, target.draws, self.rule.mean, self.rule.std)
+        with self.arithmetic.autocast():
+            taught = self._teach(target.weak)
+            extractor = self.nets["student_extractor"]
+            features = [in_domain(extractor, "source")(source.x), in_domain(extractor, "target")(strong)]
+            logits = wide(self.nets["student_predictor"](torch.cat(features)))
+        zs, zt = logits[: len(source.y)], logits[len(source.y) :]
+        loss_label = label_loss(zs, source.y)
+        sure = (taught.amax(1) > self.preset.threshold).to(zt.dtype)
+        distance, unevenness = agreement(zt.softmax(1), taught, sure)
+        loss_target = distance + self.preset.balance * unevenness
+        self.optimizers["all"].zero_grad(set_to_none=True)
+        (loss_label + self.preset.consistency * loss_target).backward()
+        self.optimizers["all"].step()
+        self._follow(len(source.y) * (len(from_all(sure)) // len(sure)))
+        return {
+            "loss_label": loss_label.detach(),
+            "loss_target": loss_target.detach(),
+            "accuracy": share_right(zs, source.y),
+            "confident": sure.mean(),
+        }
+
+    @torch.no_grad()
+    def _teach(self, x: Tensor) -> Tensor:
+        """The teacher's probabilities `[N, K]` of target images."""
+        features = in_domain(self.networks["extractor"], "target")(x)
+        return wide(self.networks["predictor"](features)).softmax(1)
+
+    @torch.no_grad()
+    def _follow(self, images: int) -> None:
+        """The teacher's average moves by a step of so many source images."""
+        weight = 1 - 0.5 ** (images / self.preset.teacher_half_life)
+        for name in PAIRS:
+            teacher, student = self.networks[name].state_dict(), self.networks[f"student_{name}"].state_dict()
+            names = [key for key in teacher if "running" not in key and teacher[key].is_floating_point()]
+            torch._foreach_lerp_([teacher[key] for key in names], [student[key] for key in names], weight)
+
+
+def agreement(student: Tensor, teacher: Tensor, sure: Tensor) -> tuple[Tensor, Tensor]:
+    """How far the student is from the teacher, and how unevenly it uses its classes; of probabilities `[N, K]`, and of
+    which images the teacher is `sure`, 0 or 1 `[N]`.
+
+    The squared difference, a mean over classes and over all images, those below the threshold counting 0; the binary
+    cross-entropy of the student's mean probabilities, of the whole batch, with 1/K each, summed over classes and scaled
+    by the share of images that are sure.
+    """
+    distance = ((student - teacher).square().mean(1) * sure).mean()
+    even = 1 / student.shape[1]
+    mean = from_all(student).mean(0).clamp(1e-6, 1 - 1e-6)
+    unevenness = -(even * mean.log() + (1 - even) * (1 - mean).log()).sum()
+    return distance, unevenness * from_all(sure).mean()

@@ -1,0 +1,133 @@
+"""How good an adapted classifier is on its target, guessed without one target label.
+
+Every function is of arrays alone (numpy or torch, any device) and gives float64; whoever calls it says whose images
+they are of. Nothing here knows a target label: `dev_risk` takes losses on labelled SOURCE images.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from genshift.metrics.inputs import as_points
+
+Array = npt.ArrayLike | Tensor
+
+TEMPERATURE = 0.05  # Saito et al. 2021: the same for every task
+ROWS = 500  # of the similarity matrix at a time
+SUMS_TO_ONE = 1e-3  # probabilities may have come in half precision
+MOST_STEPS = 5_000  # of the logistic regression; far more than it takes
+
+
+def entropy(probabilities: Array) -> float:
+    """The mean entropy of the predictions [N, K], in nats: 0 where all are certain, log K where all are even.
+
+    Smaller is taken for better, but a model that is certain of one class for every image has none either. Raises
+    ValueError for rows that are no probabilities, Refusal for no rows or values that are not finite.
+    """
+    return _entropies(_probabilities(probabilities)).mean().item()
+
+
+def diversity(probabilities: Array) -> float:
+    """The entropy of the mean prediction over [N, K], in nats: 0 where one class takes all, log K where all take part.
+
+    Larger is taken for better; the truth of an imbalanced target is below log K. Raises as `entropy` does.
+    """
+    return _entropies(_probabilities(probabilities).mean(0, keepdim=True)).item()
+
+
+def information(probabilities: Array) -> float:
+    """Diversity less entropy of the predictions [N, K], in nats from 0 to log K; larger is better.
+
+    The mutual information of image and predicted class (Bridle et al. 1991, "Unsupervised classifiers, mutual
+    information and 'phantom targets'"; used to adapt in SHOT, arXiv 2002.08546). Raises as `entropy` does.
+    """
+    return diversity(probabilities) - entropy(probabilities)
+
+
+def soft_neighbourhood_density(probabilities: Array) -> float:
+    """SND of the predictions [N, K] on target images, in nats from 0 to log(N − 1); larger is better.
+
+    Each image's similarities to all others, cosines of their predictions over a temperature, are made a distribution
+    by softmax; SND is the mean of its entropies: images of one class should stand close together (Saito et al. 2021,
+    arXiv 2108.10860; equation 2 has the temperature). It depends on N, and a model that takes all images for one class
+    has the highest.
+    Raises as `entropy` does, Refusal for fewer than 2 rows.
+    """
+    rows = torch.nn.functional.normalize(_probabilities(probabilities, fewest=2), dim=1)
+    found = []
+    for start in range(0, len(rows), ROWS):
+        similar = rows[start : start + ROWS] @ rows.T / TEMPERATURE
+        similar.diagonal(offset=start).fill_(-torch.inf)  # nobody is a neighbour of his own
+        found.append(_entropies(similar.softmax(1)))
+    return torch.cat(found).mean().item()
+
+
+def density_ratio(source: Array, target: Array, at: Array) -> npt.NDArray[np.float64]:
+    """How much denser target features are than source features at the points `at` [V, D]: weights float64 [V].
+
+    A logistic regression tells `source` [N, D] from `target` [M, D] (standardised together; scikit-learn's default
+    ridge); by Bayes' rule the ratio is N/M · P(target | x) / P(source | x) (You et al. 2019, where a small
+    network takes the regression's place). Raises ValueError for unlike widths, Refusal for no rows or values that are
+    not finite.
+    """
+    from sklearn.linear_model import LogisticRegression  # here, for the import takes about a second
+
+    apart = [as_points(torch.as_tensor(points)) for points in (source, target, at)]
+    if len({points.shape[1] for points in apart}) > 1:
+        raise ValueError(f"features are {', '.join(str(tuple(p.shape)) for p in apart)}: expected one width")
+    both = torch.cat(apart[:2])
+    mean, spread = both.mean(0), both.std(0, correction=0)
+    spread[spread == 0] = 1.0
+    is_target = np.repeat([0, 1], [len(apart[0]), len(apart[1])])
+    told = LogisticRegression(max_iter=MOST_STEPS).fit(((both - mean) / spread).numpy(), is_target)
+    odds = np.exp(told.decision_function(((apart[2] - mean) / spread).numpy()))
+    return np.asarray(odds * len(apart[0]) / len(apart[1]), dtype=np.float64)
+
+
+def dev_risk(weights: Array, losses: Array) -> float:
+    """DEV's estimate of the target risk from `losses` [V] on held-out source images and their `density_ratio` [V].
+
+    Smaller is better; in the unit of the losses, and below 0 at times. R = mean(wℓ) + η mean(w) − η with the control
+    variate's η = −Cov(wℓ, w)/Var(w), for the weights' mean is known to be 1 (You et al. 2019, "Towards Accurate Model
+    Selection in Deep Unsupervised Domain Adaptation", PMLR 97). Raises ValueError for unlike shapes,
+    Refusal for fewer than 2 images or values that are not finite.
+    """
+    w, loss = (as_points(torch.as_tensor(values)[:, None], fewest=2)[:, 0] for values in (weights, losses))
+    if w.shape != loss.shape:
+        raise ValueError(f"there are {len(w)} weights and {len(loss)} losses: expected one of each an image")
+    weighted, centred = w * loss, w - w.mean()
+    variance = centred.square().mean().item()
+    eta = -(weighted * centred).mean().item() / variance if variance > 0 else 0.0  # equal weights vary with nothing
+    return weighted.mean().item() + eta * (w.mean().item() - 1.0)
+
+
+def ensemble_agreement(probabilities: Array) -> npt.NDArray[np.float64]:
+    """For each of M candidates, with predictions [M, N, K] on the same target images, the share of images for which
+    it names the class that the mean prediction of all candidates names: float64 [M] in [0, 1]; larger is better.
+
+    EnsV (Hu et al. 2024, "Towards Reliable Model Selection for Unsupervised Domain Adaptation: An Empirical Study and
+    A Certified Baseline", NeurIPS datasets and benchmarks): ŷ_n = argmax_k Σ_m p_m(k | x_n), and a candidate's score is
+    its accuracy against ŷ. Raises ValueError for another shape, and as `entropy` does.
+    """
+    stacked = torch.as_tensor(probabilities)
+    if stacked.ndim != 3:
+        raise ValueError(f"probabilities are {tuple(stacked.shape)}: expected [candidates, N, K]")
+    said = torch.stack([_probabilities(each) for each in stacked])
+    together = said.mean(0).argmax(1)
+    return (said.argmax(2) == together).double().mean(1).numpy()
+
+
+def _probabilities(values: Array, fewest: int = 1) -> Tensor:
+    """float64 [N, K] on the CPU, each row a distribution."""
+    rows = as_points(torch.as_tensor(values), fewest)
+    if bool((rows < 0).any()) or bool(((rows.sum(1) - 1).abs() > SUMS_TO_ONE).any()):
+        raise ValueError("rows must be probabilities: none below 0, and their sum 1")
+    return rows
+
+
+def _entropies(rows: Tensor) -> Tensor:
+    """Of each row of probabilities, in nats; 0 log 0 is 0."""
+    return -torch.xlogy(rows, rows).sum(1)

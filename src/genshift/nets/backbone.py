@@ -1,0 +1,128 @@
+"""The networks that adaptation methods are compared on: a residual extractor, a linear predictor, small adversaries."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from genshift.nets.classifier import SMALL, Block
+from genshift.nets.layers import BatchNorm2d, Conv2d, DomainBatchNorm2d
+from genshift.presets import Beyond
+
+HIDDEN = 512  # of an adversary
+WIDEST = 4096  # inputs of CDAN's adversary; above, its map is drawn at random (CDAN, section 3.2)
+
+
+class Backbone(nn.Module):
+    """Pictures `[N, C, H, W]` to features `[N, 4·width]`: a pre-activation ResNet (arXiv 1603.05027) of three blocks,
+    each of which halves the side.
+
+    Above SMALL pixels the first convolutions halve the side until it is at most that. `apart`: BatchNorm keeps running
+    statistics for each domain.
+    """
+
+    def __init__(self, width: int, channels: int, size: int, apart: bool = False) -> None:
+        super().__init__()
+        norm = DomainBatchNorm2d if apart else BatchNorm2d
+        thin = max(4, width // 4)
+        wide = [thin, width, 2 * width, 4 * width]
+        self.features = wide[-1]
+        self.first = nn.Sequential(*_first(channels, thin, size, norm))
+        self.blocks = nn.Sequential(*(Block(a, b, norm) for a, b in pairwise(wide)))
+        self.norm = norm(wide[-1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.norm(self.blocks(self.first(x)))).mean((2, 3))
+
+
+def _first(channels: int, thin: int, size: int, norm: type[BatchNorm2d]) -> list[nn.Module]:
+    """One convolution at full side, or as many of stride 2 as bring the side to SMALL."""
+    if size <= SMALL:
+        return [Conv2d(channels, thin, 3, padding=1)]
+    layers: list[nn.Module] = [Conv2d(channels, thin, 4, stride=2, padding=1)]
+    while (size := size // 2) > SMALL:
+        layers += [norm(thin), nn.ReLU(inplace=True), Conv2d(thin, thin, 4, stride=2, padding=1)]
+    return layers
+
+
+class Adversary(nn.Sequential):
+    """Features `[N, D]` to one logit `[N, 1]`, positive for the source."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__(nn.Linear(features, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU())
+        self.append(nn.Linear(HIDDEN, 1))
+
+
+class ConditionalAdversary(nn.Module):
+    """Features f `[N, D]` and class probabilities g `[N, K]` to one logit `[N, 1]`, positive for the source.
+
+    Of the multilinear map f ⊗ g where it has at most WIDEST numbers, else of the randomised one,
+    (R_f f ⊙ R_g g)/√WIDEST with fixed R of normal numbers (CDAN, arXiv 1705.10667, section 3.2).
+    """
+
+    random_f: Tensor
+    random_g: Tensor
+
+    def __init__(self, features: int, classes: int) -> None:
+        super().__init__()
+        self.randomised = features * classes > WIDEST
+        if self.randomised:
+            self.register_buffer("random_f", torch.randn(features, WIDEST))
+            self.register_buffer("random_g", torch.randn(classes, WIDEST))
+        self.judge = Adversary(WIDEST if self.randomised else features * classes)
+
+    def forward(self, f: Tensor, g: Tensor) -> Tensor:
+        return self.judge(self.joint(f, g))
+
+    def joint(self, f: Tensor, g: Tensor) -> Tensor:
+        """The map of features and probabilities together, `[N, D·K]` or `[N, WIDEST]`."""
+        if self.randomised:
+            return (f @ self.random_f.to(f.dtype)) * (g @ self.random_g.to(g.dtype)) / WIDEST**0.5
+        return (f[:, :, None] * g[:, None, :]).flatten(1)
+
+
+class Centroids(nn.Module):
+    """SHOT's class centroids, as its latest labelling left them: `value` `[K, D]`, and which labelling that was."""
+
+    value: Tensor
+    labelling: Tensor
+
+    def __init__(self, classes: int, features: int) -> None:
+        super().__init__()
+        self.register_buffer("value", torch.zeros(classes, features))
+        self.register_buffer("labelling", torch.tensor(-1))
+
+
+class Frequencies(nn.Module):
+    """AdaMatch's running means of the answers to each domain, `source` and `target` `[K]`; even at the start."""
+
+    source: Tensor
+    target: Tensor
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        for name in ("source", "target"):
+            self.register_buffer(name, torch.full((classes,), 1 / classes))
+
+
+def build_beyond(preset: Beyond, classes: int, channels: int) -> dict[str, nn.Module]:
+    """The networks `extractor` and `predictor`, and what a role needs besides (see its method)."""
+
+    def extractor() -> Backbone:
+        return Backbone(preset.width, channels, preset.size, preset.statistics == "own")
+
+    networks: dict[str, nn.Module] = {"extractor": extractor(), "predictor": nn.Linear(4 * preset.width, classes)}
+    if preset.role == "cdan":
+        networks["domain"] = ConditionalAdversary(4 * preset.width, classes)
+    elif preset.adversary == "reversal":
+        networks["domain"] = Adversary(4 * preset.width)
+    if preset.role == "mean-teacher":
+        networks |= {"student_extractor": extractor(), "student_predictor": nn.Linear(4 * preset.width, classes)}
+    if preset.role == "adamatch":
+        networks["frequencies"] = Frequencies(classes)
+    if preset.role == "shot":
+        networks |= {"anchor": extractor(), "centroids": Centroids(classes, 4 * preset.width)}
+    return networks

@@ -1,0 +1,181 @@
+"""Adaptation methods compared at equal conditions: one backbone, one augmentation, one budget; each paper's own recipe.
+
+A method's own options stand in its own class; `genshift.presets.class_of` finds it again for a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from genshift.errors import Refusal
+from genshift.presets.adaptation import DANN_PAPER, Adaptation
+from genshift.presets.base import HALF_LIFE, option
+
+NETWORKS = "residual"
+TASKS = ("mnistm-svhn", "mnistm-usps", "usps-mnistm", "svhn-usps")
+ADVERSARIES = ("dann", "cdan", "dann-mcc")  # roles with an adversary of domains
+
+CDAN_PAPER = "cited source (CDAN, arXiv 1705.10667)"
+MCC_PAPER = "cited source (MCC, arXiv 1912.03699)"
+ENSEMBLING = "cited source (self-ensembling, arXiv 1706.05208)"
+ADAMATCH_PAPER = "cited source (AdaMatch, arXiv 2106.04732)"
+SHOT_PAPER = "cited source (SHOT, arXiv 2002.08546)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beyond(Adaptation):
+    """A method, or a bound, on the common backbone."""
+
+    positive: ClassVar[tuple[str, ...]] = (*Adaptation.positive, "width")
+    normalised: ClassVar[tuple[str, ...]] = ("mixed", "apart", "own")  # what `statistics` may be
+
+    width: int = option("channels at half side; they double at the next two halvings", 64)
+
+    def checked(self) -> Self:
+        """As every adaptation's; a role's adversary and statistics are part of it."""
+        super().checked()
+        adversary = "reversal" if self.role in ADVERSARIES else "none"
+        if self.adversary != adversary:
+            raise Refusal(f"{self.name} takes no --adversary {self.adversary}: its own is {adversary}.")
+        if self.statistics not in self.normalised:
+            raise Refusal(f"{self.name} takes no --statistics {self.statistics}: {' or '.join(self.normalised)}.")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaBN(Beyond):
+    """AdaBN's options."""
+
+    normalised: ClassVar[tuple[str, ...]] = ("own",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CORAL(Beyond):
+    """Deep CORAL's options."""
+
+    not_negative: ClassVar[tuple[str, ...]] = (*Adaptation.not_negative, "coral")
+
+    coral: float = option("weight of the covariances' distance", 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MCC(Beyond):
+    """MCC's options."""
+
+    positive: ClassVar[tuple[str, ...]] = (*Beyond.positive, "temperature")
+    not_negative: ClassVar[tuple[str, ...]] = (*Adaptation.not_negative, "mcc")
+
+    mcc: float = option("weight of class confusion", 1.0)
+    temperature: float = option("what logits are divided by before class confusion is measured", 2.5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanTeacher(Beyond):
+    """Self-ensembling's options."""
+
+    positive: ClassVar[tuple[str, ...]] = (*Beyond.positive, "teacher_half_life")
+    not_negative: ClassVar[tuple[str, ...]] = (*Adaptation.not_negative, "threshold", "consistency", "balance")
+    at_most: ClassVar[dict[str, float]] = {**Adaptation.at_most, "threshold": 1}
+    normalised: ClassVar[tuple[str, ...]] = ("own",)
+
+    teacher_half_life: int = option("half-life of the teacher's average, in source images", 4_400)
+    threshold: float = option("confidence of the teacher above which an image counts", 0.968)
+    consistency: float = option("weight of the student's distance from the teacher", 3.0)
+    balance: float = option("weight, within that, of classes being equally frequent", 0.005)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaMatch(Beyond):
+    """AdaMatch's options."""
+
+    not_negative: ClassVar[tuple[str, ...]] = (*Adaptation.not_negative, "threshold")
+    at_most: ClassVar[dict[str, float]] = {**Adaptation.at_most, "threshold": 1}
+    normalised: ClassVar[tuple[str, ...]] = ("mixed",)
+
+    threshold: float = option("share of the source's mean confidence above which a target image counts", 0.9)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SHOT(Beyond):
+    """SHOT's options."""
+
+    positive: ClassVar[tuple[str, ...]] = (*Beyond.positive, "labellings")
+    not_negative: ClassVar[tuple[str, ...]] = (*Adaptation.not_negative, "smoothing", "pseudo")
+    at_most: ClassVar[dict[str, float]] = {**Adaptation.at_most, "smoothing": 1}
+    normalised: ClassVar[tuple[str, ...]] = ("mixed",)
+
+    smoothing: float = option("share of a source label spread over all classes", 0.1)
+    pseudo: float = option("weight of the pseudo-labels' cross-entropy", 0.1)
+    labellings: int = option("times that pseudo-labels are told anew, evenly over the adaptation", 15)
+
+
+CLASSES: dict[str, type[Beyond]] = {
+    "source": Beyond,
+    "dann": Beyond,
+    "adabn": AdaBN,
+    "coral": CORAL,
+    "cdan": Beyond,
+    "mcc": MCC,
+    "dann-mcc": MCC,
+    "mean-teacher": MeanTeacher,
+    "adamatch": AdaMatch,
+    "shot": SHOT,
+    "target": Beyond,
+}
+# What a role changes of the common description, and where those values come from; the rest is ours.
+_REVERSED: dict[str, Any] = {"adversary": "reversal", "lam": 1.0, "lam_schedule": "dann"}
+_ROLES: dict[str, dict[str, Any]] = {
+    "dann": _REVERSED,
+    "cdan": _REVERSED,
+    "dann-mcc": _REVERSED,
+    # Its teacher is the average already.
+    "mean-teacher": {"ema_half_life": 0},
+    # It takes both views of every image itself.
+    "adamatch": {"strong": 0.0, "statistics": "mixed"},
+    "shot": {"statistics": "mixed", "pretrain": 0.4, "lr": 3e-4},
+    "source": {"statistics": "mixed"},
+    "target": {"statistics": "mixed"},
+}
+_ORIGINS: dict[str, dict[str, str]] = {
+    "dann": dict.fromkeys(_REVERSED, DANN_PAPER),
+    "cdan": dict.fromkeys(_REVERSED, CDAN_PAPER),
+    "mcc": dict.fromkeys(("mcc", "temperature"), MCC_PAPER),
+    "dann-mcc": {**dict.fromkeys(_REVERSED, DANN_PAPER), **dict.fromkeys(("mcc", "temperature"), MCC_PAPER)},
+    "mean-teacher": dict.fromkeys(("teacher_half_life", "threshold", "consistency", "balance"), ENSEMBLING),
+    "adamatch": dict.fromkeys(("threshold", "statistics"), ADAMATCH_PAPER),
+    "shot": dict.fromkeys(("smoothing", "pseudo"), SHOT_PAPER),
+}
+
+
+def _preset(role: str, task: str) -> Beyond:
+    source, target = task.split("-")
+    options: dict[str, Any] = {"statistics": "own", "ema_half_life": HALF_LIFE, "strong": 0.5, "lr": 1e-3}
+    return CLASSES[role](
+        name=f"{role}-{task}",
+        study="adaptation",
+        role=role,  # type: ignore[arg-type]
+        networks=NETWORKS,
+        source=source,
+        target=target,
+        images=1_000_000,
+        mean=0.5,
+        std=0.5,
+        rotate=5.0,
+        shift=0.07,
+        scale=0.1,
+        validation=0.05,
+        optimizer="adamw",
+        weight_decay=0.01,
+        lr_schedule="cosine",
+        lr_warmup=3_200,
+        origins=_ORIGINS.get(role, {}),
+        **{**options, **_ROLES.get(role, {})},
+    )
+
+
+def all_presets() -> Iterator[Beyond]:
+    """Every preset of the study."""
+    for task in TASKS:
+        yield from (_preset(role, task) for role in CLASSES)

@@ -1,0 +1,146 @@
+"""Which rule should a user trust? Label-free choices held against the oracle, over all runs of a page."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+from genshift.engine.rules import BEST, DEFAULT, MARGIN, RULES, SCORES, Score, choose, source_only_accuracy
+from genshift.engine.run import RunFolder
+from genshift.report.blocks import Block, Cell, Figure, Figures, Heading, Prose, Section, Table, Terms
+from genshift.report.grouping import group_runs
+from genshift.report.measures import percent
+from genshift.report.plotting import LINES, TARGET, curve, over_images, spec
+from genshift.report.reading import Run
+from genshift.report.texts import counted
+
+TITLE = "Which rule should a user trust?"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A run whose candidates the oracle has measured: `accuracy` of each, by images seen, and what each rule takes."""
+
+    run: Run
+    label: str
+    accuracy: dict[int, float]
+    taken: dict[str, int]
+
+    @property
+    def best(self) -> float:
+        return max(self.accuracy.values())
+
+    def regret(self, rule: str) -> float:
+        """How far the rule's choice is below the best candidate, as a share in [0, 1]."""
+        return self.best - self.accuracy[self.taken[rule]]
+
+
+def trust(runs: Sequence[Run]) -> list[Section]:
+    """The section, where any run has scored candidates and an oracle curve over them."""
+    found = judged(runs)
+    if not found:
+        return []
+    blocks: list[Block] = [Prose(_lead(found)), regret_table(found), Terms(tuple(RULES.items()))]
+    blocks += [Heading("Scores beside the oracle"), Prose(CURVES_NOTE), Figures([score_curves(each) for each in found])]
+    return [Section(TITLE, blocks)]
+
+
+def judged(runs: Sequence[Run]) -> list[Judged]:
+    """The runs with scores whose every candidate the oracle measured, and that left a rule something to choose."""
+    labels = {id(run): group.label for group in group_runs(runs) for run in group.runs}
+    return [found for run in runs if run.scores and (found := _judged(run, labels[id(run)]))]
+
+
+def _judged(run: Run, label: str) -> Judged | None:
+    oracle = {row["images"]: float(row["target_accuracy"]) for row in run.oracle if "target_accuracy" in row}
+    seen = [int(row["images"]) for row in run.scores]
+    if len(seen) < 2 or not set(seen) <= set(oracle):
+        return None
+    source_only = source_only_accuracy(RunFolder(run.folder))
+    taken = {rule: seen[choose(rule, run.scores, source_only)] for rule in RULES}
+    return Judged(run, label, {images: oracle[images] for images in seen}, taken)
+
+
+def regret_table(found: Sequence[Judged]) -> Table:
+    """One row a rule: mean and worst regret over the runs, in points, and where it was worst."""
+    means = {rule: statistics.fmean(each.regret(rule) for each in found) for rule in RULES}
+    body = [_regret_cells(rule, found, best=mean == min(means.values())) for rule, mean in means.items()]
+    head = ["rule", "mean regret", "worst regret", "worst on"]
+    return Table(head, [("", body)], _table_note(found))
+
+
+def _regret_cells(rule: str, found: Sequence[Judged], best: bool) -> list[Cell]:
+    regrets = [each.regret(rule) for each in found]
+    worst = max(regrets)
+    where = _named(found[regrets.index(worst)]) if worst else "–"
+    mean = Cell(percent(statistics.fmean(regrets)), tone="best" if best else "")
+    return [Cell(rule), mean, Cell(percent(worst)), Cell(where)]
+
+
+def _table_note(found: Sequence[Judged]) -> str:
+    images = sorted({int(row["n"]) for each in found for row in each.run.oracle if "n" in row})
+    count = f" on {'–'.join(f'{n:,}' for n in dict.fromkeys((images[0], images[-1])))} target images" if images else ""
+    return (
+        f"Points of target accuracy{count}, below the best of a run's own candidates; less is better. Over "
+        f"{counted(len(found), 'run')}. The best was picked by the same labels, so a regret of a point or two may be "
+        "chance."
+    )
+
+
+def _lead(found: Sequence[Judged]) -> str:
+    mean = statistics.fmean(each.regret(DEFAULT) for each in found)
+    return (
+        "An adapted run's checkpoints are chosen among without a target label. The default rule leaves out those that "
+        f"are more than {100 * MARGIN:g} points (and a standard error) below the best on held-out source images, then "
+        f"takes the best {SCORES[BEST].head}: on average {percent(mean)} points below what the oracle would take. The "
+        "oracle is computed apart, and never chooses."
+    )
+
+
+def _named(each: Judged) -> str:
+    return f"{each.run.study}: {each.run.task}, {each.label}, seed {each.run.seed}"
+
+
+CURVES_NOTE = (
+    "The dashed line is the oracle, on the axis at the left. Each score is on an axis of its own, from its worst "
+    "candidate below to its best above (DEV is turned over, for it is a risk); a star is the candidate that it takes."
+)
+
+
+def score_curves(each: Judged) -> Figure:
+    """Every score over images seen, scaled to its own range, beside the oracle's accuracy."""
+    figure = go.Figure(curve(_oracle_rows(each), "accuracy", TARGET, "target (oracle, never steers)", "dash"))
+    for (rule, score), colour in zip(SCORES.items(), LINES, strict=False):
+        figure.add_trace(_scaled(each, score, each.taken[rule], colour))
+    figure.update_yaxes(range=[0, 1.02], tickformat=".0%")
+    figure.update_layout(yaxis2={"overlaying": "y", "side": "right", "range": [-0.05, 1.05], "visible": False})
+    over_images(figure, legend_lines=4)
+    alt = f"Label-free scores of {_named(each)} over images seen, beside the oracle's target accuracy"
+    return Figure(spec(figure), _named(each), alt, 380)
+
+
+def _oracle_rows(each: Judged) -> list[dict[str, float]]:
+    return [{"images": images, "accuracy": value} for images, value in sorted(each.accuracy.items())]
+
+
+def _scaled(each: Judged, score: Score, taken: int, colour: str) -> go.Scatter:
+    raw = [float(row[score.key]) for row in each.run.scores]
+    images = [int(row["images"]) for row in each.run.scores]
+    worst, best = (min(raw), max(raw)) if score.sign > 0 else (max(raw), min(raw))
+    return go.Scatter(
+        x=images,
+        y=[0.5 if best == worst else round((value - worst) / (best - worst), 4) for value in raw],
+        customdata=[float(f"{value:.5g}") for value in raw],
+        name=score.head,
+        yaxis="y2",
+        mode="lines+markers",
+        line={"color": colour, "width": 1.5},
+        marker={
+            "symbol": ["star" if count == taken else "circle" for count in images],
+            "size": [12 if count == taken else 3 for count in images],
+        },
+        hovertemplate="%{customdata:.4g}",
+    )

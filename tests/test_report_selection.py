@@ -1,0 +1,102 @@
+"""The section that holds label-free choices against the oracle."""
+
+import json
+
+import browser
+import numpy as np
+import pytest
+from report_fixtures import write_json, write_lines, write_run
+
+from genshift.engine.rules import RULES
+from genshift.report.page import write_page
+from genshift.report.reading import read_runs
+from genshift.report.sections import sections
+from genshift.report.selection import TITLE, judged, score_curves, trust
+
+ORACLE = [0.30, 0.50, 0.70, 0.60]
+TAKES = {"default": 0.60, "source": 0.30, "im": 0.60, "snd": 0.50, "dev": 0.70, "ensv": 0.50, "last": 0.60}
+SCORES = {
+    "source_accuracy": [0.99, 0.80, 0.97, 0.96],  # the second is below the floor
+    "information": [0.1, 0.2, 0.3, 0.4],
+    "snd": [1.0, 4.0, 3.0, 2.0],
+    "dev_risk": [0.9, 0.4, 0.1, 0.5],
+    "agreement": [0.5, 0.9, 0.6, 0.7],
+}
+
+
+def write_scores(folder, oracle=ORACLE, scores=SCORES):
+    """Four candidates of a run, and the oracle's curve over them."""
+    images = [1000 * (place + 1) for place in range(len(oracle))]
+    rows = [
+        {"images": count, "checkpoint": f"candidate-{count:012d}.safetensors", "source_error": 0.0, "entropy": 1.0}
+        | {key: values[place] for key, values in scores.items()}
+        for place, count in enumerate(images)
+    ]
+    write_json(folder / "scores.json", {"n": {}, "protocol": "made up", "checkpoints": rows})
+    lines = [{"images": count, "target_accuracy": value, "n": 400} for count, value in zip(images, oracle, strict=True)]
+    write_lines(folder / "oracle.jsonl", lines)
+    return folder
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Two seeds of which rules choose alike; the second one's oracle stands upside down."""
+    one, two = (write_run(tmp_path, "own", "a→b", "dann", seed, 0.6) for seed in (0, 1))
+    return [write_scores(one), write_scores(two, [1 - value for value in ORACLE])]
+
+
+def test_regrets_are_what_the_oracle_says_of_each_choice(folders):
+    (section,) = trust(read_runs(folders))
+    table = next(block for block in section.blocks if block.kind == "table")
+    rows = {cells[0].text: [cell.text for cell in cells[1:]] for _, body in table.bodies for cells in body}
+    assert set(rows) == set(RULES)
+    for rule, taken in TAKES.items():
+        regrets = [100 * (0.70 - taken), 100 * (0.70 - (1 - taken))]
+        assert float(rows[rule][0]) == pytest.approx(np.mean(regrets), abs=0.006)
+        assert float(rows[rule][1]) == pytest.approx(max(regrets), abs=0.006)
+        assert rows[rule][2].endswith(f"seed {int(regrets[1] > regrets[0])}")
+    assert "400 target images" in table.note and "2 runs" in table.note
+
+
+def test_the_best_rule_is_marked(tmp_path):
+    (section,) = trust(read_runs([write_scores(write_run(tmp_path, "own", "a→b", "dann", 0, 0.6))]))
+    table = next(block for block in section.blocks if block.kind == "table")
+    tones = {cells[0].text: cells[1].tone for _, body in table.bodies for cells in body}
+    assert {rule for rule, tone in tones.items() if tone} == {"dev"}
+
+
+def test_each_score_has_its_own_range_and_a_star_at_its_choice(folders):
+    drawn = json.loads(score_curves(judged(read_runs(folders))[0]).spec)["data"]
+    oracle, lines = drawn[0], {line["name"]: line for line in drawn[1:]}
+    assert oracle["y"] == ORACLE and "yaxis" not in oracle
+    assert lines["IM"]["y"] == pytest.approx([0, 1 / 3, 2 / 3, 1], abs=1e-4)
+    assert lines["DEV"]["y"] == pytest.approx([0, 0.625, 1, 0.5]) and lines["DEV"]["customdata"] == [0.9, 0.4, 0.1, 0.5]
+    stars = {name: line["x"][line["marker"]["symbol"].index("star")] for name, line in lines.items()}
+    assert stars == {"source acc": 1000, "IM": 4000, "SND": 2000, "DEV": 3000, "EnsV": 2000}
+
+
+def test_a_score_that_never_changes_is_drawn_level(tmp_path):
+    flat = {**SCORES, "snd": [2.0] * 4}
+    folder = write_scores(write_run(tmp_path, "own", "a→b", "dann", 0, 0.6), scores=flat)
+    drawn = json.loads(score_curves(judged(read_runs([folder]))[0]).spec)["data"]
+    (line,) = [line for line in drawn if line["name"] == "SND"]
+    assert line["y"] == [0.5] * 4 and line["marker"]["symbol"][-1] == "star"
+
+
+def test_runs_without_scores_or_with_candidates_that_no_oracle_saw_are_left_out(folders, tmp_path):
+    plain = write_run(tmp_path, "own", "a→b", "source", 0, 0.5)
+    (folders[1] / "oracle.jsonl").unlink()
+    assert [each.run.folder for each in judged(read_runs([plain, *folders]))] == [folders[0]]
+    assert trust(read_runs([plain, folders[1]])) == []
+    titles = [section.title for section in sections(read_runs([plain, *folders]))]
+    assert titles == ["own: a→b", TITLE]
+
+
+def test_the_page_shows_it_without_a_network(folders, tmp_path):
+    page = write_page(folders, tmp_path / "page.html")
+    with browser.browser() as chromium, browser.opened(chromium, page, browser.PHONE) as seen:
+        section = seen.page.locator("section.task").last
+        assert section.locator("h2").inner_text() == TITLE and section.locator("tbody tr").count() == len(RULES)
+        assert section.locator(".plot .scatterlayer .trace").count() == 2 * 6
+        widths = seen.page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    assert seen.complaints == [] and widths[0] <= widths[1]

@@ -1,0 +1,91 @@
+"""Rules of choice, on rows of scores made up for them."""
+
+import json
+
+import pytest
+
+from genshift.engine.rules import MARGIN, RULES, SCORES, above_floor, choose, harmed, source_only_accuracy, unadapted
+from genshift.engine.run import RunFolder
+from genshift.errors import Refusal
+
+
+def row(images, source=0.9, im=1.0, snd=5.0, dev=0.5, ensv=0.8, error=0.0):
+    return {
+        "images": images,
+        "source_accuracy": source,
+        "source_error": error,
+        "information": im,
+        "snd": snd,
+        "dev_risk": dev,
+        "agreement": ensv,
+    }
+
+
+@pytest.mark.parametrize(
+    ("rule", "best"),
+    [
+        ("source", {"source": 0.91}),
+        ("im", {"im": 1.1}),
+        ("snd", {"snd": 6}),
+        ("dev", {"dev": 0.4}),
+        ("ensv", {"ensv": 0.9}),
+    ],
+)
+def test_each_rule_takes_the_best_of_its_score(rule, best):
+    rows = [row(1), row(2, **best), row(3)]
+    assert choose(rule, rows) == 1
+    assert {other for other in SCORES if choose(other, rows) == 1} == {rule}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_ties_go_to_the_latest_and_then_to_the_last_named(rule):
+    assert choose(rule, [row(1), row(3), row(2)]) == 1
+    assert choose(rule, [row(3), row(3), row(1)]) == 1
+
+
+def test_the_latest_is_taken_whatever_its_scores():
+    assert choose("last", [row(5, source=1.0, im=2, ensv=1), row(6, source=0.1)]) == 1
+
+
+def test_the_floor_keeps_a_collapsed_model_from_being_chosen():
+    rows = [row(1, source=0.95), row(2, source=0.95 - MARGIN - 0.001, ensv=1.0), row(3, source=0.95 - 0.9 * MARGIN)]
+    assert above_floor(rows) == [0, 2]
+    assert choose("ensv", rows) == 1 and choose("default", rows) == 2
+
+
+def test_a_standard_error_is_forgiven():
+    assert above_floor([row(1, source=0.95), row(2, source=0.94 - MARGIN, error=0.02)]) == [0, 1]
+
+
+def test_source_only_raises_the_floor_until_nobody_reaches_it():
+    rows = [row(1, source=0.90), row(2, source=0.87, ensv=0.9)]
+    assert above_floor(rows, 0.94) == [0] and choose("default", rows, 0.94) == 0 and not harmed(rows, 0.94)
+    assert harmed(rows, 0.99) and above_floor(rows, 0.99) == [0, 1] and choose("default", rows, 0.99) == 1
+    assert above_floor(rows, 0.5) == [0, 1] and not harmed(rows, None)
+
+
+def test_an_unknown_rule_is_refused_with_the_nearest():
+    with pytest.raises(Refusal, match="no rule 'defualt': did you mean 'default'"):
+        choose("defualt", [row(1)])
+
+
+def write(folder, role, seed=0, task="a→b", values=()):
+    folder.mkdir()
+    config = {"preset": {"study": "own", "task": task, "role": role}, "seed": seed, "images": 8}
+    (folder / "config.json").write_text(json.dumps(config))
+    rows = [{"images": count, "valid/source_accuracy": value} for count, value in enumerate(values, 1)]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(each) + "\n" for each in [*rows, {"images": 9}]))
+    return RunFolder(folder)
+
+
+def test_the_unadapted_run_is_found_beside_its_like(tmp_path):
+    run = write(tmp_path / "run", "dann")
+    assert unadapted(run) == [] and source_only_accuracy(run) is None
+    write(tmp_path / "another-seed", "source", seed=1, values=[0.1])
+    write(tmp_path / "another-task", "source", task="a→c", values=[0.2])
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "config.json").write_text("{")
+    write(tmp_path / "not-yet", "source")
+    write(tmp_path / "this", "source", values=[0.5, 0.75])
+    assert [other.path.name for other in unadapted(run)] == ["not-yet", "this"]
+    assert source_only_accuracy(run) == 0.75
