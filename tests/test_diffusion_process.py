@@ -301,10 +301,11 @@ class Counted:
         return x if labels is None else x + self.factor * labels.clamp(min=0)[:, None]
 
 
-def guided(guidance, labels=(1, 2), seed=0, predict=None, weak=None):
+def guided(guidance, labels=(1, 2), seed=0, predict=None, weak=None, unconditional=None):
     labels = None if labels is None else torch.tensor(labels)
     coin = torch.Generator().manual_seed(seed)
-    return Guided(predict or Counted(), guidance, LADDER, labels, coin, weak)
+    away = weak is None if unconditional is None else unconditional
+    return Guided(predict or Counted(), guidance, LADDER, labels, coin, weak, away)
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.5, 1.0, 1.5, 3.0])
@@ -380,6 +381,16 @@ def test_autoguidance_leads_away_from_a_weak_model_that_is_told_the_label_too():
     labels = torch.tensor([[1.0], [2.0]])
     torch.testing.assert_close(model(x, 3), x + 4 * labels + 2.0 * (10 - 4) * labels)
     assert model.predict.passes == weak.passes == [(3, 2, [1, 2])] and model.evaluations == 2
+
+
+def test_away_from_both_is_away_from_the_mean_of_the_two_and_costs_three_evaluations():
+    weak, x = Counted(4.0), random(2, 4)
+    model = guided(Guidance(2.0), weak=weak, unconditional=True)
+    labels = torch.tensor([[1.0], [2.0]])
+    good, bad = x + 10 * labels, (x + x + 4 * labels) / 2
+    torch.testing.assert_close(model(x, 3), bad + 2.0 * (good - bad))
+    assert model.predict.passes == [(3, 4, [1, 2, -1, -1])] and weak.passes == [(3, 2, [1, 2])]
+    assert model.evaluations == 3
 
 
 def test_autoguidance_needs_no_labels():

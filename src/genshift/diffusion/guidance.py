@@ -20,7 +20,7 @@ class Guidance:
     steps but a random share `skip` of them (hw2). Strength 1 is no guidance.
 
     D_bad is the same network without the label (classifier-free: arXiv 2207.12598, equation 6, with w = strength - 1),
-    or a `weak` network with it (autoguidance: arXiv 2406.02507, equation 3).
+    a `weak` network with it (autoguidance: arXiv 2406.02507, equation 3), or the mean of both.
     """
 
     strength: float = 1.0
@@ -37,7 +37,8 @@ class Guided:
     """A guided prediction, for a sampler; `evaluations` counts the pictures that were passed through a network, for
     each picture drawn.
 
-    labels: int64 `[N]`, or None. coin: where the skipped steps' random numbers come from.
+    labels: int64 `[N]`, or None. coin: where the skipped steps' random numbers come from. Guidance leads away from the
+    prediction without labels where it is `unconditional`, and from `weak` where there is one.
     """
 
     def __init__(
@@ -48,9 +49,10 @@ class Guided:
         labels: Tensor | None,
         coin: torch.Generator,
         weak: Predict | None = None,
+        unconditional: bool = True,
     ) -> None:
         self.predict, self.guidance, self.levels = predict, guidance, levels
-        self.labels, self.coin, self.weak = labels, coin, weak
+        self.labels, self.coin, self.weak, self.unconditional = labels, coin, weak, unconditional
         self.evaluations = 0
 
     def __call__(self, x: Tensor, i: int) -> Tensor:
@@ -58,8 +60,9 @@ class Guided:
         if not self._now(i):
             self.evaluations += 1
             return self.predict(x, i, self.labels)
-        self.evaluations += 2
-        good, bad = self._both(x, i)
+        good, worse = self._all(x, i)
+        self.evaluations += 1 + len(worse)
+        bad = sum(worse[1:], worse[0]) / len(worse)
         return bad + self.guidance.strength * (good - bad)
 
     def _now(self, i: int) -> bool:
@@ -67,10 +70,12 @@ class Guided:
             return False
         return not self.guidance.skip or torch.rand((), generator=self.coin).item() >= self.guidance.skip
 
-    def _both(self, x: Tensor, i: int) -> tuple[Tensor, Tensor]:
-        if self.weak is not None:
-            return self.predict(x, i, self.labels), self.weak(x, i, self.labels)
+    def _all(self, x: Tensor, i: int) -> tuple[Tensor, list[Tensor]]:
+        """The good prediction, and the worse ones."""
+        weak = [] if self.weak is None else [self.weak(x, i, self.labels)]
+        if not self.unconditional:
+            return self.predict(x, i, self.labels), weak
         assert self.labels is not None
         labels = torch.cat([self.labels, torch.full_like(self.labels, -1)])
         good, bad = self.predict(torch.cat([x, x]), i, labels).chunk(2)  # one pass through the network
-        return good, bad
+        return good, [bad, *weak]

@@ -22,6 +22,11 @@ from genshift.methods.base import CHUNK, to_bytes
 SHOWN = 10  # pictures of the animation
 STAGES = 6  # of the reverse process in one picture: of 1,000 steps the report shows 0, 200, …, 1,000
 FRAMES = 40
+AWAY = {
+    "unconditional": "the model without a label",
+    "weak": "its own early state",
+    "both": "the mean of the model without a label and its own early state",
+}
 
 
 # --- how it draws ---------------------------------------------------------------------------------------------------
@@ -40,9 +45,9 @@ def in_words(method: DiffusionMethod) -> str:
 
 def _guidance(method: DiffusionMethod) -> str:
     how = method.sampling
-    if how.guidance == 1 or (how.guide == "unconditional" and not method.classes):
+    if how.guidance == 1 or (how.guide != "weak" and not method.classes):
         return "without guidance"
-    away = "the model without a label" if how.guide == "unconditional" else "its own early state"
+    away = AWAY[how.guide]
     skip = f" in all but {how.skip:.0%} of the steps" if how.skip else ""
     return f"guidance {how.guidance:g} away from {away} for t in ({how.guidance_from:g}, {how.guidance_to:g}]{skip}"
 

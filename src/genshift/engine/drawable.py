@@ -25,7 +25,7 @@ from genshift.presets.base import flag
 
 MIXTURE = "prior.safetensors"
 SAMPLING = "sampling.json"
-GUIDANCE = ("guidance", "guidance_from", "guidance_to", "skip")
+GUIDANCE = ("guide", "guidance", "guidance_from", "guidance_to", "skip")
 
 
 def open_generator(
@@ -109,7 +109,7 @@ def set_sampling(run: RunFolder, method: Method, changes: Mapping[str, Any], lab
             f"{run.seen:,}: it is left out; `genshift sweep {run.path}` chooses again."
         )
     method.sampling = chosen
-    if chosen.guide == "weak":
+    if chosen.guide != "unconditional":
         method.weak = load_weak(run, method)
 
 

@@ -175,7 +175,7 @@ def _about(run: RunFolder, order: Order, method: Generating, label: str | None) 
     about = {"run": name, "checkpoint": weights.stem, "seed": order.seed, "label": label, "names": order.names}
     if isinstance(method, DiffusionMethod):
         about["sampling"] = asdict(method.sampling)
-        files += [run.checkpoints / weak.FILE] if method.sampling.guide == "weak" else []
+        files += [run.checkpoints / weak.FILE] if method.weak is not None else []
     checksum = hashlib.sha256(b"".join(digest(path, "sha256") for path in files if path.exists()))
     return {**about, "sha256": checksum.hexdigest()}
 

@@ -91,8 +91,9 @@ def plainly(method: Generating) -> Generating:
         plain.preset = replace(plain.preset, prior="normal")
     if isinstance(plain, DiffusionMethod):
         plain.sampling = in_few_steps(plain.sampling)
-        if plain.sampling.guide == "weak" and plain.weak is None:  # a training has kept none yet
-            plain.sampling = unguided(plain.sampling)
+        if plain.sampling.guide != "unconditional" and plain.weak is None:  # a training has kept none yet
+            alone = plain.sampling.guide == "weak"
+            plain.sampling = unguided(plain.sampling) if alone else replace(plain.sampling, guide="unconditional")
     return plain
 
 

@@ -112,7 +112,8 @@ class DiffusionMethod(Generating):
         guided = Guided(
             functools.partial(self._predict, self.networks["unet"], ladder.time),
             self._guidance(), ladder, labels, generator,
-            functools.partial(self._predict, self._weak(), ladder.time) if how.guide == "weak" else None,
+            None if how.guide == "unconditional" else functools.partial(self._predict, self._weak(), ladder.time),
+            how.guide != "weak",
         )  # fmt: skip
         sampler = functools.partial(ddim, eta=how.eta) if how.sampler == "ddim" else SAMPLERS[how.sampler]
         yield from sampler(guided, x, ladder, lambda: self.noise(generator))
@@ -120,13 +121,13 @@ class DiffusionMethod(Generating):
 
     def _guidance(self) -> Guidance:
         how = self.sampling
-        if how.guide == "unconditional" and not self.classes:
+        if how.guide != "weak" and not self.classes:
             return Guidance()
         return Guidance(how.guidance, how.guidance_from, how.guidance_to, how.skip)
 
     def _weak(self) -> nn.Module:
         if self.weak is None:
-            raise Refusal("This run kept no early state to guide away from: leave --guide weak out.")
+            raise Refusal("This run kept no early state to guide away from: give --guide unconditional.")
         return self.weak
 
     def noise(self, generator: torch.Generator) -> Tensor:

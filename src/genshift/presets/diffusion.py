@@ -25,8 +25,9 @@ class Sampling:
     steps: int = option("steps from noise to picture", 20)
     spacing: Literal["time", "snr"] = option("steps evenly in time, or in the logarithm of signal to noise", "time")
     eta: float = option("share of fresh noise in a DDIM step: 0 none, 1 as DDPM", 0.0)
-    guide: Literal["unconditional", "weak"] = option(
-        "guide away from the model without a label, or from its own early state (autoguidance)", "unconditional"
+    guide: Literal["unconditional", "weak", "both"] = option(
+        "guide away from the model without a label, from its own early state (autoguidance), or from the mean of both",
+        "unconditional",
     )
     guidance: float = option("guidance strength; 1 for none", 1.0)
     guidance_from: float = option("noise level t, from 0 to 1, above which guidance acts", 0.0)
@@ -91,7 +92,7 @@ class Diffusion(Generator, Sampling):
             raise Refusal(f"--steps is at most {TRAINING_STEPS} in a process of as many steps, not {self.steps}.")
         if self.width % 2:
             raise Refusal(f"--width must be even (half are cosines of the time, half are sines), not {self.width}.")
-        guided = self.condition != "none" and self.guide == "unconditional" and self.guidance != 1
+        guided = self.condition != "none" and self.guide != "weak" and self.guidance != 1
         if guided and not self.label_dropout:
             raise Refusal(
                 "With --label-dropout 0 nothing is learnt without a label to guide away from: give --guidance 1."
