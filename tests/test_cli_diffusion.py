@@ -252,6 +252,15 @@ def test_a_sweep_measures_each_axis_from_the_best_and_leaves_the_best(run, runs,
     assert note(tmp_path / "out")["sampling"] == best["sampling"]
 
 
+def test_every_strength_is_swept_away_from_every_guide(run, runs, capfd):
+    words = ["--guides", "unconditional,both", "--guidance", "2,3", "--intervals", "0-1", "--steps", "1"]
+    rows = json.loads(
+        told(capfd, "sweep", run, "--features", runs["judge"], *words, "--samplers", "ddim", "--count", 12, "--json")
+    )["rows"]
+    assert [row["setting"] for row in rows[1:5]] == ["2 unconditional", "3 unconditional", "2 both", "3 both"]
+    assert [row["evaluations"] / row["sampling"]["steps"] for row in rows[1:5]] == [2, 2, 3, 3]
+
+
 def test_a_row_is_what_the_samples_of_the_sweeps_own_seed_measure(run, runs, data):
     found = api.sweep(run, runs["judge"], count=12, guidance=[1.0], intervals=[], steps=[], samplers=[])
     row = found["rows"][1]
@@ -363,6 +372,9 @@ def test_wrong_orders_are_refused(name, flags, sentence, runs, tmp_path, capfd):
         ("classes", ["--intervals", "0.8-0.1"], "--guidance-from 0.8 is not below --guidance-to 0.1"),
         ("classes", ["--intervals", "0.8"], "--intervals takes intervals such as 0.1-0.8, not '0.8'."),
         ("classes", ["--samplers", "ddimm"], "There is no sampler called 'ddimm': did you mean 'ddim'?"),
+        ("classes", ["--guides", "week"], "There is no guide called 'week': did you mean 'weak'?"),
+        ("plain", ["--guides", "both"], "as it learnt no labels: leave --guide out."),
+        ("plain", ["--guides", "weak"], "kept no early state to guide away from"),
         ("plain", ["--guidance", "1,2"], "as it learnt no labels: leave --guidance out."),
         ("classes", ["--count", 21], "--count must be from 2 to 20, half the 40 training pictures, not 21."),
         ("classes", ["--count", 0], "--count must be above 0, not 0."),

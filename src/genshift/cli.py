@@ -191,6 +191,7 @@ def sweep(argv: Sequence[str]) -> int:
     parser.add_argument("--features", type=Path, required=True, metavar="RUN", help="the classifier's run that judges")
     add_int(parser, "--count", "pictures of each setting (500, or half the training pictures)")
     lists: dict[str, tuple[Callable[[str], Any], str]] = {
+        "--guides": (str, "what guidance leads away from: unconditional, weak, both (the preset's own)"),
         "--guidance": (number(float, "--guidance"), "guidance strengths (1,1.5,2,3)"),
         "--intervals": (interval("--intervals"), "noise levels where guidance acts (0-1,0.1-0.8,0-0.6)"),
         "--steps": (number(int, "--steps"), "numbers of steps (5,8,12,20)"),
@@ -204,7 +205,7 @@ def sweep(argv: Sequence[str]) -> int:
     check_positive(args, "count")
     from genshift import api
 
-    axes = {name: getattr(args, name) for name in ("guidance", "intervals", "steps", "samplers")}
+    axes = {name: getattr(args, name) for name in ("guides", "guidance", "intervals", "steps", "samplers")}
     given = {name: values for name, values in axes.items() if values is not None}
     found = api.sweep(args.run, args.features, count=args.count, data_root=existing_root(args), **given)
     if args.json:

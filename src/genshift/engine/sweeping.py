@@ -21,6 +21,7 @@ from genshift.engine.drawable import SAMPLING, open_generator, sampling_of, ungu
 from genshift.engine.experiment import preset_of
 from genshift.engine.generation import in_few_steps, training_pictures
 from genshift.engine.run import RunFolder
+from genshift.engine.weak import load_weak
 from genshift.errors import Refusal
 from genshift.methods import DiffusionMethod
 from genshift.methods.base import CHUNK
@@ -43,8 +44,12 @@ Found = dict[str, Any]
 
 @dataclass(frozen=True)
 class Axes:
-    """The values to try; None for those of DEFAULTS, of which a run that learnt no labels takes no guidance."""
+    """The values to try; None for those of DEFAULTS, of which a run that learnt no labels takes no guidance.
 
+    Every strength is tried away from each of `guides`; without any, from the preset's own.
+    """
+
+    guides: Sequence[str] | None = None
     guidance: Sequence[float] | None = None
     intervals: Sequence[tuple[float, float]] | None = None
     steps: Sequence[int] | None = None
@@ -52,6 +57,7 @@ class Axes:
 
 
 DEFAULTS = Axes(
+    guides=(),
     guidance=(1.0, 1.5, 2.0, 3.0),
     intervals=((0.0, 1.0), (0.1, 0.8), (0.0, 0.6)),
     steps=(5, 8, 12, 20),
@@ -82,7 +88,8 @@ def sweep(run: RunFolder, features: Path, axes: Axes, count: int | None, data_ro
     start, tries = _planned(run, preset, axes)
     device.prepare_process(None, device.choose_device())
     console = Console()
-    bench = _bench(run, features, start, count, data_root, console)
+    weak = any(each.changes.get("guide", "unconditional") != "unconditional" for each in tries)
+    bench = _bench(run, features, start, weak, count, data_root, console)
     sheet = _Sheet(run, bench.about(run, features))
     console.say(f"{bench.n:,} pictures a setting, one axis after the other, each from the best so far: {bench.rule}.")
     console.say(f"The floor, as many training pictures, is at a distance of {bench.floor:.4g}.")
@@ -126,7 +133,10 @@ def _tries(axes: Axes) -> Iterator[Try]:
         given = getattr(axes, name)
         return getattr(DEFAULTS, name) if given is None else given
 
-    for strength in values("guidance"):
+    for guide in values("guides"):
+        for strength in values("guidance"):
+            yield Try("guidance", f"{strength:g} {guide}", {"guide": guide, "guidance": float(strength)})
+    for strength in () if axes.guides else values("guidance"):
         yield Try("guidance", f"{strength:g}", {"guidance": float(strength)})
     for low, high in values("intervals"):
         yield Try("interval", f"{low:g}-{high:g}", {"guidance_from": float(low), "guidance_to": float(high)})
@@ -137,7 +147,7 @@ def _tries(axes: Axes) -> Iterator[Try]:
 
 
 def _asked(axes: Axes, each: Try) -> bool:
-    return (axes.guidance if each.axis == "guidance" else axes.intervals) is not None
+    return (axes.intervals if each.axis == "interval" else axes.guidance or axes.guides) is not None
 
 
 # --- how a setting is measured --------------------------------------------------------------------------------------
@@ -194,11 +204,19 @@ class Bench:
 
 
 def _bench(
-    run: RunFolder, features: Path, start: Sampling, count: int | None, data_root: Path | None, console: Console
+    run: RunFolder,
+    features: Path,
+    start: Sampling,
+    weak: bool,
+    count: int | None,
+    data_root: Path | None,
+    console: Console,
 ) -> Bench:
     space = classifier_space(features)
     preset, method, classes = open_generator(run, asdict(start))
     assert isinstance(method, DiffusionMethod)
+    if weak:
+        method.weak = load_weak(run, method)
     train = in_classes(training_pictures(preset, data_root, bool(run.config.get("skip_broken"))), classes)
     labels = train.labels if classes else None
     n = _count(count, len(train))
@@ -266,7 +284,9 @@ def _visit(sheet: _Sheet, bench: Bench, each: Try, base: Sampling, console: Cons
 def _in_words(row: Found) -> str:
     how, right = row["sampling"], row["accuracy"]
     guided = how["guidance"] != 1
-    guidance = f", guidance {how['guidance']:g} in t {how['guidance_from']:g}-{how['guidance_to']:g}" if guided else ""
+    away = "" if how["guide"] == "unconditional" else f" ({how['guide']})"
+    where = f"in t {how['guidance_from']:g}-{how['guidance_to']:g}"
+    guidance = f", guidance {how['guidance']:g}{away} {where}" if guided else ""
     told = "" if right is None else f"accuracy {right:.1%} ± {row['accuracy_error']:.1%}, "
     return (
         f"{how['sampler']} in {how['steps']} steps{guidance}: {told}Fréchet distance {row['frechet']:.4g}, "

@@ -26,11 +26,11 @@ def sweep_figures(label: str, sweep: Found) -> list[Figure]:
     rows = list(sweep.get("rows") or [])
     chosen = (sweep.get("best") or {}).get("sampling") or {}
     strengths, intervals = _of_axes(rows, "guidance"), _of_axes(rows, "interval")
-    guided = {"same": lambda row: _same(row, chosen, "guidance")}
+    guided = {"same": lambda row: _same(row, chosen, "guide", "guidance")}
     within = {"same": lambda row: _same(row, chosen, "guidance_from", "guidance_to")}
     cost = {"same": lambda row: _same(row, chosen, "sampler", "steps")}
     found = [
-        _panels(label, "guidance strength", {"": sorted(strengths, key=_strength)}, _strength, **guided),
+        _panels(label, "guidance strength", _by_guide(strengths), _strength, **guided),
         _panels(label, "guided noise levels t", {"": intervals}, _interval, **within),
         _panels(label, "network evaluations", _by_sampler(_of_axes(rows, *COSTS)), _evaluations, **cost),
     ]
@@ -44,6 +44,16 @@ def _of_axes(rows: Sequence[Found], *axes: str) -> list[Found]:
     """The rows of some axes, the newest of each setting."""
     newest = {(row["sampling"]["sampler"], row["axis"], row["setting"]): row for row in rows if row["axis"] in axes}
     return list(newest.values())
+
+
+def _by_guide(rows: Sequence[Found]) -> dict[str, list[Found]]:
+    """The rows of what guidance leads away from, from weak to strong guidance; unnamed where it is one thing."""
+    guides = dict.fromkeys(row["sampling"]["guide"] for row in rows)
+    ordered = sorted(rows, key=_strength)
+    return {
+        guide if len(guides) > 1 else "": [row for row in ordered if row["sampling"]["guide"] == guide]
+        for guide in guides
+    }
 
 
 def _by_sampler(rows: Sequence[Found]) -> dict[str, list[Found]]:
