@@ -38,7 +38,7 @@ def load_weak(run: RunFolder, method: DiffusionMethod) -> nn.Module:
     path = run.checkpoints / FILE
     if not path.is_file():
         raise Refusal(
-            f"{run.path} kept no early state to guide away from: give --guide unconditional, or train it again."
+            f"{run.path} kept no early state to guide away from: give --guide unconditional, or train anew."
         )
     weak = copy.deepcopy(method.networks["unet"]).eval().requires_grad_(False)
     checkpoint.unpack_networks(checkpoint.load(path).tensors, {"unet": weak}, path)
