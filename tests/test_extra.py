@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import tiny
 import torch
+from report_fixtures import patch_json, write_run
 from tiny import refused, told
 
 from genshift import api, presets
@@ -19,6 +20,8 @@ from genshift.engine.materials import open_materials
 from genshift.engine.run import RunFolder
 from genshift.errors import Refusal
 from genshift.presets import Adaptation
+from genshift.report.grouping import group_runs
+from genshift.report.reading import read_runs
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -93,6 +96,15 @@ def test_runs_of_earlier_versions_have_none():
     del fields["extra"]
     config["preset"] |= {"networks": "hw2", "fields": fields, "origins": {}, "published": {}}
     assert preset_of(config).extra == ""
+
+
+def test_the_report_tells_runs_with_them_apart_and_no_others(tmp_path):
+    """A seed that an earlier version trained, without the option, is one more seed."""
+    folders = [write_run(tmp_path, "hw2", "mnistm→svhn", "dann", seed, 0.5) for seed in range(3)]
+    for folder, value in zip(folders[1:], ("", "drawn"), strict=True):
+        patch_json(folder / "config.json", lambda config, value=value: config["preset"]["fields"].update(extra=value))
+    groups = group_runs(read_runs(folders))
+    assert [(group.label, len(group.runs)) for group in groups] == [("DANN", 2), ("DANN, extra drawn", 1)]
 
 
 def test_every_adapting_preset_takes_them_and_is_then_no_published_experiment():
