@@ -1,9 +1,5 @@
 """The common backbone, its statistics for each domain, the strong views, and what all methods on it owe."""
 
-import json
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import tiny
@@ -15,7 +11,6 @@ from genshift.data.augment import Augment
 from genshift.data.feed import Draws, Feed, Part
 from genshift.data.strong import strong_view
 from genshift.engine.experiment import build_method, preset_of
-from genshift.engine.run import RunFolder
 from genshift.methods.base import StillStatistics
 from genshift.nets.backbone import WIDEST, Backbone, ConditionalAdversary
 from genshift.nets.layers import DomainBatchNorm2d, in_domain
@@ -162,42 +157,3 @@ def test_show_prints_every_network_that_images_pass(role):
 )
 def test_what_does_not_go_together_is_refused(words, sentence, capfd):
     assert sentence in tiny.refused(capfd, "show", *words)
-
-
-# --- several processes ----------------------------------------------------------------------------------------------
-
-# Methods that take something of the whole batch beside gradients: statistics, covariances, thresholds, centroids.
-SHARED = ("adabn", "coral", "cdan", "dann-mcc", "mean-teacher", "adamatch", "shot")
-
-
-def shared_changes(domains):
-    changes = {"batch_source": 4, "batch_target": 8, "width": 8, "precision": "float64", "images": 16}
-    return {**changes, "source": str(domains[0]), "target": str(domains[1])}
-
-
-@pytest.fixture(scope="module")
-def pairs(domains, tmp_path_factory):
-    """The run folder of each method of SHARED, trained by two processes."""
-    root = tmp_path_factory.mktemp("pairs")
-    jobs = [[str(root / role), f"{role}-usps-mnistm", shared_changes(domains)] for role in SHARED]
-    (root / "jobs.json").write_text(json.dumps(jobs))
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    both = subprocess.run(
-        [*launch, str(tiny.HERE / "pairs.py"), str(root / "jobs.json")],
-        capture_output=True, text=True, timeout=300, check=False, env=tiny.environment(),
-    )  # fmt: skip
-    assert both.returncode == 0, both.stderr
-    return root
-
-
-@pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("role", SHARED)
-def test_two_processes_learn_what_one_does(role, pairs, domains, tmp_path):
-    """In float64: the same networks, teachers, statistics and centroids up to the order of summation."""
-    preset = presets.get(f"{role}-usps-mnistm").replaced(**shared_changes(domains))
-    assert tiny.train(preset, tmp_path / "one", images=preset.images)
-    one, two = tiny.last(tmp_path / "one"), tiny.last(pairs / role)
-    assert one.keys() == two.keys() and RunFolder(pairs / role).config["world"] == 2
-    for key, value in one.items():
-        if "optimizer/" not in key:
-            torch.testing.assert_close(two[key], value, rtol=1e-7, atol=1e-9, msg=key)

@@ -353,6 +353,7 @@ def test_the_best_is_the_nearest_of_those_that_are_as_right():
         ("gan", ["--steps", 5], "is a generative adversarial network of portraits0: it has no --steps; leave it out."),
         ("judge", ["--steps", 5], "it draws no pictures; name a generator's run"),
         ("plain", ["--names", "class"], "of no particular class: leave --names class out"),
+        ("plain", ["--names", "folder"], "of no particular class: leave --names folder out"),
         ("classes", ["--names", "clas"], "--names does not take 'clas': did you mean 'class'?"),
     ],
 )

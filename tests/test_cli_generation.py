@@ -3,8 +3,6 @@
 import csv
 import json
 import shutil
-import subprocess
-import sys
 
 import faces_tiny
 import numpy as np
@@ -80,12 +78,7 @@ def test_a_label_by_name_or_number_or_all_in_turn(name, studio, tmp_path, capfd)
 def test_two_processes_draw_what_one_does(studio, tmp_path, capfd):
     words = ["sample", str(studio["gan"]), "--count", "170", "--first", "20", "--out"]
     told(capfd, *words, tmp_path / "one")
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m"]
-    done = subprocess.run(
-        [*launch, "genshift.cli", *words, str(tmp_path / "two")],
-        capture_output=True, text=True, timeout=300, check=False, env=tiny.environment(),
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    done = tiny.torchrun("-m", "genshift.cli", *words, tmp_path / "two")
     assert done.stdout == f"{tmp_path / 'two'}: 170 pictures and grid.png.\n"
     assert written(tmp_path / "one") == written(tmp_path / "two")
 

@@ -3,42 +3,52 @@
 `test_contract_pictures.py` asks the same of generators and classifiers.
 """
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import tiny
 import torch
 
+from genshift import nets
+from genshift.data.catalog import CATALOG
 from genshift.engine.experiment import open_method
 from genshift.engine.run import RunFolder
 from genshift.presets import PRESETS, Adaptation
-from genshift.presets.beyond import CLASSES
 
 pytestmark = pytest.mark.usefixtures("quick")
 
-# Every preset in float32; one of each kind of network and method in bfloat16; one without a moving average.
-METHODS = tuple(f"{role}-usps-mnistm" for role in CLASSES)
+# What presets say of their data and budget; here both are tiny.
+OF_DATA = ("source", "target", "extra", "frame", "images", "batch_source", "batch_target", "precision")
+
+
+def method_of(preset):
+    """All that presets can differ in here, to compare: networks, role and options but OF_DATA."""
+    options = {key: value for key, value in preset.options().items() if key not in OF_DATA}
+    return type(preset), preset.networks, preset.role, tuple(options.items())
+
+
+ALL = {name: preset for name, preset in PRESETS.items() if isinstance(preset, Adaptation)}
+FIRST = {method_of(preset): name for name, preset in reversed(ALL.items())}
+ONCE = [name for name in ALL if name in FIRST.values()]
+# Every method in float32; one of each kind of network and method in bfloat16; one without a moving average.
 KINDS = ("demo-source", "demo-dann", "hw3-source-usps-mnistm", "hw3-dann-usps-mnistm", "hw3-adda-usps-mnistm")
-# The methods compared on one backbone are the same in every task but for the data, which are tiny here.
-ONCE = [
-    name
-    for name, preset in PRESETS.items()
-    if isinstance(preset, Adaptation) and (preset.study != "adaptation" or name in METHODS)
-]
 CASES = [
-    *(pytest.param(name, {"width": 8} if name in METHODS else {}, id=name) for name in ONCE),
+    *(pytest.param(name, {}, id=name) for name in ONCE),
     *(pytest.param(name, {"precision": "bfloat16"}, id=f"{name}-bfloat16") for name in (*KINDS, "cdan-usps-mnistm")),
     pytest.param("demo-dann", {"ema_half_life": 0, "lr_schedule": "cosine"}, id="demo-dann-no-average"),
     pytest.param("hw3-dann-svhn-usps", {"batch_target": 7}, id="unequal-batches"),
 ]
 
 
+def small(name, domains, **changes):
+    """The preset over tiny domains, on a narrow backbone where it has that."""
+    return tiny.tiny(name, domains, **({"width": 8} if "width" in ALL[name].options() else {}), **changes)
+
+
 @pytest.mark.parametrize(("name", "changes"), CASES)
 def test_a_run_stopped_and_continued_ends_as_an_undisturbed_one(name, changes, domains, tmp_path):
     """Stopped by Ctrl-C in the middle of a budget; weights, moments, averages and the best are bit-identical."""
-    preset = tiny.tiny(name, domains, **changes)
+    preset = small(name, domains, **changes)
     whole, parted = tmp_path / "whole", tmp_path / "parted"
     start = tiny.train(preset, whole)
     assert start is True
@@ -84,32 +94,62 @@ def test_the_seed_alone_decides(name, domains, tmp_path):
     assert {name for name in tiny.different(one, other) if name.endswith("weight")}, "the seed changes nothing"
 
 
-@pytest.mark.parametrize(
-    ("name", "changes"),
-    [
-        ("demo-source", {}),
-        ("demo-dann", {"batch_source": 4, "batch_target": 8}),
-        ("hw3-dann-usps-mnistm", {"batch_source": 4, "batch_target": 8}),
-        ("hw3-adda-usps-mnistm", {"batch_source": 4, "batch_target": 8}),
-    ],
-)
-def test_two_processes_learn_what_one_does(name, changes, domains, tmp_path):
-    """Through torchrun and the command line, in float64: the same weights up to the order of summation."""
-    options = {"batch_source": 4, "batch_target": 4, **changes, "precision": "float64", "images": 16, "threads": 1}
-    options |= {"source": domains[0], "target": domains[1]}
-    flags = [str(word) for key, value in options.items() for word in (f"--{key.replace('_', '-')}", value)]
-    alone = tiny.command("train", name, *flags, "--out", tmp_path / "one")
-    assert alone.returncode == 0, alone.stderr
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m"]
-    both = subprocess.run(
-        [*launch, "genshift.cli", "train", name, *flags, "--out", str(tmp_path / "two")],
-        capture_output=True, text=True, timeout=300, check=False, env=tiny.environment(),
-    )  # fmt: skip
-    assert both.returncode == 0, both.stderr
-    one, two = tiny.last(tmp_path / "one"), tiny.last(tmp_path / "two")
-    assert one.keys() == two.keys()
+@pytest.mark.parametrize("name", [name for name in ALL if name not in ONCE])
+def test_a_preset_that_differs_in_its_data_alone_builds_what_was_trained(name):
+    """The networks of the preset that stands for it above; they take what its data give. Nothing is computed."""
+    preset, trained = ALL[name], ALL[FIRST[method_of(ALL[name])]]
+    with torch.device("meta"):
+        networks, others = nets.build(preset, 10), nets.build(trained, 10)
+        pictures = torch.zeros(2, nets.channels(preset), preset.size, preset.size)
+        predicted = networks["predictor"].eval()(networks["extractor"].eval()(pictures))
+    assert predicted.shape == (2, 10) and set(map(str, networks.values())) == set(map(str, others.values()))
+    assert {preset.source, preset.target} <= CATALOG.keys()
+
+
+# --- two processes --------------------------------------------------------------------------------------------------
+
+# Of the methods on our backbone, those that take something of the whole batch beside gradients: statistics,
+# covariances, thresholds, centroids; their sums are longer.
+SHARED = ("adabn", "coral", "cdan", "dann-mcc", "mean-teacher", "adamatch", "shot")
+PAIRS = {
+    "demo-source": 1e-9,
+    "hw3-dann-usps-mnistm": 1e-9,
+    "hw3-adda-usps-mnistm": 1e-9,
+    **{f"{role}-usps-mnistm": 1e-7 for role in SHARED},
+}
+
+
+@pytest.fixture(scope="module")
+def pairs(domains, tmp_path_factory):
+    """The runs of PAIRS in float64, by two processes: {name: (preset, run folder)}."""
+    changes = {"batch_target": 8, "precision": "float64", "images": 16}
+    wanted = {name: small(name, domains, **changes) for name in PAIRS}
+    runs = tiny.by_two_processes(tmp_path_factory.mktemp("pairs"), wanted)
+    return {name: (wanted[name], run) for name, run in runs.items()}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_two_processes_learn_what_one_does(name, pairs, tmp_path):
+    preset, pair = pairs[name]
+    assert tiny.train(preset, tmp_path / "one", images=preset.images)
+    alike(tmp_path / "one", pair, PAIRS[name])
+
+
+def test_two_processes_of_the_command_line_learn_what_one_does(domains, tmp_path):
+    changes = {"batch_target": 8, "precision": "float64", "images": 16}
+    preset = small("demo-dann", domains, **changes)
+    options = {**changes, "batch_source": 4, "threads": 1, "source": preset.source, "target": preset.target}
+    flags = [word for key, value in options.items() for word in (f"--{key.replace('_', '-')}", value)]
+    tiny.torchrun("-m", "genshift.cli", "train", "demo-dann", *flags, "--out", tmp_path / "two")
+    assert tiny.train(preset, tmp_path / "one", images=16)
+    alike(tmp_path / "one", tmp_path / "two", 1e-9)
+
+
+def alike(alone: Path, pair: Path, rtol: float) -> None:
+    """The same networks, teachers, statistics and centroids up to the order of summation."""
+    one, two = tiny.last(alone), tiny.last(pair)
+    assert one.keys() == two.keys() and RunFolder(pair).config["world"] == 2
     for key, value in one.items():
         if "optimizer/" not in key:
-            torch.testing.assert_close(two[key], value, rtol=1e-9, atol=1e-9, msg=key)
-    assert RunFolder(tmp_path / "two").config["world"] == 2
-    assert tiny.weights(tmp_path / "one")[0].keys() == tiny.weights(tmp_path / "two")[0].keys()
+            torch.testing.assert_close(two[key], value, rtol=rtol, atol=1e-9, msg=key)
+    assert tiny.weights(alone)[0].keys() == tiny.weights(pair)[0].keys()

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,25 @@ def environment() -> dict[str, str]:
 def command(*argv: object) -> subprocess.CompletedProcess[str]:
     """`genshift ARGV` as a process of its own."""
     return python("-m", "genshift.cli", *argv)
+
+
+def torchrun(*words: object) -> subprocess.CompletedProcess[str]:
+    """`python WORDS` as two processes, which torchrun starts; they must succeed."""
+    done = python("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", *words)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def by_two_processes(root: Path, wanted: Mapping[str, Preset]) -> dict[str, Path]:
+    """The run folder of each preset, below `root` under its own key: all trained by one start of two processes."""
+    jobs = []
+    for case, preset in wanted.items():
+        own = presets.get(preset.name).options()
+        changed = {key: value for key, value in preset.options().items() if value != own[key]}
+        jobs.append([str(root / case), preset.name, changed])
+    (root / "jobs.json").write_text(json.dumps(jobs))
+    torchrun(HERE / "pairs.py", root / "jobs.json")
+    return {case: root / case for case in wanted}
 
 
 def refused_in_process(*argv: object, last_line: bool = False) -> str:

@@ -75,11 +75,12 @@ def sample(
     """Draws pictures number `first` to `first + count - 1` of the series `seed` into PNG files in `out`, with grid.png.
 
     label: a class's name or number, for a conditional run, or "none" for pictures of a diffusion model without a label;
-    by default the classes take turns. names: "number", or "class" for files CLASS_001.png and so on. sampling: of a
-    diffusion run, the fields of `genshift.presets.Sampling` that are to differ from what `sweep` chose, else from the
-    preset's. Picture i is the same whatever the count, and is drawn once: the same call continues what was stopped.
-    Returns the files. Raises Refusal for a run that draws nothing, an unknown label, a sampling that the run cannot
-    take, or a folder that holds anything else.
+    by default the classes take turns. names: "number", "class" for files CLASS_001.png and so on, or "folder" for
+    CLASS/00000.png, which reads as labelled pictures. sampling: of a diffusion run, the fields of
+    `genshift.presets.Sampling` that are to differ from what `sweep` chose, else from the preset's. Picture i is the
+    same whatever the count, and is drawn once: the same call continues what was stopped. Returns the files. Raises
+    Refusal for a run that draws nothing, an unknown label, a sampling that the run cannot take, or a folder that holds
+    anything else.
     """
     order = Order(count, seed, first, None if label is None else str(label), names, sampling)
     return drawing.draw(RunFolder(Path(run)), order, Path(out))

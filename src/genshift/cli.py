@@ -163,9 +163,9 @@ def sample(argv: Sequence[str]) -> int:
     add_int(parser, "--first", "number of the first picture in its series (0)", 0)
     parser.add_argument(
         "--names",
-        type=choice(("number", "class"), "--names"),
+        type=choice(("number", "class", "folder"), "--names"),
         default="number",
-        help="files named by number (00000_CLASS.png), or by class (CLASS_001.png)",
+        help="files named by number (00000_CLASS.png), by class (CLASS_001.png), or in class folders (CLASS/00000.png)",
     )
     _out_folder(parser)
     add_sampling(parser)

@@ -95,7 +95,7 @@ def _run_line(row: dict[str, Any]) -> str:
 
 OPTION_GROUPS = {
     "Data": (
-        *("source", "target", "data", "size", "colour", "frame", "mean", "std"),
+        *("source", "target", "extra", "data", "size", "colour", "frame", "mean", "std"),
         *("flip", "rotate", "shift", "scale", "recolour", "strong", "validation"),
     ),
     "Networks": ("width", "latent", "condition", "answers"),

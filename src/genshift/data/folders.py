@@ -23,6 +23,7 @@ SPLITS = {
     "valid": ("valid", "val", "validation"),
 }
 MAX_CLASSES = 10_000
+NOTE, SHEET = "sample.json", "grid.png"  # beside pictures that genshift drew; the sheet is none of them
 LABEL = re.compile(r"\+?\d{1,18}")  # is read as a number; what else of digits and signs looks like one is a slip
 
 
@@ -49,9 +50,9 @@ def read_folder(
 
     Layouts: `CLASS/picture`; pictures alone; pictures with a CSV (`image_name,label`) named `labels.csv`, or
     the only one there, or `FOLDER.csv` beside; each also below `train/`, `test/`, `valid/` or with one CSV a
-    split (`train.csv` …). Hidden files and folders are left out. `path` may be the CSV itself. Raises Refusal
-    where there is no picture, the CSV names one that is missing, or a picture is broken (left out, with a note,
-    where `skip_broken`).
+    split (`train.csv` …). Hidden files and folders are left out, and so is the grid beside pictures that genshift
+    drew. `path` may be the CSV itself. Raises Refusal where there is no picture, the CSV names one that is missing, or
+    a picture is broken (left out, with a note, where `skip_broken`).
     """
     listing = path if path.suffix.lower() == ".csv" else None
     files = open_files(path.parent if listing else path)
@@ -70,7 +71,8 @@ def read_folder(
 
 
 def _scan(files: Files, split: str, listing: Path | None) -> Layout:
-    names = [name for name in files.names if is_picture(name)]
+    drawn = {name.removesuffix(NOTE) + SHEET for name in files.names if name.rpartition("/")[2] == NOTE}
+    names = [name for name in files.names if is_picture(name) and name not in drawn]
     if not names:
         raise Refusal(
             f"{files.path} holds no picture: expected PNG, JPEG or the like in it or in class folders; check the path."

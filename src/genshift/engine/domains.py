@@ -16,7 +16,7 @@ from genshift.data.files import open_files
 from genshift.data.folders import SPLITS
 from genshift.data.imageset import ImageSet
 from genshift.data.packed import is_packed
-from genshift.errors import Refusal
+from genshift.errors import Refusal, unknown
 from genshift.presets import Adaptation
 
 HELD_OUT_IMAGES = 2_000  # validated on: a check costs a fraction of the steps between two checks
@@ -28,6 +28,7 @@ class Domains:
 
     `labelled_rows` and `target_rows`, int64, are the images drawn from (None: all), so that a memory-mapped set is not
     copied. In the roles 'source' and 'target' nothing is drawn from `target`. Its labels are absent by construction.
+    `extra` are labelled images that training draws too, in the classes of `labelled`: nothing is measured on them.
     """
 
     labelled: ImageSet
@@ -35,27 +36,14 @@ class Domains:
     held_out: ImageSet | None
     target: ImageSet
     target_rows: Tensor | None
+    extra: ImageSet | None = None
     remarks: tuple[str, ...] = ()
-
-    def describe(self) -> dict[str, Any]:
-        """Names, counts and fingerprints for config.json."""
-        parts = {"source": (self.labelled, self.labelled_rows), "target": (self.target, self.target_rows)}
-        return {
-            role: {
-                "name": images.name,
-                "n": len(images) if rows is None else len(rows),
-                "held_out": 0 if rows is None else len(images) - len(rows),
-                "fingerprint": images.fingerprint(),
-                "notes": list(images.notes),
-            }
-            for role, (images, rows) in parts.items()
-        }
 
 
 def open_domains(preset: Adaptation, data_root: Path | None, skip_broken: bool = False) -> Domains:
     """Reads both domains at one size and colour, checks that they go together, holds out the preset's share.
 
-    Raises Refusal where a set is absent, damaged, unlabelled where labels are needed, or of another kind.
+    Raises Refusal where a set is absent, damaged, unlabelled where labels are needed, or of another kind or class.
     """
     options: dict[str, Any] = {"data_root": data_root, "skip_broken": skip_broken}
     labelled, _ = open_set(preset.trains_on, "train", preset, **options)
@@ -69,7 +57,24 @@ def open_domains(preset: Adaptation, data_root: Path | None, skip_broken: bool =
         return Domains(labelled, train, shown, labelled.sealed(), train)
     target, _ = open_set(preset.target, "train", preset, labels=False, **options)
     remarks = tuple(check_domains(labelled, target))
-    return Domains(labelled, train, shown, target, hold_out(target, preset.validation)[0], remarks)
+    extra = _open_extra(preset, labelled, target, **options) if preset.extra else None
+    return Domains(labelled, train, shown, target, hold_out(target, preset.validation)[0], extra, remarks)
+
+
+def _open_extra(preset: Adaptation, labelled: ImageSet, target: ImageSet, **options: Any) -> ImageSet:
+    """The preset's extra images, their labels counted in the source's classes.
+
+    The source itself would bring held-out images into training, and the target its labels: both are refused.
+    """
+    extra, _ = open_set(preset.extra, "train", preset, **options)
+    for role, images in (("source", labelled), ("target", target)):
+        if torch.equal(extra.images, images.images):
+            raise Refusal(f"--extra {preset.extra} holds the {role}'s own pictures: give others, or leave it out.")
+    if extra.labels is None:
+        raise Refusal(f"--extra {preset.extra} has no labels: give class folders, or a labels.csv (image_name,label).")
+    if strangers := [name for name in extra.classes if name not in labelled.classes]:
+        raise unknown("class", strangers[0], labelled.classes, f"--extra {preset.extra} is to have the source's own.")
+    return in_classes(extra, labelled.classes)
 
 
 def open_set(name: str | Path, split: str, preset: Adaptation, **options: Any) -> tuple[ImageSet, list[str]]:

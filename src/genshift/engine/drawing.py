@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from genshift import device
+from genshift.data.folders import NOTE, SHEET
 from genshift.data.imageset import ImageSet
 from genshift.data.places import digest
 from genshift.engine import weak
@@ -33,8 +34,7 @@ from genshift.metrics import reconstruction
 
 GRID, COLUMNS = 32, 8
 PAIRS = 10
-NOTE = "sample.json"
-NAMES = {"number": r"\d{5,}(_.*)?\.png", "class": r".*_\d{3,}\.png"}
+NAMES = {"number": r"\d{5,}(_[^/]*)?\.png", "class": r"[^/]*_\d{3,}\.png", "folder": r"[^/]+/\d{5,}\.png"}
 UNLABELLED = "none"
 
 
@@ -71,7 +71,7 @@ def draw(run: RunFolder, order: Order, out: Path) -> list[Path]:
         _, method, classes = open_generator(run, order.sampling, labelled)
         label = _class_number(order.label, classes) if labelled else None
         shown = classes if label is None else (classes[label],)
-        names = _Names(out, shown, order.names == "class")
+        names = _Names(out, shown, order.names)
         names.check()
         about = _about(run, order, method, shown[0] if label is not None else order.label)
         _check_folder(out, about)
@@ -83,7 +83,7 @@ def draw(run: RunFolder, order: Order, out: Path) -> list[Path]:
         world.wait()
         paths = [names.of(number) for number in range(order.first, order.first + order.count)]
         if world.leads:
-            write_png(out / "grid.png", grid(torch.stack([_read_png(path) for path in paths[:GRID]]), COLUMNS))
+            write_png(out / SHEET, grid(torch.stack([_read_png(path) for path in paths[:GRID]]), COLUMNS))
         return paths
 
 
@@ -91,28 +91,35 @@ def draw(run: RunFolder, order: Order, out: Path) -> list[Path]:
 class _Names:
     """Files of pictures, by number: `classes` (the one that is drawn, where it is one) take turns.
 
-    by_class: a file is named after its class and its place among those of the class, from 001; else after its number,
-    and its class where classes take turns.
+    way: a key of NAMES. A file is named after its number, and its class where classes take turns; or after its class
+    and its place among those of the class, from 001; or after its number, in a folder named after its class.
     """
 
     out: Path
     classes: tuple[str, ...]
-    by_class: bool
+    way: str
 
     def of(self, number: int) -> Path:
         """The file of picture `number`."""
-        if not self.by_class and len(self.classes) < 2:
+        if self.way == "number" and len(self.classes) < 2:
             return self.out / f"{number:05}.png"
         place, label = divmod(number, len(self.classes))
-        plain = _plain(self.classes[label])
-        return self.out / (f"{plain}_{place + 1:03}.png" if self.by_class else f"{number:05}_{plain}.png")
+        name = self.classes[label]
+        if self.way == "folder":
+            return self.out / name / f"{number:05}.png"
+        plain = _plain(name)
+        return self.out / (f"{plain}_{place + 1:03}.png" if self.way == "class" else f"{number:05}_{plain}.png")
 
     def check(self) -> None:
-        """Refuses to name files after classes where there are none, or two would have the same files."""
-        if self.by_class and not self.classes:
-            raise Refusal("These pictures are of no particular class: leave --names class out.")
-        if self.by_class and len(set(map(_plain, self.classes))) < len(self.classes):
+        """Refuses to name files or folders after classes where there are none, or names do not serve."""
+        if self.way != "number" and not self.classes:
+            raise Refusal(f"These pictures are of no particular class: leave --names {self.way} out.")
+        if self.way == "class" and len(set(map(_plain, self.classes))) < len(self.classes):
             raise Refusal("Two of the run's classes would have the same file names: leave --names class out.")
+        # A folder's name is the class's, to whoever reads it, so it is not made plain.
+        wrong = [name for name in self.classes if name.startswith(".") or "/" in name]
+        if self.way == "folder" and wrong:
+            raise Refusal(f"The class '{wrong[0]}' can name no folder: leave --names folder out.")
 
 
 def _plain(name: str) -> str:
@@ -184,13 +191,14 @@ def _check_folder(out: Path, about: dict[str, Any]) -> None:
     """Refuses a folder that holds anything but pictures of the same series."""
     if out.exists() and not out.is_dir():
         raise Refusal(f"--out {out} is a file: name a folder.")
-    names = [path.name for path in out.iterdir() if not path.name.endswith(".part")] if out.exists() else []
+    files = sorted(path for path in out.rglob("*") if path.is_file() and path.suffix != ".part")
+    names = [path.relative_to(out).as_posix() for path in files]
     if names and NOTE not in names:
         raise Refusal(f"--out {out} holds other files: name a new or empty folder.")
     if names:
         _check_same(out, _flat(read_json(out / NOTE, "it holds no samples")), _flat(about))
-    ours = re.compile(rf"{NAMES[about['names']]}|grid\.png|sample\.json")
-    if strangers := [name for name in names if not ours.fullmatch(name)]:
+    ours = re.compile(NAMES[about["names"]])
+    if strangers := [name for name in names if name not in (NOTE, SHEET) and not ours.fullmatch(name)]:
         raise Refusal(f"--out {out} holds {strangers[0]}, which is no sample: name another folder.")
 
 
@@ -208,7 +216,7 @@ def _check_same(out: Path, before: dict[str, Any], about: dict[str, Any]) -> Non
 def _prepare(out: Path, about: dict[str, Any]) -> None:
     """The folder with its note, without what a killed process left half-written."""
     write_json(out / NOTE, about)
-    for part in out.glob(".*.part"):
+    for part in out.rglob(".*.part"):
         part.unlink()
 
 

@@ -58,6 +58,12 @@ def as_text(value: float | None) -> str:
     return f"{value:.4f}" if value == 0 or abs(value) >= 0.1 else f"{value:.3g}"
 
 
+def _as_line(entry: dict[str, Any]) -> str:
+    """A set that was trained on: its name, images, those of them that came from elsewhere, and fingerprint."""
+    extra = f" ({entry['extra']['n']:,} of them from {entry['extra']['name']})" if "extra" in entry else ""
+    return f"{entry['name']}, {entry['n']:,} images{extra}, {entry['fingerprint']}"
+
+
 def card(run: RunFolder, preset: Preset, results: dict[str, Any], warnings: list[str]) -> str:
     """A page in Markdown that says what the model is, from what, how good, and how to make it again."""
     config = run.config
@@ -68,7 +74,7 @@ def card(run: RunFolder, preset: Preset, results: dict[str, Any], warnings: list
         lines.append(f"| {name} | {numbers} | {r['n']:,} | {r['protocol']} |")
     lines += ["", *[f"**Warning.** {warning}" for warning in warnings]]
     lines += ["", "Trained on:", ""]
-    lines += [f"- {role}: {d['name']}, {d['n']:,} images, {d['fingerprint']}" for role, d in config["data"].items()]
+    lines += [f"- {role}: {_as_line(entry)}" for role, entry in config["data"].items()]
     lines += ["", f"Again: `{config['command']}`", ""]
     if preset.family == "adaptation":
         lines += ["Target labels were used for the oracle measures alone.", ""]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +20,19 @@ from genshift.presets import Adaptation, Classifier, Generator, Pictures, Preset
 class Materials:
     """The sets that steps draw from by name (the first counts progress), and what else training is told.
 
-    `classes` name the labels that are learnt or drawn, and are empty where there are none.
+    `classes` name the labels that are learnt or drawn, and are empty where there are none. `extra` are the images of
+    the first set that come from elsewhere, where some do.
     """
 
     parts: dict[str, Part]
     held_out: ImageSet | None
     classes: tuple[str, ...]
     notes: tuple[str, ...]
+    extra: ImageSet | None = None
 
     def describe(self) -> dict[str, Any]:
         """Names, counts and fingerprints for config.json."""
-        return {
+        found: dict[str, Any] = {
             name: {
                 "name": part.images.name,
                 "n": len(part),
@@ -40,6 +42,10 @@ class Materials:
             }
             for name, part in self.parts.items()
         }
+        if self.extra is not None:
+            counted = {"name": self.extra.name, "n": len(self.extra), "fingerprint": self.extra.fingerprint()}
+            next(iter(found.values()))["extra"] = counted
+        return found
 
     def on(self, device: torch.device) -> Materials:
         """The same with its sets on `device`, where they fit."""
@@ -47,7 +53,7 @@ class Materials:
             name: Part(to_device(part.images, device), part.batch, part.flag, part.rows)
             for name, part in self.parts.items()
         }
-        return Materials(parts, self.held_out, self.classes, self.notes)
+        return replace(self, parts=parts)
 
 
 def open_materials(preset: Preset, data_root: Path | None, skip_broken: bool = False) -> Materials:
@@ -64,12 +70,25 @@ def open_materials(preset: Preset, data_root: Path | None, skip_broken: bool = F
 def _two_domains(preset: Adaptation, data_root: Path | None, skip_broken: bool) -> Materials:
     domains = open_domains(preset, data_root, skip_broken)
     flag = f"--batch-{'target' if preset.role == 'target' else 'source'}"
-    parts = {
-        "source": Part(domains.labelled, preset.step_images, flag, domains.labelled_rows),
-        "target": Part(domains.target, preset.batch_target, "--batch-target", domains.target_rows),
-    }
+    source = Part(domains.labelled, preset.step_images, flag, domains.labelled_rows)
     notes = (*domains.labelled.notes, *domains.target.notes, *domains.remarks)
-    return Materials(parts, domains.held_out, domains.labelled.classes, notes)
+    if domains.extra is not None:
+        told = f"{len(domains.extra):,} pictures of {preset.extra} join the source's {len(source):,} in training."
+        source, notes = _joined(source, domains.extra), (*notes, *domains.extra.notes, told)
+    target = Part(domains.target, preset.batch_target, "--batch-target", domains.target_rows)
+    parts = {"source": source, "target": target}
+    return Materials(parts, domains.held_out, domains.labelled.classes, notes, domains.extra)
+
+
+def _joined(part: Part, extra: ImageSet) -> Part:
+    """The part, which is then held in memory, with further labelled images of the same classes to draw from."""
+    real = part.images
+    assert real.labels is not None and extra.labels is not None
+    pixels, labels = torch.cat([real.images, extra.images]), torch.cat([real.labels, extra.labels])
+    rows = torch.arange(len(real)) if part.rows is None else part.rows
+    rows = torch.cat([rows, torch.arange(len(real), len(pixels))])
+    images = replace(real, images=pixels, labels=labels, attributes=None, attribute_names=())
+    return replace(part, images=images, rows=rows)
 
 
 def open_pictures(preset: Pictures, split: str, data_root: Path | None, **options: Any) -> tuple[ImageSet, list[str]]:

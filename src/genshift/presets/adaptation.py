@@ -30,6 +30,7 @@ class Adaptation(Preset):
     role: Role
     source: str = option("labelled data set, or a folder")
     target: str = option("unlabelled data set, or a folder")
+    extra: str = option("labelled pictures that join the source's in training, a generator's say: a folder", "")
     frame: Literal["mnist", "full"] = option("usps digits in MNIST's frame (20 of 28 pixels), or filling it", "mnist")
     batch_source: int = option("source images a step", 64)
     batch_target: int = option("target images a step", 64)
@@ -75,6 +76,8 @@ class Adaptation(Preset):
         if phased != (0 < self.pretrain < 1):
             right = "above 0 and below 1" if phased else "0 but in ADDA's and SHOT's presets"
             raise Refusal(f"--pretrain of {self.name} is a share of the budget, {right}, not {self.pretrain}.")
+        if self.extra and self.role == "target":
+            raise Refusal(f"--extra joins the source's pictures, of which {self.name} learns nothing: leave it out.")
         if adda and self.select == "best":
             raise Refusal("--select best goes by source accuracy, which ADDA's adaptation leaves as it is: take last.")
         return self

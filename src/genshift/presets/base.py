@@ -106,7 +106,8 @@ class Preset:
         for name in changes:
             if name not in self.options():
                 raise unknown("option", name, self.options())
-        published = {} if {"source", "target", "data"} & set(changes) else self.published  # those were for other data
+        other_data = {"source", "target", "extra", "data"} & set(changes)
+        published = {} if other_data else self.published
         return dataclasses.replace(self, **changes, origins=origins, published=published).checked()
 
     def checked(self) -> Self:

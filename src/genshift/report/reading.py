@@ -102,8 +102,11 @@ class Run:
 
     @property
     def conditions(self) -> dict[str, str]:
-        """Everything but the seed that sets a run apart from another, each as a few words for a label."""
-        settings = {k: _setting(k, v) for k, v in self.fields.items() if k not in RESOLVED}
+        """Everything but the seed that sets a run apart from another, each as a few words for a label.
+
+        An option without a value is none: earlier versions may not have had it.
+        """
+        settings = {k: _setting(k, v) for k, v in self.fields.items() if k not in RESOLVED and v != ""}
         budget = f"{self.config.get('minutes')} minutes" if self.budget is None else f"{self.budget:,} images"
         used = {"budget": budget, "precision": str(self.config.get("precision") or self.fields.get("precision"))}
         data = self.config.get("data") or {}
