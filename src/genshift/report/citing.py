@@ -66,7 +66,7 @@ _ALL = (
         "li2016adabn",
         "Li, Yanghao and Wang, Naiyan and Shi, Jianping and Liu, Jiaying and Hou, Xiaodi",
         "Revisiting Batch Normalization for Practical Domain Adaptation",
-        "arXiv",
+        "preprint",
         2016,
         "1603.04779",
         "misc",

@@ -47,7 +47,9 @@
     });
     delete document.body.dataset.ready;
     next();
-    choice.querySelectorAll(".chosen:not([hidden]) .plot.js-plotly-plot").forEach((plot) => Plotly.Plots.resize(plot));
+    const shown = choice.querySelector(":scope > .chosen:not([hidden])");
+    if (shown.getBoundingClientRect().top > 0.8 * innerHeight) shown.scrollIntoView();
+    shown.querySelectorAll(".js-plotly-plot").forEach((plot) => Plotly.Plots.resize(plot)); // the window may have changed
   }));
 
   document.querySelectorAll(".legend button").forEach((button) => button.addEventListener("click", () => {

@@ -15,7 +15,7 @@ from genshift.report.reading import Run
 
 SIDE = 132  # pixels
 FINER = 3  # times SIDE: drawn so large, then made smaller, so that dots have soft edges
-COLOURS = 24  # of the palette: fewer are smaller files
+COLOURS = 64  # of the palette: with fewer some classes lose theirs
 FAINT = "#b8bcc2"  # of points without a label
 EMPTY, FULL = (244, 247, 251), (11, 61, 145)  # of a confusion's cell, as in the large drawing
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from genshift.report.blocks import Block, Cell, Heading, Table
 from genshift.report.grouping import Group, role_name
@@ -43,25 +44,23 @@ class Variants:
 
 
 def variants(runs: Sequence[Run]) -> list[Variants]:
-    """A table for each method and axis of which the runs hold more than one setting, at equal backbone and budget."""
-    alike: dict[tuple[str, str, str], list[Group]] = {}
+    """A table for each method and axis of which the runs hold more than one setting, at equal backbone and budget, and
+    with whatever else was given alike."""
+    alike: dict[tuple[str, str], list[Group]] = {}
     for (study, equal), groups in equal_conditions(runs).items():
-        for group in groups:
-            alike.setdefault((study, group.role, equal), []).append(group)
-    found = [
-        _variants(f"{study}: {role_name(role)} by {axis} and task: {equal}", keys, groups)
-        for (study, role, equal), groups in alike.items()
-        for axis, keys in AXES.items()
-    ]
+        for axis, group in product(AXES, groups):
+            others = [group.first.conditions[key] for key in method_options(group.first) if key not in AXES[axis]]
+            title = f"{study}: {', '.join([role_name(group.role), *others])} by {axis} and task: {equal}"
+            alike.setdefault((title, axis), []).append(group)
+    found = [_variants(title, AXES[axis], groups) for (title, axis), groups in alike.items()]
     return [each for each in found if len(each.settings) > 1 and len(each.own) < len(each.rows)]
 
 
 def _variants(title: str, keys: Sequence[str], groups: Sequence[Group]) -> Variants:
-    chosen = [group for group in groups if set(method_options(group.first)) <= set(keys)]
-    placed = {(_setting(group.first, keys), group.task): group for group in chosen}
-    own = frozenset(at for at, group in placed.items() if not method_options(group.first))
+    placed = {(_setting(group.first, keys), group.task): group for group in groups}
+    own = frozenset(at for at, group in placed.items() if not set(method_options(group.first)) & set(keys))
     values = {setting: [group.first.fields.get(key) for key in keys] for (setting, _), group in placed.items()}
-    settings = tuple(sorted(values, key=lambda setting: [str(v) if isinstance(v, str) else v for v in values[setting]]))
+    settings = tuple(sorted(values, key=lambda setting: values[setting]))
     tasks = tuple(dict.fromkeys(task for _, task in placed))
     return Variants(title, settings, tasks, {at: row_of(group, TARGET_ACCURACY) for at, group in placed.items()}, own)
 
