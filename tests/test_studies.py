@@ -118,6 +118,7 @@ def test_a_study_trains_what_is_missing_and_reports(study, tmp_path, monkeypatch
 
 def test_a_study_of_variants_names_its_runs_and_tells_them_apart(domains, tmp_path, monkeypatch):
     """Through the command line: run folders, commands that make the same runs again, and the table by setting."""
+    monkeypatch.setattr(experiment, "CHECKS", 1)
     monkeypatch.setitem(PRESETS, "hw3-adda-usps-mnistm", tiny.tiny("hw3-adda-usps-mnistm", domains, images=16))
     small = Study("adda-tables", "tiny", {}, variants={"hw3-adda-usps-mnistm": ({"lr": 1e-4}, {"lr": 0.002})})
     monkeypatch.setitem(STUDIES, "adda-tables", small)
@@ -130,6 +131,8 @@ def test_a_study_of_variants_names_its_runs_and_tells_them_apart(domains, tmp_pa
     assert config["command"].startswith("genshift train hw3-adda-usps-mnistm --lr 0.002 --images 16 --seed 0")
     page = (tmp_path / "out" / "page.html").read_text(encoding="utf-8")
     assert "by learning rate and task" in page and "by transform and task" not in page
+    kept = sorted(path.name for path in (tmp_path / "kept" / "adda" / runs[0]).iterdir())
+    assert kept == ["config.json", "oracle.jsonl", "results.json"]
     text = write_results(tmp_path / "kept", tmp_path / "results.md").read_text(encoding="utf-8")
     assert "| lr 0.0001 |" in text and "| lr 0.002 |" in text and text.count("○ |") + text.count("○** |") == 1
 

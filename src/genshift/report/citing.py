@@ -14,7 +14,7 @@ TITLE = "What to cite"
 
 @dataclass(frozen=True)
 class Paper:
-    """A publication; `venue` is a journal where `journal` says so, `more` are further BibTeX fields."""
+    """A publication; `kind` is BibTeX's and tells what `venue` is, `more` are further fields."""
 
     key: str
     authors: str
@@ -35,7 +35,7 @@ class Paper:
 
     @property
     def bibtex(self) -> str:
-        """The entry; its field of the venue is what its kind asks for."""
+        """The entry."""
         holder = {"article": "journal", "inproceedings": "booktitle", "misc": "howpublished"}[self.kind]
         fields = [("author", self.authors), ("title", self.title), (holder, self.venue), ("year", str(self.year))]
         fields += [*self.more, *([("eprint", self.arxiv), ("archivePrefix", "arXiv")] if self.arxiv else [])]

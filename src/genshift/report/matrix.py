@@ -150,7 +150,7 @@ def _matrix(said: str, groups: Sequence[Group]) -> Matrix:
             rows[name if names.count(name) == 1 else group.label, task] = row_of(group, TARGET_ACCURACY)
     places = list(ROLE_NAMES)
     roles = {method: row.role for (method, _), row in rows.items()}
-    order = sorted(roles, key=lambda m: (places.index(roles[m]) if roles[m] in places else 1, "," in m, m))
+    order = sorted(roles, key=lambda m: (places.index(roles[m]) if roles[m] in places else 1, m))
     return Matrix(said, tuple(order), tuple(dict.fromkeys(task for _, task in rows)), rows)
 
 
@@ -186,7 +186,8 @@ def _prints(run: Run) -> str:
 
 
 def _print(run: Run, part: str) -> str:
-    return run.conditions.get(f"{part} data") or f"{part} {(run.config.get('data') or {})[part].get('fingerprint')}"
+    entry = (run.config.get("data") or {}).get(part) or {}
+    return run.conditions.get(f"{part} data") or f"{part} {entry.get('fingerprint')}"
 
 
 # --- tables ---------------------------------------------------------------------------------------------------------
@@ -230,7 +231,7 @@ def note(matrix: Matrix) -> str:
     if any(row.sd is not None for row in rows):
         said.append("± is the standard deviation over the seeds.")
     if any(row.sd is None for row in rows):
-        said.append("± with (se) is one seed's binomial standard error.")
+        said.append("± with (se) is one seed's binomial standard error; what another seed would change is not known.")
     if any(matrix.gain(method, task) is not None for method, task in matrix.rows):
         said.append(f"The gain is over source only; ≈ is within noise, less than {NOISE:g} standard errors of it.")
     said.append("Marked: the best of a task, the bound that learned from the target's labels aside.")
