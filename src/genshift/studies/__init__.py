@@ -133,7 +133,7 @@ STUDIES = {
         ),
         Study(
             "adda-tables",
-            "hw3's ADDA by learning rate and task, and by transform and task, at about three minutes of one core each",
+            "hw3's ADDA by learning rate and task, and by transform and task, at one to four minutes of one core each",
             {"adda": 100_000},
             seeds=1,
             variants=dict.fromkeys(ADDA, RATES + TRANSFORMS),
