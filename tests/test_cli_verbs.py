@@ -50,7 +50,7 @@ def test_every_verb_has_help(verb, capfd):
 def test_ls_lists_everything(runs, capfd):
     listing = json.loads(told(capfd, "ls", runs[0], "--json"))
     assert {preset["name"] for preset in listing["presets"]} == set(PRESETS)
-    assert {study["name"] for study in listing["studies"]} == {"demo", "hw2", "hw3", "faces", "digits", "adaptation"}
+    assert {study["name"] for study in listing["studies"]} == set(studies.STUDIES)
     embedded = {data["name"]: data["here"] for data in listing["data"]}
     assert embedded["uci"] == ["train", "test"] and embedded["svhn"] == []
     assert [(run["preset"], run["seen"], run["images"]) for run in listing["runs"]] == [

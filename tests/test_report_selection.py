@@ -95,7 +95,7 @@ def test_runs_without_scores_or_with_candidates_that_no_oracle_saw_are_left_out(
 def test_the_page_shows_it_without_a_network(folders, tmp_path):
     page = write_page(folders, tmp_path / "page.html")
     with browser.browser() as chromium, browser.opened(chromium, page, browser.PHONE) as seen:
-        section = seen.page.locator("section.task").last
+        section = seen.page.locator("section.task", has_text=TITLE)
         assert section.locator("h2").inner_text() == TITLE and section.locator("tbody tr").count() == len(RULES)
         assert section.locator(".plot .scatterlayer .trace").count() == 2 * 6
         widths = seen.page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")

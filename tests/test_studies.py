@@ -10,20 +10,23 @@ import pytest
 import tiny
 from workers import until
 
-from genshift import api, studies
+from genshift import api, cli, studies
 from genshift.engine import experiment
 from genshift.errors import Refusal
 from genshift.presets import PRESETS, Classifier, Generator
+from genshift.report.results_md import write_results
 from genshift.studies import STUDIES, Study
 from genshift.studies.running import jobs_of, run_study
 
 
-def test_every_preset_belongs_to_a_study():
+def test_every_preset_belongs_to_a_study(tmp_path):
     named = [preset.name for study in STUDIES.values() for preset in study.presets()]
     assert set(named) == set(PRESETS)
-    counts = {"demo": 3, "hw2": 11, "hw3": 15, "faces": 8, "digits": 3, "adaptation": 44}
+    counts = {"demo": 3, "hw2": 11, "hw3": 15, "faces": 8, "digits": 3, "adaptation": 44, "adda-tables": 18}
     assert {study: len(STUDIES[study].presets()) for study in STUDIES} == counts
-    assert all(len(study.presets()) == len({preset.name for preset in study.presets()}) for study in STUDIES.values())
+    for study in STUDIES.values():
+        runs = [job.out.name for job in jobs_of(study, "cpu", tmp_path, 1, None)]
+        assert len(runs) == len(set(runs)) == len(study.presets())
 
 
 def test_an_unknown_study_is_refused_with_the_nearest():
@@ -48,6 +51,19 @@ def test_budgets(name, tmp_path):
             assert job.preset.origins.get("images") == (
                 f"ours (the study's {budget} budget)" if capped else own.origins.get("images")
             )
+
+
+def test_adda_is_varied_by_the_reports_rates_and_transforms(tmp_path):
+    """hw3, problem 4: rates 1e-3, 1e-4 and 1e-5, each best for one task; problem 3's transform beside this one's."""
+    jobs = jobs_of(STUDIES["adda-tables"], "cpu", tmp_path, seeds=1, data_root=None)
+    for task in ("usps-mnistm", "mnistm-svhn", "svhn-usps"):
+        own = PRESETS[f"hw3-adda-{task}"]
+        runs = [job.preset for job in jobs if job.preset.name == own.name]
+        transforms = {(run.colour, run.mean, run.std) for run in runs if run.lr == own.lr}
+        assert transforms == {(colour, *pixel) for colour in ("rgb", "grey") for pixel in ((0.0, 1.0), (0.5, 0.5))}
+        as_own = [run for run in runs if (run.colour, run.mean) == (own.colour, own.mean)]
+        assert sorted(run.lr for run in as_own) == [1e-5, 1e-4, 1e-3] and len(runs) == 6
+        assert [run for run in runs if run.published] == [run for run in as_own if run.lr == own.lr]
 
 
 @dataclass(frozen=True)
@@ -98,6 +114,27 @@ def test_a_study_trains_what_is_missing_and_reports(study, tmp_path, monkeypatch
     assert run_study(study, "full", tmp_path / "out", seeds=2)
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
     assert len(list((tmp_path / "out").glob("demo-*"))) == 4
+
+
+def test_a_study_of_variants_names_its_runs_and_tells_them_apart(domains, tmp_path, monkeypatch):
+    """Through the command line: run folders, commands that make the same runs again, and the table by setting."""
+    monkeypatch.setattr(experiment, "CHECKS", 1)
+    monkeypatch.setitem(PRESETS, "hw3-adda-usps-mnistm", tiny.tiny("hw3-adda-usps-mnistm", domains, images=16))
+    small = Study("adda-tables", "tiny", {}, variants={"hw3-adda-usps-mnistm": ({"lr": 1e-4}, {"lr": 0.002})})
+    monkeypatch.setitem(STUDIES, "adda-tables", small)
+    argv = ["study", "adda-tables", "--budget", "full", "--seeds", "1", "--record", str(tmp_path / "kept" / "adda")]
+    assert cli.main([*argv, "--out", str(tmp_path / "out")]) == 0
+    runs = sorted(path.parent.name for path in (tmp_path / "out").glob("*/results.json"))
+    assert runs == ["hw3-adda-usps-mnistm-lr-0.002-seed0", "hw3-adda-usps-mnistm-seed0"]
+    config = json.loads((tmp_path / "out" / runs[0] / "config.json").read_text())
+    assert config["preset"]["fields"]["lr"] == 0.002 and config["preset"]["published"] == {}
+    assert config["command"].startswith("genshift train hw3-adda-usps-mnistm --lr 0.002 --images 16 --seed 0")
+    page = (tmp_path / "out" / "page.html").read_text(encoding="utf-8")
+    assert "by learning rate and task" in page and "by transform and task" not in page
+    kept = sorted(path.name for path in (tmp_path / "kept" / "adda" / runs[0]).iterdir())
+    assert kept == ["config.json", "oracle.jsonl", "results.json"]
+    text = write_results(tmp_path / "kept", tmp_path / "results.md").read_text(encoding="utf-8")
+    assert "| lr 0.0001 |" in text and "| lr 0.002 |" in text and text.count("○ |") + text.count("○** |") == 1
 
 
 def test_what_train_alone_evaluated_is_drawn_by_the_study(study, tmp_path):

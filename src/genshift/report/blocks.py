@@ -132,7 +132,25 @@ class Printed:
     kind: str = field(default="printed", init=False)
 
 
-Block = Figures | Pictures | Table | Terms | Heading | Prose | Notes | Printed
+@dataclass(frozen=True)
+class Option:
+    """One of several things to look at: small pictures tell it at a glance, blocks in full."""
+
+    title: str
+    blocks: Sequence[Block]
+    pictures: Sequence[Picture] = ()
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Options of which one is shown in full, on a screen another by a button; `shown` is the place of the first."""
+
+    options: Sequence[Option]
+    shown: int = 0
+    kind: str = field(default="choice", init=False)
+
+
+Block = Figures | Pictures | Table | Terms | Heading | Prose | Notes | Printed | Choice
 
 
 @dataclass(frozen=True)

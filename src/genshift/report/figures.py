@@ -63,7 +63,9 @@ def tsne_by_class(run: Run, label: str) -> Figure:
     points, figure = tsne_points(run), go.Figure()
     for index, (name, colour) in enumerate(class_legend(run)):
         chosen = _where(points["label"], -1 if name == UNLABELLED else index)
-        figure.add_trace(_scatter(run, points, chosen, name, colour))
+        told = [DOMAIN_NAMES[points["domain"][i]] for i in chosen]
+        template = f"class {escape(name)}<br>%{{customdata}}"
+        figure.add_trace(_scatter(points, chosen, name, colour, told, template))
         _name_cluster(figure, points, [i for i in chosen if points["domain"][i] == 0], name)
     plane(figure)
     alt = f"t-SNE of the features {label.lower()}, {len(points['x'])} images, coloured by class"
@@ -73,9 +75,12 @@ def tsne_by_class(run: Run, label: str) -> Figure:
 def tsne_by_domain(run: Run, label: str) -> Figure:
     """Source blue, target red, the same points."""
     points, figure = tsne_points(run), go.Figure()
+    names = {i: escape(text) for i, text in enumerate(class_names(run)) if text != UNLABELLED}
     for domain, colour in enumerate((SOURCE, TARGET)):
         chosen = _where(points["domain"], domain)
-        figure.add_trace(_scatter(run, points, chosen, DOMAIN_NAMES[domain], colour))
+        told = [names.get(points["label"][i], UNLABELLED) for i in chosen]
+        template = f"class %{{customdata}}<br>{DOMAIN_NAMES[domain]}"
+        figure.add_trace(_scatter(points, chosen, DOMAIN_NAMES[domain], colour, told, template))
     plane(figure)
     alt = f"t-SNE of the features {label.lower()}, {len(points['x'])} images, source in blue and target in red"
     return Figure(spec(figure), f"{label}, by domain", alt, square=True, legend=DOMAIN_LEGEND)
@@ -85,25 +90,23 @@ def _where(values: Sequence[int], wanted: int) -> list[int]:
     return [i for i, value in enumerate(values) if value == wanted]
 
 
-def _scatter(run: Run, points: dict[str, list[Any]], chosen: list[int], name: str, colour: str) -> go.Scatter:
-    names = {i: text for i, text in enumerate(class_names(run)) if text != UNLABELLED}
-    domains = [int(points["domain"][i]) for i in chosen]
-    hover = [
-        (escape(names.get(points["label"][i], UNLABELLED)), DOMAIN_NAMES[d])
-        for i, d in zip(chosen, domains, strict=True)
-    ]
+def _scatter(
+    points: dict[str, list[Any]], chosen: list[int], name: str, colour: str, told: Sequence[str], template: str
+) -> go.Scatter:
+    """`told` is what a point's hover says in the place of `template`'s customdata."""
+    symbols = [("circle", "diamond")[points["domain"][i]] for i in chosen]
     return go.Scatter(
         x=[round(points["x"][i], 2) for i in chosen],
         y=[round(points["y"][i], 2) for i in chosen],
-        customdata=hover,
-        hovertemplate="class %{customdata[0]}<br>%{customdata[1]}<extra></extra>",
+        customdata=told,
+        hovertemplate=f"{template}<extra></extra>",
         mode="markers",
         name=escape(name),
         marker={
             "color": colour,
             "size": 5,
             "opacity": 0.8,
-            "symbol": [("circle", "diamond")[d] for d in domains],
+            "symbol": symbols[0] if len(set(symbols)) == 1 else symbols,
         },
     )
 

@@ -6,22 +6,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from genshift.report.reading import Run
+from genshift.report.reading import ROLE_NAMES, Run
 
-ROLE_NAMES = {
-    "source": "Source only",
-    "adabn": "AdaBN",
-    "coral": "Deep CORAL",
-    "dann": "DANN",
-    "adda": "ADDA",
-    "cdan": "CDAN+E",
-    "mcc": "MCC",
-    "dann-mcc": "DANN + MCC",
-    "mean-teacher": "Mean teacher",
-    "adamatch": "AdaMatch",
-    "shot": "SHOT",
-    "target": "Trained on target",
-}
 SHOWN_APART = 3  # settings in a label, where more set siblings apart
 
 

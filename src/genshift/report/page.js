@@ -22,12 +22,35 @@
     scalable(plot);
   };
 
+  // The one nearest to what is being read, of those that are shown: in a choice all others wait until they are chosen.
+  const take = () => {
+    const away = (figure) => { const { top, bottom } = figure.getBoundingClientRect();
+      return Math.max(top - innerHeight, -bottom, 0); };
+    const [nearest] = waiting.filter((figure) => !figure.closest("[hidden]"))
+      .map((figure) => [away(figure), figure]).sort(([one], [other]) => one - other);
+    return nearest && waiting.splice(waiting.indexOf(nearest[1]), 1)[0];
+  };
+
   // One figure a turn, so that a long page can be read while it draws.
   const next = () => {
-    const figure = waiting.shift();
+    const figure = take();
     if (figure) { draw(figure); setTimeout(next, 0); } else { document.body.dataset.ready = "yes"; }
   };
   next();
+
+  document.querySelectorAll(".options button").forEach((button) => button.addEventListener("click", () => {
+    const choice = button.closest(".choice");
+    const panels = [...choice.children].filter((child) => child.classList.contains("chosen"));
+    [...button.parentElement.children].forEach((other, place) => {
+      other.setAttribute("aria-pressed", String(other === button));
+      panels[place].hidden = other !== button;
+    });
+    delete document.body.dataset.ready;
+    next();
+    const shown = choice.querySelector(":scope > .chosen:not([hidden])");
+    if (shown.getBoundingClientRect().top > 0.8 * innerHeight) shown.scrollIntoView();
+    shown.querySelectorAll(".js-plotly-plot").forEach((plot) => Plotly.Plots.resize(plot)); // the window may have changed
+  }));
 
   document.querySelectorAll(".legend button").forEach((button) => button.addEventListener("click", () => {
     const shown = button.getAttribute("aria-pressed") !== "true";
@@ -44,7 +67,7 @@
 
   let folded = [];
   addEventListener("beforeprint", () => {
-    while (waiting.length) draw(waiting.shift());
+    for (let figure = take(); figure; figure = take()) draw(figure);
     folded = [...document.querySelectorAll("details:not([open])")];
     folded.forEach((details) => { details.open = true; });
   });

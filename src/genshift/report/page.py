@@ -11,12 +11,15 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from genshift.engine.files import write_text
-from genshift.report.blocks import Block, Figures
+from genshift.report.blocks import Block, Figures, Heading
+from genshift.report.citing import what_to_cite
 from genshift.report.figures import overview
+from genshift.report.matrix import methods_by_task
 from genshift.report.reading import Run, read_runs
 from genshift.report.sections import results_table, sections
 from genshift.report.summary import cautions, summarise
 from genshift.report.texts import joined
+from genshift.report.variants import variants_by_task
 
 ADAPTATION_LEAD = (
     "Classifiers learn from a labelled source and are tested on a target of another look: source only, "
@@ -59,7 +62,7 @@ def render(runs: Sequence[Run], title: str) -> str:
         made=_made(runs),
         warnings=cautions(runs),
         top=_top([run for run in runs if run.adapts]),
-        sections=sections(runs),
+        sections=[*sections(runs), *what_to_cite(runs)],
         css=Markup(_asset("page.css")),
         js=Markup(_asset("page.js")),
         plotly=Markup(get_plotlyjs()),
@@ -73,7 +76,9 @@ def _top(adapting: Sequence[Run]) -> list[Block]:
         return []
     rows = summarise(adapting)
     drawing = overview(rows)
-    return [results_table(rows), *([Figures([drawing], columns=1)] if drawing else [])]
+    shown: list[Block] = [results_table(rows), *([Figures([drawing], columns=1)] if drawing else [])]
+    tables = [*methods_by_task(adapting), *variants_by_task(adapting)]
+    return [*tables, *([Heading("By task, with published figures and cost")] if tables else []), *shown]
 
 
 def _lead(runs: Sequence[Run]) -> str:

@@ -9,11 +9,25 @@ from pathlib import Path
 from typing import Any
 
 from genshift.engine import files
-from genshift.engine.run import SCORES
+from genshift.engine.run import CHOICE, SCORES
 from genshift.errors import Refusal, of_os_error
 
 RESOLVED = ("seed", "images", "epochs", "precision")  # fields that config.json states apart, as they were used
 PARTS = {"source": "source data", "target": "target data", "held_out": "held-out data", "data": "data"}
+ROLE_NAMES = {
+    "source": "Source only",
+    "adabn": "AdaBN",
+    "coral": "Deep CORAL",
+    "dann": "DANN",
+    "adda": "ADDA",
+    "cdan": "CDAN+E",
+    "mcc": "MCC",
+    "dann-mcc": "DANN + MCC",
+    "mean-teacher": "Mean teacher",
+    "adamatch": "AdaMatch",
+    "shot": "SHOT",
+    "target": "Trained on target",
+}
 ADAPTATION = "adaptation"
 DIFFUSION = "diffusion"
 GENERATORS = ("gan", "vae", DIFFUSION)
@@ -22,7 +36,7 @@ GENERATORS = ("gan", "vae", DIFFUSION)
 @dataclass(frozen=True)
 class Run:
     """What one run folder holds. `evaluation` is None where the run was not evaluated, `sweep` where none was made;
-    `scores` are those of its checkpoints, without target labels."""
+    `scores` are those of its checkpoints and `choice` what a rule took of them, without target labels."""
 
     folder: Path
     config: dict[str, Any]
@@ -32,6 +46,7 @@ class Run:
     oracle: list[dict[str, Any]] = field(default_factory=list)
     sweep: dict[str, Any] | None = None
     scores: list[dict[str, Any]] = field(default_factory=list)
+    choice: dict[str, Any] | None = None
 
     @property
     def preset(self) -> dict[str, Any]:
@@ -188,6 +203,7 @@ def read_run(folder: Path, curves: bool = True) -> Run:
         oracle=read_jsonl(folder / "oracle.jsonl") if curves else [],
         sweep=_read_if_there(folder / "sweep.json") if curves else None,
         scores=(_read_if_there(folder / SCORES) or {}).get("checkpoints", []) if curves else [],
+        choice=_read_if_there(folder / CHOICE),
     )
 
 
@@ -255,7 +271,11 @@ def _brief(fingerprint: Any) -> str:
 
 
 def _order(run: Run) -> tuple[str, str, int, str, str, int, str, int]:
-    """Source only first and trained on target last; a preset as it is before its variants."""
-    place = {"source": 0, "": 1, "target": 2}.get(run.role, 1)
+    """Source only first and trained on target last, methods between as ROLE_NAMES has them; a preset as it is before
+    its variants."""
+    places = {role: place for place, role in enumerate(ROLE_NAMES)}
     changed = run.changed if run.draws else []
-    return run.study, run.task, place, run.role, run.name, len(changed), ", ".join(changed), run.seed
+    return (
+        *(run.study, run.task, places.get(run.role, 1), run.role, run.name),
+        *(len(changed), ", ".join(changed), run.seed),
+    )

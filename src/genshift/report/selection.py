@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from genshift.engine.rules import BEST, DEFAULT, MARGIN, RULES, SCORES, Score, choose, source_only_accuracy
 from genshift.engine.run import RunFolder
-from genshift.report.blocks import Block, Cell, Figure, Figures, Heading, Prose, Section, Table, Terms
+from genshift.report.blocks import Block, Cell, Choice, Figure, Figures, Heading, Option, Prose, Section, Table, Terms
 from genshift.report.grouping import group_runs
 from genshift.report.measures import percent
 from genshift.report.plotting import LINES, TARGET, curve, over_images, spec
@@ -44,8 +44,17 @@ def trust(runs: Sequence[Run]) -> list[Section]:
     if not found:
         return []
     blocks: list[Block] = [Prose(_lead(found)), regret_table(found), Terms(tuple(RULES.items()))]
-    blocks += [Heading("Scores beside the oracle"), Prose(CURVES_NOTE), Figures([score_curves(each) for each in found])]
+    blocks += [Heading("Scores beside the oracle"), Prose(CURVES_NOTE), _by_task(found)]
     return [Section(TITLE, blocks)]
+
+
+def _by_task(found: Sequence[Judged]) -> Block:
+    """The curves of every run, one task at a time where there are several."""
+    tasks: dict[str, list[Figure]] = {}
+    for each in found:
+        tasks.setdefault(f"{each.run.study}: {each.run.task}", []).append(score_curves(each))
+    shown = {task: Figures(drawn) for task, drawn in tasks.items()}
+    return Choice([Option(task, [drawn]) for task, drawn in shown.items()]) if len(shown) > 1 else shown.popitem()[1]
 
 
 def judged(runs: Sequence[Run]) -> list[Judged]:

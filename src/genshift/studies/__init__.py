@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from genshift.errors import unknown
 from genshift.presets import PRESETS, Generator, Preset
 
 BudgetName = Literal["quick", "cpu", "full"]
+VARIED = "yours (varied by the study)"
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,14 @@ class Study:
     cpu: Mapping[str, int]
     seeds: int = 3
     others: tuple[str, ...] = ()  # presets of other studies that belong to it too
+    variants: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)  # options, by the preset's name
 
     def presets(self) -> list[Preset]:
-        """The study's presets, with the classifiers that judge its generators."""
+        """The study's presets, with the classifiers that judge its generators, and its variants of presets."""
         own = [preset for preset in PRESETS.values() if preset.study == self.name]
         own += [PRESETS[name] for name in self.others]
+        varied = [_varied(PRESETS[name], options) for name, kinds in self.variants.items() for options in kinds]
+        own += [preset for place, preset in enumerate(varied) if preset not in varied[:place]]
         judges = dict.fromkeys(judge.name for preset in own if (judge := judge_of(preset)))
         return own + [PRESETS[name] for name in judges if PRESETS[name] not in own]
 
@@ -57,6 +61,20 @@ class Study:
             return preset.images
         cap = min(preset.images, self.cpu.get(preset.name, self.cpu.get(preset.role, preset.images)))
         return cap if budget == "cpu" else max(preset.step_images, cap // 10)
+
+
+def _varied(preset: Preset, options: Mapping[str, Any]) -> Preset:
+    """The preset with these options; itself where it has them all. What was published is not of a variant."""
+    changes = {name: value for name, value in options.items() if getattr(preset, name) != value}
+    if not changes:
+        return preset
+    origins = {**preset.origins, **dict.fromkeys(changes, VARIED)}
+    return replace(preset.replaced(**changes), origins=origins, published={})
+
+
+def varied_options(preset: Preset) -> dict[str, Any]:
+    """The options that a study varied."""
+    return {name: value for name, value in preset.options().items() if preset.origins.get(name) == VARIED}
 
 
 # All GANs see the same number of faces, and all VAEs: what hw2's method B, with its gradient penalty, gets through in
@@ -79,6 +97,13 @@ ADAPTATION = {
     "shot": 240_000,
     "target": 320_000,
 }
+# hw3 finds that ADDA's learning rate and what is done to its images matter, each by task: the rates and the transforms
+# (this problem's and the one's before it) that it names, on every task.
+ADDA = ("hw3-adda-usps-mnistm", "hw3-adda-mnistm-svhn", "hw3-adda-svhn-usps")
+RATES = tuple({"lr": lr} for lr in (1e-3, 1e-4, 1e-5))
+TRANSFORMS = tuple(
+    {"colour": colour, "mean": pixel, "std": 1.0 - pixel} for colour in ("rgb", "grey") for pixel in (0.0, 0.5)
+)
 BASELINES = ("hw2-gan-a", "hw2-gan-b", "hw3-gan", "hw3-vae")
 STUDIES = {
     study.name: study
@@ -105,6 +130,13 @@ STUDIES = {
             "eleven ways from labelled to unlabelled digits, on one backbone, at about ten minutes of one core each",
             ADAPTATION,
             seeds=1,
+        ),
+        Study(
+            "adda-tables",
+            "hw3's ADDA by learning rate and task, and by transform and task, at one to four minutes of one core each",
+            {"adda": 100_000},
+            seeds=1,
+            variants=dict.fromkeys(ADDA, RATES + TRANSFORMS),
         ),
         Study(
             "digits",

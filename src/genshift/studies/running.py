@@ -8,12 +8,14 @@ from pathlib import Path
 
 from genshift.engine.evaluator import train_and_evaluate
 from genshift.engine.experiment import Settings
-from genshift.engine.files import write_json
+from genshift.engine.files import write_json, write_text
 from genshift.engine.findings import Asked
+from genshift.engine.run import CHOICE
 from genshift.errors import Refusal
 from genshift.presets import Classifier, Generator, Preset
+from genshift.presets.base import flag
 from genshift.report.page import write_page
-from genshift.studies import JUDGES, BudgetName, Study, judge_of
+from genshift.studies import JUDGES, BudgetName, Study, judge_of, varied_options
 from genshift.studies.workers import side_by_side
 
 
@@ -74,9 +76,11 @@ def _job(
     threads: int | None,
     weights: Path | None,
 ) -> Job:
-    folder = f"{preset.name}-seed{seed}"
-    words = f"train {preset.name} --images {preset.images} --seed {seed} --out {folder}"
-    command = f"genshift {words}{f' --threads {threads}' if threads else ''}"
+    varied = varied_options(preset)
+    folder = "-".join([preset.name, *(f"{name}-{value}" for name, value in varied.items()), f"seed{seed}"])
+    given = {**{flag(name): value for name, value in varied.items()}, "--images": preset.images, "--seed": seed}
+    words = " ".join(f"{name} {value}" for name, value in given.items())
+    command = f"genshift train {preset.name} {words} --out {folder}{f' --threads {threads}' if threads else ''}"
     judge = judge_of(preset)
     features = out / f"{judge.name}-seed{judge.seed}" if judge else None
     # A latent space of two domains is drawn for the first seed alone; a generator's pictures are its result.
@@ -128,7 +132,10 @@ def run_job(job: Job) -> bool:
 
 
 def _record(todo: list[Job], record: Path) -> None:
-    """Keeps what docs/results.md is written from."""
+    """Keeps what docs/results.md is written from; of adapted runs also how their choice stands to the oracle."""
     for job in todo:
         for name in ("config.json", "results.json"):
             write_json(record / job.out.name / name, json.loads((job.out / name).read_text(encoding="utf-8")))
+        for name in ("oracle.jsonl", CHOICE):
+            if (job.out / name).exists():
+                write_text(record / job.out.name / name, (job.out / name).read_text(encoding="utf-8"))
