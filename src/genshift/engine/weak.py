@@ -37,9 +37,7 @@ def load_weak(run: RunFolder, method: DiffusionMethod) -> nn.Module:
     """The kept network, to be evaluated alone; Refusal where the run kept none, or another run's."""
     path = run.checkpoints / FILE
     if not path.is_file():
-        raise Refusal(
-            f"{run.path} kept no early state to guide away from: give --guide unconditional, or train anew."
-        )
+        raise Refusal(f"{run.path} kept no early state to guide away from: give --guide unconditional, or train anew.")
     weak = copy.deepcopy(method.networks["unet"]).eval().requires_grad_(False)
     checkpoint.unpack_networks(checkpoint.load(path).tensors, {"unet": weak}, path)
     return weak
