@@ -19,7 +19,7 @@ from genshift.presets.beyond import CLASSES
 pytestmark = pytest.mark.usefixtures("quick")
 
 # Every preset in float32; one of each kind of network and method in bfloat16; one without a moving average.
-METHODS = tuple(f"{role}-usps-mnistm" for role in CLASSES)
+METHODS = (*(f"{role}-usps-mnistm" for role in CLASSES), "adapt")
 KINDS = ("demo-source", "demo-dann", "hw3-source-usps-mnistm", "hw3-dann-usps-mnistm", "hw3-adda-usps-mnistm")
 # The methods compared on one backbone are the same in every task but for the data, which are tiny here.
 ONCE = [
