@@ -11,7 +11,7 @@ import torch
 from data_files import png
 from tiny import refused, told
 
-from genshift import api, presets
+from genshift import api, cli, presets
 from genshift.data import load
 from genshift.engine import experiment, files
 from genshift.engine.run import RunFolder
@@ -51,20 +51,21 @@ def argv(folder, *more):
     return ("train", "adapt", "--source", folder / "labelled", "--target", folder / "unlabelled", *SMALL, *more)
 
 
+def training(folder, run):
+    """A training of seconds, in words."""
+    return *argv(folder, *FAST), "--size", 28, "--images", 1600, "--out", run
+
+
 @pytest.fixture(scope="module")
 def adapted(tmp_path_factory):
-    """(folder with labelled/, unlabelled/ and run/, true labels by file, what the training printed)."""
+    """(folder with labelled/, unlabelled/ and run/, true labels by file), trained by the command line."""
     folder = tmp_path_factory.mktemp("adapt")
     write_source(folder / "labelled")
     truth = write_target(folder / "unlabelled")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(experiment, "CHECKS", 2)
         patch.setattr(files, "_sync", lambda path: None)
-        preset = presets.get("adapt").replaced(
-            source=str(folder / "labelled"), target=str(folder / "unlabelled"), size=28, width=8, batch_source=16,
-            batch_target=16, precision="float32", lr=0.004, lr_warmup=0, ema_half_life=0, images=1600,
-        )  # fmt: skip
-        assert api.train(preset, folder / "run")
+        assert cli.main([str(word) for word in training(folder, folder / "run")]) == 0
     return folder, truth
 
 
@@ -106,8 +107,7 @@ def test_a_training_ends_with_the_choice_of_a_checkpoint(adapted):
 def test_a_choice_of_the_users_stands_when_the_command_is_given_again(adapted, run, capfd):
     folder, _ = adapted
     api.select(run, rule="last")
-    words = (*argv(folder, *FAST), "--size", 28, "--images", 1600, "--out", run)
-    assert "Estimated accuracy" in told(capfd, *words)
+    assert "Estimated accuracy" in told(capfd, *training(folder, run))
     assert json.loads((run / "selection.json").read_text())["rule"] == "last"
 
 
@@ -181,10 +181,11 @@ def test_folders_that_say_too_little_are_refused_in_a_sentence(tmp_path, capfd):
     tiny.write_flat(tmp_path / "unlabelled", 1)
     tiny.write_flat(tmp_path / "one", 1, count=1)
     assert "one has 1 picture to adapt to: two or more" in refused_for(capfd, tmp_path, target="one")
+    assert "give --source LABELLED" in refused(capfd, "train", "adapt", "--out", tmp_path / "run")
     assert "--source and --target are both" in refused_for(capfd, tmp_path, target="one/../labelled")
-    assert "has no labels: give a folder for each of" in refused_for(capfd, tmp_path, source="unlabelled", target="one")
+    assert "has no labels: give class folders" in refused_for(capfd, tmp_path, source="unlabelled", target="one")
     shutil.copytree(tmp_path / "labelled" / "3", tmp_path / "single" / "3")
-    assert "a folder for each of two or more classes" in refused_for(capfd, tmp_path, source="single")
+    assert "of two or more classes" in refused_for(capfd, tmp_path, source="single")
     (tmp_path / "one" / "labels.csv").write_text("image_name,label\n000.png,cat\n")
     assert "has 1 class: two or more" in refused_for(capfd, tmp_path, source="one")
     assert "holds 1 of" in (said := refused_for(capfd, tmp_path, "--validation", 0.05)) and "--select last" in said

@@ -131,6 +131,10 @@ def test_a_run_says_by_itself_where_adaptation_probably_harms(chosen, best, sour
     assert sentence is None or sentence in found[0]
 
 
+def test_what_a_model_estimated_before_it_knew_the_source_is_no_measure():
+    assert doubts([seen(50, source=0.4, atc=0.99), seen(100), seen(200)], 2, 0.9) == []
+
+
 def test_a_choice_is_told_in_lines_and_an_older_one_not_at_all():
     choice = {"estimate": {"value": 0.874, "by": "atc", "n": 2000}, "warnings": ["It harms."]}
     first, second = told(choice)

@@ -250,7 +250,8 @@ def _tell_choice(path: Path) -> None:
 
     run = RunFolder(path)
     if leads_processes() and (run.path / CHOICE).exists():
-        print("\n".join(told(run.read(CHOICE))))
+        for line in told(run.read(CHOICE)):
+            print(line)
 
 
 def _out_folder(parser: argparse.ArgumentParser) -> None:

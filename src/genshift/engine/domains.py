@@ -61,8 +61,8 @@ def open_domains(preset: Adaptation, data_root: Path | None, skip_broken: bool =
     labelled, _ = open_set(preset.trains_on, "train", preset, **options)
     if labelled.labels is None:
         raise Refusal(
-            f"{preset.trains_on} has no labels: give a folder for each of two or more classes, or a labels.csv "
-            "(image_name,label)."
+            f"{preset.trains_on} has no labels: give class folders, or a labels.csv (image_name,label), of two or more "
+            "classes."
         )
     if len(labelled.classes) < 2:
         raise Refusal(f"{preset.trains_on} has {len(labelled.classes)} class: two or more are needed.")

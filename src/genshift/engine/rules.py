@@ -97,7 +97,9 @@ def told(choice: Mapping[str, Any]) -> list[str]:
     if "estimate" not in choice:
         return []
     found = choice["estimate"]
-    guess = f"Estimated accuracy on the target: about {found['value']:.0%} ({ESTIMATES[ESTIMATE]}, of {found['n']:,} "
+    guess = (
+        f"Estimated accuracy on the target: about {found['value']:.0%} ({ESTIMATES[found['by']]}, of {found['n']:,} "
+    )
     return [f"{guess}unlabelled images); {OFF}.", *(f"warning: {warning}" for warning in choice["warnings"])]
 
 
@@ -108,7 +110,10 @@ def doubts(rows: Sequence[Row], place: int, best: float, source_only: float | No
     `choose`.
     """
     row, found = rows[place], []
-    known, first = row["source_accuracy"], rows[0]
+    known = row["source_accuracy"]
+    first = next(
+        (each for each in rows[:place] if _reaches(each, best)), row
+    )  # a model that knows nothing says anything
     if source_only is not None and harmed(rows, source_only):
         found.append(
             f"Adaptation probably harms: no checkpoint is within {100 * MARGIN:g} points of source-only's "

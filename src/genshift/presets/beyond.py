@@ -15,6 +15,7 @@ from genshift.presets.base import HALF_LIFE, option
 
 NETWORKS = "residual"
 TASKS = ("mnistm-svhn", "mnistm-usps", "usps-mnistm", "svhn-usps")
+OWN = {"source": "source/", "target": "target/"}  # folders of `adapt`, which a user names
 OUR_BACKBONE, TIMM = "residual", "timm:"
 ADVERSARIES = ("dann", "cdan", "dann-mcc")  # roles with an adversary of domains
 
@@ -209,8 +210,8 @@ def _adapt() -> Beyond:
         common,
         name="adapt",
         study="own",
-        source="source/",
-        target="target/",
+        source=OWN["source"],
+        target=OWN["target"],
         images=300_000,
         size=32,
         validation=0.1,
