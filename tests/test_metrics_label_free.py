@@ -67,6 +67,15 @@ def test_the_density_ratio_of_two_gaussians_is_the_exact_one():
     assert found == pytest.approx(np.exp(at @ mean - mean @ mean / 2), rel=0.15)
 
 
+def test_domains_that_nothing_has_in_common_have_a_finite_ratio():
+    """Points far outside of both domains, a thousand times their spread."""
+    rng = np.random.default_rng(6)
+    source, target = rng.normal(size=(20, 64)), rng.normal(size=(20, 64)) + 3
+    far = label_free.density_ratio(source, target, np.stack([np.full(64, 1e4), np.full(64, -1e4)]))
+    assert np.isfinite(far).all() and far[0] > 1e20 and far[1] < 1e-20
+    assert math.isfinite(label_free.dev_risk(far, [1.0, 2.0]))
+
+
 def test_features_that_never_change_tell_nothing():
     rng = np.random.default_rng(2)
     moving = [rng.normal(size=(n, 1)) for n in (300, 200, 5)]
@@ -104,6 +113,35 @@ def test_agreement_counts_the_images_where_a_candidate_says_what_all_say():
     three = [[0.7, 0.3], [0.4, 0.6], [0.6, 0.4]]  # means: [0.8, 0.2], [0.433, 0.567], [0.3, 0.7]
     assert label_free.ensemble_agreement([one, two, three]) == pytest.approx([2 / 3, 1.0, 2 / 3])
     assert label_free.ensemble_agreement(torch.tensor([one])).tolist() == [1.0]
+
+
+def test_estimates_of_accuracy_are_what_the_papers_say(said):
+    """ATC by its definition, over every threshold that parts the source images; DoC in one line."""
+    rng = np.random.default_rng(5)
+    logits = rng.normal(size=(60, 4))
+    target, labels = np.exp(logits) / np.exp(logits).sum(1, keepdims=True), said.argmax(1)
+    labels[:9] = (labels[:9] + 1) % 4  # nine of forty are wrong
+    sure = {name: (p * np.log(p)).sum(1) for name, p in (("source", said), ("target", target))}
+    thresholds = [t for t in sure["source"] if np.isclose((sure["source"] < t).mean(), 9 / 40)]
+    assert len(thresholds) == 1
+    expected = (sure["target"] >= thresholds[0]).mean()
+    assert 0 < expected < 1
+    assert label_free.thresholded_confidence(said, labels, target) == pytest.approx(expected)
+    shift = said.max(1).mean() - target.max(1).mean()
+    found = label_free.difference_of_confidences(torch.tensor(said), torch.tensor(labels), target)
+    assert found == pytest.approx(31 / 40 - shift)
+
+
+def test_estimates_at_their_ends(said):
+    """Of the source itself they are its accuracy; a model that is always wrong is told so."""
+    right = said.argmax(1)
+    some = np.where(np.arange(40) < 6, (right + 1) % 4, right)
+    for estimate in (label_free.thresholded_confidence, label_free.difference_of_confidences):
+        assert estimate(said, right, said) == pytest.approx(1.0)
+        assert estimate(said, some, said) == pytest.approx(34 / 40)
+        assert estimate(said, (right + 1) % 4, said) == pytest.approx(0.0)
+        with pytest.raises(ValueError, match="one an image"):
+            estimate(said, right[:5], said)
 
 
 @pytest.mark.parametrize(

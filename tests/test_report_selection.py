@@ -10,6 +10,7 @@ from report_fixtures import write_json, write_lines, write_run
 from genshift.engine.rules import RULES
 from genshift.report.page import write_page
 from genshift.report.reading import read_runs
+from genshift.report.results_md import write_results
 from genshift.report.sections import sections
 from genshift.report.selection import TITLE, judged, score_curves, trust
 
@@ -90,6 +91,34 @@ def test_runs_without_scores_or_with_candidates_that_no_oracle_saw_are_left_out(
     assert trust(read_runs([plain, folders[1]])) == []
     titles = [section.title for section in sections(read_runs([plain, *folders]))]
     assert titles == ["own: a→b", TITLE]
+
+
+def test_the_error_of_estimates_is_measured_over_all_runs_that_have_both(tmp_path):
+    """Truths 0.6 and 0.8; a third run was not scored, a fourth has no target labels."""
+    folders = [
+        write_run(tmp_path, "own", "a→b", "dann", seed, value) for seed, value in enumerate((0.6, 0.8, 0.5, 0.7))
+    ]
+    for folder, atc in zip((folders[0], folders[1], folders[3]), (0.75, 0.79, 0.9), strict=True):
+        values = {"atc": atc, "doc": 0.7, "agreement": 1.0}
+        entries = {f"estimate/{name}": {"value": value, "std": 0, "n": 9} for name, value in values.items()}
+        results = {**json.loads((folder / "results.json").read_text()), **entries}
+        if folder == folders[3]:
+            del results["oracle/target_test_accuracy"]
+        write_json(folder / "results.json", results)
+    (section,) = trust(read_runs(folders))
+    errors, truths = (block for block in section.blocks if block.kind == "table")
+    rows = [[float(cell.text) for cell in cells[1:]] for _, body in errors.bodies for cells in body]
+    assert rows == [pytest.approx([8, 15, 7]), pytest.approx([10, 10, 0]), pytest.approx([30, 40, 30])]
+    assert [[cell.text for cell in cells[1:]] for _, body in truths.bodies for cells in body] == [
+        ["60.00", "75.00", "70.00", "100.00"],
+        ["80.00", "79.00", "70.00", "100.00"],
+    ]
+    assert "off by 8.00 points on average" in section.blocks[0].text
+    (tmp_path / "kept").mkdir()
+    for folder in folders:
+        folder.rename(tmp_path / "kept" / folder.name)
+    written = write_results(tmp_path, tmp_path / "results.md").read_text()
+    assert "### How far off is the estimated accuracy?" in written and "| 8.00 | 15.00 | 7.00 |" in written
 
 
 def test_the_page_shows_it_without_a_network(folders, tmp_path):

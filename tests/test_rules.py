@@ -1,10 +1,22 @@
 """Rules of choice, on rows of scores made up for them."""
 
 import json
+import math
 
 import pytest
 
-from genshift.engine.rules import MARGIN, RULES, SCORES, above_floor, choose, harmed, source_only_accuracy, unadapted
+from genshift.engine.rules import (
+    MARGIN,
+    RULES,
+    SCORES,
+    above_floor,
+    choose,
+    doubts,
+    harmed,
+    source_only_accuracy,
+    told,
+    unadapted,
+)
 from genshift.engine.run import RunFolder
 from genshift.errors import Refusal
 
@@ -89,3 +101,43 @@ def test_the_unadapted_run_is_found_beside_its_like(tmp_path):
     write(tmp_path / "this", "source", values=[0.5, 0.75])
     assert [other.path.name for other in unadapted(run)] == ["not-yet", "this"]
     assert source_only_accuracy(run) == 0.75
+
+
+# --- warnings -------------------------------------------------------------------------------------------------------
+
+
+def seen(images, source=0.9, atc=0.8, effective=9.0):
+    """A row of ten even source classes; `effective` of them are named on the target."""
+    ends = {"diversity": math.log(effective), "class_entropy": math.log(10), "commonest": 0.1, "atc": atc}
+    return {**row(images, source=source), **ends}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "best", "source_only", "sentence"),
+    [
+        ({}, 0.9, None, None),
+        ({}, 0.94, 0.93, None),
+        ({"effective": 5.2, "atc": 0.76}, 0.9, 0.9, None),
+        ({"source": 0.8}, 0.9, None, "right on 80.00%; training had reached 90.00%"),
+        ({}, 0.9, 0.99, "no checkpoint is within 5 points of source-only's 99.00%"),
+        ({"source": 0.1}, 0.1, None, "The source itself is not learnt: 10.00%"),
+        ({"effective": 3.1}, 0.9, None, "effectively 3.1 of the source's 10.0"),
+        ({"atc": 0.7}, 0.9, None, "fell from 80.00% at 100 images to 70.00%"),
+    ],
+)
+def test_a_run_says_by_itself_where_adaptation_probably_harms(chosen, best, source_only, sentence):
+    found = doubts([seen(100), seen(200, **chosen)], 1, best, source_only)
+    assert len(found) == (sentence is not None)
+    assert sentence is None or sentence in found[0]
+
+
+def test_what_a_model_estimated_before_it_knew_the_source_is_no_measure():
+    assert doubts([seen(50, source=0.4, atc=0.99), seen(100), seen(200)], 2, 0.9) == []
+
+
+def test_a_choice_is_told_in_lines_and_an_older_one_not_at_all():
+    choice = {"estimate": {"value": 0.874, "by": "atc", "n": 2000}, "warnings": ["It harms."]}
+    first, second = told(choice)
+    assert first.startswith("Estimated accuracy on the target: about 87% (") and "of 2,000 unlabelled images" in first
+    assert "docs/results.md" in first and second == "warning: It harms."
+    assert told({"warnings": ["It harms."]}) == []

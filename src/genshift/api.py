@@ -27,6 +27,7 @@ from genshift.methods import Attributes, Classifying
 from genshift.methods.vae import VAEMethod
 from genshift.nets.backbone import ConditionalAdversary
 from genshift.presets import VAE, Adaptation, Classifier, Generator, Preset
+from genshift.presets.beyond import OWN
 from genshift.studies import BudgetName
 from genshift.studies.running import run_study
 
@@ -49,6 +50,9 @@ def train(
     if images is not None and settings.get("minutes") is not None:
         raise Refusal("images and minutes both name the budget: give one of them.")
     chosen = chosen if images is None else chosen.replaced(images=images)
+    for role, unnamed in OWN.items():
+        if getattr(chosen, role, "") == unnamed and not Path(unnamed).exists():
+            raise Refusal(f"{chosen.name} learns from your own folders: give --source LABELLED --target UNLABELLED.")
     asked = Asked(data_root, draw=not isinstance(chosen, Adaptation))
     return evaluator.train_and_evaluate(chosen, Path(out), Settings(data_root=data_root, **settings), asked)
 

@@ -146,6 +146,8 @@ def train(argv: Sequence[str]) -> int:
         skip_broken=args.skip_broken,
         command=shlex.join(["genshift", "train", *argv]),
     )
+    if finished:
+        _tell_choice(args.out)
     return 0 if finished else INTERRUPTED
 
 
@@ -237,9 +239,20 @@ def select(argv: Sequence[str]) -> int:
         _print_json(found)
         return 0
     print(format_selection(found))
-    for warning in found["warnings"]:
-        print(f"warning: {warning}")
+    _tell_choice(Path(found["run"]))
     return 0
+
+
+def _tell_choice(path: Path) -> None:
+    """What the choice of a checkpoint, where one was made, says of the run: in the leading process, once."""
+    from genshift.device import leads_processes
+    from genshift.engine.rules import told
+    from genshift.engine.run import CHOICE, RunFolder
+
+    run = RunFolder(path)
+    if leads_processes() and (run.path / CHOICE).exists():
+        for line in told(run.read(CHOICE)):
+            print(line)
 
 
 def _out_folder(parser: argparse.ArgumentParser) -> None:
@@ -267,6 +280,7 @@ def predict(argv: Sequence[str]) -> int:
 
     rows = api.predict(args.run, args.images, args.out, **_reading(args))
     print(f"{args.out}: {len(rows):,} predictions.")
+    _tell_choice(args.run)
     return 0
 
 

@@ -98,7 +98,7 @@ OPTION_GROUPS = {
         *("source", "target", "extra", "data", "size", "colour", "frame", "mean", "std"),
         *("flip", "rotate", "shift", "scale", "recolour", "strong", "validation"),
     ),
-    "Networks": ("width", "latent", "condition", "answers"),
+    "Networks": ("backbone", "weights", "width", "latent", "condition", "answers"),
     "Training": (
         *("images", "batch", "batch_source", "batch_target", "optimizer", "lr", "lr_schedule", "lr_warmup"),
         *("pretrain", "pretrain_lr"),

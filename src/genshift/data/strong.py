@@ -6,6 +6,7 @@ section 2.3), made of what two domains of one task may differ in: place, size, s
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 import torch
@@ -26,9 +27,16 @@ class Uniform(Protocol):
         """float32 `[N, *shape]` from U[0, 1), on the CPU."""
 
 
-def strong_view(x: Tensor, draws: Uniform, mean: float, std: float, rows: Tensor | None = None) -> Tensor:
+def strong_view(
+    x: Tensor,
+    draws: Uniform,
+    mean: float,
+    std: float,
+    rows: Tensor | None = None,
+    recolour: float = MOVES.recolour,
+) -> Tensor:
     """The strong views of weak ones, float `[N, C, H, W]` of pixels (p - mean)/std; of `rows`, int64 on the CPU, alone
-    where given.
+    where given. `recolour` is the probability that channels change places and are inverted or not.
 
     A function of the images and of `draws` alone; what an image undergoes depends on no other one of the batch.
     """
@@ -40,7 +48,8 @@ def strong_view(x: Tensor, draws: Uniform, mean: float, std: float, rows: Tensor
     if not len(x):
         return x
     middle = (0.5 - mean) / std
-    y = MOVES.colours(MOVES.apply(x, MOVES.maps(u["moves"])), u["colours"], middle)
+    moves = replace(MOVES, recolour=recolour)
+    y = moves.colours(moves.apply(x, moves.maps(u["moves"])), u["colours"], middle)
     y = _contrast(y, u["contrast"].to(y), middle, 1 / std).clamp((0 - mean) / std, (1 - mean) / std)
     y = torch.where(_hole(u["hole"].to(y), *y.shape[2:]), middle, y)
     return y.contiguous(memory_format=_layout(x))

@@ -48,7 +48,10 @@ def open_domains(preset: Adaptation, data_root: Path | None, skip_broken: bool =
     options: dict[str, Any] = {"data_root": data_root, "skip_broken": skip_broken}
     labelled, _ = open_set(preset.trains_on, "train", preset, **options)
     if labelled.labels is None:
-        raise Refusal(f"{preset.trains_on} has no labels: give class folders, or a labels.csv (image_name,label).")
+        raise Refusal(
+            f"{preset.trains_on} has no labels: give class folders, or a labels.csv (image_name,label), of two or more "
+            "classes."
+        )
     if len(labelled.classes) < 2:
         raise Refusal(f"{preset.trains_on} has {len(labelled.classes)} class: two or more are needed.")
     train, held_out = hold_out(labelled, preset.validation)
@@ -56,6 +59,8 @@ def open_domains(preset: Adaptation, data_root: Path | None, skip_broken: bool =
     if preset.role == "target":
         return Domains(labelled, train, shown, labelled.sealed(), train)
     target, _ = open_set(preset.target, "train", preset, labels=False, **options)
+    if len(target) < 2:
+        raise Refusal(f"{preset.target} has 1 picture to adapt to: two or more are needed, and hundreds are better.")
     remarks = tuple(check_domains(labelled, target))
     extra = _open_extra(preset, labelled, target, **options) if preset.extra else None
     return Domains(labelled, train, shown, target, hold_out(target, preset.validation)[0], extra, remarks)

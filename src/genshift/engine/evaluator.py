@@ -13,6 +13,7 @@ from genshift.engine.experiment import Settings, open_method, preset_of, train
 from genshift.engine.files import write_text
 from genshift.engine.findings import Asked, card, costs
 from genshift.engine.loop import Observer
+from genshift.engine.rules import DEFAULT
 from genshift.engine.run import RunFolder
 from genshift.presets import Adaptation, Generator, Preset
 
@@ -30,6 +31,8 @@ def train_and_evaluate(preset: Preset, path: Path, settings: Settings, asked: As
     if leads_processes():
         if selection.can_choose(run):
             selection.scored(run, settings.data_root)
+            if preset.select == "label-free" and run.selected() is None:
+                selection.select([run], DEFAULT, settings.data_root)
         if not is_current(run, asked):
             evaluate(path, asked)
     return True
@@ -38,7 +41,7 @@ def train_and_evaluate(preset: Preset, path: Path, settings: Settings, asked: As
 def _observers(run: RunFolder, preset: Preset, settings: Settings) -> list[Observer]:
     if isinstance(preset, Adaptation):
         curve = oracle.oracle_curve(run, preset, settings.data_root, settings.skip_broken)
-        keepers = [selection.keeper(run)] if selection.adapts(preset) and preset.validation else []
+        keepers = [selection.keeper(run)] if preset.adapts and preset.validation else []
         return [*keepers, *([] if curve is None else [curve])]
     if isinstance(preset, Generator):
         return generation.observers(run, preset, settings.data_root, settings.skip_broken)
@@ -50,6 +53,8 @@ def is_current(run: RunFolder, asked: Asked) -> bool:
     if not all((run.path / name).exists() for name in ("evaluation.json", "results.json", "card.md")):
         return False
     evaluation = run.read("evaluation.json")
+    if not set(selection.estimates_of(run)) <= set(run.read("results.json")):
+        return False
     drawn = not asked.draw or "tsne" in evaluation or evaluation.get("drawn", False)
     same = evaluation.get("images") == run.seen and evaluation.get("selected") == _selected(run)
     return same and drawn and _compared(run, evaluation, asked)
@@ -82,6 +87,8 @@ def evaluate(path: Path, asked: Asked) -> dict[str, Any]:
     preset, method, classes = open_method(run)
     if isinstance(preset, Adaptation):
         found, evaluation = oracle.measure(run, preset, method, classes, asked)
+        found |= selection.estimates_of(run)
+        evaluation["warnings"] += selection.warnings_of(run)
     elif isinstance(preset, Generator):
         found, evaluation = generation.measure(run, preset, method, classes, asked)
     else:

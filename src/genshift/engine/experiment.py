@@ -23,11 +23,13 @@ from genshift.engine.distributed import World, world_of
 from genshift.engine.loop import Observer, Schedule, Trainer
 from genshift.engine.materials import Materials, open_materials
 from genshift.engine.probe import Probe, probe
+from genshift.engine.rules import FEWEST
 from genshift.engine.run import RunFolder
 from genshift.errors import Refusal
 from genshift.methods import Method, VAEMethod, build
 from genshift.nets.classifier import ResidualExtractor
-from genshift.presets import Preset, class_of
+from genshift.nets.pretrained import TimmBackbone
+from genshift.presets import Beyond, Preset, class_of
 
 LOGS = 100
 CHECKS = 20
@@ -80,6 +82,7 @@ def _train(
         _check_same(run, preset, settings)
     arithmetic = device.choose_arithmetic(preset.precision, chosen)
     materials = open_materials(preset, settings.data_root, settings.skip_broken)
+    _check_choice(preset, materials)
     trainer = assemble(preset, run, materials, settings, arithmetic, world, console)
     if world.leads and not begun:
         run.create()
@@ -143,6 +146,9 @@ def assemble(
     parts = {name: part for name, part in materials.on(arithmetic.device).parts.items() if name in method.draws}
     augment = Augment(preset.flip, preset.rotate, preset.shift, preset.scale, preset.recolour, preset.strong)
     feed = Feed(parts, method.rule, arithmetic, settings.seed, world.rank, world.size, augment)
+    backbone = method.networks.get("extractor")
+    if isinstance(preset, Beyond) and isinstance(backbone, TimmBackbone) and not run.saved():
+        backbone.start_from(preset.weights)
     average = MovingAverage(method.networks, preset.ema_half_life) if preset.ema_half_life else None
     schedule = _schedule(preset, preset.images, feed.batch, settings.keep)
     return Trainer(run, method, feed, schedule, world, console, materials.held_out, average)
@@ -290,6 +296,16 @@ def _config(preset: Preset, settings: Settings, trainer: Trainer, materials: Mat
         "parameters": {n._get_name(): sum(p.numel() for p in n.parameters()) for n in networks.values()},
         "environment": device.environment(),
     }
+
+
+def _check_choice(preset: Preset, materials: Materials) -> None:
+    """Refuses a choice by held-out images where too few are held out."""
+    count = 0 if materials.held_out is None else len(materials.held_out)
+    if preset.select == "label-free" and count < FEWEST:
+        raise Refusal(
+            f"--validation {preset.validation:g} holds {count} of {preset.trains_on}'s pictures out, and choosing a "
+            f"checkpoint needs {FEWEST} or more: give a larger share, more pictures, or --select last."
+        )
 
 
 def _check_same(run: RunFolder, preset: Preset, settings: Settings) -> None:

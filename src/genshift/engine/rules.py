@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from genshift.engine.run import RunFolder
 from genshift.errors import Refusal, unknown
 
 MARGIN = 0.05  # ours: of source accuracy that may be lost; adversaries take some (docs/results.md), collapse takes more
+FEWEST = 2  # held-out source images that a variance can be taken of
 DEFAULT = "default"
 LAST = "last"
 
@@ -39,6 +41,15 @@ RULES = {
     **{name: score.says for name, score in SCORES.items()},
     LAST: "the latest",
 }
+
+ESTIMATES = {
+    "atc": "average thresholded confidence (arXiv 2201.04234)",
+    "doc": "source accuracy less the difference of confidences (arXiv 2107.03315)",
+    "agreement": "agreement with the mean prediction of the run's candidates",
+}
+ESTIMATE = "atc"  # the one that a user is told; how far each is off is measured in the report
+OFF = "how far such estimates are off where the truth is known: docs/results.md"
+COLLAPSED = 0.5  # ours: share of the source's effective classes below which target predictions are of few
 
 Row = Mapping[str, Any]
 
@@ -79,6 +90,57 @@ def _reaches(row: Row, floor: float) -> bool:
 def harmed(rows: Sequence[Row], source_only: float | None) -> bool:
     """Whether every candidate lost too much of the source accuracy that it would have unadapted."""
     return source_only is not None and not any(_reaches(row, source_only) for row in rows)
+
+
+def told(choice: Mapping[str, Any]) -> list[str]:
+    """What a run's selection.json tells a user of the checkpoint to use, a line each; nothing of an older one."""
+    if "estimate" not in choice:
+        return []
+    found = choice["estimate"]
+    guess = (
+        f"Estimated accuracy on the target: about {found['value']:.0%} ({ESTIMATES[found['by']]}, of {found['n']:,} "
+    )
+    return [f"{guess}unlabelled images); {OFF}.", *(f"warning: {warning}" for warning in choice["warnings"])]
+
+
+def doubts(rows: Sequence[Row], place: int, best: float, source_only: float | None = None) -> list[str]:
+    """Why the candidate at `place` may do worse on the target than a model that was not adapted: sentences.
+
+    rows: of its run, the earliest first. best: the highest source accuracy that its training showed. source_only: as in
+    `choose`.
+    """
+    row, found = rows[place], []
+    known = row["source_accuracy"]
+    first = next(
+        (each for each in rows[:place] if _reaches(each, best)), row
+    )  # a model that knows nothing says anything
+    if source_only is not None and harmed(rows, source_only):
+        found.append(
+            f"Adaptation probably harms: no checkpoint is within {100 * MARGIN:g} points of source-only's "
+            f"{source_only:.2%} on held-out source images."
+        )
+    elif not _reaches(row, best):
+        found.append(
+            f"Adaptation probably harms: on held-out source images the chosen checkpoint is right on {known:.2%}; "
+            f"training had reached {best:.2%}."
+        )
+    if known <= row["commonest"] + row["source_error"]:
+        found.append(
+            f"The source itself is not learnt: {known:.2%} of its held-out images are right, and naming the commonest "
+            f"class for all gives {row['commonest']:.2%}; train longer, or look at the pictures at this --size."
+        )
+    named, there = math.exp(row["diversity"]), math.exp(row["class_entropy"])
+    if named < COLLAPSED * there:
+        found.append(
+            f"Target images are taken for few classes, effectively {named:.1f} of the source's {there:.1f}: unless the "
+            "target holds no more, adaptation has collapsed."
+        )
+    if row[ESTIMATE] < first[ESTIMATE] - MARGIN:
+        found.append(
+            f"Adaptation probably harms: the estimated target accuracy fell from {first[ESTIMATE]:.2%} at "
+            f"{first['images']:,} images to {row[ESTIMATE]:.2%}."
+        )
+    return found
 
 
 def unadapted(run: RunFolder) -> list[RunFolder]:

@@ -6,6 +6,7 @@ checkpoint), scores.safetensors (what each checkpoint says of the same target im
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,9 @@ from genshift.engine import checkpoint
 from genshift.engine.checkpoint import Checkpoint
 from genshift.engine.domains import open_domains
 from genshift.engine.experiment import load_networks, open_method, preset_of
+from genshift.engine.findings import value_of
 from genshift.engine.loop import Observer
-from genshift.engine.rules import MARGIN, RULES, above_floor, choose, harmed, source_only_accuracy
+from genshift.engine.rules import ESTIMATE, ESTIMATES, FEWEST, RULES, above_floor, choose, doubts, source_only_accuracy
 from genshift.engine.run import CHOICE, SCORES, RunFolder, images_of
 from genshift.errors import Refusal, unknown
 from genshift.methods import Classifying, Method
@@ -28,17 +30,18 @@ from genshift.metrics.embedding import fixed_sample
 from genshift.metrics.label_free import (
     density_ratio,
     dev_risk,
+    difference_of_confidences,
     diversity,
     ensemble_agreement,
     entropy,
     soft_neighbourhood_density,
+    thresholded_confidence,
 )
-from genshift.presets import Adaptation, Preset
+from genshift.presets import Adaptation
 
 IMAGES = 2_000  # of the source's and of the target's training images, the same for every checkpoint and run
 SAID = "scores.safetensors"
 PARTS = 10  # more candidates cost disk (hw2's networks 15 MB each) and scoring time; averaged, neighbours are alike
-FEWEST = 2  # held-out source images that a variance can be taken of
 SMALLEST = 1e-12  # a probability's, before its logarithm is a loss
 
 
@@ -62,14 +65,9 @@ class Candidate:
     said: Tensor
 
 
-def adapts(preset: Preset) -> bool:
-    """Whether a preset's runs learn from unlabelled target images, so that there is something to choose."""
-    return isinstance(preset, Adaptation) and preset.role not in ("source", "target")
-
-
 def can_choose(run: RunFolder) -> bool:
     """Whether a run adapts and has held-out source images, so that its checkpoints can be scored."""
-    return adapts(preset_of(run.config)) and run.config["data"]["source"]["held_out"] >= FEWEST
+    return preset_of(run.config).adapts and run.config["data"]["source"]["held_out"] >= FEWEST
 
 
 def keeper(run: RunFolder) -> Observer:
@@ -118,6 +116,10 @@ def scores_of(method: Classifying, seen: Seen) -> tuple[dict[str, float], Tensor
     found["information"] = found["diversity"] - found["entropy"]
     found["snd"] = soft_neighbourhood_density(said)
     found["dev_risk"] = dev_risk(density_ratio(*features), losses)
+    found["atc"] = thresholded_confidence(known, labels, said)
+    found["doc"] = difference_of_confidences(known, labels, said)
+    shares = torch.bincount(labels, minlength=known.shape[1])[None] / len(labels)
+    found |= {"class_entropy": entropy(shares), "commonest": shares.max().item()}
     return found, said
 
 
@@ -156,9 +158,10 @@ def score_run(run: RunFolder, data_root: Path | None = None) -> list[Candidate]:
 
 
 PROTOCOL = (
-    "source_accuracy and its binomial standard error on held-out source images; entropy, diversity, information and "
-    "snd of predictions on target training images; dev_risk from features of all; agreement among these checkpoints. "
-    "No target label was read."
+    "source_accuracy and its binomial standard error on held-out source images, class_entropy and commonest of their "
+    "labels (the largest share of a class); entropy, diversity, information and snd of predictions on target training "
+    "images; dev_risk from features of all; agreement among these checkpoints; atc and doc, estimates of target "
+    "accuracy. No target label was read."
 )
 
 
@@ -177,14 +180,15 @@ def scored(run: RunFolder, data_root: Path | None = None) -> list[Candidate]:
     if not all((run.path / name).is_file() for name in (SCORES, SAID)):
         return score_run(run, data_root)
     rows, said = run.read(SCORES)["checkpoints"], checkpoint.load(run.path / SAID)
-    if not [row["checkpoint"] for row in rows] == said.about["of"] == names:
+    complete = all(set(ESTIMATES) <= set(row) for row in rows)
+    if not complete or not [row["checkpoint"] for row in rows] == said.about["of"] == names:
         return score_run(run, data_root)
     return [Candidate(run, row, each) for row, each in zip(rows, said.tensors["said"], strict=True)]
 
 
 def _adapting(run: RunFolder) -> Adaptation:
     preset = preset_of(run.config)
-    if not adapts(preset):
+    if not preset.adapts:
         raise Refusal(f"{run.path} is no adaptation ({preset.summary}): there is no checkpoint to choose for a target.")
     assert isinstance(preset, Adaptation)
     return preset
@@ -217,11 +221,17 @@ class Selection:
             "rule": self.rule,
             "run": str(self.chosen.run.path),
             "checkpoint": self.chosen.row["checkpoint"],
+            "estimate": estimate_of(self.chosen),
             "choices": self.choices,
             "above_floor": list(self.kept),
             "warnings": list(self.warnings),
             "candidates": rows,
         }
+
+
+def estimate_of(chosen: Candidate) -> dict[str, Any]:
+    """The target accuracy that a user is told to expect of a candidate."""
+    return {"value": chosen.row[ESTIMATE], "by": ESTIMATE, "n": len(chosen.said)}
 
 
 def select(runs: Sequence[RunFolder], rule: str, data_root: Path | None = None) -> Selection:
@@ -238,15 +248,18 @@ def select(runs: Sequence[RunFolder], rule: str, data_root: Path | None = None) 
     found = [value for run in runs if (value := source_only_accuracy(run)) is not None]
     source_only = max(found, default=None)
     choices = {name: choose(name, rows, source_only) for name in RULES}
-    kept, warnings = tuple(above_floor(rows, source_only)), []
-    if source_only is not None and harmed(rows, source_only):
-        warnings.append(
-            f"Adaptation probably harms: no checkpoint is within {100 * MARGIN:g} points of source-only's "
-            f"{source_only:.2%} on held-out source images."
-        )
-    selection = Selection(tuple(candidates), choices, rule, kept, tuple(warnings))
+    warnings = _doubts(candidates, candidates[choices[rule]], source_only)
+    selection = Selection(tuple(candidates), choices, rule, tuple(above_floor(rows, source_only)), warnings)
     _write(selection, runs)
     return selection
+
+
+def _doubts(candidates: Sequence[Candidate], chosen: Candidate, source_only: float | None) -> tuple[str, ...]:
+    """Against the chosen one, by what its own run shows."""
+    rows = [each.row for each in candidates if each.run is chosen.run]
+    validated = [row["valid/source_accuracy"] for row in chosen.run.rows() if "valid/source_accuracy" in row]
+    best = max([*validated, *(row["source_accuracy"] for row in rows)])
+    return tuple(doubts(rows, rows.index(chosen.row), best, source_only))
 
 
 def _write(selection: Selection, runs: Sequence[RunFolder]) -> None:
@@ -259,6 +272,7 @@ def _write(selection: Selection, runs: Sequence[RunFolder]) -> None:
             "checkpoint": chosen.row["checkpoint"],
             "images": chosen.row["images"],
             "candidates": len(selection.candidates),
+            "estimate": estimate_of(chosen),
             "among": [run.path.name for run in runs],
             "warnings": list(selection.warnings),
         },
@@ -289,3 +303,32 @@ def _question(run: RunFolder) -> tuple[Any, ...]:
 def _task(question: tuple[Any, ...]) -> str:
     source, target, classes, count = question
     return f"{source}→{target} ({len(classes)} classes, {count:,} target images)"
+
+
+# --- what evaluation says of it -------------------------------------------------------------------------------------
+
+
+def estimates_of(run: RunFolder) -> dict[str, dict[str, Any]]:
+    """Target accuracies guessed for the checkpoint that stands for the run, as results.json holds them; none where it
+    was not scored."""
+    if not (run.path / SCORES).exists():
+        return {}
+    written, path = run.read(SCORES), run.selected() or run.chosen(preset_of(run.config).select)
+    images = checkpoint.load(path).about["images"]
+    row = next((row for row in written["checkpoints"] if row["images"] == images and ESTIMATE in row), None)
+    if row is None:
+        return {}
+    n = written["n"]["target"]
+    return {f"estimate/{name}": _guess(row, name, says, n) for name, says in ESTIMATES.items()}
+
+
+def _guess(row: dict[str, Any], name: str, says: str, n: int) -> dict[str, Any]:
+    """The std is that of drawing so many images, no more: how far off it is, only labels can tell."""
+    share = row[name]
+    protocol = f"{says}; {n:,} target training images, no target label read; std is its sampling error alone"
+    return value_of(share, n, protocol, math.sqrt(share * (1 - share) / n + row["source_error"] ** 2))
+
+
+def warnings_of(run: RunFolder) -> list[str]:
+    """What the choice of a checkpoint warns of; none where none was chosen."""
+    return run.read(CHOICE)["warnings"] if run.selected() else []

@@ -67,17 +67,19 @@ class AdaMatchMethod(Classifying):
 
     @torch.no_grad()
     def _ratio(self, source: Tensor, target: Tensor) -> Tensor:
-        """E ŷ_s / E ŷ_t `[K]` of the distribution alignment, by running means over all processes' batches."""
+        """(E ŷ_s / E ŷ_t)^a `[K]` of the distribution alignment, by running means over all processes' batches; a is 1
+        in the paper, and 0 leaves predictions as they are."""
         running = self.networks["frequencies"]
         assert isinstance(running, Frequencies)
         now = [from_all(logits.softmax(1)) for logits in (source, target)]
         weight = 1 - 0.5 ** (len(now[0]) / HALF_LIFE)
         for mean, answers in zip((running.source, running.target), now, strict=True):
             mean.lerp_(answers.mean(0), weight)
-        return (running.source + TINY) / (running.target + TINY)
+        return ((running.source + TINY) / (running.target + TINY)) ** self.preset.alignment
 
     def _strong(self, batch: Batch) -> Tensor:
-        return strong_view(batch.weak, batch.draws, self.rule.mean, self.rule.std)
+        preset, rule = self.preset, self.rule
+        return strong_view(batch.weak, batch.draws, rule.mean, rule.std, recolour=preset.strong_recolour)
 
     def _logits_of(self, x: Tensor, sources: int) -> tuple[Tensor, Tensor]:
         """Logits of both domains in one pass, and of the first `sources` rows, the source's, by themselves."""

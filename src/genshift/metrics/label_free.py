@@ -18,6 +18,7 @@ Array = npt.ArrayLike | Tensor
 TEMPERATURE = 0.05  # Saito et al. 2021: the same for every task
 ROWS = 500  # of the similarity matrix at a time
 SUMS_TO_ONE = 1e-3  # probabilities may have come in half precision
+MOST_TOLD = 50.0  # log odds; wider features than there are images tell domains apart without a doubt, and overflow
 MOST_STEPS = 5_000  # of the logistic regression; far more than it takes
 
 
@@ -83,7 +84,8 @@ def density_ratio(source: Array, target: Array, at: Array) -> npt.NDArray[np.flo
     spread[spread == 0] = 1.0
     is_target = np.repeat([0, 1], [len(apart[0]), len(apart[1])])
     told = LogisticRegression(max_iter=MOST_STEPS).fit(((both - mean) / spread).numpy(), is_target)
-    odds = np.exp(told.decision_function(((apart[2] - mean) / spread).numpy()))
+    told_by = told.decision_function(((apart[2] - mean) / spread).numpy())
+    odds = np.exp(np.clip(told_by, -MOST_TOLD, MOST_TOLD))
     return np.asarray(odds * len(apart[0]) / len(apart[1]), dtype=np.float64)
 
 
@@ -118,6 +120,41 @@ def ensemble_agreement(probabilities: Array) -> npt.NDArray[np.float64]:
     said = torch.stack([_probabilities(each) for each in stacked])
     together = said.mean(0).argmax(1)
     return (said.argmax(2) == together).double().mean(1).numpy()
+
+
+def thresholded_confidence(source: Array, labels: Array, target: Array) -> float:
+    """ATC, a guess of the accuracy on a target from predictions [V, K] on labelled source images, their `labels` [V],
+    and predictions [N, K] on target images: a share in [0, 1].
+
+    The threshold t of confidence is such that as many source images lie below it as are got wrong; the guess is the
+    share of target images that do not lie below it. Confidence is the negative entropy (Garg et al. 2022, arXiv
+    2201.04234, equations 1 and 2; without their calibration by a temperature). Raises as `entropy` does, ValueError for
+    unlike counts.
+    """
+    known, asked, right = _told(source, labels, target)
+    confidence, wrong = (-_entropies(known)).sort().values, int((~right).sum())
+    if wrong == len(known):
+        return 0.0
+    return (-_entropies(asked) >= confidence[wrong]).double().mean().item()
+
+
+def difference_of_confidences(source: Array, labels: Array, target: Array) -> float:
+    """DoC, as `thresholded_confidence` but: source accuracy less what the mean confidence loses from source to target.
+
+    Confidence is the largest probability; the guess is cut to [0, 1] (Guillory et al. 2021, arXiv 2107.03315: the
+    difference itself, without a regression over other shifts).
+    """
+    known, asked, right = _told(source, labels, target)
+    lost = known.amax(1).mean() - asked.amax(1).mean()
+    return (right.double().mean() - lost).clamp(0, 1).item()
+
+
+def _told(source: Array, labels: Array, target: Array) -> tuple[Tensor, Tensor, Tensor]:
+    """Probabilities of source and target images, and which of the source's are right, bool [V]."""
+    known, asked, true = _probabilities(source), _probabilities(target), torch.as_tensor(labels).cpu()
+    if true.shape != known.shape[:1]:
+        raise ValueError(f"there are {len(known)} predictions and labels {tuple(true.shape)}: expected one an image")
+    return known, asked, known.argmax(1) == true
 
 
 def _probabilities(values: Array, fewest: int = 1) -> Tensor:

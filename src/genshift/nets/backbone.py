@@ -10,7 +10,9 @@ from torch.nn import functional as F
 
 from genshift.nets.classifier import SMALL, Block
 from genshift.nets.layers import BatchNorm2d, Conv2d, DomainBatchNorm2d
+from genshift.nets.pretrained import TimmBackbone
 from genshift.presets import Beyond
+from genshift.presets.beyond import OUR_BACKBONE, TIMM
 
 HIDDEN = 512  # of an adversary
 WIDEST = 4096  # inputs of CDAN's adversary; above, its map is drawn at random (CDAN, section 3.2)
@@ -111,18 +113,22 @@ class Frequencies(nn.Module):
 def build_beyond(preset: Beyond, classes: int, channels: int) -> dict[str, nn.Module]:
     """The networks `extractor` and `predictor`, and what a role needs besides (see its method)."""
 
-    def extractor() -> Backbone:
+    def extractor() -> Backbone | TimmBackbone:
+        if preset.backbone != OUR_BACKBONE:
+            return TimmBackbone(preset.backbone.removeprefix(TIMM), channels, preset.size)
         return Backbone(preset.width, channels, preset.size, preset.statistics == "own")
 
-    networks: dict[str, nn.Module] = {"extractor": extractor(), "predictor": nn.Linear(4 * preset.width, classes)}
+    first = extractor()
+    features = first.features
+    networks: dict[str, nn.Module] = {"extractor": first, "predictor": nn.Linear(features, classes)}
     if preset.role == "cdan":
-        networks["domain"] = ConditionalAdversary(4 * preset.width, classes)
+        networks["domain"] = ConditionalAdversary(features, classes)
     elif preset.adversary == "reversal":
-        networks["domain"] = Adversary(4 * preset.width)
+        networks["domain"] = Adversary(features)
     if preset.role == "mean-teacher":
-        networks |= {"student_extractor": extractor(), "student_predictor": nn.Linear(4 * preset.width, classes)}
+        networks |= {"student_extractor": extractor(), "student_predictor": nn.Linear(features, classes)}
     if preset.role == "adamatch":
         networks["frequencies"] = Frequencies(classes)
     if preset.role == "shot":
-        networks |= {"anchor": extractor(), "centroids": Centroids(classes, 4 * preset.width)}
+        networks |= {"anchor": extractor(), "centroids": Centroids(classes, features)}
     return networks

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import ClassVar, Literal, Self
 
 from genshift.data.catalog import CATALOG
@@ -60,6 +61,10 @@ class Adaptation(Preset):
         return self.target if self.role == "target" else self.source
 
     @property
+    def adapts(self) -> bool:
+        return self.role not in ("source", "target")
+
+    @property
     def step_images(self) -> int:
         """Images by which one step moves progress."""
         return self.batch_target if self.role == "target" else self.batch_source
@@ -67,6 +72,8 @@ class Adaptation(Preset):
     def checked(self) -> Self:
         """As every preset's, and ADDA's own options go together."""
         super().checked()
+        if Path(self.source).expanduser().resolve() == Path(self.target).expanduser().resolve():
+            raise Refusal(f"--source and --target are both {self.source}: name another target, of unlabelled pictures.")
         adda = self.role == "adda"
         if adda != (self.adversary == "inverted"):
             raise Refusal(f"{self.name} takes no --adversary {self.adversary}: 'inverted' is ADDA's presets' alone.")

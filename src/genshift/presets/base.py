@@ -58,8 +58,10 @@ class Preset:
     )
     strong: float = option("probability that an image is moved, recoloured and cut strongly, in training", 0.0)
     validation: float = option("share of each training split held out", 0.0)
-    select: Literal["last", "best"] = option(
-        "checkpoint to use: last, or best on held-out images (the latest within one standard error)", "last"
+    select: Literal["last", "best", "label-free"] = option(
+        "checkpoint to use: last, best on held-out images (the latest within one standard error), or, of a run that "
+        "adapts, label-free: what `genshift select` chooses, after training",
+        "last",
     )
     optimizer: Literal["adam", "adamw", "muon", "sgd"] = option(
         "optimizer; muon: Muon for convolutions' kernels, AdamW for the rest", "adam"
@@ -87,6 +89,11 @@ class Preset:
     def trains_on(self) -> str:
         """The set whose images count progress."""
         raise NotImplementedError
+
+    @property
+    def adapts(self) -> bool:
+        """Whether its runs learn from unlabelled target images, so that a checkpoint can be chosen for those."""
+        return False
 
     @property
     def step_images(self) -> int:
@@ -126,8 +133,10 @@ class Preset:
                 raise Refusal(f"{flag(name)} is a share of at most {top}, not {getattr(self, name)}.")
         if not 0 <= self.validation <= 0.9:
             raise Refusal(f"--validation is a share from 0 to 0.9, not {self.validation}.")
-        if self.select == "best" and self.validation == 0:
-            raise Refusal("--select best needs held-out images: give --validation a share, e.g. 0.3.")
+        if self.select == "label-free" and not self.adapts:
+            raise Refusal(f"--select label-free chooses for an unlabelled target, and {self.name} adapts to none.")
+        if self.select != "last" and self.validation == 0:
+            raise Refusal(f"--select {self.select} needs held-out images: give --validation a share, e.g. 0.3.")
         return self
 
 

@@ -6,7 +6,7 @@ A method's own options stand in its own class; `genshift.presets.class_of` finds
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 from genshift.errors import Refusal
@@ -15,6 +15,8 @@ from genshift.presets.base import HALF_LIFE, option
 
 NETWORKS = "residual"
 TASKS = ("mnistm-svhn", "mnistm-usps", "usps-mnistm", "svhn-usps")
+OWN = {"source": "source/", "target": "target/"}  # folders of `adapt`, which a user names
+OUR_BACKBONE, TIMM = "residual", "timm:"
 ADVERSARIES = ("dann", "cdan", "dann-mcc")  # roles with an adversary of domains
 
 CDAN_PAPER = "cited source (CDAN, arXiv 1705.10667)"
@@ -31,17 +33,36 @@ class Beyond(Adaptation):
     positive: ClassVar[tuple[str, ...]] = (*Adaptation.positive, "width")
     normalised: ClassVar[tuple[str, ...]] = ("mixed", "apart", "own")  # what `statistics` may be
 
-    width: int = option("channels at half side; they double at the next two halvings", 64)
+    backbone: str = option("residual, ours; or timm:NAME, an image model of timm's (extra `timm`)", OUR_BACKBONE)
+    weights: str = option(
+        "what timm's backbone starts from: none, a file of weights (.safetensors, .pth), or download", "none"
+    )
+    width: int = option("channels at half side of our backbone; they double at the next two halvings", 64)
 
     def checked(self) -> Self:
         """As every adaptation's; a role's adversary and statistics are part of it."""
         super().checked()
+        self._check_backbone()
         adversary = "reversal" if self.role in ADVERSARIES else "none"
         if self.adversary != adversary:
             raise Refusal(f"{self.name} takes no --adversary {self.adversary}: its own is {adversary}.")
         if self.statistics not in self.normalised:
             raise Refusal(f"{self.name} takes no --statistics {self.statistics}: {' or '.join(self.normalised)}.")
         return self
+
+    def _check_backbone(self) -> None:
+        if self.backbone == OUR_BACKBONE:
+            if self.weights != "none":
+                raise Refusal(
+                    f"--weights {self.weights} are for timm's models: name one, e.g. --backbone timm:resnet18."
+                )
+            return
+        if not self.backbone.removeprefix(TIMM) or not self.backbone.startswith(TIMM):
+            raise Refusal(f"--backbone takes {OUR_BACKBONE}, or {TIMM}NAME such as timm:resnet18, not {self.backbone}.")
+        if self.statistics == "own":
+            raise Refusal(
+                f"{self.name} keeps statistics for each domain, which timm's models do not: leave --backbone out."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,11 +111,17 @@ class MeanTeacher(Beyond):
 class AdaMatch(Beyond):
     """AdaMatch's options."""
 
-    not_negative: ClassVar[tuple[str, ...]] = (*Adaptation.not_negative, "threshold")
-    at_most: ClassVar[dict[str, float]] = {**Adaptation.at_most, "threshold": 1}
+    not_negative: ClassVar[tuple[str, ...]] = (*Adaptation.not_negative, "threshold", "alignment", "strong_recolour")
+    at_most: ClassVar[dict[str, float]] = {**Adaptation.at_most, "threshold": 1, "alignment": 1, "strong_recolour": 1}
     normalised: ClassVar[tuple[str, ...]] = ("mixed",)
 
     threshold: float = option("share of the source's mean confidence above which a target image counts", 0.9)
+    alignment: float = option(
+        "how far target answers are drawn to the source's class frequencies: 1 as published, 0 not at all", 1.0
+    )
+    strong_recolour: float = option(
+        "probability that channels of a strong view are put in another order and each inverted or not", 0.5
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +202,26 @@ def _preset(role: str, task: str) -> Beyond:
     )
 
 
+def _adapt() -> Beyond:
+    """AdaMatch for a user's own two folders, of whatever is in them: nothing is mirrored, no colour is inverted."""
+    common = _preset("adamatch", "mnistm-usps")
+    assert isinstance(common, AdaMatch)
+    return replace(
+        common,
+        name="adapt",
+        study="own",
+        source=OWN["source"],
+        target=OWN["target"],
+        images=300_000,
+        size=32,
+        validation=0.1,
+        select="label-free",
+        strong_recolour=0.0,
+    )
+
+
 def all_presets() -> Iterator[Beyond]:
-    """Every preset of the study."""
+    """Every preset of the study, and the one for a user's own folders."""
+    yield _adapt()
     for task in TASKS:
         yield from (_preset(role, task) for role in CLASSES)

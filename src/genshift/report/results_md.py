@@ -14,6 +14,7 @@ from typing import Any
 
 from genshift.engine.files import write_text
 from genshift.errors import Refusal, of_os_error
+from genshift.report.blocks import Prose, Table
 from genshift.report.comparison import Comparison, comparison, heading
 from genshift.report.grouping import group_runs
 from genshift.report.matrix import (
@@ -28,6 +29,7 @@ from genshift.report.matrix import (
 )
 from genshift.report.measures import percent
 from genshift.report.reading import Run, read_runs
+from genshift.report.selection import estimates
 from genshift.report.summary import Row, Shortfall, shortfalls, summarise
 from genshift.report.texts import (
     counted,
@@ -88,7 +90,21 @@ def _study(folder: Path) -> str:
     for subject in dict.fromkeys(map(_subject, runs)):
         members = [run for run in runs if _subject(run) == subject]
         lines += _task(summarise(members), members) if members[0].adapts else _measured(members)
-    return "\n".join(lines + _data(runs) + _fell_short(shortfalls(rows), notes, runs))
+    return "\n".join(lines + _estimates(runs) + _data(runs) + _fell_short(shortfalls(rows), notes, runs))
+
+
+def _estimates(runs: Sequence[Run]) -> list[str]:
+    """How far off the accuracies were that runs state without labels."""
+    lines: list[str] = []
+    for section in estimates(runs):
+        lines += [f"### {section.title}", ""]
+        for block in section.blocks:
+            if isinstance(block, Prose):
+                lines += [block.text, ""]
+            if isinstance(block, Table):
+                cells = [[cell.text for cell in row] for _, body in block.bodies for row in body]
+                lines += [*_table(block.head, cells), "", block.note, ""]
+    return lines
 
 
 def _subject(run: Run) -> tuple[str, ...]:

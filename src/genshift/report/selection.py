@@ -8,11 +8,22 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from genshift.engine.rules import BEST, DEFAULT, MARGIN, RULES, SCORES, Score, choose, source_only_accuracy
+from genshift.engine.rules import (
+    BEST,
+    DEFAULT,
+    ESTIMATE,
+    ESTIMATES,
+    MARGIN,
+    RULES,
+    SCORES,
+    Score,
+    choose,
+    source_only_accuracy,
+)
 from genshift.engine.run import RunFolder
 from genshift.report.blocks import Block, Cell, Choice, Figure, Figures, Heading, Option, Prose, Section, Table, Terms
 from genshift.report.grouping import group_runs
-from genshift.report.measures import percent
+from genshift.report.measures import TARGET_ACCURACY, percent
 from genshift.report.plotting import LINES, TARGET, curve, over_images, spec
 from genshift.report.reading import Run
 from genshift.report.texts import counted
@@ -39,13 +50,13 @@ class Judged:
 
 
 def trust(runs: Sequence[Run]) -> list[Section]:
-    """The section, where any run has scored candidates and an oracle curve over them."""
+    """The section, where any run has scored candidates and an oracle curve over them; and the one on estimates."""
     found = judged(runs)
     if not found:
-        return []
+        return estimates(runs)
     blocks: list[Block] = [Prose(_lead(found)), regret_table(found), Terms(tuple(RULES.items()))]
     blocks += [Heading("Scores beside the oracle"), Prose(CURVES_NOTE), _by_task(found)]
-    return [Section(TITLE, blocks)]
+    return [Section(TITLE, blocks), *estimates(runs)]
 
 
 def _by_task(found: Sequence[Judged]) -> Block:
@@ -110,7 +121,11 @@ def _lead(found: Sequence[Judged]) -> str:
 
 
 def _named(each: Judged) -> str:
-    return f"{each.run.study}: {each.run.task}, {each.label}, seed {each.run.seed}"
+    return _name(each.run, each.label)
+
+
+def _name(run: Run, label: str) -> str:
+    return f"{run.study}: {run.task}, {label}, seed {run.seed}"
 
 
 CURVES_NOTE = (
@@ -153,3 +168,54 @@ def _scaled(each: Judged, score: Score, taken: int, colour: str) -> go.Scatter:
         },
         hovertemplate="%{customdata:.4g}",
     )
+
+
+# --- estimates of the accuracy ----------------------------------------------------------------------------------------
+
+
+def estimates(runs: Sequence[Run]) -> list[Section]:
+    """How far from the oracle the accuracies are that a run states without labels, where any run has both."""
+    found = [run for run in runs if run.value(TARGET_ACCURACY) is not None and _off(run, ESTIMATE) is not None]
+    if not found:
+        return []
+    mean = statistics.fmean(abs(_off(run, ESTIMATE) or 0.0) for run in found)
+    said = (
+        "An adapted run states which accuracy to expect on its target, without a target label, by "
+        f"{ESTIMATES[ESTIMATE]}. Over {counted(len(found), 'run')} whose truth is known it was off by {percent(mean)} "
+        "points on average."
+    )
+    return [Section(ESTIMATES_TITLE, [Prose(said), error_table(found), truth_table(found)])]
+
+
+ESTIMATES_TITLE = "How far off is the estimated accuracy?"
+
+
+def _off(run: Run, name: str) -> float | None:
+    """An estimate less the oracle's accuracy on the target's test images."""
+    truth, guess = run.value(TARGET_ACCURACY), run.value(f"estimate/{name}")
+    return None if truth is None or guess is None else guess - truth
+
+
+def error_table(found: Sequence[Run]) -> Table:
+    """One row an estimate: mean, largest and signed mean error over the runs, in points."""
+    body = []
+    for name, says in ESTIMATES.items():
+        errors = [error for run in found if (error := _off(run, name)) is not None]
+        sizes = [abs(error) for error in errors] or [0.0]
+        values = [percent(statistics.fmean(sizes)), percent(max(sizes)), percent(statistics.fmean(errors or [0.0]))]
+        body.append([Cell(says), *map(Cell, values)])
+    note = "Points of accuracy; of the third column, above 0 is too hopeful."
+    return Table(["estimate", "mean error", "largest error", "mean, signed"], [("", body)], note)
+
+
+def truth_table(found: Sequence[Run]) -> Table:
+    """One row a run: the oracle's accuracy, and each estimate."""
+    labels = {id(run): group.label for group in group_runs(found) for run in group.runs}
+    body = [[Cell(_name(run, labels[id(run)])), *map(Cell, _values(run))] for run in found]
+    note = "In percent: the oracle on the target's test images, the estimates on target training images."
+    return Table(["run", "oracle", *ESTIMATES], [("", body)], note)
+
+
+def _values(run: Run) -> list[str]:
+    values = [run.value(name) for name in (TARGET_ACCURACY, *(f"estimate/{name}" for name in ESTIMATES))]
+    return ["–" if value is None else percent(value) for value in values]

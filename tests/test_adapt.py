@@ -1,0 +1,210 @@
+"""The preset for a user's own folders, through the command line: PNG files in, labels out."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from data_files import png
+from tiny import refused, told
+
+from genshift import api, cli, presets
+from genshift.data import load
+from genshift.engine import experiment, files
+from genshift.engine.run import RunFolder
+from genshift.presets.beyond import AdaMatch
+
+SMALL = ("--width", 8, "--batch-source", 16, "--batch-target", 16, "--precision", "float32", "--threads", 1)
+FAST = ("--lr", 0.004, "--lr-warmup", 0, "--ema-half-life", 0)
+ABSENT = (8, 9)  # classes that the target lacks
+
+
+def write_png(path, image):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(png(image))
+
+
+def write_source(folder, count=300):
+    """The first embedded digits in class folders, as they are: 28 pixels, colour."""
+    images = load("uci", "train", size=28, limit=count)
+    for number, (image, label) in enumerate(zip(images.images, images.labels.tolist(), strict=True)):
+        write_png(folder / str(label) / f"{number:03}.png", image.permute(1, 2, 0).squeeze().numpy())
+    return folder
+
+
+def write_target(folder, count=150):
+    """Other digits in one folder, at half the contrast and with a light ground, no ABSENT; their labels by name."""
+    images = load("uci", "test", size=28, limit=count)
+    truth = {}
+    for number, (image, label) in enumerate(zip(images.images, images.labels.tolist(), strict=True)):
+        if label not in ABSENT:
+            truth[f"{number:03}.png"] = str(label)
+            dim = (image.permute(1, 2, 0).squeeze().numpy() // 2 + 60).astype(np.uint8)
+            write_png(folder / f"{number:03}.png", dim)
+    return truth
+
+
+def argv(folder, *more):
+    return ("train", "adapt", "--source", folder / "labelled", "--target", folder / "unlabelled", *SMALL, *more)
+
+
+def training(folder, run):
+    """A training of seconds, in words."""
+    return *argv(folder, *FAST), "--size", 28, "--images", 1600, "--out", run
+
+
+@pytest.fixture(scope="module")
+def adapted(tmp_path_factory):
+    """(folder with labelled/, unlabelled/ and run/, true labels by file), trained by the command line."""
+    folder = tmp_path_factory.mktemp("adapt")
+    write_source(folder / "labelled")
+    truth = write_target(folder / "unlabelled")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiment, "CHECKS", 2)
+        patch.setattr(files, "_sync", lambda path: None)
+        assert cli.main([str(word) for word in training(folder, folder / "run")]) == 0
+    return folder, truth
+
+
+@pytest.fixture
+def run(adapted, tmp_path):
+    return shutil.copytree(adapted[0] / "run", tmp_path / "run")
+
+
+# --- from folders to labels -----------------------------------------------------------------------------------------
+
+
+def test_labels_for_unlabelled_pictures_are_right_far_more_often_than_chance(adapted, capfd, tmp_path):
+    folder, truth = adapted
+    said = told(capfd, "predict", folder / "run", folder / "unlabelled", "--out", tmp_path / "labels.csv")
+    assert f"{len(truth)} predictions" in said and "Estimated accuracy on the target: about" in said
+    with (tmp_path / "labels.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["image_name", "label", "confidence"]
+    assert [row["image_name"] for row in rows] == sorted(truth)
+    assert all(0.1 <= float(row["confidence"]) <= 1 for row in rows)
+    right = np.mean([row["label"] == truth[row["image_name"]] for row in rows])
+    assert right > 0.4, "chance is 0.1"
+
+
+def test_a_training_ends_with_the_choice_of_a_checkpoint(adapted):
+    """By the default rule, and the results are of it; no labels of the target, so no oracle."""
+    run = RunFolder(adapted[0] / "run")
+    choice, results = run.read("selection.json"), run.read("results.json")
+    assert choice["rule"] == "default" and run.selected().name == choice["checkpoint"]
+    rows = {row["checkpoint"]: row for row in run.read("scores.json")["checkpoints"]}
+    assert choice["estimate"]["value"] == rows[choice["checkpoint"]]["atc"]
+    assert results["estimate/atc"]["value"] == choice["estimate"]["value"]
+    assert "oracle/target_test_accuracy" not in results and "source_test_accuracy" in results
+    assert (
+        "Estimated" not in (run.path / "card.md").read_text() and "estimate/atc" in (run.path / "card.md").read_text()
+    )
+
+
+def test_a_choice_of_the_users_stands_when_the_command_is_given_again(adapted, run, capfd):
+    folder, _ = adapted
+    api.select(run, rule="last")
+    assert "Estimated accuracy" in told(capfd, *training(folder, run))
+    assert json.loads((run / "selection.json").read_text())["rule"] == "last"
+
+
+def test_warnings_of_the_choice_are_told_by_every_verb_and_stand_in_the_evaluation(adapted, run, capfd, tmp_path):
+    written = json.loads((run / "scores.json").read_text())
+    for row in written["checkpoints"]:
+        row["diversity"] = 0.1
+    (run / "scores.json").write_text(json.dumps(written))
+    line = "warning: Target images are taken for few classes, effectively 1.1 of"
+    assert line in told(capfd, "select", run)
+    pictures = tmp_path / "few"
+    pictures.mkdir()
+    shutil.copy(adapted[0] / "unlabelled" / min(adapted[1]), pictures)
+    assert line in told(capfd, "predict", run, pictures, "--out", tmp_path / "labels.csv")
+    api.evaluate(run, draw=False)
+    assert any("effectively 1.1 of" in each for each in RunFolder(run).read("evaluation.json")["warnings"])
+    assert "effectively 1.1 of" in (run / "card.md").read_text()
+
+
+def test_scores_of_before_there_were_estimates_are_measured_again(run):
+    written = json.loads((run / "scores.json").read_text())
+    for row in written["checkpoints"]:
+        row.pop("atc")
+    (run / "scores.json").write_text(json.dumps(written))
+    assert all("atc" in row for row in api.select(run)["candidates"])
+
+
+# --- any size, any colour, any proportions --------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(("size", "colour"), [(28, "grey"), (96, "rgb"), (224, "grey")])
+def test_it_learns_from_pictures_of_any_size_and_colour(size, colour, domains, tmp_path):
+    preset = tiny.tiny("adapt", domains, size=size, colour=colour, width=4)
+    assert tiny.train(preset, tmp_path / "run", images=8)
+    first = tiny.last(tmp_path / "run")["network/extractor/first.0.weight"]
+    assert first.shape[1] == (1 if colour == "grey" else 3)
+
+
+def test_the_preset_suits_pictures_that_nobody_has_seen():
+    preset = presets.get("adapt")
+    assert isinstance(preset, AdaMatch) and preset.study not in ("adaptation", "demo")
+    assert preset.flip == 0 and preset.strong_recolour == 0 and preset.rotate <= 10 and preset.select == "label-free"
+    shown = api.show(preset.replaced(flip=0.5, size=224, width=16))
+    assert shown["options"]["flip"]["origin"] == "yours" and shown["gflop_per_image_forward"] < 0.5
+
+
+def test_alignment_of_class_frequencies_can_be_turned_off(domains):
+    """The ratio of running means, to the power that is asked for."""
+    means = torch.tensor([0.5, 0.25, 0.25])
+    found = []
+    for alignment in (1.0, 0.5, 0.0):
+        method = experiment.build_method(tiny.tiny("adapt", domains, width=4, alignment=alignment), 3, tiny.FLOAT32, 0)
+        method.networks["frequencies"].target.copy_(means)
+        found.append(method._ratio(torch.zeros(1, 3), means.log()[None]))
+    torch.testing.assert_close(found[0], (1 / 3) / means, atol=1e-4, rtol=0)
+    torch.testing.assert_close(found[1], found[0].sqrt())
+    assert torch.equal(found[2], torch.ones(3))
+
+
+# --- what cannot be done --------------------------------------------------------------------------------------------
+
+
+def refused_for(capfd, folder, *more, source="labelled", target="unlabelled"):
+    words = ("train", "adapt", "--source", folder / source, "--target", folder / target, *SMALL, "--images", 16)
+    return refused(capfd, *words, "--out", folder / "run", *more)
+
+
+def test_folders_that_say_too_little_are_refused_in_a_sentence(tmp_path, capfd):
+    tiny.write_classes(tmp_path / "labelled", 0)
+    tiny.write_flat(tmp_path / "unlabelled", 1)
+    tiny.write_flat(tmp_path / "one", 1, count=1)
+    assert "one has 1 picture to adapt to: two or more" in refused_for(capfd, tmp_path, target="one")
+    assert "give --source LABELLED" in refused(capfd, "train", "adapt", "--out", tmp_path / "run")
+    assert "--source and --target are both" in refused_for(capfd, tmp_path, target="one/../labelled")
+    assert "has no labels: give class folders" in refused_for(capfd, tmp_path, source="unlabelled", target="one")
+    shutil.copytree(tmp_path / "labelled" / "3", tmp_path / "single" / "3")
+    assert "of two or more classes" in refused_for(capfd, tmp_path, source="single")
+    (tmp_path / "one" / "labels.csv").write_text("image_name,label\n000.png,cat\n")
+    assert "has 1 class: two or more" in refused_for(capfd, tmp_path, source="one")
+    assert "holds 1 of" in (said := refused_for(capfd, tmp_path, "--validation", 0.05)) and "--select last" in said
+    assert "--select label-free needs held-out images" in refused_for(capfd, tmp_path, "--validation", 0)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_broken_picture_is_named_or_left_out(tmp_path, capfd):
+    tiny.write_classes(tmp_path / "labelled", 0)
+    tiny.write_flat(tmp_path / "unlabelled", 1)
+    (tmp_path / "unlabelled" / "005.png").write_bytes(b"\x89PNG cut")
+    assert "005.png is no picture that can be read" in refused_for(capfd, tmp_path)
+    words = (*argv(tmp_path), "--images", 16, "--size", 28, "--out", tmp_path / "run", "--skip-broken")
+    told(capfd, *words)
+    target = json.loads((tmp_path / "run" / "config.json").read_text())["data"]["target"]
+    assert target["n"] + target["held_out"] == 19 and target["notes"][0].startswith("1 broken picture(s)")
+
+
+def test_label_free_choice_is_of_what_adapts(capfd):
+    assert "adapts to none" in refused(capfd, "show", "source-usps-mnistm", "--select", "label-free")
+    assert "adapts to none" in refused(capfd, "show", "faces-gan", "--select", "label-free")
