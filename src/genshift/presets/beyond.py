@@ -178,6 +178,7 @@ _ORIGINS: dict[str, dict[str, str]] = {
 
 def _preset(role: str, task: str) -> Beyond:
     source, target = task.split("-")
+    select = "last" if role in ("source", "target") else "label-free"
     options: dict[str, Any] = {"statistics": "own", "ema_half_life": HALF_LIFE, "strong": 0.5, "lr": 1e-3}
     return CLASSES[role](
         name=f"{role}-{task}",
@@ -197,6 +198,7 @@ def _preset(role: str, task: str) -> Beyond:
         weight_decay=0.01,
         lr_schedule="cosine",
         lr_warmup=3_200,
+        select=select,  # type: ignore[arg-type]
         origins=_ORIGINS.get(role, {}),
         **{**options, **_ROLES.get(role, {})},
     )
@@ -215,7 +217,6 @@ def _adapt() -> Beyond:
         images=300_000,
         size=32,
         validation=0.1,
-        select="label-free",
         strong_recolour=0.0,
     )
 
