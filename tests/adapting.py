@@ -36,7 +36,7 @@ def accuracy_on_the_embedded_pair(role: str, folder: Path, steps: int = 100, **c
     source-only's says that a method learns and does not collapse, one above that it adapts.
     """
     small = {"batch_source": 32, "batch_target": 32, "width": 16, "precision": "float32", "lr_warmup": 0, "lr": 4e-3}
-    small |= {"ema_half_life": 0, "validation": 0.0, "source": "uci", "target": "uci-m"}
+    small |= {"ema_half_life": 0, "validation": 0.0, "select": "last", "source": "uci", "target": "uci-m"}
     small["strong"] = presets.get(f"{role}-usps-mnistm").strong / 2
     preset = presets.get(f"{role}-usps-mnistm").replaced(**{**small, **changes})
     assert tiny.train(preset, folder / role, images=32 * steps)

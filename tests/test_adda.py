@@ -99,7 +99,7 @@ def test_the_settings_are_the_reports(task, lr, figure, batches, colour, epoch_s
         (("hw3-adda-usps-mnistm", "--select", "best"), "take last"),
         (("hw3-adda-usps-mnistm", "--adversary", "reversal"), "takes no --adversary reversal"),
         (("hw3-dann-usps-mnistm", "--adversary", "inverted"), "takes no --adversary inverted"),
-        (("hw3-dann-usps-mnistm", "--pretrain", "0.5"), "0 but in ADDA's presets, not 0.5"),
+        (("hw3-dann-usps-mnistm", "--pretrain", "0.5"), "0 but in ADDA's and SHOT's presets, not 0.5"),
         (("hw3-adda-usps-mnistm", "--pretrain-lr", "0"), "--pretrain-lr must be above 0"),
         (("hw3-adda-usps-mnistm", "--size", "64"), "takes images of 17 to 48 pixels, not 64"),
     ],

@@ -43,7 +43,7 @@ def test_labels_are_counted_in_the_classes_of_training():
 
 def test_a_set_without_a_test_part_is_measured_on_images_that_training_did_not_learn(tmp_path):
     folder = tiny.write_classes(tmp_path / "labelled", 0, count=40)
-    preset = tiny.tiny("demo-target", (folder, folder), validation=0.25)
+    preset = tiny.tiny("demo-target", (tmp_path / "other", folder), validation=0.25)
     images, words = evaluation_images(str(folder), preset, None, seen_labels=True)
     assert len(images) == 10 and "held-out" in words
     everything, words = evaluation_images(str(folder), preset, None)
@@ -58,7 +58,7 @@ def test_usps_digits_are_set_into_the_frame_of_mnist(tmp_path, monkeypatch):
         return replace(tiny.digits(2, 0), images=torch.full((2, 1, size, size), 255, dtype=torch.uint8)), ["0", "1"]
 
     monkeypatch.setattr(module, "load_named", load)
-    preset = tiny.tiny("hw2-dann-mnistm-usps", (tmp_path, tmp_path))
+    preset = tiny.tiny("hw2-dann-mnistm-usps", (tmp_path / "a", tmp_path / "b"))
     framed, _ = open_set("usps", "train", preset)
     assert framed.images.shape[-1] == 28 and framed.images[0, 0].nonzero().aminmax() == (4, 23)
     full, _ = open_set("usps", "train", replace(preset, frame="full"))
@@ -89,7 +89,7 @@ def test_a_target_with_other_subfolders_has_no_oracle(tmp_path):
     assert api.train(preset, tmp_path / "run", images=8)
     run = RunFolder(tmp_path / "run")
     assert not (run.path / "oracle.jsonl").exists()
-    assert set(run.read("results.json")) == {"cpu_minutes", "images_per_second", "source_test_accuracy"}
+    assert not any(name.startswith("oracle") for name in run.read("results.json"))
 
 
 def test_a_test_part_without_every_class_is_counted_right(tmp_path):
@@ -97,6 +97,6 @@ def test_a_test_part_without_every_class_is_counted_right(tmp_path):
     for part, classes in (("train", "abc"), ("test", "bc")):
         for number, name in enumerate(classes):
             tiny.write_flat(folder / part / name, number, count=4)
-    preset = tiny.tiny("demo-source", (folder, folder))
+    preset = tiny.tiny("demo-source", (folder, tmp_path / "other"))
     images, _ = evaluation_images(str(folder), preset, None)
     assert in_classes(images, ("a", "b", "c")).labels.unique().tolist() == [1, 2]
