@@ -21,7 +21,7 @@ from genshift.engine.run import RunFolder
 from genshift.errors import Refusal
 
 
-def row(images, source=0.9, im=1.0, snd=5.0, dev=0.5, ensv=0.8, error=0.0):
+def row(images, source=0.9, im=1.0, snd=5.0, dev=0.5, ensv=0.8, error=0.0, diversity=2.3):
     return {
         "images": images,
         "source_accuracy": source,
@@ -30,6 +30,8 @@ def row(images, source=0.9, im=1.0, snd=5.0, dev=0.5, ensv=0.8, error=0.0):
         "snd": snd,
         "dev_risk": dev,
         "agreement": ensv,
+        "diversity": diversity,
+        "class_entropy": math.log(10),
     }
 
 
@@ -63,6 +65,12 @@ def test_the_floor_keeps_a_collapsed_model_from_being_chosen():
     rows = [row(1, source=0.95), row(2, source=0.95 - MARGIN - 0.001, ensv=1.0), row(3, source=0.95 - 0.9 * MARGIN)]
     assert above_floor(rows) == [0, 2]
     assert choose("ensv", rows) == 1 and choose("default", rows) == 2
+
+
+def test_candidates_that_collapsed_alike_are_not_chosen_for_their_agreement():
+    rows = [row(1), row(2, ensv=0.9, diversity=math.log(4.9)), row(3, ensv=0.7, diversity=math.log(5.1))]
+    assert above_floor(rows) == [0, 2] and choose("ensv", rows) == 1 and choose("default", rows) == 0
+    assert above_floor(rows[1:2] * 2) == [0, 1], "where all have, one must be taken"
 
 
 def test_a_standard_error_is_forgiven():

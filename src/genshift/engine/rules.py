@@ -37,7 +37,8 @@ SCORES = {
 }
 BEST = "ensv"  # whose best the default rule takes, among candidates above the floor
 RULES = {
-    DEFAULT: f"the best {SCORES[BEST].head} above the floor of source accuracy",
+    DEFAULT: f"the best {SCORES[BEST].head} of those above the floor of source accuracy that have not collapsed to few "
+    "classes",
     **{name: score.says for name, score in SCORES.items()},
     LAST: "the latest",
 }
@@ -74,13 +75,20 @@ def choose(rule: str, rows: Sequence[Row], source_only: float | None = None) -> 
 
 def above_floor(rows: Sequence[Row], source_only: float | None = None) -> list[int]:
     """The places of the rows whose source accuracy is not below the best row's, nor source-only's, by more than MARGIN
-    and a standard error of its own.
+    and a standard error of its own, and that have not `collapsed`.
 
-    Where all are below source-only's (see `harmed`), the best row's counts alone.
+    Where all are below source-only's (see `harmed`), the best row's counts alone; where all have collapsed, all count.
+    Candidates that collapsed alike agree with each other, and a source extractor that rests knows nothing of it.
     """
     best = max(row["source_accuracy"] for row in rows)
     floor = best if source_only is None or harmed(rows, source_only) else max(best, source_only)
-    return [place for place, row in enumerate(rows) if _reaches(row, floor)]
+    reach = [place for place, row in enumerate(rows) if _reaches(row, floor)]
+    return [place for place in reach if not collapsed(rows[place])] or reach
+
+
+def collapsed(row: Row) -> bool:
+    """Whether target images are taken for few classes, by the entropies' effective numbers."""
+    return math.exp(row["diversity"]) < COLLAPSED * math.exp(row["class_entropy"])
 
 
 def _reaches(row: Row, floor: float) -> bool:
@@ -129,8 +137,8 @@ def doubts(rows: Sequence[Row], place: int, best: float, source_only: float | No
             f"The source itself is not learnt: {known:.2%} of its held-out images are right, and naming the commonest "
             f"class for all gives {row['commonest']:.2%}; train longer, or look at the pictures at this --size."
         )
-    named, there = math.exp(row["diversity"]), math.exp(row["class_entropy"])
-    if named < COLLAPSED * there:
+    if collapsed(row):
+        named, there = math.exp(row["diversity"]), math.exp(row["class_entropy"])
         found.append(
             f"Target images are taken for few classes, effectively {named:.1f} of the source's {there:.1f}: unless the "
             "target holds no more, adaptation has collapsed."

@@ -201,7 +201,7 @@ def _adapting(run: RunFolder) -> Adaptation:
 class Selection:
     """Candidates of one or more runs, what each rule takes of them (their places), and by which rule it was chosen.
 
-    `kept` are the places above the floor of source accuracy; `warnings` are sentences.
+    `kept` are the places that the default rule chooses among (`rules.above_floor`); `warnings` are sentences.
     """
 
     candidates: tuple[Candidate, ...]
