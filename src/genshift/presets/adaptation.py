@@ -86,7 +86,7 @@ class Adaptation(Preset):
         if self.extra and self.role == "target":
             raise Refusal(f"--extra joins the source's pictures, of which {self.name} learns nothing: leave it out.")
         if adda and self.select == "best":
-            raise Refusal("--select best goes by source accuracy, which ADDA's adaptation leaves as it is: take last.")
+            raise Refusal("--select best goes by source accuracy, which ADDA's adaptation leaves as it is: take label-free.")
         return self
 
 
@@ -157,7 +157,7 @@ _ADDA_ORIGINS = {
     "images": "published (10 + 20 epochs × 70% of the published set's size; the shorter loader ends one of 20: ours)",
     "pretrain": "published (10 of the 30 epochs, in source images)",
     "pretrain_lr": PUBLISHED,
-    "select": "ours (the report's validation is unsaid; no label that may be seen tells how adaptation goes)",
+    "select": "ours (the report's validation is unsaid; ours sees no target label)",
     "statistics": "ours (the frozen extractor keeps its own, the other one's are the target's)",
     "lam": "ours (no λ here)",
     "lam_schedule": "ours (no λ here)",
@@ -252,7 +252,7 @@ def _hw3_adda(task: str) -> Adaptation:
         colour="grey" if "svhn" in task else "rgb",
         mean=0.0,
         std=1.0,
-        select="last",
+        select="label-free",
         lr=lr,
         adversary="inverted",
         lam=0.0,
