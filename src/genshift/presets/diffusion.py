@@ -140,10 +140,10 @@ def _hw2() -> Diffusion:
 
 def _digits() -> Diffusion:
     return Diffusion(
-        name="digits-diffusion", study="digits", role="diffusion", networks="unet", data="mnistm", images=190_000,
+        name="digits-diffusion", study="digits", role="diffusion", networks="unet", data="mnistm", images=212_000,
         size=28, batch=32, width=96, patch=2, optimizer="muon", lr=1.5e-3, lr_schedule="cosine", lr_warmup=5_000,
         mean=0.5, std=0.5, condition="classes", process="flow", predict="v", label_dropout=0.1, sampler="unipc",
-        steps=12, guidance=2.5, guidance_from=0.1, guidance_to=0.9, ema_half_life=HALF_LIFE,
+        steps=12, guide="both", guidance=3.25, guidance_from=0.15, guidance_to=0.9, ema_half_life=HALF_LIFE,
     )  # fmt: skip
 
 

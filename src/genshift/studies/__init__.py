@@ -80,8 +80,8 @@ def varied_options(preset: Preset) -> dict[str, Any]:
 # All GANs see the same number of faces, and all VAEs: what hw2's method B, with its gradient penalty, gets through in
 # about 40 minutes of one core with AMX, and what ours gets through in 15.
 FACES = {"gan": 64_000, "vae": 48_000}
-# On one core with AMX hw2's U-Net learns from 15 pictures a second, ours from 57 digits or 40 faces.
-DIFFUSION = {"hw2-diffusion": 50_000, "faces-diffusion": 150_000, "digits-diffusion": 190_000}
+# On one core with AMX hw2's U-Net learns from 15 pictures a second, ours from 60 digits or 40 faces.
+DIFFUSION = {"hw2-diffusion": 50_000, "faces-diffusion": 150_000, "digits-diffusion": 212_000}
 # Source images that a method gets through in at most 10 minutes of one core with AMX, its checks and the oracle's curve
 # with it: source-only learns from 720 a second, AdaMatch, which passes six views of images for each, from 140.
 ADAPTATION = {
