@@ -86,7 +86,7 @@ class Adaptation(Preset):
         if self.extra and self.role == "target":
             raise Refusal(f"--extra joins the source's pictures, of which {self.name} learns nothing: leave it out.")
         if adda and self.select == "best":
-            raise Refusal("--select best goes by source accuracy, which ADDA's adaptation leaves as it is: take label-free.")
+            raise Refusal("--select best goes by source accuracy, which ADDA leaves as it is: take label-free.")
         return self
 
 
