@@ -20,6 +20,7 @@ SMALL = {
     "steps": 3,
     "guidance": 1.5,
     "sampler": "dpm++2m",
+    "guide": "unconditional",
     "guidance_from": 0.0,
     "guidance_to": 1.0,
     "lr_warmup": 0,

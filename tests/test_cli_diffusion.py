@@ -23,6 +23,7 @@ from genshift.engine.by_class import even_parts
 from genshift.engine.comparing import classifier_space
 from genshift.engine.drawable import open_generator
 from genshift.engine.run import RunFolder
+from genshift.errors import Refusal
 from genshift.methods.base import CHUNK, to_bytes
 from genshift.metrics.frechet import frechet, statistics
 from genshift.presets import Sampling
@@ -35,6 +36,7 @@ SMALL = {
     "steps": 2,
     "sampler": "dpm++2m",
     "guidance": 3.0,
+    "guide": "unconditional",
     "guidance_from": 0.0,
     "guidance_to": 1.0,
     "lr_warmup": 0,
@@ -322,6 +324,8 @@ def test_the_best_is_the_nearest_of_those_that_are_as_right():
     right = [row(0.99, 9.0), row(0.980, 5.0), row(0.979, 1.0)]
     assert sweeping.best_of(right) is right[1], "one standard error of 0.99, with two and two added, is 0.0052"
     perfect = [row(1.0, 3.0), row(0.995, 2.0), row(0.994, 1.0)]
+    assert sweeping.best_of(right, 0.5) is min(right, key=lambda each: each["frechet"]), "all reach what is asked for"
+    assert sweeping.best_of(right, 0.9999) is sweeping.best_of(right), "none does"
     assert sweeping.best_of(perfect) is perfect[1], "a perfect score's error is that of 502 in 504: 0.0028"
     assert sweeping.best_of([row(None, 3.0), row(None, 2.0)])["frechet"] == 2.0
 
@@ -377,6 +381,7 @@ def test_wrong_orders_are_refused(name, flags, sentence, runs, tmp_path, capfd):
         ("plain", ["--guides", "both"], "as it learnt no labels: leave --guide out."),
         ("plain", ["--guides", "weak"], "kept no early state to guide away from"),
         ("plain", ["--guidance", "1,2"], "as it learnt no labels: leave --guidance out."),
+        ("classes", ["--accuracy", "much"], "--accuracy takes a number, not 'much'."),
         ("classes", ["--count", 21], "--count must be from 2 to 20, half the 40 training pictures, not 21."),
         ("classes", ["--count", 0], "--count must be above 0, not 0."),
     ],
@@ -386,6 +391,11 @@ def test_wrong_sweeps_are_refused(name, flags, sentence, runs, tmp_path, capfd):
     features = [] if "--features" in flags else ["--features", runs["judge"]]
     assert sentence in refused(capfd, "sweep", runs[name], *features, *flags)
     assert not (runs[name] / "sweep.json").exists() and not (runs[name] / "sampling.json").exists()
+
+
+def test_an_accuracy_needs_a_judge_that_tells_the_classes(runs):
+    with pytest.raises(Refusal, match="does not tell what the run draws apart: leave --accuracy out"):
+        api.sweep(runs["plain"], runs["judge"], count=12, accuracy=0.9)
 
 
 def test_a_discrete_process_has_a_thousand_steps(data, tmp_path, capfd):

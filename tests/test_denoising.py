@@ -30,6 +30,7 @@ SMALL = {
     "images": 32,
     "sampler": "dpm++2m",
     "guidance": 3.0,
+    "guide": "unconditional",
     "guidance_from": 0.0,
     "guidance_to": 1.0,
     "lr_warmup": 0,

@@ -17,6 +17,7 @@ from genshift.methods.schedules import Progress
 
 SMALL = {
     "sampler": "dpm++2m",
+    "guide": "unconditional",
     "guidance_from": 0.0,
     "guidance_to": 1.0,
     "size": 8,

@@ -91,16 +91,23 @@ def sample(
 
 
 def sweep(
-    run: Path | str, features: Path | str, *, count: int | None = None, data_root: Path | None = None, **axes: Any
+    run: Path | str,
+    features: Path | str,
+    *,
+    count: int | None = None,
+    accuracy: float | None = None,
+    data_root: Path | None = None,
+    **axes: Any,
 ) -> dict[str, Any]:
     """Measures how guidance, its interval, steps and sampler change what a diffusion run draws, in the features of the
     classifier's run `features`, and leaves the best in the run for `sample` and `evaluate`.
 
-    count: pictures of each setting (500, or half the training pictures where these are few). axes: the fields of
+    count: pictures of each setting (500, or half the training pictures where these are few). accuracy: what the
+    best, that of the lowest distance, must reach (two standard errors below the highest). axes: the fields of
     `genshift.engine.sweeping.Axes`. Returns what RUN/sweep.json holds; the same call continues what was stopped. Raises
     Refusal for a run that is no diffusion model's, and for settings that it cannot take.
     """
-    return sweeping.sweep(RunFolder(Path(run)), Path(features), sweeping.Axes(**axes), count, data_root)
+    return sweeping.sweep(RunFolder(Path(run)), Path(features), sweeping.Axes(**axes), count, data_root, accuracy)
 
 
 def select(

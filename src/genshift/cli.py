@@ -192,6 +192,12 @@ def sweep(argv: Sequence[str]) -> int:
     parser.add_argument("run", type=Path)
     parser.add_argument("--features", type=Path, required=True, metavar="RUN", help="the classifier's run that judges")
     add_int(parser, "--count", "pictures of each setting (500, or half the training pictures)")
+    parser.add_argument(
+        "--accuracy",
+        type=number(float, "--accuracy"),
+        metavar="A",
+        help="choose the lowest distance of the settings that reach this (two standard errors below the highest)",
+    )
     lists: dict[str, tuple[Callable[[str], Any], str]] = {
         "--guides": (str, "what guidance leads away from: unconditional, weak, both (the preset's own)"),
         "--guidance": (number(float, "--guidance"), "guidance strengths (1,1.5,2,3)"),
@@ -209,7 +215,9 @@ def sweep(argv: Sequence[str]) -> int:
 
     axes = {name: getattr(args, name) for name in ("guides", "guidance", "intervals", "steps", "samplers")}
     given = {name: values for name, values in axes.items() if values is not None}
-    found = api.sweep(args.run, args.features, count=args.count, data_root=existing_root(args), **given)
+    found = api.sweep(
+        args.run, args.features, count=args.count, accuracy=args.accuracy, data_root=existing_root(args), **given
+    )
     if args.json:
         _print_json(found)
     else:

@@ -74,12 +74,20 @@ class Try:
     changes: Mapping[str, Any]
 
 
-def sweep(run: RunFolder, features: Path, axes: Axes, count: int | None, data_root: Path | None) -> Found:
+def sweep(
+    run: RunFolder,
+    features: Path,
+    axes: Axes,
+    count: int | None,
+    data_root: Path | None,
+    accuracy: float | None = None,
+) -> Found:
     """Measures one axis after the other, each from the best setting so far, and keeps the best of all in the run.
 
     It starts from the preset's sampling, in few steps. Each row is in sweep.json as soon as it is measured, and is not
     measured again while checkpoint, judge, count and machine are the same. Returns what sweep.json holds; the best
-    stands in sampling.json too. Raises Refusal for a run that is no diffusion model's, a judge that is no classifier's,
+    stands in sampling.json too. `accuracy`, from 0 to 1, is what the best must reach where any setting does. Raises
+    Refusal for a run that is no diffusion model's, a judge that is no classifier's,
     and settings or a count that the run cannot take.
     """
     preset = preset_of(run.config)
@@ -91,23 +99,26 @@ def sweep(run: RunFolder, features: Path, axes: Axes, count: int | None, data_ro
     weak = any(each.changes.get("guide", "unconditional") != "unconditional" for each in tries)
     bench = _bench(run, features, start, weak, count, data_root, console)
     sheet = _Sheet(run, bench.about(run, features))
-    console.say(f"{bench.n:,} pictures a setting, one axis after the other, each from the best so far: {bench.rule}.")
+    rule = bench.rule(accuracy)
+    console.say(f"{bench.n:,} pictures a setting, one axis after the other, each from the best so far: {rule}.")
     console.say(f"The floor, as many training pictures, is at a distance of {bench.floor:.4g}.")
     passed = [_visit(sheet, bench, Try("start", "", {}), start, console)]
     for axis in dict.fromkeys(each.axis for each in tries):
-        base = Sampling(**best_of(passed)["sampling"])
+        base = Sampling(**best_of(passed, accuracy)["sampling"])
         for each in tries:
             if each.axis == axis:
                 passed.append(_visit(sheet, bench, each, base, console))
-    return sheet.finish(best_of(sheet.rows), bench.rule)
+    return sheet.finish(best_of(sheet.rows, accuracy), rule)
 
 
-def best_of(rows: Sequence[Found]) -> Found:
-    """The row of the lowest distance; where accuracies were measured, among those within two standard errors of the
-    highest: accuracy alone would choose guidance too strong. The error is that with two right and two wrong pictures
-    added (Agresti and Coull 1998)."""
+def best_of(rows: Sequence[Found], accuracy: float | None = None) -> Found:
+    """The row of the lowest distance; where accuracies were measured, among those that reach `accuracy`, or else are
+    within two standard errors of the highest: accuracy alone would choose guidance too strong. The error is that with
+    two right and two wrong pictures added (Agresti and Coull 1998)."""
     if rows[0]["accuracy"] is not None:
         top = max(row["accuracy"] for row in rows)
+        if accuracy is not None and top >= accuracy:
+            return min((row for row in rows if row["accuracy"] >= accuracy), key=lambda row: row["frechet"])
         n = rows[0]["n"]
         error = standard_error((top * n + 2) / (n + 4), n)
         rows = [row for row in rows if row["accuracy"] >= top - 2 * error]
@@ -168,10 +179,13 @@ class Bench:
     n: int
     words: str
 
-    @property
-    def rule(self) -> str:
-        """How the best setting is chosen."""
-        return BY_DISTANCE if self.classify is None else BY_BOTH
+    def rule(self, accuracy: float | None) -> str:
+        """How the best setting is chosen; Refusal for an `accuracy` to reach that this judge cannot tell."""
+        if accuracy is None:
+            return BY_DISTANCE if self.classify is None else BY_BOTH
+        if self.classify is None:
+            raise Refusal(f"{self.space.name} does not tell what the run draws apart: leave --accuracy out.")
+        return f"{BY_DISTANCE} among the settings whose accuracy is at least {accuracy:.4g}, if any is, else {BY_BOTH}"
 
     def about(self, run: RunFolder, features: Path) -> Found:
         """What rows must share to stand beside each other."""
