@@ -152,7 +152,7 @@ def _faces() -> Diffusion:
         name="faces-diffusion", study="faces", role="diffusion", networks="unet", data="celeba", images=1_000_000,
         size=64, batch=32, width=96, patch=4, flip=0.5, optimizer="muon", lr=1.5e-3, lr_schedule="cosine",
         lr_warmup=5_000, mean=0.5, std=0.5, condition="attribute", attribute="Male", process="flow", predict="v",
-        label_dropout=0.1, sampler="dpm++2m", steps=12, guidance=3.0, ema_half_life=HALF_LIFE,
+        label_dropout=0.1, sampler="dpm++2m", steps=12, guidance=1.25, ema_half_life=HALF_LIFE,
     )  # fmt: skip
 
 
