@@ -45,11 +45,11 @@ def in_words(method: DiffusionMethod) -> str:
 
 def _guidance(method: DiffusionMethod) -> str:
     how = method.sampling
-    if how.guidance == 1 or (how.guide != "weak" and not method.classes):
+    if how.guidance == 1 or (how.by_label and not method.classes):
         return "without guidance"
-    away = AWAY[how.guide]
     skip = f" in all but {how.skip:.0%} of the steps" if how.skip else ""
-    return f"guidance {how.guidance:g} away from {away} for t in ({how.guidance_from:g}, {how.guidance_to:g}]{skip}"
+    where = f"for t in ({how.guidance_from:g}, {how.guidance_to:g}]{skip}"
+    return f"guidance {how.guidance:g} away from {AWAY[how.guide]} {where}"
 
 
 # --- the reverse process --------------------------------------------------------------------------------------------

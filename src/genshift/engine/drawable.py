@@ -80,7 +80,7 @@ def sampling_of(run: RunFolder, preset: Preset, changes: Mapping[str, Any], labe
     stored = _swept(run)
     before = stored["sampling"] if stored is not None and stored["images"] == run.seen else {}
     chosen = preset.replaced(**{**before, **changes}).sampling()
-    if chosen.guide == "weak" or (labelled and preset.condition != "none"):
+    if not chosen.by_label or (labelled and preset.condition != "none"):
         return chosen
     plain = Sampling()
     if given := [name for name in GUIDANCE if name in changes and changes[name] != getattr(plain, name)]:
@@ -109,7 +109,7 @@ def set_sampling(run: RunFolder, method: Method, changes: Mapping[str, Any], lab
             f"{run.seen:,}: it is left out; `genshift sweep {run.path}` chooses again."
         )
     method.sampling = chosen
-    if chosen.guide != "unconditional":
+    if chosen.by_weak:
         method.weak = load_weak(run, method)
 
 

@@ -91,9 +91,8 @@ def plainly(method: Generating) -> Generating:
         plain.preset = replace(plain.preset, prior="normal")
     if isinstance(plain, DiffusionMethod):
         plain.sampling = in_few_steps(plain.sampling)
-        if plain.sampling.guide != "unconditional" and plain.weak is None:  # a training has kept none yet
-            alone = plain.sampling.guide == "weak"
-            plain.sampling = unguided(plain.sampling) if alone else replace(plain.sampling, guide="unconditional")
+        if (how := plain.sampling).by_weak and plain.weak is None:  # a training has kept none yet
+            plain.sampling = replace(how, guide="unconditional") if how.by_label else unguided(how)
     return plain
 
 

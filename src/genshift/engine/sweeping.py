@@ -21,7 +21,6 @@ from genshift.engine.drawable import SAMPLING, open_generator, sampling_of, ungu
 from genshift.engine.experiment import preset_of
 from genshift.engine.generation import in_few_steps, training_pictures
 from genshift.engine.run import RunFolder
-from genshift.engine.weak import load_weak
 from genshift.errors import Refusal
 from genshift.methods import DiffusionMethod
 from genshift.methods.base import CHUNK
@@ -85,10 +84,10 @@ def sweep(
     """Measures one axis after the other, each from the best setting so far, and keeps the best of all in the run.
 
     It starts from the preset's sampling, in few steps. Each row is in sweep.json as soon as it is measured, and is not
-    measured again while checkpoint, judge, count and machine are the same. Returns what sweep.json holds; the best
-    stands in sampling.json too. `accuracy`, from 0 to 1, is what the best must reach where any setting does. Raises
-    Refusal for a run that is no diffusion model's, a judge that is no classifier's,
-    and settings or a count that the run cannot take.
+    measured again while checkpoint, judge, count and machine are the same. `accuracy`, from 0 to 1, is what the best
+    must reach where any setting does. Returns what sweep.json holds; the best stands in sampling.json too. Raises
+    Refusal for a run that is no diffusion model's, a judge that is no classifier's, and settings or a count that the
+    run cannot take.
     """
     preset = preset_of(run.config)
     if not isinstance(preset, Diffusion):
@@ -96,8 +95,7 @@ def sweep(
     start, tries = _planned(run, preset, axes)
     device.prepare_process(None, device.choose_device())
     console = Console()
-    weak = any(each.changes.get("guide", "unconditional") != "unconditional" for each in tries)
-    bench = _bench(run, features, start, weak, count, data_root, console)
+    bench = _bench(run, features, _needing_most(start, tries), count, data_root, console)
     sheet = _Sheet(run, bench.about(run, features))
     rule = bench.rule(accuracy)
     console.say(f"{bench.n:,} pictures a setting, one axis after the other, each from the best so far: {rule}.")
@@ -116,13 +114,17 @@ def best_of(rows: Sequence[Found], accuracy: float | None = None) -> Found:
     within two standard errors of the highest: accuracy alone would choose guidance too strong. The error is that with
     two right and two wrong pictures added (Agresti and Coull 1998)."""
     if rows[0]["accuracy"] is not None:
-        top = max(row["accuracy"] for row in rows)
-        if accuracy is not None and top >= accuracy:
-            return min((row for row in rows if row["accuracy"] >= accuracy), key=lambda row: row["frechet"])
-        n = rows[0]["n"]
-        error = standard_error((top * n + 2) / (n + 4), n)
-        rows = [row for row in rows if row["accuracy"] >= top - 2 * error]
+        least = _least(rows, accuracy)
+        rows = [row for row in rows if row["accuracy"] >= least]
     return min(rows, key=lambda row: row["frechet"])
+
+
+def _least(rows: Sequence[Found], accuracy: float | None) -> float:
+    """The accuracy that the best must have."""
+    top, n = max(row["accuracy"] for row in rows), rows[0]["n"]
+    if accuracy is not None and top >= accuracy:
+        return accuracy
+    return float(top - 2 * standard_error((top * n + 2) / (n + 4), n))
 
 
 # --- what is tried --------------------------------------------------------------------------------------------------
@@ -131,7 +133,7 @@ def best_of(rows: Sequence[Found], accuracy: float | None = None) -> Found:
 def _planned(run: RunFolder, preset: Diffusion, axes: Axes) -> tuple[Sampling, list[Try]]:
     """Where to start, and every value to try; Refusal for one that the run cannot take."""
     start = in_few_steps(preset.sampling())
-    guided = preset.condition != "none" or start.guide == "weak"
+    guided = preset.condition != "none" or not start.by_label
     start = start if guided else unguided(start)
     tries = [each for each in _tries(axes) if guided or each.axis not in ("guidance", "interval") or _asked(axes, each)]
     for each in tries:
@@ -139,16 +141,21 @@ def _planned(run: RunFolder, preset: Diffusion, axes: Axes) -> tuple[Sampling, l
     return start, tries
 
 
+def _needing_most(start: Sampling, tries: Sequence[Try]) -> Sampling:
+    """What the run is opened with: a sampling that needs its early state, where any does, so that it is there."""
+    tried = (replace(start, **each.changes) for each in tries)
+    return next((each for each in tried if each.by_weak), start)
+
+
 def _tries(axes: Axes) -> Iterator[Try]:
     def values(name: str) -> Sequence[Any]:
         given = getattr(axes, name)
         return getattr(DEFAULTS, name) if given is None else given
 
-    for guide in values("guides"):
+    for away in [{"guide": guide} for guide in values("guides")] or [{}]:
         for strength in values("guidance"):
-            yield Try("guidance", f"{strength:g} {guide}", {"guide": guide, "guidance": float(strength)})
-    for strength in () if axes.guides else values("guidance"):
-        yield Try("guidance", f"{strength:g}", {"guidance": float(strength)})
+            setting = " ".join([f"{strength:g}", *away.values()])
+            yield Try("guidance", setting, {**away, "guidance": float(strength)})
     for low, high in values("intervals"):
         yield Try("interval", f"{low:g}-{high:g}", {"guidance_from": float(low), "guidance_to": float(high)})
     for steps in values("steps"):
@@ -218,19 +225,11 @@ class Bench:
 
 
 def _bench(
-    run: RunFolder,
-    features: Path,
-    start: Sampling,
-    weak: bool,
-    count: int | None,
-    data_root: Path | None,
-    console: Console,
+    run: RunFolder, features: Path, start: Sampling, count: int | None, data_root: Path | None, console: Console
 ) -> Bench:
     space = classifier_space(features)
     preset, method, classes = open_generator(run, asdict(start))
     assert isinstance(method, DiffusionMethod)
-    if weak:
-        method.weak = load_weak(run, method)
     train = in_classes(training_pictures(preset, data_root, bool(run.config.get("skip_broken"))), classes)
     labels = train.labels if classes else None
     n = _count(count, len(train))

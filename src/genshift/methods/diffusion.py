@@ -112,8 +112,8 @@ class DiffusionMethod(Generating):
         guided = Guided(
             functools.partial(self._predict, self.networks["unet"], ladder.time),
             self._guidance(), ladder, labels, generator,
-            None if how.guide == "unconditional" else functools.partial(self._predict, self._weak(), ladder.time),
-            how.guide != "weak",
+            functools.partial(self._predict, self._weak(), ladder.time) if how.by_weak else None,
+            how.by_label,
         )  # fmt: skip
         sampler = functools.partial(ddim, eta=how.eta) if how.sampler == "ddim" else SAMPLERS[how.sampler]
         yield from sampler(guided, x, ladder, lambda: self.noise(generator))
@@ -121,7 +121,7 @@ class DiffusionMethod(Generating):
 
     def _guidance(self) -> Guidance:
         how = self.sampling
-        if how.guide != "weak" and not self.classes:
+        if how.by_label and not self.classes:
             return Guidance()
         return Guidance(how.guidance, how.guidance_from, how.guidance_to, how.skip)
 

@@ -35,6 +35,16 @@ class Sampling:
     skip: float = option("probability that a step leaves guidance out (hw2's way to save time)", 0.0)
     clip: Literal["off", "on"] = option("keep each predicted picture within the pixels' range", "off")
 
+    @property
+    def by_label(self) -> bool:
+        """Whether guidance leads away from the model without a label, so that it needs one."""
+        return self.guide != "weak"
+
+    @property
+    def by_weak(self) -> bool:
+        """Whether guidance leads away from the run's early state, so that it needs that."""
+        return self.guide != "unconditional"
+
     def checked_sampling(self) -> Self:
         """This, or a Refusal that names what cannot be."""
         if self.steps < 1:
@@ -92,7 +102,7 @@ class Diffusion(Generator, Sampling):
             raise Refusal(f"--steps is at most {TRAINING_STEPS} in a process of as many steps, not {self.steps}.")
         if self.width % 2:
             raise Refusal(f"--width must be even (half are cosines of the time, half are sines), not {self.width}.")
-        guided = self.condition != "none" and self.guide != "weak" and self.guidance != 1
+        guided = self.condition != "none" and self.by_label and self.guidance != 1
         if guided and not self.label_dropout:
             raise Refusal(
                 "With --label-dropout 0 nothing is learnt without a label to guide away from: give --guidance 1."
