@@ -14,15 +14,12 @@ from genshift.engine.run import RunFolder
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "sampling.py"
 SMALL = {
+    **tiny.SAMPLED_PLAINLY,
     "size": 16,
     "width": 16,
     "patch": 4,
     "steps": 3,
     "guidance": 1.5,
-    "sampler": "dpm++2m",
-    "guide": "unconditional",
-    "guidance_from": 0.0,
-    "guidance_to": 1.0,
     "lr_warmup": 0,
 }
 

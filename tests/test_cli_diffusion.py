@@ -30,15 +30,12 @@ from genshift.presets import Sampling
 
 pytestmark = pytest.mark.usefixtures("quick")
 SMALL = {
+    **tiny.SAMPLED_PLAINLY,
     "size": 16,
     "width": 16,
     "patch": 4,
     "steps": 2,
-    "sampler": "dpm++2m",
     "guidance": 3.0,
-    "guide": "unconditional",
-    "guidance_from": 0.0,
-    "guidance_to": 1.0,
     "lr_warmup": 0,
     "ema_half_life": 4,
 }

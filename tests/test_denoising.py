@@ -23,16 +23,13 @@ from genshift.metrics.frechet import frechet, statistics
 
 SIDE = 12
 SMALL = {
+    **tiny.SAMPLED_PLAINLY,
     "size": SIDE,
     "width": 16,
     "patch": 2,
     "batch": 8,
     "images": 32,
-    "sampler": "dpm++2m",
     "guidance": 3.0,
-    "guide": "unconditional",
-    "guidance_from": 0.0,
-    "guidance_to": 1.0,
     "lr_warmup": 0,
 }
 

@@ -16,10 +16,7 @@ from genshift.methods import base, diffusion
 from genshift.methods.schedules import Progress
 
 SMALL = {
-    "sampler": "dpm++2m",
-    "guide": "unconditional",
-    "guidance_from": 0.0,
-    "guidance_to": 1.0,
+    **tiny.SAMPLED_PLAINLY,
     "size": 8,
     "width": 8,
     "patch": 1,

@@ -98,7 +98,7 @@ def test_a_checkpoint_comes_back_to_the_bit(tmp_path):
     path = tmp_path / "a.safetensors"
     checkpoint.save(path, Checkpoint(tensors, {"images": 4, "best": None}))
     back = checkpoint.load(path)
-    assert back.about == {"images": 4, "best": None}
+    assert back.about == checkpoint.about(path) == {"images": 4, "best": None}
     assert tiny.different(tensors, back.tensors) == []
     assert all(back.tensors[name].dtype == tensor.dtype for name, tensor in tensors.items())
 
@@ -109,8 +109,9 @@ def test_a_truncated_checkpoint_is_refused(share, tmp_path):
     checkpoint.save(path, Checkpoint({"a": torch.zeros(1000)}, {}))
     whole = path.read_bytes()
     path.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(Refusal, match="truncated or no safetensors file"):
-        checkpoint.load(path)
+    for read in (checkpoint.load, checkpoint.about):
+        with pytest.raises(Refusal, match="truncated or no safetensors file"):
+            read(path)
 
 
 def test_a_foreign_safetensors_file_is_refused(tmp_path):

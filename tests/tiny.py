@@ -26,6 +26,8 @@ HERE = Path(__file__).parent
 DIGITS = tuple(str(digit) for digit in range(10))
 FLOAT32 = Arithmetic(torch.device("cpu"), "float32", "for a test")
 FLOAT64 = Arithmetic(torch.device("cpu"), "float64", "for a test")
+# Sampling of the tests' own, whatever a preset's is.
+SAMPLED_PLAINLY = {"sampler": "dpm++2m", "guide": "unconditional", "guidance_from": 0.0, "guidance_to": 1.0}
 
 
 def digits(count: int, seed: int, channels: int = 3, side: int = 28) -> ImageSet:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,12 +43,21 @@ def _no_room(error: SafetensorError) -> str:
 
 def load(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
     """Reads a checkpoint; Refusal where the file is missing, truncated or not one of ours."""
+    return _read(path, device, lambda file: {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+
+
+def about(path: Path) -> dict[str, Any]:
+    """What describes a checkpoint, without reading its tensors; Refusal as `load`."""
+    return _read(path, "cpu", lambda file: {}).about
+
+
+def _read(path: Path, device: torch.device | str, tensors_of: Callable[[Any], dict[str, Tensor]]) -> Checkpoint:
     if not path.is_file():
         raise Refusal(f"There is no checkpoint {path}: train first, or name a run folder that was trained.")
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
             about = (file.metadata() or {}).get("genshift")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = tensors_of(file)
     except (SafetensorError, OSError) as error:
         raise Refusal(
             f"{path} is truncated or no safetensors file ({error}): delete it, and the same training command "

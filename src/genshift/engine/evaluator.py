@@ -30,9 +30,10 @@ def train_and_evaluate(preset: Preset, path: Path, settings: Settings, asked: As
         return False
     if leads_processes():
         if selection.can_choose(run):
-            selection.scored(run, settings.data_root)
             if preset.select == "label-free" and run.selected() is None:
                 selection.select([run], DEFAULT, settings.data_root)
+            else:
+                selection.scored(run, settings.data_root)
         if not is_current(run, asked):
             evaluate(path, asked)
     return True

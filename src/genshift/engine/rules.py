@@ -87,8 +87,14 @@ def above_floor(rows: Sequence[Row], source_only: float | None = None) -> list[i
 
 
 def collapsed(row: Row) -> bool:
-    """Whether target images are taken for few classes, by the entropies' effective numbers."""
-    return math.exp(row["diversity"]) < COLLAPSED * math.exp(row["class_entropy"])
+    """Whether target images are taken for few classes."""
+    named, there = _effective_classes(row)
+    return named < COLLAPSED * there
+
+
+def _effective_classes(row: Row) -> tuple[float, float]:
+    """How many classes target images are taken for, and how many the source has, by their entropies."""
+    return math.exp(row["diversity"]), math.exp(row["class_entropy"])
 
 
 def _reaches(row: Row, floor: float) -> bool:
@@ -105,10 +111,9 @@ def told(choice: Mapping[str, Any]) -> list[str]:
     if "estimate" not in choice:
         return []
     found = choice["estimate"]
-    guess = (
-        f"Estimated accuracy on the target: about {found['value']:.0%} ({ESTIMATES[found['by']]}, of {found['n']:,} "
-    )
-    return [f"{guess}unlabelled images); {OFF}.", *(f"warning: {warning}" for warning in choice["warnings"])]
+    by = f"{ESTIMATES[found['by']]}, of {found['n']:,} unlabelled images"
+    guess = f"Estimated accuracy on the target: about {found['value']:.0%} ({by}); {OFF}."
+    return [guess, *(f"warning: {warning}" for warning in choice["warnings"])]
 
 
 def doubts(rows: Sequence[Row], place: int, best: float, source_only: float | None = None) -> list[str]:
@@ -119,9 +124,8 @@ def doubts(rows: Sequence[Row], place: int, best: float, source_only: float | No
     """
     row, found = rows[place], []
     known = row["source_accuracy"]
-    first = next(
-        (each for each in rows[:place] if _reaches(each, best)), row
-    )  # a model that knows nothing says anything
+    # The first that knows the source: before, what a model says of itself means nothing.
+    first = next((each for each in rows[:place] if _reaches(each, best)), row)
     if source_only is not None and harmed(rows, source_only):
         found.append(
             f"Adaptation probably harms: no checkpoint is within {100 * MARGIN:g} points of source-only's "
@@ -138,7 +142,7 @@ def doubts(rows: Sequence[Row], place: int, best: float, source_only: float | No
             f"class for all gives {row['commonest']:.2%}; train longer, or look at the pictures at this --size."
         )
     if collapsed(row):
-        named, there = math.exp(row["diversity"]), math.exp(row["class_entropy"])
+        named, there = _effective_classes(row)
         found.append(
             f"Target images are taken for few classes, effectively {named:.1f} of the source's {there:.1f}: unless the "
             "target holds no more, adaptation has collapsed."

@@ -314,7 +314,7 @@ def estimates_of(run: RunFolder) -> dict[str, dict[str, Any]]:
     if not (run.path / SCORES).exists():
         return {}
     written, path = run.read(SCORES), run.selected() or run.chosen(preset_of(run.config).select)
-    images = checkpoint.load(path).about["images"]
+    images = checkpoint.about(path)["images"]
     row = next((row for row in written["checkpoints"] if row["images"] == images and ESTIMATE in row), None)
     if row is None:
         return {}

@@ -27,7 +27,7 @@ def keeper(run: RunFolder) -> Observer:
         path = run.checkpoints / FILE
         if images * PART < run.config["images"]:
             return
-        if not path.is_file() or images <= checkpoint.load(path).about["images"]:
+        if not path.is_file() or images <= checkpoint.about(path)["images"]:
             checkpoint.save(path, Checkpoint(checkpoint.pack_networks(method.networks), {"images": images}))
 
     return observe

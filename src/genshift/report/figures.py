@@ -24,6 +24,7 @@ CLASS_COLOURS = (
 DOMAIN_NAMES = ("source", "target")
 DOMAIN_LEGEND = (("source", SOURCE), ("target", TARGET))
 UNLABELLED = "unlabelled"
+FAINT = "#b8bcc2"  # of points without a label
 CURVES = {
     "valid/source_accuracy": ("labelled validation", GREEN),  # of the target, where a model is trained on it
     "valid/source_loss": ("labelled validation", GREEN),
@@ -44,7 +45,7 @@ def class_names(run: Run) -> list[str]:
 
 def class_legend(run: Run) -> list[tuple[str, str]]:
     colours = dict(zip(class_names(run), cycle(CLASS_COLOURS), strict=False))
-    return [(name, "#b8bcc2" if name == UNLABELLED else colour) for name, colour in colours.items()]
+    return [(name, FAINT if name == UNLABELLED else colour) for name, colour in colours.items()]
 
 
 def tsne_points(run: Run) -> dict[str, list[Any]]:

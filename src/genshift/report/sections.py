@@ -26,6 +26,11 @@ from genshift.report.thumbnails import thumbnails
 
 SIDE_BY_SIDE = 4  # ways of one task, drawn large; more of them are chosen from
 CURVES = (figures.accuracy_curves, figures.loss_curves, figures.other_curves)
+GLANCE = (
+    "Each way's first seed: t-SNE of its features coloured by class, the same by domain (source blue, target red), and "
+    "the confusion matrix on the target's test images (rows are true classes). Press one to see it in full. The oracle "
+    "uses target labels: it is shown and never steers training or selection."
+)
 Builder = Callable[[Sequence[Run]], Section]
 
 
@@ -165,13 +170,6 @@ def _one_by_one(groups: Sequence[Group]) -> list[Block]:
     adapting = [place for place, group in enumerate(groups) if group.role not in ("source", "target")]
     shown = max(adapting, key=lambda place: groups[place].first.value(TARGET_ACCURACY) or 0.0, default=0)
     return [Heading("Latent space, confusion and curves"), Prose(GLANCE), Choice(options, shown)]
-
-
-GLANCE = (
-    "Each way's first seed: t-SNE of its features coloured by class, the same by domain (source blue, target red), and "
-    "the confusion matrix on the target's test images (rows are true classes). Press one to see it in full. The oracle "
-    "uses target labels: it is shown and never steers training or selection."
-)
 
 
 def _with_accuracy(group: Group) -> str:

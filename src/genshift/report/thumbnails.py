@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import base64
 from io import BytesIO
-from itertools import cycle
+from typing import Any
 
 from PIL import Image, ImageColor, ImageDraw
 
 from genshift.report.blocks import Picture
-from genshift.report.figures import CLASS_COLOURS, tsne_points
+from genshift.report.figures import FAINT, class_legend, tsne_points
 from genshift.report.plotting import SOURCE, TARGET
 from genshift.report.reading import Run
 
 SIDE = 132  # pixels
 FINER = 3  # times SIDE: drawn so large, then made smaller, so that dots have soft edges
 COLOURS = 64  # of the palette: with fewer some classes lose theirs
-FAINT = "#b8bcc2"  # of points without a label
 EMPTY, FULL = (244, 247, 251), (11, 61, 145)  # of a confusion's cell, as in the large drawing
 
 
@@ -26,18 +25,19 @@ def thumbnails(run: Run, label: str) -> list[Picture]:
     found = []
     if evaluation.get("tsne"):
         points = tsne_points(run)
-        colours = dict(enumerate(c for c, _ in zip(cycle(CLASS_COLOURS), evaluation.get("classes", []), strict=False)))
-        found.append(_picture(_scatter(run, [colours.get(k, FAINT) for k in points["label"]]), label, "t-SNE by class"))
+        colours = dict(enumerate(colour for _, colour in class_legend(run)))
+        classes = [colours.get(k, FAINT) for k in points["label"]]
+        found.append(_picture(_scatter(points, classes), label, "t-SNE by class"))
         domains = [(SOURCE, TARGET)[d] for d in points["domain"]]
-        found.append(_picture(_scatter(run, domains), label, "t-SNE by domain"))
+        found.append(_picture(_scatter(points, domains), label, "t-SNE by domain"))
     if evaluation.get("confusion"):
         found.append(_picture(_confusion(evaluation["confusion"]), label, "confusion matrix"))
     return found
 
 
-def _scatter(run: Run, colours: list[str]) -> Image.Image:
+def _scatter(points: dict[str, list[Any]], colours: list[str]) -> Image.Image:
     """The points of the latent sample, both axes on one scale."""
-    points, side = tsne_points(run), SIDE * FINER
+    side = SIDE * FINER
     image = Image.new("RGB", (side, side), "#ffffff")
     draw, radius = ImageDraw.Draw(image), 1.3 * FINER
     middle = [(max(points[axis]) + min(points[axis])) / 2 for axis in "xy"]
