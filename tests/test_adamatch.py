@@ -34,9 +34,11 @@ def test_interpolation_and_ramp():
     assert [ramp(p) for p in (0.0, 0.25, 0.5, 0.75, 1.0)] == pytest.approx([0, 0.5, 1, 1, 1])
 
 
-def test_a_step_is_its_restatement():
+@pytest.mark.parametrize("prior", ["source", "even"])
+def test_a_step_is_its_restatement(prior):
     """The whole loss by another road: its gradient is the one that the step leaves behind."""
-    method = build_method(presets.get("adamatch-usps-mnistm").replaced(width=8, threshold=0.8), 10, tiny.FLOAT64, 0)
+    preset = presets.get("adamatch-usps-mnistm").replaced(width=8, threshold=0.8, prior=prior)
+    method = build_method(preset, 10, tiny.FLOAT64, 0)
     batch, progress = adapted_batch(6, 8), Progress(30, 100)
     net, head = (copy.deepcopy(method.networks[name]) for name in ("extractor", "predictor"))
     method.train_mode(True)
@@ -55,7 +57,7 @@ def test_a_step_is_its_restatement():
     ps, pt = softmax(z[:6].detach().numpy()), softmax(joint[12:20].detach().numpy())
     weight = 1 - 0.5 ** (6 / HALF_LIFE)  # of the running means, which were 1/10
     means = [0.1 + weight * (p.mean(0) - 0.1) for p in (ps, pt)]
-    aligned = pt * means[0] / means[1]
+    aligned = pt * (means[0] if prior == "source" else 0.1) / means[1]
     aligned /= aligned.sum(1, keepdims=True)
     mask = aligned.max(1) >= 0.8 * ps.max(1).mean()
     terms = -joint[20:].log_softmax(1)[range(8), aligned.argmax(1)]

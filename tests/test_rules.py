@@ -62,14 +62,14 @@ def test_the_latest_is_taken_whatever_its_scores():
 
 
 def test_the_floor_keeps_a_collapsed_model_from_being_chosen():
-    rows = [row(1, source=0.95), row(2, source=0.95 - MARGIN - 0.001, ensv=1.0), row(3, source=0.95 - 0.9 * MARGIN)]
+    rows = [row(1, source=0.95), row(2, source=0.95 - MARGIN - 0.001, im=2.0), row(3, source=0.95 - 0.9 * MARGIN)]
     assert above_floor(rows) == [0, 2]
-    assert choose("ensv", rows) == 1 and choose("default", rows) == 2
+    assert choose("im", rows) == 1 and choose("default", rows) == 2
 
 
-def test_candidates_that_collapsed_alike_are_not_chosen_for_their_agreement():
-    rows = [row(1), row(2, ensv=0.9, diversity=math.log(4.9)), row(3, ensv=0.7, diversity=math.log(5.1))]
-    assert above_floor(rows) == [0, 2] and choose("ensv", rows) == 1 and choose("default", rows) == 0
+def test_candidates_that_collapsed_are_not_chosen_for_being_sure():
+    rows = [row(1), row(2, im=1.5, diversity=math.log(4.9)), row(3, im=0.9, diversity=math.log(5.1))]
+    assert above_floor(rows) == [0, 2] and choose("im", rows) == 1 and choose("default", rows) == 0
     assert above_floor(rows[1:2] * 2) == [0, 1], "where all have, one must be taken"
 
 
@@ -78,7 +78,7 @@ def test_a_standard_error_is_forgiven():
 
 
 def test_source_only_raises_the_floor_until_nobody_reaches_it():
-    rows = [row(1, source=0.90), row(2, source=0.87, ensv=0.9)]
+    rows = [row(1, source=0.90), row(2, source=0.87, im=1.1)]
     assert above_floor(rows, 0.94) == [0] and choose("default", rows, 0.94) == 0 and not harmed(rows, 0.94)
     assert harmed(rows, 0.99) and above_floor(rows, 0.99) == [0, 1] and choose("default", rows, 0.99) == 1
     assert above_floor(rows, 0.5) == [0, 1] and not harmed(rows, None)

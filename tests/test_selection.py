@@ -89,7 +89,7 @@ def test_at_most_ten_candidates_are_kept_evenly_spread(checks, tmp_path):
     run, total = RunFolder(tmp_path / "run"), 1000
     run.create()
     run.write("config.json", {"preset": {}, "seed": 0, "images": total})
-    method = SimpleNamespace(networks={"extractor": torch.nn.Linear(1, 1)})
+    method = SimpleNamespace(networks={"extractor": torch.nn.Linear(1, 1)}, phases=(0.0,))
     for check in range(1, checks + 1):
         count = total * check // checks
         selection.keeper(run)(count, method)
@@ -97,6 +97,21 @@ def test_at_most_ten_candidates_are_kept_evenly_spread(checks, tmp_path):
     kept = [selection.images_of(path) for path in run.candidates()]
     assert len(kept) == min(checks, 10) and kept[-1] == total
     assert max(np.diff([0, *kept])) <= max(total // checks + 1, 2 * total // 10)
+
+
+def test_where_a_phase_begins_candidates_lie_closer(tmp_path):
+    run, phases, batch, total = RunFolder(tmp_path / "run"), (0.0, 0.4), 10, 20_000
+    run.create()
+    run.write("config.json", {"preset": {}, "seed": 0, "images": total})
+    method = SimpleNamespace(networks={"extractor": torch.nn.Linear(1, 1)}, phases=phases)
+    marks = set(experiment._marks(phases, total, batch, total // 20))
+    assert marks == {8_000, 8_040, 8_080, 8_160, 8_320, 8_640}
+    for count in sorted(marks | set(range(1_000, total + 1, 1_000))):
+        selection.keeper(run)(count, method)
+        (run.checkpoints / f"images-{count:012d}.safetensors").touch()
+    kept = {selection.images_of(path) for path in run.candidates()}
+    assert set(range(2_000, total + 1, 2_000)) | marks <= kept
+    assert max(kept - marks - set(range(2_000, total + 1, 2_000))) <= 16_000 + 1_000 and len(kept) <= 20
 
 
 def test_agreement_is_with_the_mean_of_all_candidates_of_all_runs(trained):

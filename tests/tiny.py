@@ -102,13 +102,14 @@ def train(preset: Preset, out: Path, **settings: Any) -> bool:
 
 
 class StopAt:
-    """An observer that asks for a stop, as Ctrl-C does (or another signal), once `images` are seen."""
+    """An observer that asks for a stop, as one Ctrl-C does (or another signal), when `images` are seen."""
 
     def __init__(self, images: int, number: int = signal.SIGINT) -> None:
-        self.images, self.number = images, number
+        self.images, self.number, self.asked = images, number, False
 
     def __call__(self, images: int, method: Any) -> None:
-        if images >= self.images:
+        if images >= self.images and not self.asked:
+            self.asked = True  # a second one would kill
             os.kill(os.getpid(), self.number)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -100,9 +101,9 @@ def _train(
 def _resume_and_train(
     preset: Preset, run: RunFolder, trainer: Trainer, materials: Materials, settings: Settings, begun: bool
 ) -> bool:
-    console, world = trainer.console, trainer.world
+    console, world, method = trainer.console, trainer.world, trainer.method
     if begun:
-        trainer.schedule = _schedule(preset, run.config["images"], trainer.feed.batch, settings.keep)
+        trainer.schedule = _schedule(preset, method.phases, run.config["images"], trainer.feed.batch, settings.keep)
         saved = run.last()
         if saved is not None:
             trainer.restore(saved, run.saved()[-1])
@@ -115,7 +116,7 @@ def _resume_and_train(
     found = probe(trainer)
     if not begun:
         total = _budget(preset, settings, found, trainer.feed.batch, world, trainer)
-        trainer.schedule = _schedule(preset, total, trainer.feed.batch, settings.keep)
+        trainer.schedule = _schedule(preset, method.phases, total, trainer.feed.batch, settings.keep)
         if world.leads:
             spent = preset if settings.minutes is None else preset.replaced(images=total)
             run.write("config.json", _config(spent, settings, trainer, materials, found))
@@ -150,7 +151,7 @@ def assemble(
     if isinstance(preset, Beyond) and isinstance(backbone, TimmBackbone) and not run.saved():
         backbone.start_from(preset.weights)
     average = MovingAverage(method.networks, preset.ema_half_life) if preset.ema_half_life else None
-    schedule = _schedule(preset, preset.images, feed.batch, settings.keep)
+    schedule = _schedule(preset, method.phases, preset.images, feed.batch, settings.keep)
     return Trainer(run, method, feed, schedule, world, console, materials.held_out, average)
 
 
@@ -253,13 +254,26 @@ def _budget(preset: Preset, settings: Settings, found: Probe, batch: int, world:
     return max(1, -(-images // batch)) * batch
 
 
-def _schedule(preset: Preset, total: int, batch: int, keep: int) -> Schedule:
+def _schedule(preset: Preset, phases: Sequence[float], total: int, batch: int, keep: int) -> Schedule:
     def every(parts: int) -> int:
         return max(1, total // parts // batch) * batch
 
     return Schedule(
-        total, every(LOGS), every(CHECKS), keep, preset.lr, preset.lr_schedule, preset.lr_warmup
+        total, every(LOGS), every(CHECKS), keep, preset.lr, preset.lr_schedule, preset.lr_warmup,
+        frozenset(_marks(phases, total, batch, every(CHECKS))),
     )  # fmt: skip
+
+
+def _marks(phases: Sequence[float], total: int, batch: int, every: int) -> Iterator[int]:
+    """Where a later phase begins, and 4, 8, 16, ... steps on: a training moves most there, and between two regular
+    checks may gain and lose what it was begun for."""
+    for phase in phases[1:]:
+        start = math.ceil(phase * total / batch)
+        yield start * batch
+        steps = 4
+        while steps * batch < every:
+            yield (start + steps) * batch
+            steps *= 2
 
 
 def _config(preset: Preset, settings: Settings, trainer: Trainer, materials: Materials, found: Probe) -> dict[str, Any]:

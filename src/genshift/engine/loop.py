@@ -53,6 +53,7 @@ class Schedule:
     lr: float = 1e-3
     lr_schedule: str = "constant"
     lr_warmup: int = 0
+    marks: frozenset[int] = frozenset()  # checks besides the regular ones
 
 
 class Meter:
@@ -122,7 +123,7 @@ class Trainer:
                 if self._crossed(self.schedule.log_every):
                     self.read_back()
                 stopping = self._stops()
-                if self._crossed(self.schedule.check_every) or self.seen >= self.schedule.total:
+                if self._is_due():
                     self.check()
                 elif stopping:
                     self.read_back()
@@ -249,6 +250,10 @@ class Trainer:
         return _Swapped(self.method.networks, self.average)
 
     # --- small things -------------------------------------------------------------------------------------------
+
+    def _is_due(self) -> bool:
+        regular = self._crossed(self.schedule.check_every) or self.seen >= self.schedule.total
+        return regular or self.seen in self.schedule.marks
 
     def _crossed(self, every: int) -> bool:
         return self.seen // every > (self.seen - self.feed.batch) // every

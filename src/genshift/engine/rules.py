@@ -35,7 +35,7 @@ SCORES = {
     "dev": Score("dev_risk", "DEV", -1, "deep embedded validation: source loss, weighted to look like the target's"),
     "ensv": Score("agreement", "EnsV", 1, "agreement with the mean prediction of all candidates"),
 }
-BEST = "ensv"  # whose best the default rule takes, among candidates above the floor
+BEST = "im"  # whose best the default rule takes, among candidates above the floor
 RULES = {
     DEFAULT: f"the best {SCORES[BEST].head} of those above the floor of source accuracy that have not collapsed to few "
     "classes",
@@ -78,7 +78,7 @@ def above_floor(rows: Sequence[Row], source_only: float | None = None) -> list[i
     and a standard error of its own, and that have not `collapsed`.
 
     Where all are below source-only's (see `harmed`), the best row's counts alone; where all have collapsed, all count.
-    Candidates that collapsed alike agree with each other, and a source extractor that rests knows nothing of it.
+    Candidates that collapsed are sure and agree with each other, and a source extractor that rests knows nothing of it.
     """
     best = max(row["source_accuracy"] for row in rows)
     floor = best if source_only is None or harmed(rows, source_only) else max(best, source_only)

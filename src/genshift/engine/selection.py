@@ -71,15 +71,21 @@ def can_choose(run: RunFolder) -> bool:
 
 
 def keeper(run: RunFolder) -> Observer:
-    """Who keeps the averaged networks at the first check after each of PARTS parts of a training, to choose from."""
+    """Who keeps the averaged networks at the first check after each of PARTS parts of a training, and after each
+    doubling of a later phase, to choose from."""
 
     def observe(images: int, method: Method) -> None:
         kept, total = run.candidates(), run.config["images"]
         before = images_of(kept[-1]) if kept else 0
-        if images * PARTS // total > before * PARTS // total:
+        if _part(images, total, method.phases) > _part(before, total, method.phases):
             run.keep_candidate(Checkpoint(checkpoint.pack_networks(method.networks), {"images": images}))
 
     return observe
+
+
+def _part(images: int, total: int, phases: Sequence[float]) -> int:
+    doublings = (max(1, images - int(phase * total)).bit_length() for phase in phases[1:] if images >= phase * total)
+    return images * PARTS // total + sum(doublings)
 
 
 # --- scoring --------------------------------------------------------------------------------------------------------

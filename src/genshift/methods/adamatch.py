@@ -67,15 +67,21 @@ class AdaMatchMethod(Classifying):
 
     @torch.no_grad()
     def _ratio(self, source: Tensor, target: Tensor) -> Tensor:
-        """(E ŷ_s / E ŷ_t)^a `[K]` of the distribution alignment, by running means over all processes' batches; a is 1
-        in the paper, and 0 leaves predictions as they are."""
+        """(q / E ŷ_t)^a `[K]` of the distribution alignment, by running means over all processes' batches.
+
+        In the paper q is E ŷ_s and a is 1. Ours is 1/K: how often a class occurs in the source says nothing of the
+        target, and a skewed one draws answers away from the classes that it has few of (docs/results.md). a = 0 leaves
+        predictions as they are.
+        """
         running = self.networks["frequencies"]
         assert isinstance(running, Frequencies)
         now = [from_all(logits.softmax(1)) for logits in (source, target)]
         weight = 1 - 0.5 ** (len(now[0]) / HALF_LIFE)
         for mean, answers in zip((running.source, running.target), now, strict=True):
             mean.lerp_(answers.mean(0), weight)
-        return ((running.source + TINY) / (running.target + TINY)) ** self.preset.alignment
+        even = torch.full_like(running.source, 1 / len(running.source))
+        aim = {"source": running.source, "even": even}[self.preset.prior]
+        return ((aim + TINY) / (running.target + TINY)) ** self.preset.alignment
 
     def _strong(self, batch: Batch) -> Tensor:
         preset, rule = self.preset, self.rule

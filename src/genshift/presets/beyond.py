@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from genshift.errors import Refusal
 from genshift.presets.adaptation import DANN_PAPER, Adaptation
@@ -116,9 +116,10 @@ class AdaMatch(Beyond):
     normalised: ClassVar[tuple[str, ...]] = ("mixed",)
 
     threshold: float = option("share of the source's mean confidence above which a target image counts", 0.9)
-    alignment: float = option(
-        "how far target answers are drawn to the source's class frequencies: 1 as published, 0 not at all", 1.0
+    prior: Literal["source", "even"] = option(
+        "class frequencies that target answers are drawn to: the source's, as published, or even ones", "even"
     )
+    alignment: float = option("how far they are drawn there: 1 as published, 0 not at all", 1.0)
     strong_recolour: float = option(
         "probability that channels of a strong view are put in another order and each inverted or not", 0.5
     )
