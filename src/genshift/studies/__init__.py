@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from genshift.errors import unknown
 from genshift.presets import PRESETS, Generator, Preset
+from genshift.presets.beyond import TASKS
 
 BudgetName = Literal["quick", "cpu", "full"]
 VARIED = "yours (varied by the study)"
@@ -97,6 +98,7 @@ ADAPTATION = {
     "shot": 240_000,
     "target": 320_000,
 }
+DEFAULT = {"source": 320_000, "adamatch": 200_000}
 # hw3 finds that ADDA's learning rate and what is done to its images matter, each by task: the rates and the transforms
 # (this problem's and the one's before it) that it names, on every task.
 ADDA = ("hw3-adda-usps-mnistm", "hw3-adda-mnistm-svhn", "hw3-adda-svhn-usps")
@@ -130,6 +132,12 @@ STUDIES = {
             "eleven ways from labelled to unlabelled digits, on one backbone, at about ten minutes of one core each",
             ADAPTATION,
             seeds=1,
+        ),
+        Study(
+            "default",
+            "AdaMatch, as `adapt` has it, beside source-only on four tasks, at most forty minutes of one core each",
+            DEFAULT,
+            others=tuple(f"{role}-{task}" for role in ("source", "adamatch") for task in TASKS),
         ),
         Study(
             "adda-tables",
