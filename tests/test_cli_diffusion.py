@@ -379,6 +379,7 @@ def test_wrong_orders_are_refused(name, flags, sentence, runs, tmp_path, capfd):
         ("plain", ["--guides", "weak"], "kept no early state to guide away from"),
         ("plain", ["--guidance", "1,2"], "as it learnt no labels: leave --guidance out."),
         ("classes", ["--accuracy", "much"], "--accuracy takes a number, not 'much'."),
+        ("classes", ["--accuracy", "99"], "--accuracy is a share, from 0 to 1, not 99."),
         ("classes", ["--count", 21], "--count must be from 2 to 20, half the 40 training pictures, not 21."),
         ("classes", ["--count", 0], "--count must be above 0, not 0."),
     ],

@@ -92,6 +92,8 @@ def sweep(
     preset = preset_of(run.config)
     if not isinstance(preset, Diffusion):
         raise Refusal(f"{run.path} is {preset.summary}: there is nothing to sweep; name a diffusion model's run.")
+    if accuracy is not None and not 0 <= accuracy <= 1:
+        raise Refusal(f"--accuracy is a share, from 0 to 1, not {accuracy:g}.")
     start, tries = _planned(run, preset, axes)
     device.prepare_process(None, device.choose_device())
     console = Console()
