@@ -36,7 +36,7 @@ class Study:
     """A set of presets compared at equal conditions.
 
     `cpu` caps the images of each role, or of a preset by its name, so that on one core with AMX a run takes at most 5
-    minutes of it (adaptation; in the study of that name 10) or an hour (generators); `quick` is a tenth of that, to
+    minutes of it (adaptation; in the study of that name, and hw3's ADDA, 10) or an hour (generators); `quick` is a tenth of that, to
     see that everything works; `full` is the presets' own budget.
     """
 
@@ -119,7 +119,7 @@ STUDIES = {
         Study(
             "hw3",
             "VAE and GAN of faces; DANN and ADDA on USPS→MNIST-M, MNIST-M→SVHN, SVHN→USPS",
-            {"source": 120_000, "dann": 120_000, "adda": 120_000, "target": 120_000, **FACES},
+            {"source": 120_000, "dann": 120_000, "adda": 1_000_000, "target": 120_000, **FACES},
         ),
         Study(
             "faces",
@@ -142,7 +142,7 @@ STUDIES = {
         Study(
             "adda-tables",
             "hw3's ADDA by learning rate and task, and by transform and task, at one to four minutes of one core each",
-            {"adda": 100_000},
+            {"adda": 300_000},
             seeds=1,
             variants=dict.fromkeys(ADDA, RATES + TRANSFORMS),
         ),
