@@ -36,8 +36,8 @@ class Study:
     """A set of presets compared at equal conditions.
 
     `cpu` caps the images of each role, or of a preset by its name, so that on one core with AMX a run takes at most 5
-    minutes of it (adaptation; in the study of that name, and hw3's ADDA, 10) or an hour (generators); `quick` is a tenth of that, to
-    see that everything works; `full` is the presets' own budget.
+    minutes of it (adaptation; in the study of that name, and hw3's ADDA, 10; in `default` 40) or an hour (generators);
+    `quick` is a tenth of that, to see that everything works; `full` is the presets' own budget.
     """
 
     name: str
