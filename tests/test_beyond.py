@@ -121,6 +121,7 @@ def test_the_feed_shows_a_share_of_images_strongly():
 def test_presets_differ_in_the_method_alone_and_read_back():
     """Every option that all methods have is the same, but for those that say what the method is."""
     own = {"adversary", "lam", "lam_schedule", "statistics", "ema_half_life", "strong", "pretrain", "lr", "select"}
+    own |= {"batch_source", "batch_target"}  # AdaMatch's
     common = presets.get("source-usps-mnistm").options()
     for role in presets.beyond.CLASSES:
         preset = presets.get(f"{role}-usps-mnistm")

@@ -160,8 +160,8 @@ _ROLES: dict[str, dict[str, Any]] = {
     "dann-mcc": _REVERSED,
     # Its teacher is the average already.
     "mean-teacher": {"ema_half_life": 0},
-    # It takes both views of every image itself.
-    "adamatch": {"strong": 0.0, "statistics": "mixed"},
+    # It takes both views of every image itself, and as in the paper three target images for one of the source.
+    "adamatch": {"strong": 0.0, "statistics": "mixed", "batch_source": 32, "batch_target": 96},
     "shot": {"statistics": "mixed", "pretrain": 0.4, "lr": 3e-4},
     "source": {"statistics": "mixed"},
     "target": {"statistics": "mixed"},
