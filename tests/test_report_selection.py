@@ -47,7 +47,7 @@ def folders(tmp_path):
     return [write_scores(one), write_scores(two, [1 - value for value in ORACLE])]
 
 
-def test_regrets_are_what_the_oracle_says_of_each_choice(folders):
+def test_regrets_are_what_the_oracle_says_of_each_choice(folders, tmp_path):
     (section,) = trust(read_runs(folders))
     table = next(block for block in section.blocks if block.kind == "table")
     rows = {cells[0].text: [cell.text for cell in cells[1:]] for _, body in table.bodies for cells in body}
@@ -58,6 +58,8 @@ def test_regrets_are_what_the_oracle_says_of_each_choice(folders):
         assert float(rows[rule][1]) == pytest.approx(max(regrets), abs=0.006)
         assert rows[rule][2].endswith(f"seed {int(regrets[1] > regrets[0])}")
     assert "400 target images" in table.note and "2 runs" in table.note
+    written = write_results(folders[0].parent.parent, tmp_path / "results.md").read_text()
+    assert f"### {TITLE}" in written and "| " + " | ".join(["dev", *rows["dev"]]) in written
 
 
 def test_the_best_rule_is_marked(tmp_path):

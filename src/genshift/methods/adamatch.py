@@ -16,7 +16,7 @@ from genshift.methods.base import Classifying, StillStatistics, wide
 from genshift.methods.schedules import Progress
 from genshift.methods.supervised import label_loss, share_right
 from genshift.nets.backbone import Frequencies
-from genshift.nets.layers import from_all
+from genshift.nets.layers import from_all, in_domain
 from genshift.presets.beyond import AdaMatch
 
 # Of the running means of answers, in source images: the paper's code takes the target's over 128 steps of 64.
@@ -25,9 +25,13 @@ TINY = 1e-6
 
 
 class AdaMatchMethod(Classifying):
-    """BatchNorm: both domains' views in one pass, whose statistics the running ones follow; a second pass of the
-    source's alone is normalised by the source's and leaves them (random logit interpolation needs both). Target images
-    are thus answered with statistics of both domains, as they were labelled."""
+    """BatchNorm, `mixed` as in the paper: both domains' views in one pass, whose statistics the running ones follow; a
+    second pass of the source's alone is normalised by the source's and leaves them (random logit interpolation needs
+    both). Target images are thus answered with statistics of both domains, as they were labelled.
+
+    `own` is ours: each domain by itself, with running statistics of its own, and nothing to interpolate between. The
+    target's are those of its weak views, by which its images are labelled and answered.
+    """
 
     draws = ("source", "target")
     preset: AdaMatch
@@ -43,16 +47,13 @@ class AdaMatchMethod(Classifying):
         source, target = batch["source"], batch["target"]
         assert source.y is not None
         y = source.y
-        views = [view for each in (source, target) for view in (each.weak, self._strong(each))]
+        logits_of = self._mixed if self.preset.statistics == "mixed" else self._apart
         with self.arithmetic.autocast():
-            joint, alone = self._logits_of(torch.cat(views), 2 * len(y))
-        zs, zt = wide(joint[: 2 * len(y)]), wide(joint[2 * len(y) :])
-        zs = interpolated(zs, wide(alone), self._mixture(source, zs))
-        weak_s, weak_t = zs[: len(y)], zt[: len(target.x)]
-        ratio = self._ratio(weak_s.detach(), weak_t.detach())
-        labels, counts = pseudo_labels(weak_s.detach(), weak_t.detach(), ratio, self.preset.threshold)
-        loss_label = (label_loss(weak_s, y) + label_loss(zs[len(y) :], y)) / 2
-        loss_target = (F.cross_entropy(zt[len(target.x) :], labels, reduction="none") * counts).mean()
+            weak_s, strong_s, weak_t, strong_t = logits_of(source, target)
+        ratio = self._ratio(weak_s.detach(), weak_t)
+        labels, counts = pseudo_labels(weak_s.detach(), weak_t, ratio, self.preset.threshold)
+        loss_label = (label_loss(weak_s, y) + label_loss(strong_s, y)) / 2
+        loss_target = (F.cross_entropy(strong_t, labels, reduction="none") * counts).mean()
         mu = ramp(progress.fraction)
         self.optimizers["all"].zero_grad(set_to_none=True)
         (loss_label + mu * loss_target).backward()
@@ -64,6 +65,32 @@ class AdaMatchMethod(Classifying):
             "confident": counts.mean(),
             "mu": torch.tensor(mu),
         }
+
+    def _mixed(self, source: Batch, target: Batch) -> tuple[Tensor, ...]:
+        """Logits of weak and strong views, the source's interpolated, then the target's, of whose weak ones nothing is
+        learnt."""
+        xs, xt = (torch.cat([each.weak, self._strong(each)]) for each in (source, target))
+        extractor = self.nets["extractor"]
+        joint = extractor(torch.cat([xs, xt]))
+        with StillStatistics(self.networks["extractor"]):
+            alone = extractor(xs)
+        z = wide(self.nets["predictor"](torch.cat([joint, alone])))
+        zs, zt, alone = z.split([len(xs), len(xt), len(xs)])
+        lam = source.draws.uniform("interpolation", 2, z.shape[1]).transpose(0, 1).flatten(0, 1)
+        weak_t, strong_t = zt.chunk(2)
+        return *interpolated(zs, alone, lam.to(z)).chunk(2), weak_t.detach(), strong_t
+
+    def _apart(self, source: Batch, target: Batch) -> tuple[Tensor, ...]:
+        """As `_mixed`, each domain by its own statistics."""
+        extractor, predictor = self.nets["extractor"], self.nets["predictor"]
+        with torch.no_grad():
+            weak_t = wide(self.networks["predictor"](in_domain(self.networks["extractor"], "target")(target.weak)))
+        with StillStatistics(self.networks["extractor"]):
+            strong = in_domain(extractor, "target")(self._strong(target))
+        known = in_domain(extractor, "source")(torch.cat([source.weak, self._strong(source)]))
+        z = wide(predictor(torch.cat([known, strong])))
+        weak_s, strong_s, strong_t = z.split([len(source.x), len(source.x), len(target.x)])
+        return weak_s, strong_s, weak_t, strong_t
 
     @torch.no_grad()
     def _ratio(self, source: Tensor, target: Tensor) -> Tensor:
@@ -86,20 +113,6 @@ class AdaMatchMethod(Classifying):
     def _strong(self, batch: Batch) -> Tensor:
         preset, rule = self.preset, self.rule
         return strong_view(batch.weak, batch.draws, rule.mean, rule.std, recolour=preset.strong_recolour)
-
-    def _logits_of(self, x: Tensor, sources: int) -> tuple[Tensor, Tensor]:
-        """Logits of both domains in one pass, and of the first `sources` rows, the source's, by themselves."""
-        extractor = self.nets["extractor"]
-        joint = extractor(x)
-        with StillStatistics(self.networks["extractor"]):
-            alone = extractor(x[:sources])
-        logits = self.nets["predictor"](torch.cat([joint, alone]))
-        return logits[: len(x)], logits[len(x) :]
-
-    def _mixture(self, source: Batch, logits: Tensor) -> Tensor:
-        """λ of the interpolation for each logit of weak then strong views, a function of the images seen."""
-        lam = source.draws.uniform("interpolation", 2, logits.shape[1])
-        return lam.transpose(0, 1).flatten(0, 1).to(logits)
 
 
 def interpolated(joint: Tensor, alone: Tensor, lam: Tensor) -> Tensor:

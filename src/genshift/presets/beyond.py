@@ -113,7 +113,7 @@ class AdaMatch(Beyond):
 
     not_negative: ClassVar[tuple[str, ...]] = (*Adaptation.not_negative, "threshold", "alignment", "strong_recolour")
     at_most: ClassVar[dict[str, float]] = {**Adaptation.at_most, "threshold": 1, "alignment": 1, "strong_recolour": 1}
-    normalised: ClassVar[tuple[str, ...]] = ("mixed",)
+    normalised: ClassVar[tuple[str, ...]] = ("mixed", "own")
 
     threshold: float = option("share of the source's mean confidence above which a target image counts", 0.9)
     prior: Literal["source", "even"] = option(

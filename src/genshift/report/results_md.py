@@ -29,7 +29,7 @@ from genshift.report.matrix import (
 )
 from genshift.report.measures import percent
 from genshift.report.reading import Run, read_runs
-from genshift.report.selection import estimates
+from genshift.report.selection import in_tables
 from genshift.report.summary import Row, Shortfall, shortfalls, summarise
 from genshift.report.texts import (
     counted,
@@ -90,13 +90,13 @@ def _study(folder: Path) -> str:
     for subject in dict.fromkeys(map(_subject, runs)):
         members = [run for run in runs if _subject(run) == subject]
         lines += _task(summarise(members), members) if members[0].adapts else _measured(members)
-    return "\n".join(lines + _estimates(runs) + _data(runs) + _fell_short(shortfalls(rows), notes, runs))
+    return "\n".join(lines + _without_labels(runs) + _data(runs) + _fell_short(shortfalls(rows), notes, runs))
 
 
-def _estimates(runs: Sequence[Run]) -> list[str]:
-    """How far off the accuracies were that runs state without labels."""
+def _without_labels(runs: Sequence[Run]) -> list[str]:
+    """What choices without labels cost, and how far off the accuracies were that runs state without labels."""
     lines: list[str] = []
-    for section in estimates(runs):
+    for section in in_tables(runs):
         lines += [f"### {section.title}", ""]
         for block in section.blocks:
             if isinstance(block, Prose):

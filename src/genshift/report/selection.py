@@ -54,9 +54,20 @@ def trust(runs: Sequence[Run]) -> list[Section]:
     found = judged(runs)
     if not found:
         return estimates(runs)
-    blocks: list[Block] = [Prose(_lead(found)), regret_table(found), Terms(tuple(RULES.items()))]
+    blocks = [*regrets(found), Terms(tuple(RULES.items()))]
     blocks += [Heading("Scores beside the oracle"), Prose(CURVES_NOTE), _by_task(found)]
     return [Section(TITLE, blocks), *estimates(runs)]
+
+
+def in_tables(runs: Sequence[Run]) -> list[Section]:
+    """What of `trust` is words and tables."""
+    found = judged(runs)
+    return [*([Section(TITLE, regrets(found))] if found else []), *estimates(runs)]
+
+
+def regrets(found: Sequence[Judged]) -> list[Block]:
+    """How far below the oracle each rule's choices are."""
+    return [Prose(_lead(found)), regret_table(found)]
 
 
 def _by_task(found: Sequence[Judged]) -> Block:

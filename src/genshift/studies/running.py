@@ -10,7 +10,7 @@ from genshift.engine.evaluator import train_and_evaluate
 from genshift.engine.experiment import Settings
 from genshift.engine.files import write_json, write_text
 from genshift.engine.findings import Asked
-from genshift.engine.run import CHOICE
+from genshift.engine.run import CHOICE, SCORES
 from genshift.errors import Refusal
 from genshift.presets import Classifier, Generator, Preset
 from genshift.presets.base import flag
@@ -132,10 +132,10 @@ def run_job(job: Job) -> bool:
 
 
 def _record(todo: list[Job], record: Path) -> None:
-    """Keeps what docs/results.md is written from; of adapted runs also how their choice stands to the oracle."""
+    """Keeps what docs/results.md is written from; of adapted runs also how choices stand to the oracle."""
     for job in todo:
         for name in ("config.json", "results.json"):
             write_json(record / job.out.name / name, json.loads((job.out / name).read_text(encoding="utf-8")))
-        for name in ("oracle.jsonl", CHOICE):
+        for name in ("oracle.jsonl", SCORES, CHOICE):
             if (job.out / name).exists():
                 write_text(record / job.out.name / name, (job.out / name).read_text(encoding="utf-8"))
