@@ -53,6 +53,7 @@ ROLES: dict[str, type[Any]] = {
     "dann-mcc": MCCMethod,
     "mean-teacher": MeanTeacherMethod,
     "adamatch": AdaMatchMethod,
+    "adamatch-im": AdaMatchMethod,
     "shot": SHOTMethod,
 }
 

@@ -14,9 +14,10 @@ from genshift.data.strong import strong_view
 from genshift.device import Arithmetic
 from genshift.methods.base import Classifying, StillStatistics, wide
 from genshift.methods.schedules import Progress
+from genshift.methods.shot import information
 from genshift.methods.supervised import label_loss, share_right
 from genshift.nets.backbone import Frequencies
-from genshift.nets.layers import from_all, in_domain
+from genshift.nets.layers import from_all
 from genshift.presets.beyond import AdaMatch
 
 # Of the running means of answers, in source images: the paper's code takes the target's over 128 steps of 64.
@@ -25,12 +26,12 @@ TINY = 1e-6
 
 
 class AdaMatchMethod(Classifying):
-    """BatchNorm, `mixed` as in the paper: both domains' views in one pass, whose statistics the running ones follow; a
-    second pass of the source's alone is normalised by the source's and leaves them (random logit interpolation needs
-    both). Target images are thus answered with statistics of both domains, as they were labelled.
+    """BatchNorm: both domains' views in one pass, whose statistics the running ones follow; a second pass of the
+    source's alone is normalised by the source's and leaves them (random logit interpolation needs both). Target images
+    are thus answered with statistics of both domains, as they were labelled.
 
-    `own` is ours: each domain by itself, with running statistics of its own, and nothing to interpolate between. The
-    target's are those of its weak views, by which its images are labelled and answered.
+    `information`, which is not the paper's, weighs SHOT's information maximisation of the answers to weak target views:
+    it moves the images that are not sure enough to be labelled.
     """
 
     draws = ("source", "target")
@@ -47,57 +48,36 @@ class AdaMatchMethod(Classifying):
         source, target = batch["source"], batch["target"]
         assert source.y is not None
         y = source.y
-        logits_of = self._mixed if self.preset.statistics == "mixed" else self._apart
+        views = [view for each in (source, target) for view in (each.weak, self._strong(each))]
         with self.arithmetic.autocast():
-            weak_s, strong_s, weak_t, strong_t = logits_of(source, target)
-        ratio = self._ratio(weak_s.detach(), weak_t)
-        labels, counts = pseudo_labels(weak_s.detach(), weak_t, ratio, self.preset.threshold)
-        loss_label = (label_loss(weak_s, y) + label_loss(strong_s, y)) / 2
-        loss_target = (F.cross_entropy(strong_t, labels, reduction="none") * counts).mean()
+            joint, alone = self._logits_of(torch.cat(views), 2 * len(y))
+        zs, zt = wide(joint[: 2 * len(y)]), wide(joint[2 * len(y) :])
+        zs = interpolated(zs, wide(alone), self._mixture(source, zs))
+        weak_s, weak_t = zs[: len(y)], zt[: len(target.x)]
+        ratio = self._ratio(weak_s.detach(), weak_t.detach())
+        labels, counts = pseudo_labels(weak_s.detach(), weak_t.detach(), ratio, self.preset.threshold)
+        loss_label = (label_loss(weak_s, y) + label_loss(zs[len(y) :], y)) / 2
+        losses = {"loss_target": (F.cross_entropy(zt[len(target.x) :], labels, reduction="none") * counts).mean()}
+        if self.preset.information:
+            losses["loss_information"] = self.preset.information * information(weak_t)
         mu = ramp(progress.fraction)
         self.optimizers["all"].zero_grad(set_to_none=True)
-        (loss_label + mu * loss_target).backward()
+        (loss_label + mu * sum(losses.values())).backward()
         self.optimizers["all"].step()
         return {
             "loss_label": loss_label.detach(),
-            "loss_target": loss_target.detach(),
+            **{name: loss.detach() for name, loss in losses.items()},
             "accuracy": share_right(weak_s, y),
             "confident": counts.mean(),
             "mu": torch.tensor(mu),
         }
 
-    def _mixed(self, source: Batch, target: Batch) -> tuple[Tensor, ...]:
-        """Logits of weak and strong views, the source's interpolated, then the target's, of whose weak ones nothing is
-        learnt."""
-        xs, xt = (torch.cat([each.weak, self._strong(each)]) for each in (source, target))
-        extractor = self.nets["extractor"]
-        joint = extractor(torch.cat([xs, xt]))
-        with StillStatistics(self.networks["extractor"]):
-            alone = extractor(xs)
-        z = wide(self.nets["predictor"](torch.cat([joint, alone])))
-        zs, zt, alone = z.split([len(xs), len(xt), len(xs)])
-        lam = source.draws.uniform("interpolation", 2, z.shape[1]).transpose(0, 1).flatten(0, 1)
-        weak_t, strong_t = zt.chunk(2)
-        return *interpolated(zs, alone, lam.to(z)).chunk(2), weak_t.detach(), strong_t
-
-    def _apart(self, source: Batch, target: Batch) -> tuple[Tensor, ...]:
-        """As `_mixed`, each domain by its own statistics."""
-        extractor, predictor = self.nets["extractor"], self.nets["predictor"]
-        with torch.no_grad():
-            weak_t = wide(self.networks["predictor"](in_domain(self.networks["extractor"], "target")(target.weak)))
-        with StillStatistics(self.networks["extractor"]):
-            strong = in_domain(extractor, "target")(self._strong(target))
-        known = in_domain(extractor, "source")(torch.cat([source.weak, self._strong(source)]))
-        z = wide(predictor(torch.cat([known, strong])))
-        weak_s, strong_s, strong_t = z.split([len(source.x), len(source.x), len(target.x)])
-        return weak_s, strong_s, weak_t, strong_t
-
     @torch.no_grad()
     def _ratio(self, source: Tensor, target: Tensor) -> Tensor:
         """(q / E ŷ_t)^a `[K]` of the distribution alignment, by running means over all processes' batches.
 
-        In the paper q is E ŷ_s and a is 1. Ours is 1/K: how often a class occurs in the source says nothing of the
-        target, and a skewed one draws answers away from the classes that it has few of (docs/results.md). a = 0 leaves
+        In the paper q is E ŷ_s and a is 1. With `prior` even it is 1/K: how often a class occurs in the source says
+        nothing of the target, and a skewed one draws answers away from the classes that it has few of. a = 0 leaves
         predictions as they are.
         """
         running = self.networks["frequencies"]
@@ -113,6 +93,20 @@ class AdaMatchMethod(Classifying):
     def _strong(self, batch: Batch) -> Tensor:
         preset, rule = self.preset, self.rule
         return strong_view(batch.weak, batch.draws, rule.mean, rule.std, recolour=preset.strong_recolour)
+
+    def _logits_of(self, x: Tensor, sources: int) -> tuple[Tensor, Tensor]:
+        """Logits of both domains in one pass, and of the first `sources` rows, the source's, by themselves."""
+        extractor = self.nets["extractor"]
+        joint = extractor(x)
+        with StillStatistics(self.networks["extractor"]):
+            alone = extractor(x[:sources])
+        logits = self.nets["predictor"](torch.cat([joint, alone]))
+        return logits[: len(x)], logits[len(x) :]
+
+    def _mixture(self, source: Batch, logits: Tensor) -> Tensor:
+        """λ of the interpolation for each logit of weak then strong views, a function of the images seen."""
+        lam = source.draws.uniform("interpolation", 2, logits.shape[1])
+        return lam.transpose(0, 1).flatten(0, 1).to(logits)
 
 
 def interpolated(joint: Tensor, alone: Tensor, lam: Tensor) -> Tensor:

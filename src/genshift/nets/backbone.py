@@ -12,7 +12,7 @@ from genshift.nets.classifier import SMALL, Block
 from genshift.nets.layers import BatchNorm2d, Conv2d, DomainBatchNorm2d
 from genshift.nets.pretrained import TimmBackbone
 from genshift.presets import Beyond
-from genshift.presets.beyond import OUR_BACKBONE, TIMM
+from genshift.presets.beyond import OUR_BACKBONE, TIMM, AdaMatch
 
 HIDDEN = 512  # of an adversary
 WIDEST = 4096  # inputs of CDAN's adversary; above, its map is drawn at random (CDAN, section 3.2)
@@ -127,7 +127,7 @@ def build_beyond(preset: Beyond, classes: int, channels: int) -> dict[str, nn.Mo
         networks["domain"] = Adversary(features)
     if preset.role == "mean-teacher":
         networks |= {"student_extractor": extractor(), "student_predictor": nn.Linear(features, classes)}
-    if preset.role == "adamatch":
+    if isinstance(preset, AdaMatch):
         networks["frequencies"] = Frequencies(classes)
     if preset.role == "shot":
         networks |= {"anchor": extractor(), "centroids": Centroids(classes, features)}

@@ -15,7 +15,19 @@ HW11 = "cited source (ML2021 HW11)"
 DANN_PAPER = "cited source (DANN, arXiv 1505.07818)"
 
 Role = Literal[
-    "source", "dann", "adda", "adabn", "coral", "cdan", "mcc", "dann-mcc", "mean-teacher", "adamatch", "shot", "target"
+    "source",
+    "dann",
+    "adda",
+    "adabn",
+    "coral",
+    "cdan",
+    "mcc",
+    "dann-mcc",
+    "mean-teacher",
+    "adamatch",
+    "adamatch-im",
+    "shot",
+    "target",
 ]
 PHASED = ("adda", "shot")  # roles that learn the source's labels first, and adapt after
 
@@ -273,6 +285,7 @@ _SUMMARY = {
     "dann-mcc": "trained on labelled {source} and unlabelled {target} by DANN's adversary and MCC",
     "mean-teacher": "trained on labelled {source}, and on {target} as an average of itself says (self-ensembling)",
     "adamatch": "trained on labelled {source}, and on strong views of {target} as weak ones say (AdaMatch)",
+    "adamatch-im": "trained on labelled {source}, and on {target} by AdaMatch and information maximisation",
     "shot": "trained on labelled {source}, then on unlabelled {target} alone (SHOT)",
     "target": "trained on labelled {target}: what adaptation could reach",
 }

@@ -111,15 +111,24 @@ class MeanTeacher(Beyond):
 class AdaMatch(Beyond):
     """AdaMatch's options."""
 
-    not_negative: ClassVar[tuple[str, ...]] = (*Adaptation.not_negative, "threshold", "alignment", "strong_recolour")
+    not_negative: ClassVar[tuple[str, ...]] = (
+        *Adaptation.not_negative,
+        "threshold",
+        "alignment",
+        "information",
+        "strong_recolour",
+    )
     at_most: ClassVar[dict[str, float]] = {**Adaptation.at_most, "threshold": 1, "alignment": 1, "strong_recolour": 1}
-    normalised: ClassVar[tuple[str, ...]] = ("mixed", "own")
+    normalised: ClassVar[tuple[str, ...]] = ("mixed",)
 
     threshold: float = option("share of the source's mean confidence above which a target image counts", 0.9)
     prior: Literal["source", "even"] = option(
-        "class frequencies that target answers are drawn to: the source's, as published, or even ones", "even"
+        "class frequencies that target answers are drawn to: the source's, as published, or even ones", "source"
     )
     alignment: float = option("how far they are drawn there: 1 as published, 0 not at all", 1.0)
+    information: float = option(
+        "weight of information maximisation on the target, which is SHOT's; 0 as published", 0.0
+    )
     strong_recolour: float = option(
         "probability that channels of a strong view are put in another order and each inverted or not", 0.5
     )
@@ -149,30 +158,36 @@ CLASSES: dict[str, type[Beyond]] = {
     "dann-mcc": MCC,
     "mean-teacher": MeanTeacher,
     "adamatch": AdaMatch,
+    "adamatch-im": AdaMatch,
     "shot": SHOT,
     "target": Beyond,
 }
+DEFAULT_ROLE = "adamatch-im"  # what `adapt` does
 # What a role changes of the common description, and where those values come from; the rest is ours.
 _REVERSED: dict[str, Any] = {"adversary": "reversal", "lam": 1.0, "lam_schedule": "dann"}
+# It takes both views of every image itself, and as in the paper three target images for one of the source.
+_MATCHED: dict[str, Any] = {"strong": 0.0, "statistics": "mixed", "batch_source": 32, "batch_target": 96}
 _ROLES: dict[str, dict[str, Any]] = {
     "dann": _REVERSED,
     "cdan": _REVERSED,
     "dann-mcc": _REVERSED,
     # Its teacher is the average already.
     "mean-teacher": {"ema_half_life": 0},
-    # It takes both views of every image itself, and as in the paper three target images for one of the source.
-    "adamatch": {"strong": 0.0, "statistics": "mixed", "batch_source": 32, "batch_target": 96},
+    "adamatch": _MATCHED,
+    "adamatch-im": {**_MATCHED, "prior": "even", "information": 1.0},
     "shot": {"statistics": "mixed", "pretrain": 0.4, "lr": 3e-4},
     "source": {"statistics": "mixed"},
     "target": {"statistics": "mixed"},
 }
+_FROM_ADAMATCH = ("threshold", "statistics", "alignment", "prior")
 _ORIGINS: dict[str, dict[str, str]] = {
     "dann": dict.fromkeys(_REVERSED, DANN_PAPER),
     "cdan": dict.fromkeys(_REVERSED, CDAN_PAPER),
     "mcc": dict.fromkeys(("mcc", "temperature"), MCC_PAPER),
     "dann-mcc": {**dict.fromkeys(_REVERSED, DANN_PAPER), **dict.fromkeys(("mcc", "temperature"), MCC_PAPER)},
     "mean-teacher": dict.fromkeys(("teacher_half_life", "threshold", "consistency", "balance"), ENSEMBLING),
-    "adamatch": dict.fromkeys(("threshold", "statistics"), ADAMATCH_PAPER),
+    "adamatch": dict.fromkeys(_FROM_ADAMATCH, ADAMATCH_PAPER),
+    "adamatch-im": {**dict.fromkeys(_FROM_ADAMATCH[:3], ADAMATCH_PAPER), "information": SHOT_PAPER},
     "shot": dict.fromkeys(("smoothing", "pseudo"), SHOT_PAPER),
 }
 
@@ -206,8 +221,9 @@ def _preset(role: str, task: str) -> Beyond:
 
 
 def _adapt() -> Beyond:
-    """AdaMatch for a user's own two folders, of whatever is in them: nothing is mirrored, no colour is inverted."""
-    common = _preset("adamatch", "mnistm-usps")
+    """The default method for a user's own two folders, of whatever is in them: nothing is mirrored, no colour is
+    inverted."""
+    common = _preset(DEFAULT_ROLE, "mnistm-usps")
     assert isinstance(common, AdaMatch)
     return replace(
         common,

@@ -196,6 +196,7 @@ METHODS = {
     "dann-mcc": ("ganin2016dann", "jin2020mcc"),
     "mean-teacher": ("french2018selfensembling",),
     "adamatch": ("berthelot2022adamatch",),
+    "adamatch-im": ("berthelot2022adamatch", "liang2020shot"),
     "shot": ("liang2020shot",),
 }
 DATA = {

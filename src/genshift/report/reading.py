@@ -25,6 +25,7 @@ ROLE_NAMES = {
     "dann-mcc": "DANN + MCC",
     "mean-teacher": "Mean teacher",
     "adamatch": "AdaMatch",
+    "adamatch-im": "AdaMatch + IM",
     "shot": "SHOT",
     "target": "Trained on target",
 }
