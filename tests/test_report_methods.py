@@ -1,6 +1,7 @@
 """Methods by task at equal conditions, settings by task, what to cite, and pages of many methods."""
 
 import base64
+import json
 import math
 import re
 from io import BytesIO
@@ -15,7 +16,7 @@ from test_report_selection import write_scores
 from genshift.presets import PRESETS
 from genshift.presets.adaptation import Role
 from genshift.report.citing import DATA, METHODS, PAPERS, cited_for, what_to_cite
-from genshift.report.figures import CLASS_COLOURS
+from genshift.report.figures import CLASS_COLOURS, loss_curves
 from genshift.report.matrix import matrices, oracle_texts, table, verdicts
 from genshift.report.page import write_page
 from genshift.report.reading import ROLE_NAMES, read_runs
@@ -213,6 +214,17 @@ def test_a_page_cites_what_its_runs_used_and_no_more(tmp_path):
 
 
 # --- the page -------------------------------------------------------------------------------------------------------
+
+
+def test_no_two_losses_of_a_run_share_a_colour(tmp_path):
+    folder = write_run(tmp_path, "own", "a→b", "shot", 0, 0.6)
+    names = ("loss_label", "loss_information", "loss_pseudo", "loss_domain")
+    rows = [{"images": count, **{f"train/{name}": 1.0 / count for name in names}} for count in (64, 128)]
+    write_lines(folder / "metrics.jsonl", rows)
+    figure = loss_curves(read_runs([folder])[0], "SHOT")
+    assert figure is not None
+    colours = {line["name"]: line["line"]["color"] for line in json.loads(figure.spec)["data"]}
+    assert len(colours) == len(set(colours.values())) == len(names)
 
 
 def test_small_pictures_show_each_class_and_domain_in_its_colour(tmp_path):

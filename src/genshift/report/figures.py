@@ -216,8 +216,9 @@ def _curves(run: Run, keys: Sequence[str], title: str, alt: str) -> Figure | Non
 
 
 def _lines(rows: Sequence[dict[str, Any]], keys: Sequence[str]) -> list[go.Scatter]:
-    """One line a key; well-known keys keep their colour on every figure."""
-    spare = cycle(LINES)
+    """One line a key; well-known keys keep their colour on every figure, and the others take none of theirs."""
+    taken = {CURVES[key][1] for key in keys if key in CURVES}
+    spare = cycle([colour for colour in LINES if colour not in taken])
     return [curve(rows, key, CURVES[key][1] if key in CURVES else next(spare), _curve_name(key)) for key in keys]
 
 
