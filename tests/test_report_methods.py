@@ -279,6 +279,6 @@ def test_results_md_has_the_same_table(tmp_path):
     text = write_results(tmp_path / "kept", tmp_path / "results.md").read_text(encoding="utf-8")
     (matrix,) = matrices(read_runs(folders))
     assert f"### Methods by task: {matrix.conditions}" in text
-    assert "| AdaMatch | **72.50 ± 0.71** (+32.00, 2) | **72.50 ± 0.71** (+32.00, 2) |" in text
-    assert all(f"- {said}" in text for said in verdicts(matrix))
+    assert "| AdaMatch | **72.50 ± 0.71** · +32.00 · 2 seeds | **72.50 ± 0.71** · +32.00 · 2 seeds |" in text
+    assert all(f"\n{said}\n" in text for said in verdicts(matrix))
     assert "| AdaMatch | 50.00 · in use: 0.00 below |" in text

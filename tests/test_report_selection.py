@@ -59,7 +59,7 @@ def test_regrets_are_what_the_oracle_says_of_each_choice(folders, tmp_path):
         assert rows[rule][2].endswith(f"seed {int(regrets[1] > regrets[0])}")
     assert "400 target images" in table.note and "2 runs" in table.note
     written = write_results(folders[0].parent.parent, tmp_path / "results.md").read_text()
-    assert f"### {TITLE}" in written and "| " + " | ".join(["dev", *rows["dev"]]) in written
+    assert f"### {TITLE}" in written and "| " + " | ".join(["source", *rows["source"]]) in written
 
 
 def test_the_best_rule_is_marked(tmp_path):

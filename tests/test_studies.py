@@ -136,7 +136,7 @@ def test_a_study_of_variants_names_its_runs_and_tells_them_apart(domains, tmp_pa
     kept = sorted(path.name for path in (tmp_path / "kept" / "adda" / runs[0]).iterdir())
     assert kept == ["config.json", "oracle.jsonl", "results.json", "scores.json", "selection.json"]
     text = write_results(tmp_path / "kept", tmp_path / "results.md").read_text(encoding="utf-8")
-    assert "| lr 0.0001 |" in text and "| lr 0.002 |" in text and text.count("○ |") + text.count("○** |") == 1
+    assert "| lr 0.0001 |" in text and "| lr 0.002 |" in text and text.count(" ○ ") + text.count(" ○** ") == 1
 
 
 def test_what_train_alone_evaluated_is_drawn_by_the_study(study, tmp_path):

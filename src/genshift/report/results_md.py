@@ -8,25 +8,16 @@ before the first heading introduces the study.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from genshift.engine.files import write_text
 from genshift.errors import Refusal, of_os_error
-from genshift.report.blocks import Prose, Table
+from genshift.report.blocks import Block, Cell, Heading, Prose, Table
 from genshift.report.comparison import Comparison, comparison, heading
 from genshift.report.grouping import group_runs
-from genshift.report.matrix import (
-    ORACLE_NOTE,
-    Matrix,
-    gain_text,
-    matrices,
-    note,
-    oracle_texts,
-    verdicts,
-    with_curves,
-)
+from genshift.report.matrix import methods_by_task
 from genshift.report.measures import percent
 from genshift.report.reading import Run, read_runs
 from genshift.report.selection import in_tables
@@ -41,7 +32,7 @@ from genshift.report.texts import (
     published_text,
     seeds_text,
 )
-from genshift.report.variants import NOTE, Variants, variants
+from genshift.report.variants import variants_by_task
 
 HEAD = ("role", "ours", "published", "difference", "seeds", "test images (± se)", "images seen", "CPU min")
 COUNTED = (("threads", "thread"), ("world", "process"))
@@ -85,26 +76,33 @@ def _study(folder: Path) -> str:
     runs = read_runs(_run_folders(folder))
     rows, notes = summarise(runs), read_notes(folder / "notes.md")
     lines = [f"## {folder.name}", "", *([notes[""], ""] if notes.get("") else []), *_made(runs), ""]
-    lines += [line for matrix in matrices(runs) for line in _by_method(matrix)]
-    lines += [line for each in variants(runs) for line in _by_setting(each)]
+    lines += _blocks([*methods_by_task(runs), *variants_by_task(runs)])
     for subject in dict.fromkeys(map(_subject, runs)):
         members = [run for run in runs if _subject(run) == subject]
         lines += _task(summarise(members), members) if members[0].adapts else _measured(members)
-    return "\n".join(lines + _without_labels(runs) + _data(runs) + _fell_short(shortfalls(rows), notes, runs))
-
-
-def _without_labels(runs: Sequence[Run]) -> list[str]:
-    """What choices without labels cost, and how far off the accuracies were that runs state without labels."""
-    lines: list[str] = []
+    without_labels: list[str] = []
     for section in in_tables(runs):
-        lines += [f"### {section.title}", ""]
-        for block in section.blocks:
-            if isinstance(block, Prose):
-                lines += [block.text, ""]
-            if isinstance(block, Table):
-                cells = [[cell.text for cell in row] for _, body in block.bodies for row in body]
-                lines += [*_table(block.head, cells), "", block.note, ""]
+        without_labels += _blocks([Heading(section.title), *section.blocks])
+    return "\n".join(lines + without_labels + _data(runs) + _fell_short(shortfalls(rows), notes, runs))
+
+
+def _blocks(blocks: Iterable[Block]) -> list[str]:
+    """Headings, words and tables of a page."""
+    lines: list[str] = []
+    for block in blocks:
+        if isinstance(block, Heading):
+            lines += [f"### {block.text}", ""]
+        elif isinstance(block, Prose):
+            lines += [block.text, ""]
+        elif isinstance(block, Table):
+            cells = [[_cell(cell) for cell in row] for _, body in block.bodies for row in body]
+            lines += [*_table(block.head, cells), "", block.note, ""]
     return lines
+
+
+def _cell(cell: Cell) -> str:
+    text = f"**{cell.text}**" if cell.tone == "best" else cell.text
+    return " · ".join(filter(None, [text, cell.note]))
 
 
 def _subject(run: Run) -> tuple[str, ...]:
@@ -129,55 +127,6 @@ def _machine(run: Run) -> str:
 
 def _task(rows: Sequence[Row], runs: Sequence[Run]) -> list[str]:
     return [f"### {runs[0].task}", "", *_table(HEAD, [_cells(row) for row in rows]), "", *_commands(runs)]
-
-
-def _by_method(matrix: Matrix) -> list[str]:
-    """One row a method, one column a task, and apart from it what the oracle would have taken."""
-    best = {(matrix.best(task), task) for task in matrix.tasks}
-    rows = [
-        [method, *(_accuracy(matrix, method, task, bold=(method, task) in best) for task in matrix.tasks)]
-        for method in matrix.methods
-    ]
-    lines = [f"### Methods by task: {matrix.conditions}", "", *_table(["method", *matrix.tasks], rows), ""]
-    lines += [
-        f"{note(matrix)} After the gain: the number of seeds.",
-        "",
-        *(f"- {said}" for said in verdicts(matrix)),
-        "",
-    ]
-    oracle = [
-        [method, *(" · ".join(filter(None, oracle_texts(matrix, method, task))) for task in matrix.tasks)]
-        for method in with_curves(matrix)
-    ]
-    if not oracle:
-        return lines
-    return [
-        *lines,
-        "#### The oracle's best checkpoint",
-        "",
-        *_table(["method", *matrix.tasks], oracle),
-        "",
-        ORACLE_NOTE,
-        "",
-    ]
-
-
-def _accuracy(matrix: Matrix, method: str, task: str, bold: bool) -> str:
-    row = matrix.rows.get((method, task))
-    if row is None or row.mean is None:
-        return "–" if row is None else ours_text(row)
-    text = f"**{ours_text(row)}**" if bold else ours_text(row)
-    return f"{text} ({', '.join(filter(None, [gain_text(matrix, method, task), str(len(row.seeds))]))})"
-
-
-def _by_setting(each: Variants) -> list[str]:
-    """One row a setting of a method, one column a task."""
-    best = {(each.best(task), task) for task in each.tasks}
-    rows = [
-        [s, *(f"**{each.text(s, task)}**" if (s, task) in best else each.text(s, task) for task in each.tasks)]
-        for s in each.settings
-    ]
-    return [f"### {each.title}", "", *_table(["setting", *each.tasks], rows), "", NOTE, ""]
 
 
 def _commands(runs: Sequence[Run]) -> list[str]:
