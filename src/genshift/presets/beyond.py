@@ -162,7 +162,7 @@ CLASSES: dict[str, type[Beyond]] = {
     "shot": SHOT,
     "target": Beyond,
 }
-DEFAULT_ROLE = "adamatch-im"  # what `adapt` does
+DEFAULT_ROLE = "adamatch-im"  # of the study `default`
 # What a role changes of the common description, and where those values come from; the rest is ours.
 _REVERSED: dict[str, Any] = {"adversary": "reversal", "lam": 1.0, "lam_schedule": "dann"}
 # It takes both views of every image itself, and as in the paper three target images for one of the source.
@@ -221,9 +221,9 @@ def _preset(role: str, task: str) -> Beyond:
 
 
 def _adapt() -> Beyond:
-    """The default method for a user's own two folders, of whatever is in them: nothing is mirrored, no colour is
-    inverted."""
-    common = _preset(DEFAULT_ROLE, "mnistm-usps")
+    """AdaMatch for a user's own two folders, of whatever is in them: nothing is mirrored, no colour is inverted, and
+    only unsure answers are drawn to even class frequencies (no IM: docs/methods.md)."""
+    common = _preset("adamatch", "mnistm-usps")
     assert isinstance(common, AdaMatch)
     return replace(
         common,
@@ -235,8 +235,8 @@ def _adapt() -> Beyond:
         size=32,
         validation=0.1,
         strong_recolour=0.0,
-        # It draws answers to even class frequencies, which nobody promises of a user's pictures (docs/methods.md).
-        information=0.0,
+        prior="even",
+        origins={key: origin for key, origin in common.origins.items() if key != "prior"},
     )
 
 

@@ -127,8 +127,7 @@ def _lead(found: Sequence[Judged]) -> str:
         "An adapted run's checkpoints are chosen among without a target label. The default rule leaves out those that "
         f"are more than {100 * MARGIN:g} points (and a standard error) below the best on held-out source images, or "
         f"that take the target for few classes, then takes the best {SCORES[BEST].head}: on average {percent(mean)} "
-        "points below what the oracle would take. The "
-        "oracle is computed apart, and never chooses."
+        "points below what the oracle would take. The oracle is computed apart, and never chooses."
     )
 
 

@@ -36,7 +36,7 @@ class Study:
     """A set of presets compared at equal conditions.
 
     `cpu` caps the images of each role, or of a preset by its name, so that on one core with AMX a run takes at most 5
-    minutes of it (adaptation; in the study of that name, and hw3's ADDA, 10; in `default` 15) or an hour (generators);
+    minutes of it (adaptation; in the study of that name, in `default` and of hw3's ADDA 10) or an hour (generators);
     `quick` is a tenth of that, to see that everything works; `full` is the presets' own budget.
     """
 
@@ -136,7 +136,7 @@ STUDIES = {
         ),
         Study(
             "default",
-            "the default method beside source-only on four tasks, at about thirteen minutes of one core each",
+            "the default method beside source-only on four tasks, at about ten minutes of one core each",
             DEFAULT,
             others=tuple(f"{role}-{task}" for role in ("source", DEFAULT_ROLE) for task in TASKS),
         ),
