@@ -12,7 +12,7 @@ from genshift import presets
 from genshift.data.feed import Batch, Draws
 from genshift.engine.experiment import build_method
 from genshift.methods import DANN, Supervised, base
-from genshift.methods.dann import GradientReversal, domain_accuracy, domain_loss
+from genshift.methods.dann import GradientReversal, domain_accuracy, domain_loss, mixed_loss
 from genshift.methods.schedules import Progress, dann_lambda, learning_rate, make_optimizer
 
 START, HALF, END = (Progress(images, 100) for images in (0, 50, 100))
@@ -41,16 +41,18 @@ def gradients(loss, net):
 # --- closed forms ---------------------------------------------------------------------------------------------------
 
 
-def test_one_logit_gives_the_binary_cross_entropy_with_the_source_as_1():
-    logits = torch.tensor([[2.0], [-1.0], [0.5]], dtype=torch.float64)
-    by_hand = (math.log1p(math.exp(-2.0)) + math.log1p(math.exp(1.0)) + math.log1p(math.exp(0.5))) / 3
-    assert domain_loss(logits, sources=2).item() == pytest.approx(by_hand, rel=1e-12)
+def told_of(*shares):
+    """What a domain classifier that gives the source these probabilities says: logits, and log-probabilities."""
+    p = torch.tensor(shares, dtype=torch.float64)
+    return p.logit()[:, None], torch.stack([p, 1 - p], dim=1).log()
 
 
-def test_two_log_probabilities_give_the_sum_of_each_domains_mean():
-    p = torch.tensor([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]], dtype=torch.float64)
-    by_hand = -(math.log(0.9)) - (math.log(0.6) + math.log(0.8)) / 2
-    assert domain_loss(p.log(), sources=1).item() == pytest.approx(by_hand, rel=1e-12)
+@pytest.mark.parametrize("form", [0, 1], ids=["logits", "log-probabilities"])
+def test_the_domain_loss_is_the_sum_of_each_domains_mean_and_hw2s_the_mean_of_the_batch(form):
+    told = told_of(0.9, 0.4, 0.2)[form]
+    terms = [math.log(0.9), math.log(0.6), math.log(0.8)]
+    assert domain_loss(told, 1).item() == pytest.approx(-terms[0] - (terms[1] + terms[2]) / 2, rel=1e-12)
+    assert mixed_loss(told, 1).item() == pytest.approx(-sum(terms) / 3, rel=1e-12)
 
 
 def test_unequal_batches_weigh_the_same():
@@ -64,8 +66,9 @@ def test_unequal_batches_weigh_the_same():
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 def test_the_domain_loss_is_computed_in_float32_at_least(dtype):
-    assert domain_loss(torch.zeros(4, 1, dtype=dtype), 2).dtype == torch.float32
-    assert domain_loss(torch.zeros(4, 1, dtype=dtype), 2).item() == pytest.approx(math.log(2))
+    for loss, value in ((domain_loss, 2 * math.log(2)), (mixed_loss, math.log(2))):
+        assert loss(torch.zeros(4, 1, dtype=dtype), 2).dtype == torch.float32
+        assert loss(torch.zeros(4, 1, dtype=dtype), 2).item() == pytest.approx(value)
 
 
 def test_domain_accuracy_is_the_mean_of_both_domains_shares():

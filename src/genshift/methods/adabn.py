@@ -17,7 +17,8 @@ from genshift.presets.beyond import AdaBN
 
 class AdaBNMethod(Supervised):
     """Source-only learning. In each step target images pass too, without any gradient, and leave the running mean and
-    variance of each BatchNorm layer that answer the target (algorithm 1); scale and shift are shared.
+    variance of each BatchNorm layer that answer the target (algorithm 1), in their weak view, which is nearest to what
+    will be asked; scale and shift are shared.
 
     The paper takes the target's statistics once, after training; the running ones of the last steps are the same up to
     their momentum, and are there at every check.
@@ -32,5 +33,5 @@ class AdaBNMethod(Supervised):
         in_domain(self.networks["extractor"], "source")
         scalars = super().step(batch, progress)
         with torch.no_grad(), self.arithmetic.autocast():
-            in_domain(self.networks["extractor"], "target")(batch["target"].x)
+            in_domain(self.networks["extractor"], "target")(batch["target"].weak)
         return scalars

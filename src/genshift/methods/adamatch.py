@@ -61,9 +61,7 @@ class AdaMatchMethod(Classifying):
         if self.preset.information:
             losses["loss_information"] = self.preset.information * information(weak_t)
         mu = ramp(progress.fraction)
-        self.optimizers["all"].zero_grad(set_to_none=True)
-        (loss_label + mu * sum(losses.values())).backward()
-        self.optimizers["all"].step()
+        self._descend("all", loss_label + mu * sum(losses.values()))
         return {
             "loss_label": loss_label.detach(),
             **{name: loss.detach() for name, loss in losses.items()},

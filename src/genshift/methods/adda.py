@@ -94,11 +94,6 @@ class ADDA(Classifying):
         adaptation what stays as it is (up to the moving average), since the source says nothing of M_t."""
         return self.networks["source_extractor" if domain == "source" else "extractor"]
 
-    def _descend(self, name: str, loss: Tensor) -> None:
-        self.optimizers[name].zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizers[name].step()
-
     @torch.no_grad()
     def _follow(self) -> None:
         ours, theirs = (list(self.networks[n].state_dict().values()) for n in ("extractor", "source_extractor"))

@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 from genshift.data.feed import Batch, PixelRule
 from genshift.device import Arithmetic
-from genshift.methods.base import Classifying, wide
-from genshift.methods.dann import both_features
-from genshift.methods.schedules import Progress, dann_lambda
+from genshift.methods.base import wide
+from genshift.methods.dann import Adversarial, both_features
+from genshift.methods.schedules import Progress
 from genshift.methods.supervised import label_loss, share_right
 from genshift.presets import Beyond
 
 
-class Aligning(Classifying):
+class Aligning(Adversarial):
     """L = L_label(source) + `transfer`(both domains), by one optimizer over every network.
 
     BatchNorm (`own`): each domain is normalised by its own batch, and keeps its own running statistics for answering.
@@ -39,9 +39,7 @@ class Aligning(Classifying):
             logits = wide(self.nets["predictor"](features))
             loss_transfer, scalars = self.transfer(features, logits, len(source.y), progress)
         loss_label = label_loss(logits[: len(source.y)], source.y)
-        self.optimizers["all"].zero_grad(set_to_none=True)
-        (loss_label + loss_transfer).backward()
-        self.optimizers["all"].step()
+        self._descend("all", loss_label + loss_transfer)
         right = share_right(logits[: len(source.y)], source.y)
         return {"loss_label": loss_label.detach(), "accuracy": right, **scalars}
 
@@ -51,10 +49,6 @@ class Aligning(Classifying):
         """What is added to the label loss, and scalars to show, of features `[N, D]` and logits `[N, K]` in float32 or
         float64; the first `sources` rows are the source's."""
         raise NotImplementedError
-
-    def lam(self, progress: Progress) -> float:
-        """λ of the gradient reversal at `progress`."""
-        return self.preset.lam * (dann_lambda(progress.fraction) if self.preset.lam_schedule == "dann" else 1.0)
 
 
 def entropy(logits: Tensor) -> Tensor:

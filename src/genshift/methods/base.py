@@ -214,6 +214,12 @@ class Classifying(Method):
         parameters = [p for name in names for p in self.networks[name].parameters()]
         return make_optimizer(self.preset.optimizer, parameters, lr, self.preset.weight_decay)
 
+    def _descend(self, name: str, loss: Tensor) -> None:
+        """One step of the optimizer of that name down `loss`."""
+        self.optimizers[name].zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizers[name].step()
+
     @torch.inference_mode()
     def embed(self, images: Tensor, domain: Domain = "target") -> Tensor:
         """uint8 `[N, C, H, W]` to the latent features, float32 `[N, D]` on the CPU."""

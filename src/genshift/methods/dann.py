@@ -22,7 +22,7 @@ from genshift.device import Arithmetic
 from genshift.methods.base import Classifying, wide
 from genshift.methods.schedules import Progress, dann_lambda
 from genshift.methods.supervised import label_loss, share_right
-from genshift.nets.layers import in_domain
+from genshift.nets.layers import from_all, in_domain
 from genshift.presets import Adaptation
 
 
@@ -39,7 +39,18 @@ class GradientReversal(torch.autograd.Function):
         return -ctx.lam * grads[0], None
 
 
-class DANN(Classifying):
+class Adversarial(Classifying):
+    """A method whose extractor an adversary of domains pushes with λ."""
+
+    preset: Adaptation
+
+    def lam(self, progress: Progress) -> float:
+        """λ at `progress`."""
+        ramp = dann_lambda(progress.fraction) if self.preset.lam_schedule == "dann" else 1.0
+        return self.preset.lam * ramp
+
+
+class DANN(Adversarial):
     """Labels from the source, an adversary of domains over both.
 
     BatchNorm of the extractor: `mixed` takes its statistics over source and target in one batch; `apart` passes each
@@ -48,7 +59,6 @@ class DANN(Classifying):
     """
 
     draws = ("source", "target")
-    preset: Adaptation
 
     def __init__(
         self, preset: Adaptation, networks: dict[str, nn.Module], rule: PixelRule, arithmetic: Arithmetic
@@ -69,11 +79,6 @@ class DANN(Classifying):
         play = self._reversal if self.preset.adversary == "reversal" else self._alternating
         return {**play(batch, lam), "lam": torch.tensor(lam)}
 
-    def lam(self, progress: Progress) -> float:
-        """λ at `progress`."""
-        ramp = dann_lambda(progress.fraction) if self.preset.lam_schedule == "dann" else 1.0
-        return self.preset.lam * ramp
-
     def features(self, batch: Mapping[str, Batch]) -> Tensor:
         """Features of source then target `[N_s + N_t, D]`, with the chosen BatchNorm statistics."""
         return both_features(self.nets["extractor"], batch["source"].x, batch["target"].x, self.preset.statistics)
@@ -86,9 +91,7 @@ class DANN(Classifying):
             logits = self.nets["predictor"](features[: len(y)])
             domain_logits = self.nets["domain"](GradientReversal.apply(features, lam))
         loss_label, loss_domain = label_loss(logits, y), domain_loss(domain_logits, len(y))
-        self.optimizers["all"].zero_grad(set_to_none=True)
-        (loss_label + loss_domain).backward()
-        self.optimizers["all"].step()
+        self._descend("all", loss_label + loss_domain)
         return _scalars(loss_label, loss_domain, logits, y, domain_logits)
 
     def _alternating(self, batch: Mapping[str, Batch], lam: float) -> dict[str, Tensor]:
@@ -97,18 +100,14 @@ class DANN(Classifying):
         with self.arithmetic.autocast():
             features = self.features(batch)
             domain_logits = self.nets["domain"](features.detach())
-        loss_adversary = domain_loss(domain_logits, len(y))
-        self.optimizers["domain"].zero_grad(set_to_none=True)
-        loss_adversary.backward()
-        self.optimizers["domain"].step()
+        loss_adversary = mixed_loss(domain_logits, len(y))
+        self._descend("domain", loss_adversary)
 
         with self.arithmetic.autocast():
             logits = self.nets["predictor"](features[: len(y)])
             confused = self.nets["domain"](features)
         loss_label = label_loss(logits, y)
-        self.optimizers["model"].zero_grad(set_to_none=True)
-        (loss_label - lam * domain_loss(confused, len(y))).backward()
-        self.optimizers["model"].step()
+        self._descend("model", loss_label - lam * mixed_loss(confused, len(y)))
         return _scalars(loss_label, loss_adversary, logits, y, domain_logits)
 
 
@@ -119,29 +118,42 @@ def both_features(extractor: nn.Module, xs: Tensor, xt: Tensor, statistics: str)
     return torch.cat([in_domain(extractor, "source")(xs), in_domain(extractor, "target")(xt)])
 
 
-def domain_loss(domain_logits: Tensor, sources: int) -> Tensor:
-    """How well the domains are told apart; the first `sources` rows are the source's.
+def domain_loss(told: Tensor, sources: int, weights: Tensor | None = None) -> Tensor:
+    """-E log D(source) - E log(1 - D(target)), the first `sources` rows being the source's: a mean over each domain,
+    then their sum (equation 9 of the paper), so that unequal batches weigh the same.
 
-    One logit `[N, 1]`: binary cross-entropy over the mixed batch, source = 1 (hw2's cited source). Two
-    log-probabilities `[N, 2]`: negative log-likelihood, a mean over each domain and then their sum (equation 9 of the
-    paper), so that unequal batches weigh the same.
+    told: D's logits `[N, 1]`, or log-probabilities `[N, 2]`. weights, `[N]`: how much an image counts, in each domain
+    over their mean in the whole batch (CDAN+E).
     """
-    logits = wide(domain_logits)
-    if logits.shape[1] == 1:
-        return F.binary_cross_entropy_with_logits(logits[:, 0], _is_source(logits, sources).to(logits.dtype))
-    return -logits[:sources, 0].mean() - logits[sources:, 1].mean()
+    odds = _odds(told)
+    terms = [F.logsigmoid(odds[:sources]), F.logsigmoid(-odds[sources:])]
+    if weights is not None:
+        own = weights[:sources], weights[sources:]
+        terms = [term * (w / from_all(w).mean()) for term, w in zip(terms, own, strict=True)]
+    return -terms[0].mean() - terms[1].mean()
 
 
-def domain_accuracy(domain_logits: Tensor, sources: int) -> Tensor:
+def mixed_loss(told: Tensor, sources: int) -> Tensor:
+    """Binary cross-entropy over the mixed batch, source = 1 (hw2's cited source); `told` as for `domain_loss`."""
+    odds = _odds(told)
+    return F.binary_cross_entropy_with_logits(odds, _is_source(odds, sources).to(odds.dtype))
+
+
+def domain_accuracy(told: Tensor, sources: int) -> Tensor:
     """The mean over both domains of the share told apart rightly: 0.5 is full confusion, whatever the batches."""
-    logits = domain_logits.detach()
-    says_source = logits[:, 0] > 0 if logits.shape[1] == 1 else logits[:, 0] > logits[:, 1]
-    right = (says_source == _is_source(logits, sources)).float()
+    odds = _odds(told.detach())
+    right = ((odds > 0) == _is_source(odds, sources)).float()
     return (right[:sources].mean() + right[sources:].mean()) / 2
 
 
-def _is_source(logits: Tensor, sources: int) -> Tensor:
-    return torch.arange(len(logits), device=logits.device) < sources
+def _odds(told: Tensor) -> Tensor:
+    """D's log odds of the source `[N]`, in float32 at least, of its logits `[N, 1]` or log-probabilities `[N, 2]`."""
+    told = wide(told)
+    return told[:, 0] if told.shape[1] == 1 else told[:, 0] - told[:, 1]
+
+
+def _is_source(odds: Tensor, sources: int) -> Tensor:
+    return torch.arange(len(odds), device=odds.device) < sources
 
 
 def _scalars(loss_label: Tensor, loss_domain: Tensor, logits: Tensor, y: Tensor, domain: Tensor) -> dict[str, Tensor]:

@@ -54,9 +54,7 @@ class MeanTeacherMethod(Classifying):
         sure = (taught.amax(1) > self.preset.threshold).to(zt.dtype)
         distance, unevenness = agreement(zt.softmax(1), taught, sure)
         loss_target = distance + self.preset.balance * unevenness
-        self.optimizers["all"].zero_grad(set_to_none=True)
-        (loss_label + self.preset.consistency * loss_target).backward()
-        self.optimizers["all"].step()
+        self._descend("all", loss_label + self.preset.consistency * loss_target)
         self._follow(len(source.y) * (len(from_all(sure)) // len(sure)))
         return {
             "loss_label": loss_label.detach(),

@@ -27,7 +27,8 @@ class SHOTMethod(Classifying):
 
     At each labelling `anchor` becomes a copy of g, and `centroids` are those of its features; until the next one a
     target image bears the label of the centroid its features by `anchor` are nearest to. The paper labels all images
-    at once; here each is labelled as it is drawn, in its weak view, so that no label is kept.
+    at once; here each is labelled as it is drawn, in its weak view, so that no label is kept. The paper's bottleneck
+    and its weight-normalised classifier are left out: h is the common backbone's one linear layer.
 
     BatchNorm: one set of statistics; the source's in the first phase, the target's batches in the second, from where
     the source left the running ones.
@@ -110,11 +111,6 @@ class SHOTMethod(Classifying):
             answers = wide(self.networks["predictor"](features)).softmax(1)
         self._centroids.value.copy_(class_centroids(features, answers))
         self._centroids.labelling.fill_(labelling)
-
-    def _descend(self, name: str, loss: Tensor) -> None:
-        self.optimizers[name].zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizers[name].step()
 
 
 def information(logits: Tensor) -> Tensor:

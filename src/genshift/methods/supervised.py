@@ -33,9 +33,7 @@ class Supervised(Classifying):
         with self.arithmetic.autocast():
             logits = self.nets["predictor"](self.nets["extractor"](source.x))
         loss = label_loss(logits, source.y)
-        self.optimizers["all"].zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizers["all"].step()
+        self._descend("all", loss)
         return {"loss_label": loss.detach(), "accuracy": share_right(logits, source.y)}
 
     def validate(self, held_out: ImageSet) -> dict[str, float]:

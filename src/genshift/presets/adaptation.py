@@ -97,8 +97,10 @@ class Adaptation(Preset):
             raise Refusal(f"--pretrain of {self.name} is a share of the budget, {right}, not {self.pretrain}.")
         if self.extra and self.role == "target":
             raise Refusal(f"--extra joins the source's pictures, of which {self.name} learns nothing: leave it out.")
-        if adda and self.select == "best":
-            raise Refusal("--select best goes by source accuracy, which ADDA leaves as it is: take label-free.")
+        if phased and self.select == "best":
+            raise Refusal(
+                f"--select best goes by source accuracy, which is highest before {self.name} adapts: take label-free."
+            )
         return self
 
 
