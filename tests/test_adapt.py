@@ -14,6 +14,7 @@ from tiny import refused, told
 from genshift import api, cli, presets
 from genshift.data import load
 from genshift.engine import experiment, files
+from genshift.engine.rules import source_only_accuracy, unadapted
 from genshift.engine.run import RunFolder
 from genshift.presets.beyond import AdaMatch
 
@@ -47,8 +48,8 @@ def write_target(folder, count=150):
     return truth
 
 
-def argv(folder, *more):
-    return ("train", "adapt", "--source", folder / "labelled", "--target", folder / "unlabelled", *SMALL, *more)
+def argv(folder, *more, preset="adapt"):
+    return ("train", preset, "--source", folder / "labelled", "--target", folder / "unlabelled", *SMALL, *more)
 
 
 def training(folder, run):
@@ -80,7 +81,7 @@ def run(adapted, tmp_path):
 def test_labels_for_unlabelled_pictures_are_right_far_more_often_than_chance(adapted, capfd, tmp_path):
     folder, truth = adapted
     said = told(capfd, "predict", folder / "run", folder / "unlabelled", "--out", tmp_path / "labels.csv")
-    assert f"{len(truth)} predictions" in said and "Estimated accuracy on the target: about" in said
+    assert f"{len(truth)} predictions" in said and "Estimated accuracy on the run's target: about" in said
     with (tmp_path / "labels.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["image_name", "label", "confidence"]
@@ -125,6 +126,15 @@ def test_warnings_of_the_choice_are_told_by_every_verb_and_stand_in_the_evaluati
     api.evaluate(run, draw=False)
     assert any("effectively 1.1 of" in each for each in RunFolder(run).read("evaluation.json")["warnings"])
     assert "effectively 1.1 of" in (run / "card.md").read_text()
+
+
+def test_source_only_on_the_same_folders_is_found_beside_it(adapted, run):
+    folder, _ = adapted
+    words = argv(folder, "--size", 28, "--images", 64, "--out", run.parent / "without", preset="adapt-source")
+    assert unadapted(RunFolder(run)) == []
+    assert cli.main([str(word) for word in words]) == 0
+    assert [other.path.name for other in unadapted(RunFolder(run))] == ["without"]
+    assert 0 < source_only_accuracy(RunFolder(run)) < 1
 
 
 def test_scores_of_before_there_were_estimates_are_measured_again(run):

@@ -74,7 +74,7 @@ def test_the_probe_counts_arithmetic_as_by_hand(domains, tmp_path):
 
 def test_the_probes_sentence():
     sentence = Probe(200.0, 0.5, 1.25).sentence(60_000)
-    assert sentence == "3-step probe: 200 images/s, 0.500 GFLOP an image, 1.25 GiB; about 5 min to the end."
+    assert sentence == "4-step probe: 200 images/s, 0.500 GFLOP an image, 1.25 GiB; about 5 min to the end."
     assert "about 30 s to the end" in Probe(200.0, 0.5, 1.0).sentence(6_000)
     assert "about 2.0 h to the end" in Probe(1.0, 0.5, 1.0).sentence(7_200)
 
@@ -119,9 +119,9 @@ def test_out_of_memory_names_the_flag_of_the_role(domains, tmp_path, monkeypatch
         tiny.train(tiny.tiny("demo-target", domains, batch_target=4), tmp_path / "run")
 
 
-def test_out_of_memory_even_for_one_image(domains, tmp_path, monkeypatch):
+def test_out_of_memory_even_for_two_images(domains, tmp_path, monkeypatch):
     limited(Supervised, 0, monkeypatch)
-    with pytest.raises(Refusal, match="Not even one image a step fits"):
+    with pytest.raises(Refusal, match="Not even 2 images a step fit"):
         tiny.train(tiny.tiny("demo-source", domains), tmp_path / "run")
 
 

@@ -126,8 +126,11 @@ def test_what_cannot_join_is_refused(extra, domains, tmp_path):
     assert sentence(flat) == f"--extra {flat} has no labels: give class folders, or a labels.csv (image_name,label)."
     pack(replace(load(extra), classes=("7", "cat")), tmp_path / "cats")
     assert sentence(tmp_path / "cats").startswith("There is no class 'cat': expected one of 0, 1, 2,")
-    assert "holds the source's own pictures" in sentence(domains[0])
-    assert "holds the target's own pictures" in sentence(domains[1] / "train"), "its labels would steer"
+    assert "of the source's own pictures: give others" in sentence(domains[0])
+    target = load(domains[1], "train")
+    assert f"holds {len(target)} of the target's own pictures" in sentence(domains[1] / "train"), "labels would steer"
+    pack(target.take(torch.arange(len(target) - 1, 2, -1)), tmp_path / "most")
+    assert f"holds {len(target) - 3} of the target's" in sentence(tmp_path / "most"), "in another order, not all"
     assert "There is no folder or file" in sentence(tmp_path / "nowhere")
 
 

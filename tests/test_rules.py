@@ -91,7 +91,9 @@ def test_an_unknown_rule_is_refused_with_the_nearest():
 
 def write(folder, role, seed=0, task="a→b", values=()):
     folder.mkdir()
-    config = {"preset": {"study": "own", "task": task, "role": role}, "seed": seed, "images": 8}
+    source, target = task.split("→")
+    preset = {"study": "own", "role": role, "fields": {"source": source, "target": target}}
+    config = {"preset": preset, "seed": seed, "images": 8}
     (folder / "config.json").write_text(json.dumps(config))
     rows = [{"images": count, "valid/source_accuracy": value} for count, value in enumerate(values, 1)]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(each) + "\n" for each in [*rows, {"images": 9}]))
@@ -144,8 +146,9 @@ def test_what_a_model_estimated_before_it_knew_the_source_is_no_measure():
 
 
 def test_a_choice_is_told_in_lines_and_an_older_one_not_at_all():
-    choice = {"estimate": {"value": 0.874, "by": "atc", "n": 2000}, "warnings": ["It harms."]}
-    first, second = told(choice)
-    assert first.startswith("Estimated accuracy on the target: about 87% (") and "of 2,000 unlabelled images" in first
+    estimate = {"value": 0.874, "by": "atc", "n": 2000, "source_accuracy": 0.936}
+    first, second = told({"estimate": estimate, "warnings": ["It harms."]})
+    assert first.startswith("Estimated accuracy on the run's target: about 87.4% (")
+    assert "of 2,000 unlabelled images; 93.6% on held-out source images)" in first
     assert "docs/results.md" in first and second == "warning: It harms."
     assert told({"warnings": ["It harms."]}) == []

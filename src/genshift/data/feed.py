@@ -157,8 +157,8 @@ class Feed:
         return self.augment.apply(x, own).contiguous(memory_format=self.arithmetic.memory_format)
 
     def smaller(self, factor: int) -> Feed:
-        """The same feed, of one process, with its batches divided by `factor` (at least one image)."""
-        parts = {n: replace(p, batch=max(1, p.batch // factor)) for n, p in self.parts.items()}
+        """The same feed, of one process, with its batches divided by `factor` (at least two images)."""
+        parts = {n: replace(p, batch=max(2, p.batch // factor)) for n, p in self.parts.items()}
         return Feed(parts, self.rule, self.arithmetic, self.seed, self.rank, self.processes, self.augment)
 
 

@@ -69,17 +69,23 @@ def open_domains(preset: Adaptation, data_root: Path | None, skip_broken: bool =
 def _open_extra(preset: Adaptation, labelled: ImageSet, target: ImageSet, **options: Any) -> ImageSet:
     """The preset's extra images, their labels counted in the source's classes.
 
-    The source itself would bring held-out images into training, and the target its labels: both are refused.
+    Pictures of the source would bring held-out ones into training, and the target's their labels: both are refused.
     """
     extra, _ = open_set(preset.extra, "train", preset, **options)
     for role, images in (("source", labelled), ("target", target)):
-        if torch.equal(extra.images, images.images):
-            raise Refusal(f"--extra {preset.extra} holds the {role}'s own pictures: give others, or leave it out.")
+        if shared := len(_fingerprints(extra) & _fingerprints(images)):
+            raise Refusal(
+                f"--extra {preset.extra} holds {shared:,} of the {role}'s own pictures: give others, or leave it out."
+            )
     if extra.labels is None:
         raise Refusal(f"--extra {preset.extra} has no labels: give class folders, or a labels.csv (image_name,label).")
     if strangers := [name for name in extra.classes if name not in labelled.classes]:
         raise unknown("class", strangers[0], labelled.classes, f"--extra {preset.extra} is to have the source's own.")
     return in_classes(extra, labelled.classes)
+
+
+def _fingerprints(images: ImageSet) -> set[int]:
+    return {hash(each.tobytes()) for each in images.images.numpy()}
 
 
 def open_set(name: str | Path, split: str, preset: Adaptation, **options: Any) -> tuple[ImageSet, list[str]]:

@@ -1,4 +1,4 @@
-"""Three steps before the start, of each phase of a training: how fast, how much arithmetic, how much memory, how long;
+"""Four steps before the start, of each phase of a training: how fast, how much arithmetic, how much memory, how long;
 then all is put back."""
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from genshift.engine.checkpoint import Checkpoint
 from genshift.engine.loop import Trainer
 from genshift.errors import Refusal
 
-STEPS = 3
+STEPS = 4
+FEWEST = 2  # images a step: BatchNorm needs more than one
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What three steps of each phase showed. `gflop` is arithmetic an image of progress, forward and backward."""
+    """What the steps of each phase showed. `gflop` is arithmetic an image of progress, forward and backward, without
+    what a phase does once before its first step."""
 
     images_per_second: float
     gflop: float
@@ -43,7 +45,7 @@ def _duration(seconds: float) -> str:
 
 
 def probe(trainer: Trainer) -> Probe:
-    """Runs three steps and restores the trainer bit for bit.
+    """Runs a few steps of each phase and restores the trainer bit for bit.
 
     Raises Refusal that says which batch fits where memory runs out.
     """
@@ -75,16 +77,17 @@ def _measure(trainer: Trainer) -> Probe:
 def _measure_from(trainer: Trainer, start: float) -> Probe:
     _stand_at(trainer, start)
     device, batch = trainer.method.arithmetic.device, trainer.feed.batch
+    trainer.step()
+    _wait_for(device)
+    began, timed = time.perf_counter(), STEPS - 2
+    for _ in range(timed):
+        trainer.step()
+    _wait_for(device)
+    seconds = time.perf_counter() - began
     with FlopCounterMode(display=False) as flops:
         trainer.step()
-    _wait_for(device)
-    start = time.perf_counter()
-    for _ in range(STEPS - 1):
-        trainer.step()
-    _wait_for(device)
-    seconds = time.perf_counter() - start
     gflop = flops.get_total_flops() / (batch / trainer.world.size) / 1e9
-    return Probe((STEPS - 1) * batch / seconds, gflop, _memory_gib(device))
+    return Probe(timed * batch / seconds, gflop, _memory_gib(device))
 
 
 def _stand_at(trainer: Trainer, start: float) -> None:
@@ -108,7 +111,7 @@ def _batch_that_fits(trainer: Trainer, before: Checkpoint) -> str:
     feed = trainer.feed
     sizes = {name: part.batch for name, part in feed.parts.items()}
     factor = 2
-    while factor <= feed.batch:
+    while factor <= feed.batch // FEWEST:
         trainer.feed = feed.smaller(factor)
         try:
             _put_back(trainer, before)
@@ -122,7 +125,7 @@ def _batch_that_fits(trainer: Trainer, before: Checkpoint) -> str:
             continue
         flags = " ".join(f"{part.flag} {part.batch}" for part in trainer.feed.parts.values())
         return f"A batch of {sizes[next(iter(sizes))]} does not fit into memory; this fits: {flags}."
-    return "Not even one image a step fits into memory: choose a smaller --size or a smaller network."
+    return f"Not even {FEWEST} images a step fit into memory: choose a smaller --size or a smaller network."
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

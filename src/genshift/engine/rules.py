@@ -113,7 +113,8 @@ def told(choice: Mapping[str, Any]) -> list[str]:
         return []
     found = choice["estimate"]
     by = f"{ESTIMATES[found['by']]}, of {found['n']:,} unlabelled images"
-    guess = f"Estimated accuracy on the target: about {found['value']:.0%} ({by}); {OFF}."
+    known = f"; {found['source_accuracy']:.1%} on held-out source images" if "source_accuracy" in found else ""
+    guess = f"Estimated accuracy on the run's target: about {found['value']:.1%} ({by}{known}); {OFF}."
     return [guess, *(f"warning: {warning}" for warning in choice["warnings"])]
 
 
@@ -157,7 +158,7 @@ def doubts(rows: Sequence[Row], place: int, best: float, source_only: float | No
 
 
 def unadapted(run: RunFolder) -> list[RunFolder]:
-    """The source-only runs of the same study, task and seed in the same parent folder."""
+    """The source-only runs of the same study, sets and seed in the same parent folder."""
     config = run.config
     return [other for other in _neighbours(run) if _is_unadapted(other.config, config)]
 
@@ -176,8 +177,8 @@ def _neighbours(run: RunFolder) -> list[RunFolder]:
 
 
 def _is_unadapted(other: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
-    one, two = other["preset"], ours["preset"]
-    alike = all(one.get(key) == two.get(key) for key in ("study", "task"))
+    one, two = ({**config["preset"], **config["preset"]["fields"]} for config in (other, ours))
+    alike = all(one.get(key) == two.get(key) for key in ("study", "source", "target"))
     return alike and other["seed"] == ours["seed"] and one.get("role") == "source"
 
 

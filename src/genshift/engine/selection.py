@@ -34,6 +34,7 @@ from genshift.metrics.label_free import (
     diversity,
     ensemble_agreement,
     entropy,
+    information,
     soft_neighbourhood_density,
     thresholded_confidence,
 )
@@ -119,7 +120,7 @@ def scores_of(method: Classifying, seen: Seen) -> tuple[dict[str, float], Tensor
     losses = -known.gather(1, labels[:, None])[:, 0].double().clamp(min=SMALLEST).log()
     features = method.embed(seen.source, "source"), method.embed(seen.target), method.embed(seen.held_out, "source")
     found = {"source_accuracy": value, "source_error": error, "entropy": entropy(said), "diversity": diversity(said)}
-    found["information"] = found["diversity"] - found["entropy"]
+    found["information"] = information(said)
     found["snd"] = soft_neighbourhood_density(said)
     found["dev_risk"] = dev_risk(density_ratio(*features), losses)
     found["atc"] = thresholded_confidence(known, labels, said)
@@ -237,7 +238,8 @@ class Selection:
 
 def estimate_of(chosen: Candidate) -> dict[str, Any]:
     """The target accuracy that a user is told to expect of a candidate."""
-    return {"value": chosen.row[ESTIMATE], "by": ESTIMATE, "n": len(chosen.said)}
+    value, known = chosen.row[ESTIMATE], chosen.row["source_accuracy"]
+    return {"value": value, "by": ESTIMATE, "n": len(chosen.said), "source_accuracy": known}
 
 
 def select(runs: Sequence[RunFolder], rule: str, data_root: Path | None = None) -> Selection:

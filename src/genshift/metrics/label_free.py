@@ -126,10 +126,10 @@ def thresholded_confidence(source: Array, labels: Array, target: Array) -> float
     """ATC, a guess of the accuracy on a target from predictions [V, K] on labelled source images, their `labels` [V],
     and predictions [N, K] on target images: a share in [0, 1].
 
-    The threshold t of confidence is such that as many source images lie below it as are got wrong; the guess is the
-    share of target images that do not lie below it. Confidence is the negative entropy (Garg et al. 2022, arXiv
-    2201.04234, equations 1 and 2; without their calibration by a temperature). Raises as `entropy` does, ValueError for
-    unlike counts.
+    The threshold t of confidence is such that as many source images lie below it as are got wrong (fewer where several
+    are as confident as t); the guess is the share of target images that do not lie below it. Confidence is the negative
+    entropy (Garg et al. 2022, arXiv 2201.04234, equations 1 and 2; without their calibration by a temperature). Raises
+    as `entropy` does, ValueError for unlike counts.
     """
     known, asked, right = _told(source, labels, target)
     confidence, wrong = (-_entropies(known)).sort().values, int((~right).sum())

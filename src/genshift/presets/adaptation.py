@@ -95,6 +95,8 @@ class Adaptation(Preset):
         if phased != (0 < self.pretrain < 1):
             right = "above 0 and below 1" if phased else "0 but in ADDA's and SHOT's presets"
             raise Refusal(f"--pretrain of {self.name} is a share of the budget, {right}, not {self.pretrain}.")
+        if min(self.batch_source, self.batch_target) < 2:
+            raise Refusal(f"{self.name} takes 2 images of a domain a step at least: BatchNorm needs more than one.")
         if self.extra and self.role == "target":
             raise Refusal(f"--extra joins the source's pictures, of which {self.name} learns nothing: leave it out.")
         if phased and self.select == "best":
