@@ -13,12 +13,25 @@ from tiny import refused, told
 
 from genshift import api, cli, presets
 from genshift.data import load
-from genshift.engine import experiment, files
+from genshift.engine import checkpoint, experiment, files
 from genshift.engine.rules import source_only_accuracy, unadapted
 from genshift.engine.run import RunFolder
 from genshift.presets.beyond import AdaMatch
 
-SMALL = ("--width", 8, "--batch-source", 16, "--batch-target", 16, "--precision", "float32", "--threads", 1)
+SMALL = (
+    "--width",
+    8,
+    "--batch-source",
+    16,
+    "--batch-target",
+    16,
+    "--precision",
+    "float32",
+    "--threads",
+    1,
+    "--validation",
+    0.35,
+)
 FAST = ("--lr", 0.004, "--lr-warmup", 0, "--ema-half-life", 0)
 ABSENT = (8, 9)  # classes that the target lacks
 
@@ -89,6 +102,20 @@ def test_labels_for_unlabelled_pictures_are_right_far_more_often_than_chance(ada
     assert all(0.1 <= float(row["confidence"]) <= 1 for row in rows)
     right = np.mean([row["label"] == truth[row["image_name"]] for row in rows])
     assert right > 0.4, "chance is 0.1"
+
+
+def test_a_run_that_diverged_predicts_nothing(adapted, run, capfd, tmp_path):
+    chosen = RunFolder(run).selected()
+    kept = checkpoint.load(chosen)
+    kept.tensors["network/predictor/weight"].fill_(float("nan"))
+    checkpoint.save(chosen, kept)
+    said = refused(capfd, "predict", run, adapted[0] / "unlabelled", "--out", tmp_path / "labels.csv")
+    assert "not finite: its training diverged" in said and not (tmp_path / "labels.csv").exists()
+
+
+def test_the_estimate_is_told_of_the_runs_target_alone(adapted, run, capfd, tmp_path):
+    shutil.copytree(adapted[0] / "unlabelled", tmp_path / "others")
+    assert "Estimated" not in told(capfd, "predict", run, tmp_path / "others", "--out", tmp_path / "labels.csv")
 
 
 def test_a_training_ends_with_the_choice_of_a_checkpoint(adapted):

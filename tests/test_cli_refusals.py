@@ -59,6 +59,7 @@ TYPED = [
     ("train demo-dann --colour pink --out x", "--colour does not take 'pink': expected one of rgb, grey."),
     ("train demo-dann", "The following arguments are required: --out."),
     ("train demo-dann --out", "--out needs a value."),
+    ("predict run pictures --out=", "--out: a path is expected, not nothing."),
     ("train demo-dann more --out x", "'more' is one argument too many"),
     ("train demo-dann --data-root /nowhere --out x", "--data-root /nowhere is no folder"),
     ("study hw4 --out x", "There is no study 'hw4': did you mean 'hw"),

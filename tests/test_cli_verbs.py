@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 
 import numpy as np
@@ -120,7 +121,8 @@ def test_training_on_ones_own_folders(runs):
 
 
 def test_predictions_are_a_csv_of_names_classes_and_confidence(runs, capfd, tmp_path):
-    told(capfd, "predict", runs[0] / "demo-dann", runs[2], "--out", tmp_path / "labels.csv")
+    said = told(capfd, "predict", runs[0] / "demo-dann", runs[2], "--out", tmp_path / "labels.csv")
+    assert re.search(r"predictions; \d+ class(es)? named, most often \d \(\d+%\)\.", said)
     with (tmp_path / "labels.csv").open(newline="") as file:
         rows = list(csv.reader(file))
     assert rows[0] == ["image_name", "label", "confidence"]

@@ -63,6 +63,29 @@ def test_csv_of_words_and_one_csv_a_split(tmp_path):
     assert train.classes == ("a", "b") and train.labels.tolist() == [1, 0] and len(test) == 1
 
 
+def test_a_csv_of_other_things_or_of_predictions_gives_no_labels(tmp_path):
+    """Predictions beside the pictures that they are of must not come back as their truth."""
+    flat = write_pictures(tmp_path / "flat")
+    written = "image_name,label,confidence\n000.png,cat,0.9\ngone.png,dog,0.8\n"
+    for where in (flat / "labels.csv", flat / "out.csv", tmp_path / "flat.csv"):
+        where.write_text(written)
+        assert load(flat).labels is None
+        with pytest.raises(Refusal, match="has no part 'test'"):
+            load(flat, "test")
+        where.unlink()
+    for folder, labelled in ((flat, False), (classes(tmp_path / "pets"), True)):
+        (folder / "meta.csv").write_text("file,camera\n000.png,a\n")
+        (folder / "more.csv").write_text("file,owner\n000.png,b\n")
+        assert load(folder, labels=False).labels is None
+        (folder / "more.csv").unlink()
+        assert load(folder, labels=False).labels is None
+        if labelled:
+            assert load(folder).labels.tolist() == [0, 0, 0, 1, 1, 1]
+        else:
+            with pytest.raises(Refusal, match="expected the header 'image_name,label'"):
+                load(folder)
+
+
 def test_split_subfolders(tmp_path):
     classes(tmp_path / "train", count=2)
     classes(tmp_path / "val", count=1)

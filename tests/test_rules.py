@@ -2,11 +2,14 @@
 
 import json
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from genshift.engine.rules import (
     MARGIN,
+    OFF,
     RULES,
     SCORES,
     above_floor,
@@ -145,6 +148,13 @@ def test_what_a_model_estimated_before_it_knew_the_source_is_no_measure():
     assert doubts([seen(50, source=0.4, atc=0.99), seen(100), seen(200)], 2, 0.9) == []
 
 
+def test_of_few_held_out_images_or_an_unlearnt_source_no_fall_is_told():
+    rows = [seen(100), seen(200, atc=0.2)]
+    assert doubts(rows, 1, 0.9, held_out=99) == [] and len(doubts(rows, 1, 0.9, held_out=100)) == 1
+    rows = [seen(100, source=0.1), seen(200, source=0.1, atc=0.2)]
+    assert [sentence.split(":")[0] for sentence in doubts(rows, 1, 0.1)] == ["The source itself is not learnt"]
+
+
 def test_a_choice_is_told_in_lines_and_an_older_one_not_at_all():
     estimate = {"value": 0.874, "by": "atc", "n": 2000, "source_accuracy": 0.936}
     first, second = told({"estimate": estimate, "warnings": ["It harms."]})
@@ -152,3 +162,20 @@ def test_a_choice_is_told_in_lines_and_an_older_one_not_at_all():
     assert "of 2,000 unlabelled images; 93.6% on held-out source images)" in first
     assert "docs/results.md" in first and second == "warning: It harms."
     assert told({"warnings": ["It harms."]}) == []
+    choice = {"estimate": {**estimate, "held_out": 18}, "warnings": []}
+    assert told(choice) == [
+        "The accuracy on the run's target cannot be told from 18 held-out source images: hold 100 or more out "
+        "(--validation)."
+    ]
+    assert told(choice, estimate=False) == []
+
+
+def test_the_error_of_the_estimate_that_users_are_told_is_that_of_the_recorded_runs():
+    off = []
+    for path in (Path(__file__).parents[1] / "docs" / "results").glob("*/*/results.json"):
+        found = json.loads(path.read_text())
+        if {"estimate/atc", "oracle/target_test_accuracy"} <= set(found):
+            off.append(100 * (found["estimate/atc"]["value"] - found["oracle/target_test_accuracy"]["value"]))
+    sizes = [abs(each) for each in off]
+    assert f"off by {np.mean(sizes):.0f} points on average, by {max(sizes):.0f} at most, mostly too hopeful" in OFF
+    assert np.mean([each > 0 for each in off]) > 0.5

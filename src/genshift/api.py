@@ -157,12 +157,14 @@ def predict(
     skip_broken: bool = False,
 ) -> list[tuple[Any, ...]]:
     """(image name, class, confidence) for each picture, or (image name, a probability for each attribute); written to
-    `out` as CSV where given. Raises Refusal for a run that tells nothing of pictures."""
+    `out` as CSV where given. Raises Refusal for a run that tells nothing of pictures, or has diverged."""
     preset, method, classes = open_method(RunFolder(Path(run)))
     if not isinstance(method, Classifying):
         raise Refusal(f"{run} is {preset.summary}: it predicts no labels; name a run that learnt classes.")
     pictures, names = _read(preset, images, split, data_root, skip_broken)
     probabilities = method.predict(pictures.images)
+    if not bool(probabilities.isfinite().all()):
+        raise Refusal(f"{run} answers with values that are not finite: its training diverged; train with a lower --lr.")
     if isinstance(method, Attributes):
         header, rows = classes, [(n, *each) for n, each in zip(names, probabilities.tolist(), strict=True)]
     else:

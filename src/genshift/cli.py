@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -251,15 +252,18 @@ def select(argv: Sequence[str]) -> int:
     return 0
 
 
-def _tell_choice(path: Path) -> None:
-    """What the choice of a checkpoint, where one was made, says of the run: in the leading process, once."""
+def _tell_choice(path: Path, images: str | None = None) -> None:
+    """What the choice of a checkpoint, where one was made, says of the run: in the leading process, once; of its
+    accuracy nothing where `images` are others than the run's target."""
     from genshift.device import leads_processes
     from genshift.engine.rules import told
     from genshift.engine.run import CHOICE, RunFolder
 
     run = RunFolder(path)
     if leads_processes() and (run.path / CHOICE).exists():
-        for line in told(run.read(CHOICE)):
+        target = run.config["preset"]["fields"]["target"]
+        theirs = images is None or Path(images).expanduser().resolve() == Path(target).expanduser().resolve()
+        for line in told(run.read(CHOICE), estimate=theirs):
             print(line)
 
 
@@ -287,8 +291,14 @@ def predict(argv: Sequence[str]) -> int:
     from genshift import api
 
     rows = api.predict(args.run, args.images, args.out, **_reading(args))
-    print(f"{args.out}: {len(rows):,} predictions.")
-    _tell_choice(args.run)
+    from genshift.report.texts import counted
+
+    told = f"{args.out}: {counted(len(rows), 'prediction')}"
+    if isinstance(rows[0][1], str):
+        (commonest, times), *others = Counter(row[1] for row in rows).most_common()
+        told += f"; {counted(1 + len(others), 'class')} named, most often {commonest} ({times / len(rows):.0%})"
+    print(f"{told}.")
+    _tell_choice(args.run, args.images)
     return 0
 
 

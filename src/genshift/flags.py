@@ -21,6 +21,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, prog: str, description: str) -> None:
         super().__init__(prog, description=description, allow_abbrev=False)
+        self.register("type", Path, _path)
 
     def error(self, message: str) -> NoReturn:
         raise Refusal(f"{_sentence(message)} `{self.prog} --help` lists what it takes.")
@@ -34,6 +35,12 @@ class Parser(argparse.ArgumentParser):
             flag = extra[0].split("=", 1)[0]
             raise unknown("flag", flag, self._option_string_actions, f"`{self.prog} --help` lists them.")
         raise Refusal(f"'{extra[0]}' is one argument too many: `{self.prog} --help` shows the form.")
+
+
+def _path(text: str) -> Path:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("a path is expected, not nothing")
+    return Path(text)
 
 
 def _sentence(message: str) -> str:

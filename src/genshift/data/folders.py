@@ -48,15 +48,16 @@ def read_folder(
 ) -> tuple[ImageSet, list[str]]:
     """Pictures in a folder or archive → the set, and each image's name within it, in the set's order.
 
-    Layouts: `CLASS/picture`; pictures alone; pictures with a CSV (`image_name,label`) named `labels.csv`, or
-    the only one there, or `FOLDER.csv` beside; each also below `train/`, `test/`, `valid/` or with one CSV a
-    split (`train.csv` …). Hidden files and folders are left out, and so is the grid beside pictures that genshift
-    drew. `path` may be the CSV itself. Raises Refusal where there is no picture, the CSV names one that is missing, or
-    a picture is broken (left out, with a note, where `skip_broken`).
+    Layouts: `CLASS/picture`; pictures alone; pictures with a CSV (`image_name,label`) named `labels.csv`, or the only
+    one there, or `FOLDER.csv` beside; each also below `train/`, `test/`, `valid/` or with one CSV a split (`train.csv`
+    …). A CSV of another header, or with confidences, which are a model's guesses, gives no labels; only where these are
+    asked for, and no class folders give them, is another header refused. Hidden files and folders are left out, and so
+    is the grid beside pictures that genshift drew. `path` may be the CSV itself. Raises Refusal where there is no
+    picture, the CSV names one that is missing, or a picture is broken (left out, with a note, where `skip_broken`).
     """
     listing = path if path.suffix.lower() == ".csv" else None
     files = open_files(path.parent if listing else path)
-    layout = _scan(files, split, listing)
+    layout = _scan(files, split, listing, labels)
     if limit is not None:
         layout = replace(layout, names=layout.names[:limit], labels=layout.labels and layout.labels[:limit])
     pictures = read_pictures(files, layout.names, size, colour, skip_broken=skip_broken)
@@ -70,7 +71,7 @@ def read_folder(
     return found, [layout.names[place] for place in pictures.kept]
 
 
-def _scan(files: Files, split: str, listing: Path | None) -> Layout:
+def _scan(files: Files, split: str, listing: Path | None, labels: bool) -> Layout:
     drawn = {name.removesuffix(NOTE) + SHEET for name in files.names if name.rpartition("/")[2] == NOTE}
     names = [name for name in files.names if is_picture(name) and name not in drawn]
     if not names:
@@ -79,16 +80,18 @@ def _scan(files: Files, split: str, listing: Path | None) -> Layout:
         )
     top = _wrapper(files)
     below = _split_folder(files, names, top, split)
-    text = _csv(files, top, below, split, listing)
-    if text is not None:
-        return _from_csv(files, names, [below, f"{below}data/", f"{below}images/", top, ""], *text)
+    where, rows = _csv(files, top, below, split, listing) or ("", [])
+    own = [name for name in names if name.startswith(below)]
+    needed = where and labels and not _guesses(rows) and len(set(_folders(own, below).values())) < 2
+    if listing is not None or _lists(rows) or needed:
+        return _from_csv(files, names, [below, f"{below}data/", f"{below}images/", top, ""], where, rows)
     if below == top and split not in ("train", "all"):
         raise Refusal(
             f"{files.path} has no part '{split}': put its pictures into the subfolders train and {split}, or "
             "add a "
             f"{split}.csv (image_name,label)."
         )
-    return _from_names(files, [name for name in names if name.startswith(below)], below)
+    return _from_names(files, own, below)
 
 
 def _wrapper(files: Files) -> str:
@@ -109,11 +112,15 @@ def _split_folder(files: Files, names: Sequence[str], top: str, split: str) -> s
     raise Refusal(f"{files.path} has no part '{split}': it has {', '.join(sorted(subfolders))}.")
 
 
-def _csv(files: Files, top: str, below: str, split: str, given: Path | None) -> tuple[str, str] | None:
-    """The CSV's name and text, or None where there is none."""
+def _csv(files: Files, top: str, below: str, split: str, given: Path | None) -> tuple[str, list[list[str]]] | None:
+    """The CSV's name and rows, or None where there is none."""
     beside = given or files.path.parent / f"{files.path.name}.csv"
     if given is not None:
-        return str(given), _text(given)
+        return str(given), _rows(str(given), _text(given))
+
+    def read(name: str) -> list[list[str]]:
+        return _rows(str(files.path / name), files.read(name).decode("utf-8-sig", "replace"))
+
     inside = [name for name in files.names if name.lower().endswith(".csv")]
     wanted = [
         f"{below}labels.csv",
@@ -123,6 +130,8 @@ def _csv(files: Files, top: str, below: str, split: str, given: Path | None) -> 
     found = next((name for name in wanted if name in inside), None)
     here = [name for name in inside if name.startswith(below) and "/" not in name.removeprefix(below)]
     if found is None and len(here) > 1:
+        here = [name for name in here if _lists(read(name))]
+    if found is None and len(here) > 1:
         raise Refusal(
             f"{files.path} holds {len(here)} CSV files ({', '.join(here[:3])}): name the one with the labels "
             "labels.csv."
@@ -130,13 +139,28 @@ def _csv(files: Files, top: str, below: str, split: str, given: Path | None) -> 
     if found is None and here:
         found = here[0]
     if found is not None:
-        return str(files.path / found), files.read(found).decode("utf-8-sig", "replace")
-    return (str(beside), _text(beside)) if files.path.is_dir() and beside.is_file() else None
+        return str(files.path / found), read(found)
+    return (str(beside), _rows(str(beside), _text(beside))) if files.path.is_dir() and beside.is_file() else None
 
 
-def _from_csv(files: Files, names: Sequence[str], prefixes: Sequence[str], where: str, text: str) -> Layout:
-    rows = _rows(where, text)
-    if not rows or [cell.strip() for cell in rows[0][:2]] != ["image_name", "label"]:
+def _head(rows: Sequence[Sequence[str]]) -> list[str]:
+    return [cell.strip() for cell in rows[0]] if rows else []
+
+
+def _guesses(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether a CSV is what `genshift predict` wrote."""
+    return "confidence" in _head(rows)
+
+
+def _lists(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether a CSV names pictures and their labels."""
+    return _head(rows)[:2] == ["image_name", "label"] and not _guesses(rows)
+
+
+def _from_csv(
+    files: Files, names: Sequence[str], prefixes: Sequence[str], where: str, rows: Sequence[Sequence[str]]
+) -> Layout:
+    if _head(rows)[:2] != ["image_name", "label"]:
         first = ",".join(rows[0]) if rows else ""
         raise Refusal(f"{where} begins with '{first[:60]}': expected the header 'image_name,label'; add it.")
     if len(rows) == 1:
@@ -200,7 +224,7 @@ def _from_names(files: Files, names: Sequence[str], below: str) -> Layout:
     """Class folders where every picture lies in one of two or more folders; otherwise no labels."""
     if not names:
         raise Refusal(f"{files.path / below} holds no picture: expected PNG, JPEG or the like; check the path.")
-    folder = {name: name.removeprefix(below).rpartition("/")[0].partition("/")[0] for name in names}
+    folder = _folders(names, below)
     found = set(folder.values())
     if "" in found and len(found) > 1:
         raise Refusal(
@@ -213,6 +237,11 @@ def _from_names(files: Files, names: Sequence[str], below: str) -> Layout:
     classes = tuple(sorted(found, key=int if all(c.isdecimal() for c in found) else str))
     ordered = sorted(names, key=lambda name: (classes.index(folder[name]), name))
     return Layout(ordered, [classes.index(folder[name]) for name in ordered], classes)
+
+
+def _folders(names: Sequence[str], below: str) -> dict[str, str]:
+    """Of each picture, the folder below `below` that it lies in; nothing where it lies in none."""
+    return {name: name.removeprefix(below).rpartition("/")[0].partition("/")[0] for name in names}
 
 
 def _text(path: Path) -> str:

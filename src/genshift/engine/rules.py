@@ -12,6 +12,7 @@ from genshift.errors import Refusal, unknown
 
 MARGIN = 0.05  # ours: of source accuracy that may be lost; adversaries take some (docs/results.md), collapse takes more
 FEWEST = 2  # held-out source images that a variance can be taken of
+ENOUGH = 100  # held-out source images below which no accuracy is told, nor that it fell
 DEFAULT = "default"
 LAST = "last"
 
@@ -107,22 +108,30 @@ def harmed(rows: Sequence[Row], source_only: float | None) -> bool:
     return source_only is not None and not any(_reaches(row, source_only) for row in rows)
 
 
-def told(choice: Mapping[str, Any]) -> list[str]:
-    """What a run's selection.json tells a user of the checkpoint to use, a line each; nothing of an older one."""
+def told(choice: Mapping[str, Any], estimate: bool = True) -> list[str]:
+    """What a run's selection.json tells a user of the checkpoint to use, a line each: the `estimate` where it is asked
+    for, then warnings; nothing of an older one."""
     if "estimate" not in choice:
         return []
-    found = choice["estimate"]
+    found, warnings = choice["estimate"], [f"warning: {warning}" for warning in choice["warnings"]]
+    if not estimate:
+        return warnings
+    if (held_out := found.get("held_out", ENOUGH)) < ENOUGH:
+        few = f"The accuracy on the run's target cannot be told from {held_out} held-out source images"
+        return [f"{few}: hold {ENOUGH} or more out (--validation).", *warnings]
     by = f"{ESTIMATES[found['by']]}, of {found['n']:,} unlabelled images"
     known = f"; {found['source_accuracy']:.1%} on held-out source images" if "source_accuracy" in found else ""
     guess = f"Estimated accuracy on the run's target: about {found['value']:.1%} ({by}{known}); {OFF}."
-    return [guess, *(f"warning: {warning}" for warning in choice["warnings"])]
+    return [guess, *warnings]
 
 
-def doubts(rows: Sequence[Row], place: int, best: float, source_only: float | None = None) -> list[str]:
+def doubts(
+    rows: Sequence[Row], place: int, best: float, source_only: float | None = None, held_out: int = ENOUGH
+) -> list[str]:
     """Why the candidate at `place` may do worse on the target than a model that was not adapted: sentences.
 
     rows: of its run, the earliest first. best: the highest source accuracy that its training showed. source_only: as in
-    `choose`.
+    `choose`. held_out: how many source images were held out.
     """
     row, found = rows[place], []
     known = row["source_accuracy"]
@@ -138,7 +147,7 @@ def doubts(rows: Sequence[Row], place: int, best: float, source_only: float | No
             f"Adaptation probably harms: on held-out source images the chosen checkpoint is right on {known:.2%}; "
             f"training had reached {best:.2%}."
         )
-    if known <= row["commonest"] + row["source_error"]:
+    if not (learnt := known > row["commonest"] + row["source_error"]):
         found.append(
             f"The source itself is not learnt: {known:.2%} of its held-out images are right, and naming the commonest "
             f"class for all gives {row['commonest']:.2%}; train longer, or look at the pictures at this --size."
@@ -149,7 +158,7 @@ def doubts(rows: Sequence[Row], place: int, best: float, source_only: float | No
             f"Target images are taken for few classes, effectively {named:.1f} of the source's {there:.1f}: unless the "
             "target holds no more, adaptation has collapsed."
         )
-    if row[ESTIMATE] < first[ESTIMATE] - MARGIN:
+    if learnt and held_out >= ENOUGH and row[ESTIMATE] < first[ESTIMATE] - MARGIN:
         found.append(
             f"Adaptation probably harms: the estimated target accuracy fell from {first[ESTIMATE]:.2%} at "
             f"{first['images']:,} images to {row[ESTIMATE]:.2%}."

@@ -239,7 +239,13 @@ class Selection:
 def estimate_of(chosen: Candidate) -> dict[str, Any]:
     """The target accuracy that a user is told to expect of a candidate."""
     value, known = chosen.row[ESTIMATE], chosen.row["source_accuracy"]
-    return {"value": value, "by": ESTIMATE, "n": len(chosen.said), "source_accuracy": known}
+    held_out = _held_out(chosen.run)
+    return {"value": value, "by": ESTIMATE, "n": len(chosen.said), "source_accuracy": known, "held_out": held_out}
+
+
+def _held_out(run: RunFolder) -> int:
+    """How many source images a run's checkpoints were scored by."""
+    return int(run.read(SCORES)["n"]["held_out"])
 
 
 def select(runs: Sequence[RunFolder], rule: str, data_root: Path | None = None) -> Selection:
@@ -267,7 +273,7 @@ def _doubts(candidates: Sequence[Candidate], chosen: Candidate, source_only: flo
     rows = [each.row for each in candidates if each.run is chosen.run]
     validated = [row["valid/source_accuracy"] for row in chosen.run.rows() if "valid/source_accuracy" in row]
     best = max([*validated, *(row["source_accuracy"] for row in rows)])
-    return tuple(doubts(rows, rows.index(chosen.row), best, source_only))
+    return tuple(doubts(rows, rows.index(chosen.row), best, source_only, _held_out(chosen.run)))
 
 
 def _write(selection: Selection, runs: Sequence[RunFolder]) -> None:
