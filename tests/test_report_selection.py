@@ -115,8 +115,11 @@ def test_the_error_of_estimates_is_measured_over_all_runs_that_have_both(tmp_pat
     assert [[cell.text for cell in cells[1:]] for _, body in truths.bodies for cells in body] == [
         ["60.00", "75.00", "70.00", "100.00"],
         ["80.00", "79.00", "70.00", "100.00"],
+        ["–", "90.00", "70.00", "100.00"],
     ]
     assert "off by 8.00 points on average" in section.blocks[0].text
+    (alone,) = trust(read_runs(folders[3:]))
+    assert alone.title == "Estimated accuracy" and "No target label says here how far off" in alone.blocks[0].text
     (tmp_path / "kept").mkdir()
     for folder in folders:
         folder.rename(tmp_path / "kept" / folder.name)

@@ -14,6 +14,7 @@ from genshift.engine.rules import (
     ESTIMATE,
     ESTIMATES,
     MARGIN,
+    OFF,
     RULES,
     SCORES,
     Score,
@@ -185,17 +186,19 @@ def _scaled(each: Judged, score: Score, taken: int, colour: str) -> go.Scatter:
 
 
 def estimates(runs: Sequence[Run]) -> list[Section]:
-    """How far from the oracle the accuracies are that a run states without labels, where any run has both."""
-    found = [run for run in runs if run.value(TARGET_ACCURACY) is not None and _off(run, ESTIMATE) is not None]
-    if not found:
-        return []
-    mean = statistics.fmean(abs(_off(run, ESTIMATE) or 0.0) for run in found)
+    """The accuracies that runs state without labels, and how far from the oracle they are where there is one."""
+    found = [run for run in runs if run.value(f"estimate/{ESTIMATE}") is not None]
+    known = [run for run in found if _off(run, ESTIMATE) is not None]
     said = (
         "An adapted run states which accuracy to expect on its target, without a target label, by "
-        f"{ESTIMATES[ESTIMATE]}. Over {counted(len(found), 'run')} whose truth is known it was off by {percent(mean)} "
-        "points on average."
+        f"{ESTIMATES[ESTIMATE]}."
     )
-    return [Section(ESTIMATES_TITLE, [Prose(said), error_table(found), truth_table(found)])]
+    if not known:
+        said += f" No target label says here how far off that is; {OFF}."
+        return [Section("Estimated accuracy", [Prose(said), truth_table(found)])] if found else []
+    mean = statistics.fmean(abs(_off(run, ESTIMATE) or 0.0) for run in known)
+    said += f" Over {counted(len(known), 'run')} whose truth is known it was off by {percent(mean)} points on average."
+    return [Section(ESTIMATES_TITLE, [Prose(said), error_table(known), truth_table(found)])]
 
 
 ESTIMATES_TITLE = "How far off is the estimated accuracy?"
