@@ -9,6 +9,7 @@ import pytest
 import tiny
 import torch
 from data_files import png
+from report_fixtures import patch_json
 from tiny import refused, told
 
 from genshift import api, cli, presets
@@ -102,6 +103,17 @@ def test_labels_for_unlabelled_pictures_are_right_far_more_often_than_chance(ada
     assert all(0.1 <= float(row["confidence"]) <= 1 for row in rows)
     right = np.mean([row["label"] == truth[row["image_name"]] for row in rows])
     assert right > 0.4, "chance is 0.1"
+
+
+def test_a_source_that_has_changed_since_is_not_evaluated_by(adapted, run, tmp_path, capfd):
+    """What is held out is a share of the set as it was."""
+    folder = tmp_path / "now"
+    shutil.copytree(adapted[0] / "labelled", folder)
+    next((folder / "3").iterdir()).unlink()
+    patch_json(run / "config.json", lambda config: config["preset"]["fields"].update(source=str(folder)))
+    before = (run / "results.json").read_text()
+    assert "does not hold the images that were trained on" in refused(capfd, "evaluate", run)
+    assert (run / "results.json").read_text() == before
 
 
 def test_a_run_that_diverged_predicts_nothing(adapted, run, capfd, tmp_path):

@@ -81,7 +81,8 @@ def _measured_on(
     for domain in ("target", "source"):
         name = getattr(preset, domain)
         seen_labels = name == preset.trains_on
-        images, wording[domain] = evaluation_images(name, preset, data_root, skip_broken, seen_labels)
+        fingerprint = run.config["data"]["source"]["fingerprint"]
+        images, wording[domain] = evaluation_images(name, preset, data_root, skip_broken, seen_labels, fingerprint)
         wording[domain] += _by_rule(run)
         found.append(None if images is None else in_classes(images, classes))
     return found[0], found[1], wording
