@@ -116,6 +116,20 @@ def test_a_source_that_has_changed_since_is_not_evaluated_by(adapted, run, tmp_p
     assert (run / "results.json").read_text() == before
 
 
+def test_labels_of_other_classes_are_no_truth_and_that_is_said(adapted, run, tmp_path):
+    others = tmp_path / "others"
+    for name in adapted[1]:
+        (others / "cat" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(adapted[0] / "unlabelled" / name, others / "cat" / name)
+    (others / "0").mkdir()
+    shutil.move(others / "cat" / min(adapted[1]), others / "0" / min(adapted[1]))
+    patch_json(run / "config.json", lambda config: config["preset"]["fields"].update(target=str(others)))
+    results = api.evaluate(run, draw=False)
+    assert "oracle/target_test_accuracy" not in results
+    said = RunFolder(run).read("evaluation.json")["warnings"]
+    assert f"{others} has labels of classes that were not learnt (cat): unused." in said
+
+
 def test_a_run_that_diverged_predicts_nothing(adapted, run, capfd, tmp_path):
     chosen = RunFolder(run).selected()
     kept = checkpoint.load(chosen)

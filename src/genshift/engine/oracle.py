@@ -57,16 +57,16 @@ def measure(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Results and evaluation of an adapted model, or of one of its bounds, on its test splits."""
     assert isinstance(method, Classifying)
-    target, source, wording = _measured_on(run, preset, asked.data_root, classes)
+    target, source, wording, strange = _measured_on(run, preset, asked.data_root, classes)
     results: dict[str, Any] = {}
-    evaluation: dict[str, Any] = {"classes": list(classes), "warnings": []}
+    evaluation: dict[str, Any] = {"classes": list(classes), "warnings": strange}
     if source is not None and source.labels is not None and preset.role != "target":
         results["source_test_accuracy"] = _measured(method.predict(source.images, "source"), source, wording["source"])
     if target is not None and target.labels is not None:
         probabilities = method.predict(target.images)
         results["oracle/target_test_accuracy"] = _measured(probabilities, target, wording["target"])
         evaluation["confusion"] = confusion(probabilities.argmax(1), target.labels, len(classes)).tolist()
-        evaluation["warnings"] = warnings_of(run, preset, results)
+        evaluation["warnings"] += warnings_of(run, preset, results)
     if asked.draw:
         evaluation["tsne"] = None if source is None or target is None else _latent_map(method, source, target)
     return results, evaluation
@@ -74,10 +74,11 @@ def measure(
 
 def _measured_on(
     run: RunFolder, preset: Adaptation, data_root: Path | None, classes: tuple[str, ...]
-) -> tuple[ImageSet | None, ImageSet | None, dict[str, str]]:
-    """Target and source images to measure on, labels counted in the run's classes, and what they are in words."""
+) -> tuple[ImageSet | None, ImageSet | None, dict[str, str], list[str]]:
+    """Target and source images to measure on, labels counted in the run's classes, what they are in words, and of
+    which labels are left out because they are of other classes."""
     skip_broken = bool(run.config.get("skip_broken"))
-    found, wording = [], {}
+    found, wording, strange = [], {}, []
     for domain in ("target", "source"):
         name = getattr(preset, domain)
         seen_labels = name == preset.trains_on
@@ -85,7 +86,11 @@ def _measured_on(
         images, wording[domain] = evaluation_images(name, preset, data_root, skip_broken, seen_labels, fingerprint)
         wording[domain] += _by_rule(run)
         found.append(None if images is None else in_classes(images, classes))
-    return found[0], found[1], wording
+        if images is not None and (others := set(images.classes) - set(classes)):
+            strange.append(
+                f"{name} has labels of classes that were not learnt ({', '.join(sorted(others)[:3])}): unused."
+            )
+    return found[0], found[1], wording, strange
 
 
 def _by_rule(run: RunFolder) -> str:
