@@ -56,7 +56,9 @@ def write_results(results_dir: Path, out: Path) -> Path:
     studies = sorted(path for path in _folders(results_dir) if any(_run_folders(path)))
     if not studies:
         raise Refusal(f"'{results_dir}' holds no <study>/<run>/config.json: expected the kept files of finished runs.")
-    parts = [PREFACE, *(_study(folder) for folder in studies)]
+    found = {folder: read_runs(_run_folders(folder)) for folder in studies}
+    parts = [PREFACE, *(_study(folder, runs) for folder, runs in found.items())]
+    parts += _chosen([run for runs in found.values() for run in runs])
     write_text(out, "\n".join(parts))
     return out
 
@@ -72,18 +74,20 @@ def _run_folders(study: Path) -> Iterator[Path]:
     return (path for path in sorted(_folders(study)) if (path / "config.json").exists())
 
 
-def _study(folder: Path) -> str:
-    runs = read_runs(_run_folders(folder))
+def _study(folder: Path, runs: Sequence[Run]) -> str:
     rows, notes = summarise(runs), read_notes(folder / "notes.md")
     lines = [f"## {folder.name}", "", *([notes[""], ""] if notes.get("") else []), *_made(runs), ""]
     lines += _blocks([*methods_by_task(runs), *variants_by_task(runs)])
     for subject in dict.fromkeys(map(_subject, runs)):
         members = [run for run in runs if _subject(run) == subject]
         lines += _task(summarise(members), members) if members[0].adapts else _measured(members)
-    without_labels: list[str] = []
-    for section in in_tables(runs):
-        without_labels += _blocks([Heading(section.title), *section.blocks])
-    return "\n".join(lines + without_labels + _data(runs) + _fell_short(shortfalls(rows), notes, runs))
+    return "\n".join(lines + _data(runs) + _fell_short(shortfalls(rows), notes, runs))
+
+
+def _chosen(runs: Sequence[Run]) -> list[str]:
+    """What all studies together say of choosing without target labels, where any does."""
+    lines = [line for section in in_tables(runs) for line in _blocks([Heading(section.title), *section.blocks])]
+    return ["\n".join(["## Choosing without target labels, over all studies", "", *lines])] if lines else []
 
 
 def _blocks(blocks: Iterable[Block]) -> list[str]:
