@@ -50,6 +50,8 @@ def test_extra_pictures_join_the_training_images_alone(validation, extra, domain
     drawn = torch.arange(len(old.images)) if old.rows is None else old.rows
     assert torch.equal(seen[~joined], old.images.images[drawn])
     assert validation == 0 or torch.equal(after.held_out.images, before.held_out.images)
+    plain, told = before.describe()["source"], after.describe()["source"]
+    assert told["fingerprint"] == plain["fingerprint"] and told["extra"]["n"] == 10 and "extra" not in plain
     assert any(f"10 pictures of {extra} join the source's {len(old)} in training" in note for note in after.notes)
 
 

@@ -352,7 +352,7 @@ def _differences(config: dict[str, Any], trainer: Trainer) -> list[str]:
 def _check_fingerprints(run: RunFolder, materials: Materials) -> None:
     for role, now in materials.describe().items():
         before = run.config["data"][role]
-        if before["fingerprint"] != now["fingerprint"]:
+        if any(before[key] != now[key] for key in ("fingerprint", "extra") if key in now):
             raise Refusal(
                 f"The {role} images are not those that {run.path} was begun with ({before['n']:,} then, {now['n']:,} "
                 "now, or other pixels): restore them, or name another --out."

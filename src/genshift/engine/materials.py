@@ -31,7 +31,7 @@ class Materials:
     extra: ImageSet | None = None
 
     def describe(self) -> dict[str, Any]:
-        """Names, counts and fingerprints for config.json."""
+        """Names, counts and fingerprints for config.json; of a set that others joined, its own and theirs."""
         found: dict[str, Any] = {
             name: {
                 "name": part.images.name,
@@ -44,7 +44,9 @@ class Materials:
         }
         if self.extra is not None:
             counted = {"name": self.extra.name, "n": len(self.extra), "fingerprint": self.extra.fingerprint()}
-            next(iter(found.values()))["extra"] = counted
+            name, part = next(iter(self.parts.items()))
+            own = part.images.take(torch.arange(len(part.images) - len(self.extra)))
+            found[name] |= {"fingerprint": own.fingerprint(), "extra": counted}
         return found
 
     def on(self, device: torch.device) -> Materials:
