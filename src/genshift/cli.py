@@ -258,12 +258,12 @@ def _tell_choice(path: Path, images: str | None = None) -> None:
     from genshift.device import leads_processes
     from genshift.engine.rules import told
     from genshift.engine.run import CHOICE, RunFolder
+    from genshift.presets.adaptation import same_set
 
     run = RunFolder(path)
     if leads_processes() and (run.path / CHOICE).exists():
         target = run.config["preset"]["fields"]["target"]
-        theirs = images is None or Path(images).expanduser().resolve() == Path(target).expanduser().resolve()
-        for line in told(run.read(CHOICE), estimate=theirs):
+        for line in told(run.read(CHOICE), estimate=images is None or same_set(images, target)):
             print(line)
 
 
@@ -289,10 +289,9 @@ def predict(argv: Sequence[str]) -> int:
     """class and confidence of pictures, or their attributes, as CSV"""
     args = _run_and_images("predict", "Predicts the class, or the attributes, of each picture.", "labels.csv", argv)
     from genshift import api
-
-    rows = api.predict(args.run, args.images, args.out, **_reading(args))
     from genshift.report.texts import counted
 
+    rows = api.predict(args.run, args.images, args.out, **_reading(args))
     told = f"{args.out}: {counted(len(rows), 'prediction')}"
     if isinstance(rows[0][1], str):
         (commonest, times), *others = Counter(row[1] for row in rows).most_common()

@@ -72,8 +72,9 @@ def _open_extra(preset: Adaptation, labelled: ImageSet, target: ImageSet, **opti
     Pictures of the source would bring held-out ones into training, and the target's their labels: both are refused.
     """
     extra, _ = open_set(preset.extra, "train", preset, **options)
+    given = _fingerprints(extra)
     for role, images in (("source", labelled), ("target", target)):
-        if shared := len(_fingerprints(extra) & _fingerprints(images)):
+        if shared := len(given & _fingerprints(images)):
             raise Refusal(
                 f"--extra {preset.extra} holds {shared:,} of the {role}'s own pictures: give others, or leave it out."
             )

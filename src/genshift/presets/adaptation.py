@@ -84,7 +84,7 @@ class Adaptation(Preset):
     def checked(self) -> Self:
         """As every preset's, and ADDA's own options go together."""
         super().checked()
-        if Path(self.source).expanduser().resolve() == Path(self.target).expanduser().resolve():
+        if same_set(self.source, self.target):
             raise Refusal(f"--source and --target are both {self.source}: name another target, of unlabelled pictures.")
         adda = self.role == "adda"
         if adda != (self.adversary == "inverted"):
@@ -104,6 +104,11 @@ class Adaptation(Preset):
                 f"--select best goes by source accuracy, which is highest before {self.name} adapts: take label-free."
             )
         return self
+
+
+def same_set(one: str, other: str) -> bool:
+    """Whether two sets, by name or path, are one."""
+    return Path(one).expanduser().resolve() == Path(other).expanduser().resolve()
 
 
 # --- hw2: MNIST-M to SVHN and to USPS -------------------------------------------------------------------------------

@@ -142,7 +142,7 @@ STUDIES = {
         ),
         Study(
             "adda-tables",
-            "hw3's ADDA by learning rate and task, and by transform and task, at about a minute of one core each",
+            "hw3's ADDA by learning rate and task, and by transform and task, at one to four minutes of one core each",
             {"adda": 120_000},
             seeds=1,
             variants=dict.fromkeys(ADDA, RATES + TRANSFORMS),
