@@ -110,7 +110,7 @@ def test_a_preset_that_differs_in_its_data_alone_builds_what_was_trained(name):
 
 # Of the methods on our backbone, those that take something of the whole batch beside gradients: statistics,
 # covariances, thresholds, centroids; their sums are longer.
-SHARED = ("adabn", "coral", "cdan", "dann-mcc", "mean-teacher", "adamatch", "adamatch-im", "shot")
+SHARED = ("adda", "adabn", "coral", "cdan", "dann-mcc", "mean-teacher", "adamatch", "adamatch-im", "shot")
 PAIRS = {
     "demo-source": 1e-9,
     "hw3-dann-usps-mnistm": 1e-9,

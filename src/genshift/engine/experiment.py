@@ -27,7 +27,7 @@ from genshift.engine.probe import Probe, probe
 from genshift.engine.rules import FEWEST
 from genshift.engine.run import RunFolder
 from genshift.errors import Refusal
-from genshift.methods import Method, VAEMethod, build
+from genshift.methods import Classifying, Method, VAEMethod, build
 from genshift.nets.classifier import ResidualExtractor
 from genshift.nets.pretrained import TimmBackbone
 from genshift.presets import Beyond, Preset, class_of
@@ -147,7 +147,7 @@ def assemble(
     parts = {name: part for name, part in materials.on(arithmetic.device).parts.items() if name in method.draws}
     augment = Augment(preset.flip, preset.rotate, preset.shift, preset.scale, preset.recolour, preset.strong)
     feed = Feed(parts, method.rule, arithmetic, settings.seed, world.rank, world.size, augment)
-    backbone = method.networks.get("extractor")
+    backbone = method.extractor_of("source") if isinstance(method, Classifying) else None
     if isinstance(preset, Beyond) and isinstance(backbone, TimmBackbone) and not run.saved():
         backbone.start_from(preset.weights)
     average = MovingAverage(method.networks, preset.ema_half_life) if preset.ema_half_life else None

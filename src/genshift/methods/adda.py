@@ -1,4 +1,4 @@
-"""Adversarial discriminative domain adaptation (Tzeng et al. 2017, arXiv 1702.05464), as hw3 has it.
+"""Adversarial discriminative domain adaptation (Tzeng et al. 2017, arXiv 1702.05464).
 
 Two phases of one budget. First M_s and C, an extractor and a classifier, learn the source's labels (equation 1). Then
 M_s is frozen, and M_t, an extractor of the target's own that starts as M_s, learns to give features that a
@@ -11,13 +11,14 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from genshift.data.feed import Batch, PixelRule
 from genshift.device import Arithmetic
-from genshift.methods.base import WON, Classifying, Domain, Frozen, wide
-from genshift.methods.dann import domain_accuracy, domain_loss
+from genshift.methods.base import WON, Classifying, Domain, Frozen
+from genshift.methods.dann import domain_accuracy, domain_loss, source_odds
 from genshift.methods.schedules import Progress
-from genshift.methods.supervised import label_loss, share_right
+from genshift.methods.supervised import label_loss, labelled_scalars
 from genshift.presets import Adaptation
 
 
@@ -58,7 +59,7 @@ class ADDA(Classifying):
         loss = label_loss(logits, source.y)
         self._descend("labels", loss)
         self._follow()
-        return {"loss_label": loss.detach(), "accuracy": share_right(logits, source.y)}
+        return labelled_scalars(loss, logits, source.y)
 
     def adapt(self, xs: Tensor, xt: Tensor) -> dict[str, Tensor]:
         """Equation 9: D tells M_s(xs) from M_t(xt) (equation 2), then M_t takes its features past D (equation 7)."""
@@ -73,7 +74,7 @@ class ADDA(Classifying):
         with Frozen(self.networks["domain"]):
             with self.arithmetic.autocast():
                 taken_for = self.networks["domain"](ft)
-            loss_adversary = -wide(taken_for)[:, 0].mean()
+            loss_adversary = -F.logsigmoid(source_odds(taken_for)).mean()
             self._descend("extractor", loss_adversary)
         return {
             "loss_domain": loss_domain.detach(),

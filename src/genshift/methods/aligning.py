@@ -12,7 +12,7 @@ from genshift.device import Arithmetic
 from genshift.methods.base import wide
 from genshift.methods.dann import Adversarial, both_features
 from genshift.methods.schedules import Progress
-from genshift.methods.supervised import label_loss, share_right
+from genshift.methods.supervised import label_loss, labelled_scalars
 from genshift.presets import Beyond
 
 
@@ -40,8 +40,7 @@ class Aligning(Adversarial):
             loss_transfer, scalars = self.transfer(features, logits, len(source.y), progress)
         loss_label = label_loss(logits[: len(source.y)], source.y)
         self._descend("all", loss_label + loss_transfer)
-        right = share_right(logits[: len(source.y)], source.y)
-        return {"loss_label": loss_label.detach(), "accuracy": right, **scalars}
+        return {**labelled_scalars(loss_label, logits[: len(source.y)], source.y), **scalars}
 
     def transfer(
         self, features: Tensor, logits: Tensor, sources: int, progress: Progress

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from genshift.methods.aligning import Aligning, certainty
-from genshift.methods.dann import GradientReversal, domain_accuracy, domain_loss
 from genshift.methods.schedules import Progress
 
 
@@ -19,8 +17,5 @@ class CDANMethod(Aligning):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The adversary's loss, each image weighted by 1 + e^(-H) (entropy conditioning), reversed towards the
         extractor."""
-        lam = self.lam(progress)
-        told = self.nets["domain"](GradientReversal.apply(features, lam), logits.detach().softmax(1))
-        loss = domain_loss(told, sources, certainty(logits))
-        scalars = {"loss_domain": loss.detach(), "domain_accuracy": domain_accuracy(told, sources)}
-        return loss, {**scalars, "lam": torch.tensor(lam)}
+        answers = logits.detach().softmax(1)
+        return self.reversed_loss(progress, sources, features, answers, weights=certainty(logits))

@@ -21,7 +21,7 @@ from genshift.data.feed import Batch, PixelRule
 from genshift.device import Arithmetic
 from genshift.methods.base import Classifying, wide
 from genshift.methods.schedules import Progress, dann_lambda
-from genshift.methods.supervised import label_loss, share_right
+from genshift.methods.supervised import label_loss, labelled_scalars
 from genshift.nets.layers import from_all, in_domain
 from genshift.presets import Adaptation
 
@@ -40,7 +40,7 @@ class GradientReversal(torch.autograd.Function):
 
 
 class Adversarial(Classifying):
-    """A method whose extractor an adversary of domains pushes with λ."""
+    """A method whose extractor an adversary of domains, `domain`, pushes with λ."""
 
     preset: Adaptation
 
@@ -48,6 +48,16 @@ class Adversarial(Classifying):
         """λ at `progress`."""
         ramp = dann_lambda(progress.fraction) if self.preset.lam_schedule == "dann" else 1.0
         return self.preset.lam * ramp
+
+    def reversed_loss(
+        self, progress: Progress, sources: int, features: Tensor, *others: Tensor, weights: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """`domain_loss` of the adversary, its gradient reversed and times λ on its way into `features`; and scalars to
+        show. `others` is what the adversary sees besides."""
+        lam = self.lam(progress)
+        told = self.nets["domain"](GradientReversal.apply(features, lam), *others)
+        loss = domain_loss(told, sources, weights)
+        return loss, {**_of_adversary(loss, told, sources), "lam": torch.tensor(lam)}
 
 
 class DANN(Adversarial):
@@ -75,27 +85,26 @@ class DANN(Adversarial):
 
     def step(self, batch: Mapping[str, Batch], progress: Progress) -> dict[str, Tensor]:
         """One step on labelled source and unlabelled target images."""
-        lam = self.lam(progress)
         play = self._reversal if self.preset.adversary == "reversal" else self._alternating
-        return {**play(batch, lam), "lam": torch.tensor(lam)}
+        return play(batch, progress)
 
     def features(self, batch: Mapping[str, Batch]) -> Tensor:
         """Features of source then target `[N_s + N_t, D]`, with the chosen BatchNorm statistics."""
         return both_features(self.nets["extractor"], batch["source"].x, batch["target"].x, self.preset.statistics)
 
-    def _reversal(self, batch: Mapping[str, Batch], lam: float) -> dict[str, Tensor]:
+    def _reversal(self, batch: Mapping[str, Batch], progress: Progress) -> dict[str, Tensor]:
         y = batch["source"].y
         assert y is not None
         with self.arithmetic.autocast():
             features = self.features(batch)
             logits = self.nets["predictor"](features[: len(y)])
-            domain_logits = self.nets["domain"](GradientReversal.apply(features, lam))
-        loss_label, loss_domain = label_loss(logits, y), domain_loss(domain_logits, len(y))
+            loss_domain, scalars = self.reversed_loss(progress, len(y), features)
+        loss_label = label_loss(logits, y)
         self._descend("all", loss_label + loss_domain)
-        return _scalars(loss_label, loss_domain, logits, y, domain_logits)
+        return {**labelled_scalars(loss_label, logits, y), **scalars}
 
-    def _alternating(self, batch: Mapping[str, Batch], lam: float) -> dict[str, Tensor]:
-        y = batch["source"].y
+    def _alternating(self, batch: Mapping[str, Batch], progress: Progress) -> dict[str, Tensor]:
+        y, lam = batch["source"].y, self.lam(progress)
         assert y is not None
         with self.arithmetic.autocast():
             features = self.features(batch)
@@ -108,7 +117,8 @@ class DANN(Adversarial):
             confused = self.nets["domain"](features)
         loss_label = label_loss(logits, y)
         self._descend("model", loss_label - lam * mixed_loss(confused, len(y)))
-        return _scalars(loss_label, loss_adversary, logits, y, domain_logits)
+        adversary = _of_adversary(loss_adversary, domain_logits, len(y))
+        return {**labelled_scalars(loss_label, logits, y), **adversary, "lam": torch.tensor(lam)}
 
 
 def both_features(extractor: nn.Module, xs: Tensor, xt: Tensor, statistics: str) -> Tensor:
@@ -125,7 +135,7 @@ def domain_loss(told: Tensor, sources: int, weights: Tensor | None = None) -> Te
     told: D's logits `[N, 1]`, or log-probabilities `[N, 2]`. weights, `[N]`: how much an image counts, in each domain
     over their mean in the whole batch (CDAN+E).
     """
-    odds = _odds(told)
+    odds = source_odds(told)
     terms = [F.logsigmoid(odds[:sources]), F.logsigmoid(-odds[sources:])]
     if weights is not None:
         own = weights[:sources], weights[sources:]
@@ -135,18 +145,18 @@ def domain_loss(told: Tensor, sources: int, weights: Tensor | None = None) -> Te
 
 def mixed_loss(told: Tensor, sources: int) -> Tensor:
     """Binary cross-entropy over the mixed batch, source = 1 (hw2's cited source); `told` as for `domain_loss`."""
-    odds = _odds(told)
+    odds = source_odds(told)
     return F.binary_cross_entropy_with_logits(odds, _is_source(odds, sources).to(odds.dtype))
 
 
 def domain_accuracy(told: Tensor, sources: int) -> Tensor:
     """The mean over both domains of the share told apart rightly: 0.5 is full confusion, whatever the batches."""
-    odds = _odds(told.detach())
+    odds = source_odds(told.detach())
     right = ((odds > 0) == _is_source(odds, sources)).float()
     return (right[:sources].mean() + right[sources:].mean()) / 2
 
 
-def _odds(told: Tensor) -> Tensor:
+def source_odds(told: Tensor) -> Tensor:
     """D's log odds of the source `[N]`, in float32 at least, of its logits `[N, 1]` or log-probabilities `[N, 2]`."""
     told = wide(told)
     return told[:, 0] if told.shape[1] == 1 else told[:, 0] - told[:, 1]
@@ -156,10 +166,5 @@ def _is_source(odds: Tensor, sources: int) -> Tensor:
     return torch.arange(len(odds), device=odds.device) < sources
 
 
-def _scalars(loss_label: Tensor, loss_domain: Tensor, logits: Tensor, y: Tensor, domain: Tensor) -> dict[str, Tensor]:
-    return {
-        "loss_label": loss_label.detach(),
-        "loss_domain": loss_domain.detach(),
-        "accuracy": share_right(logits, y),
-        "domain_accuracy": domain_accuracy(domain, len(y)),
-    }
+def _of_adversary(loss: Tensor, told: Tensor, sources: int) -> dict[str, Tensor]:
+    return {"loss_domain": loss.detach(), "domain_accuracy": domain_accuracy(told, sources)}

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from genshift.methods.aligning import Aligning, certainty
-from genshift.methods.dann import GradientReversal, domain_accuracy, domain_loss
 from genshift.methods.schedules import Progress
 from genshift.nets.layers import from_all
 from genshift.presets.beyond import MCC
@@ -25,11 +23,8 @@ class MCCMethod(Aligning):
         loss, scalars = self.preset.mcc * confusion, {"loss_confusion": confusion.detach()}
         if "domain" not in self.nets:
             return loss, scalars
-        lam = self.lam(progress)
-        told = self.nets["domain"](GradientReversal.apply(features, lam))
-        loss_domain = domain_loss(told, sources)
-        adversary = {"loss_domain": loss_domain.detach(), "domain_accuracy": domain_accuracy(told, sources)}
-        return loss + loss_domain, {**scalars, **adversary, "lam": torch.tensor(lam)}
+        loss_domain, adversary = self.reversed_loss(progress, sources, features)
+        return loss + loss_domain, {**scalars, **adversary}
 
 
 def class_confusion(logits: Tensor, temperature: float) -> Tensor:

@@ -13,7 +13,7 @@ from genshift.device import Arithmetic
 from genshift.methods.aligning import entropy
 from genshift.methods.base import Classifying, Frozen, wide
 from genshift.methods.schedules import Progress
-from genshift.methods.supervised import share_right
+from genshift.methods.supervised import labelled_scalars, share_right
 from genshift.nets.backbone import Centroids
 from genshift.nets.layers import from_all
 from genshift.presets.beyond import SHOT
@@ -67,7 +67,7 @@ class SHOTMethod(Classifying):
             logits = wide(self.nets["predictor"](self.nets["extractor"](source.x)))
         loss = F.cross_entropy(logits, source.y, label_smoothing=self.preset.smoothing)
         self._descend("labels", loss)
-        return {"loss_label": loss.detach(), "accuracy": share_right(logits, source.y)}
+        return labelled_scalars(loss, logits, source.y)
 
     def adapt(self, target: Batch) -> dict[str, Tensor]:
         """L_ent + L_div of g's answers, and their cross-entropy with the pseudo-labels."""

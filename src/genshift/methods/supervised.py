@@ -34,7 +34,7 @@ class Supervised(Classifying):
             logits = self.nets["predictor"](self.nets["extractor"](source.x))
         loss = label_loss(logits, source.y)
         self._descend("all", loss)
-        return {"loss_label": loss.detach(), "accuracy": share_right(logits, source.y)}
+        return labelled_scalars(loss, logits, source.y)
 
     def validate(self, held_out: ImageSet) -> dict[str, float]:
         """Accuracy on held-out labelled pictures, with its binomial error."""
@@ -45,6 +45,11 @@ class Supervised(Classifying):
 def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy of logits or log-probabilities `[N, K]` (on the latter it is their negative log-likelihood)."""
     return F.cross_entropy(wide(logits), labels)
+
+
+def labelled_scalars(loss: Tensor, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """What a step on labels shows."""
+    return {"loss_label": loss.detach(), "accuracy": share_right(logits, labels)}
 
 
 def share_right(logits: Tensor, labels: Tensor) -> Tensor:

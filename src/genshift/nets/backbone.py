@@ -123,8 +123,10 @@ def build_beyond(preset: Beyond, classes: int, channels: int) -> dict[str, nn.Mo
     networks: dict[str, nn.Module] = {"extractor": first, "predictor": nn.Linear(features, classes)}
     if preset.role == "cdan":
         networks["domain"] = ConditionalAdversary(features, classes)
-    elif preset.adversary == "reversal":
+    elif preset.adversary != "none":
         networks["domain"] = Adversary(features)
+    if preset.role == "adda":
+        networks["source_extractor"] = extractor()
     if preset.role == "mean-teacher":
         networks |= {"student_extractor": extractor(), "student_predictor": nn.Linear(features, classes)}
     if isinstance(preset, AdaMatch):

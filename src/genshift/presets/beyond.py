@@ -17,8 +17,10 @@ NETWORKS = "residual"
 TASKS = ("mnistm-svhn", "mnistm-usps", "usps-mnistm", "svhn-usps")
 OWN = {"source": "source/", "target": "target/"}  # folders that a user names
 OUR_BACKBONE, TIMM = "residual", "timm:"
-ADVERSARIES = ("dann", "cdan", "dann-mcc")  # roles with an adversary of domains
+# Roles with an adversary of domains, and how it is played.
+ADVERSARIES = {"dann": "reversal", "adda": "inverted", "cdan": "reversal", "dann-mcc": "reversal"}
 
+ADDA_PAPER = "cited source (ADDA, arXiv 1702.05464)"
 CDAN_PAPER = "cited source (CDAN, arXiv 1705.10667)"
 MCC_PAPER = "cited source (MCC, arXiv 1912.03699)"
 ENSEMBLING = "cited source (self-ensembling, arXiv 1706.05208)"
@@ -43,7 +45,7 @@ class Beyond(Adaptation):
         """As every adaptation's; a role's adversary and statistics are part of it."""
         super().checked()
         self._check_backbone()
-        adversary = "reversal" if self.role in ADVERSARIES else "none"
+        adversary = ADVERSARIES.get(self.role, "none")
         if self.adversary != adversary:
             raise Refusal(f"{self.name} takes no --adversary {self.adversary}: its own is {adversary}.")
         # A bound knows one domain alone: of statistics for two, one would stay as it was made.
@@ -65,6 +67,13 @@ class Beyond(Adaptation):
             raise Refusal(
                 f"{self.name} keeps statistics for each domain, which timm's models do not: leave --backbone out."
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ADDA(Beyond):
+    """ADDA's options."""
+
+    normalised: ClassVar[tuple[str, ...]] = ("apart",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +162,7 @@ class SHOT(Beyond):
 CLASSES: dict[str, type[Beyond]] = {
     "source": Beyond,
     "dann": Beyond,
+    "adda": ADDA,
     "adabn": AdaBN,
     "coral": CORAL,
     "cdan": Beyond,
@@ -171,6 +181,7 @@ _REVERSED: dict[str, Any] = {"adversary": "reversal", "lam": 1.0, "lam_schedule"
 _MATCHED: dict[str, Any] = {"strong": 0.0, "statistics": "mixed", "batch_source": 32, "batch_target": 96}
 _ROLES: dict[str, dict[str, Any]] = {
     "dann": _REVERSED,
+    "adda": {"adversary": "inverted", "statistics": "apart", "pretrain": 0.4, "lr": 3e-5},
     "cdan": _REVERSED,
     "dann-mcc": _REVERSED,
     # Its teacher is the average already.
@@ -184,6 +195,7 @@ _ROLES: dict[str, dict[str, Any]] = {
 _FROM_ADAMATCH = ("threshold", "statistics", "alignment", "prior")
 _ORIGINS: dict[str, dict[str, str]] = {
     "dann": dict.fromkeys(_REVERSED, DANN_PAPER),
+    "adda": {"adversary": ADDA_PAPER},
     "cdan": dict.fromkeys(_REVERSED, CDAN_PAPER),
     "mcc": dict.fromkeys(("mcc", "temperature"), MCC_PAPER),
     "dann-mcc": {**dict.fromkeys(_REVERSED, DANN_PAPER), **dict.fromkeys(("mcc", "temperature"), MCC_PAPER)},

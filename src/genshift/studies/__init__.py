@@ -88,6 +88,7 @@ DIFFUSION = {"hw2-diffusion": 50_000, "faces-diffusion": 150_000, "digits-diffus
 ADAPTATION = {
     "source": 320_000,
     "dann": 170_000,
+    "adda": 200_000,
     "adabn": 230_000,
     "coral": 170_000,
     "cdan": 170_000,
@@ -130,7 +131,7 @@ STUDIES = {
         ),
         Study(
             "adaptation",
-            "twelve ways from labelled to unlabelled digits, on one backbone, at about ten minutes of one core each",
+            "thirteen ways from labelled to unlabelled digits, on one backbone, at about ten minutes of one core each",
             ADAPTATION,
             seeds=1,
         ),
