@@ -123,6 +123,7 @@ def test_training_on_ones_own_folders(runs):
 def test_predictions_are_a_csv_of_names_classes_and_confidence(runs, capfd, tmp_path):
     said = told(capfd, "predict", runs[0] / "demo-dann", runs[2], "--out", tmp_path / "labels.csv")
     assert re.search(r"predictions; \d+ class(es)? named, most often \d \(\d+%\)\.", said)
+    assert "not trained to its end" not in said
     with (tmp_path / "labels.csv").open(newline="") as file:
         rows = list(csv.reader(file))
     assert rows[0] == ["image_name", "label", "confidence"]
@@ -239,6 +240,16 @@ def test_report_and_ls_find_runs_at_every_depth(runs, tmp_path, capfd):
     assert listed == sorted(str(tmp_path / place) for place in ("one", "demo/two", "mine/hw2/three"))
     assert sorted(map(str, find_runs([tmp_path, tmp_path / "demo"]))) == listed
     told(capfd, "report", tmp_path, "--out", tmp_path / "page.html")
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_unfinished_run_answers_and_says_so(domains, tmp_path, capfd):
+    preset, run = tiny.tiny("demo-dann", domains), tmp_path / "run"
+    assert tiny.train(preset, run, observers=[tiny.StopAt(12)]) is False
+    pictures = tiny.write_flat(tmp_path / "pictures", 1)
+    for verb in ("predict", "embed"):
+        said = told(capfd, verb, run, pictures, "--out", tmp_path / f"{verb}.npz")
+        assert "is not trained to its end (16 of 24 images): its own command continues it." in said
 
 
 def test_a_broken_run_does_not_hide_the_others(tmp_path):

@@ -181,6 +181,7 @@ def sample(argv: Sequence[str]) -> int:
     api.sample(args.run, args.count, args.out, **which, **given_sampling(args))
     if leads_processes():
         print(f"{args.out}: {args.count:,} pictures and grid.png.")
+    _tell_unfinished(args.run)
     return 0
 
 
@@ -252,6 +253,17 @@ def select(argv: Sequence[str]) -> int:
     return 0
 
 
+def _tell_unfinished(path: Path) -> None:
+    """Where a run has more to train, that its newest checkpoint answered: in the leading process, once."""
+    from genshift.device import leads_processes
+    from genshift.engine.run import RunFolder
+
+    run = RunFolder(path)
+    seen, planned = run.seen, run.config["images"]
+    if leads_processes() and seen < planned:
+        print(f"{path} is not trained to its end ({seen:,} of {planned:,} images): its own command continues it.")
+
+
 def _tell_choice(path: Path, images: str | None = None) -> None:
     """What the choice of a checkpoint, where one was made, says of the run: in the leading process, once; of its
     accuracy nothing where `images` are others than the run's target."""
@@ -282,6 +294,7 @@ def reconstruct(argv: Sequence[str]) -> int:
     rows = api.reconstruct(args.run, args.images, args.out, **_reading(args))
     mean = sum(row[1] for row in rows) / len(rows)
     print(f"{args.out}: {len(rows):,} reconstructions; mean squared error {mean:.5f}, each in errors.csv.")
+    _tell_unfinished(args.run)
     return 0
 
 
@@ -297,6 +310,7 @@ def predict(argv: Sequence[str]) -> int:
         (commonest, times), *others = Counter(row[1] for row in rows).most_common()
         told += f"; {counted(1 + len(others), 'class')} named, most often {commonest} ({times / len(rows):.0%})"
     print(f"{told}.")
+    _tell_unfinished(args.run)
     _tell_choice(args.run, args.images)
     return 0
 
@@ -308,6 +322,7 @@ def embed(argv: Sequence[str]) -> int:
 
     features = api.embed(args.run, args.images, args.out, **_reading(args))
     print(f"{args.out}: features {features.shape[0]:,} × {features.shape[1]}.")
+    _tell_unfinished(args.run)
     return 0
 
 
