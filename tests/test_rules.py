@@ -76,6 +76,13 @@ def test_candidates_that_collapsed_are_not_chosen_for_being_sure():
     assert above_floor(rows[1:2] * 2) == [0, 1], "where all have, one must be taken"
 
 
+def test_candidates_that_no_other_agrees_with_are_not_chosen_for_being_sure():
+    rows = [row(1), row(2, im=1.5, ensv=0.8 - MARGIN - 0.001), row(3, im=1.1, ensv=0.8 - 0.9 * MARGIN)]
+    assert above_floor(rows) == [0, 2] and choose("im", rows) == 1 and choose("default", rows) == 2
+    low = row(4, source=0.95 - MARGIN, ensv=0.99)
+    assert above_floor([*rows, {**low, "source_accuracy": 0.1}]) == [0, 2], "who is out sets no mark"
+
+
 def test_a_standard_error_is_forgiven():
     assert above_floor([row(1, source=0.95), row(2, source=0.94 - MARGIN, error=0.02)]) == [0, 1]
 
