@@ -34,6 +34,12 @@ def test_interpolation_and_ramp():
     assert [ramp(p) for p in (0.0, 0.25, 0.5, 0.75, 1.0)] == pytest.approx([0, 0.5, 1, 1, 1])
 
 
+def test_a_target_of_which_nothing_is_labelled_is_an_alarm():
+    method = build_method(presets.get("adamatch-usps-mnistm").replaced(width=8), 10, tiny.FLOAT64, 0)
+    assert method.alarms({"mu": 0.4, "confident": 0.0}) == {} == method.alarms({"mu": 1.0, "confident": 0.02})
+    assert "try --alignment 0" in method.alarms({"mu": 1.0, "confident": 0.001})["target unlabelled"]
+
+
 @pytest.mark.parametrize("role", ["adamatch", "adamatch-im"])
 def test_a_step_is_its_restatement(role):
     """The whole loss by another road: its gradient is the one that the step leaves behind."""

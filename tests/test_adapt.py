@@ -271,3 +271,21 @@ def test_a_broken_picture_is_named_or_left_out(tmp_path, capfd):
 def test_label_free_choice_is_of_what_adapts(capfd):
     assert "adapts to none" in refused(capfd, "show", "source-usps-mnistm", "--select", "label-free")
     assert "adapts to none" in refused(capfd, "show", "faces-gan", "--select", "label-free")
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_target_that_is_partly_labelled_is_drawn_whole_and_a_broken_first_picture_is_left_out(tmp_path, capfd):
+    """The source's first picture is broken, which tells no class; six of the target's bear labels, which hides none."""
+    source, target = write_source(tmp_path / "lab", 40), tmp_path / "tar"
+    next(iter(sorted((source / "0").iterdir()))).write_text("no picture")
+    truth = write_target(target, 40)
+    listed = "".join(f"{name},{label}\n" for name, label in list(truth.items())[:6])
+    (target / "labels.csv").write_text(f"image_name,label\n{listed}")
+    words = ("--source", source, "--target", target, *SMALL, "--images", 32, "--size", 28, "--skip-broken")
+    told(capfd, "train", "adapt", *words, "--out", tmp_path / "run")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["data"]["target"]["n"], config["data"]["target"]["held_out"]) == (len(truth), 0)
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["oracle/target_test_accuracy"]["n"] == 6
+    told(capfd, "predict", tmp_path / "run", target, "--out", tmp_path / "labels.csv")
+    assert len((tmp_path / "labels.csv").read_text().splitlines()) == 1 + len(truth)

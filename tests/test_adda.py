@@ -97,6 +97,7 @@ def test_the_settings_are_the_reports(task, lr, figure, batches, colour, epoch_s
         (("hw3-adda-usps-mnistm", "--pretrain", "1"), "above 0 and below 1, not 1.0"),
         (("hw3-adda-usps-mnistm", "--pretrain", "0"), "above 0 and below 1, not 0.0"),
         (("hw3-adda-usps-mnistm", "--select", "best"), "take label-free"),
+        (("hw3-adda-usps-mnistm", "--statistics", "mixed"), "an extractor for each domain keeps apart"),
         (("hw3-adda-usps-mnistm", "--adversary", "reversal"), "takes no --adversary reversal"),
         (("hw3-dann-usps-mnistm", "--adversary", "inverted"), "takes no --adversary inverted"),
         (("hw3-dann-usps-mnistm", "--pretrain", "0.5"), "0 but in ADDA's and SHOT's presets, not 0.5"),

@@ -51,8 +51,8 @@ def test_folder_with_csv(tmp_path, where):
     if where == "given":
         (folder / "other.csv").write_text("else")
     images, names = load_named(path if where == "given" else folder)
-    assert images.labels.tolist() == [7, 1] and names == ["002.png", "000.png"]
-    assert images.classes == tuple("01234567")
+    assert images.labels.tolist() == [1, 0] and names == ["002.png", "000.png"]
+    assert images.classes == ("1", "7"), "a number that does not occur is no class, as with folders"
 
 
 def test_csv_of_words_and_one_csv_a_split(tmp_path):
@@ -215,7 +215,20 @@ def test_labels_false_seals_a_csv(tmp_path):
     folder = write_pictures(tmp_path / "set", 3)
     (folder / "labels.csv").write_text("image_name,label\n002.png,7\n000.png,1\n")
     sealed = load(folder, labels=False)
-    assert sealed.labels is None and sealed.classes == () and torch.equal(sealed.images, load(folder).images)
+    assert sealed.labels is None and sealed.classes == () and len(load(folder)) == 2
+    assert len(sealed) == 3, "labels that nobody asks for say nothing of which pictures there are"
+    assert len(load(folder / "labels.csv", labels=False)) == 2
+    (folder / "labels.csv").rename(folder / "train.csv")
+    assert len(load(folder, labels=False)) == 2, "of a split's CSV it is what it says"
+
+
+def test_a_csv_of_other_things_is_refused_where_labels_are_due_and_else_gives_none(tmp_path):
+    folder = write_pictures(tmp_path / "set", 3)
+    (folder / "metadata.csv").write_text("id,camera\n1,a\n")
+    with pytest.raises(Refusal, match="expected the header"):
+        load(folder)
+    images, _ = load_named(folder, labels="any")
+    assert len(images) == 3 and images.labels is None
 
 
 def test_the_folder_one_stands_in_has_its_name(tmp_path, monkeypatch):

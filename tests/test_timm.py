@@ -53,22 +53,34 @@ def timm(monkeypatch):
 
 
 @pytest.mark.usefixtures("timm")
-@pytest.mark.parametrize("weights", ["none", "model.safetensors", "model.pth", "download"])
-def test_a_run_starts_from_the_weights_that_were_asked_for_and_does_not_need_them_again(weights, domains, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "weights"),
+    [
+        ("adapt", "none"),
+        ("adapt", "model.safetensors"),
+        ("adapt", "model.pth"),
+        ("adapt", "download"),
+        ("adda-usps-mnistm", "model.safetensors"),
+    ],
+)
+def test_a_run_starts_from_the_weights_that_were_asked_for_and_does_not_need_them_again(
+    name, weights, domains, tmp_path
+):
     file = tmp_path / weights
     if file.suffix == ".pth":
         torch.save({"state_dict": fetched().state_dict()}, file)
     elif file.suffix:
         save_file(fetched().state_dict(), file)
     named = {"backbone": "timm:small.web", "weights": str(file) if file.suffix else weights}
-    preset = tiny.tiny("adapt", domains, lr=1e-9, lr_warmup=0, ema_half_life=0, weight_decay=0.0, **named)
+    still = {"lr": 1e-9, "pretrain_lr": 1e-9, "lr_warmup": 0, "ema_half_life": 0, "weight_decay": 0.0}
+    preset = tiny.tiny(name, domains, **still, **named)
     assert tiny.train(preset, tmp_path / "run", observers=[tiny.StopAt(4)]) is False
     file.unlink(missing_ok=True)
     assert tiny.train(preset, tmp_path / "run") is True
     found = tiny.last(tmp_path / "run")[KEY]
     assert torch.allclose(found, fetched().conv1.weight, atol=1e-6) is (weights != "none")
     _, method, _ = open_method(RunFolder(tmp_path / "run"))
-    assert method.embed(tiny.digits(3, 0, side=32).images).shape == (3, 6)
+    assert method.embed(tiny.digits(3, 0, side=preset.size).images).shape == (3, 6)
 
 
 KEY = "network/extractor/net.conv1.weight"

@@ -412,7 +412,7 @@ def study(argv: Sequence[str]) -> int:
         "--budget",
         type=choice(("quick", "cpu", "full"), "--budget"),
         default="cpu",
-        help="quick, cpu (a run takes at most 5 CPU minutes, of faces at most an hour) or full (cpu)",
+        help="quick, cpu (a run takes at most 10 minutes of one core, a generator an hour) or full (cpu)",
     )
     add_int(parser, "--seeds", "seeds of each preset (the study's own: 3)")
     add_int(parser, "--jobs", "runs at a time (1)", 1)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -27,6 +28,9 @@ NOTE, SHEET = "sample.json", "grid.png"  # beside pictures that genshift drew; t
 LABEL = re.compile(r"\+?\d{1,18}")  # is read as a number; what else of digits and signs looks like one is a slip
 
 
+Labels = bool | Literal["any"]  # whether labels are read; "any": where there are some
+
+
 @dataclass(frozen=True)
 class Layout:
     """Pictures in the set's order, with their labels (or None) and the classes' names."""
@@ -42,7 +46,7 @@ def read_folder(
     *,
     size: int | None = None,
     colour: Colour | None = None,
-    labels: bool = True,
+    labels: Labels = True,
     skip_broken: bool = False,
     limit: int | None = None,
 ) -> tuple[ImageSet, list[str]]:
@@ -51,7 +55,8 @@ def read_folder(
     Layouts: `CLASS/picture`; pictures alone; pictures with a CSV (`image_name,label`) named `labels.csv`, or the only
     one there, or `FOLDER.csv` beside; each also below `train/`, `test/`, `valid/` or with one CSV a split (`train.csv`
     …). A CSV of another header, or with confidences, which are a model's guesses, gives no labels; only where these are
-    asked for, and no class folders give them, is another header refused. Hidden files and folders are left out, and so
+    asked for (`labels` True, and not "any"), and no class folders give them, is another header refused. Without labels
+    a CSV counts where it names a split's pictures, and nowhere else. Hidden files and folders are left out, and so
     is the grid beside pictures that genshift drew. `path` may be the CSV itself. Raises Refusal where there is no
     picture, the CSV names one that is missing, or a picture is broken (left out, with a note, where `skip_broken`).
     """
@@ -71,7 +76,7 @@ def read_folder(
     return found, [layout.names[place] for place in pictures.kept]
 
 
-def _scan(files: Files, split: str, listing: Path | None, labels: bool) -> Layout:
+def _scan(files: Files, split: str, listing: Path | None, labels: Labels) -> Layout:
     drawn = {name.removesuffix(NOTE) + SHEET for name in files.names if name.rpartition("/")[2] == NOTE}
     names = [name for name in files.names if is_picture(name) and name not in drawn]
     if not names:
@@ -82,8 +87,10 @@ def _scan(files: Files, split: str, listing: Path | None, labels: bool) -> Layou
     below = _split_folder(files, names, top, split)
     where, rows = _csv(files, top, below, split, listing) or ("", [])
     own = [name for name in names if name.startswith(below)]
-    needed = where and labels and not _guesses(rows) and len(set(_folders(own, below).values())) < 2
-    if listing is not None or _lists(rows) or needed:
+    # Without labels a CSV matters only where it parts the pictures: what it says of some is no reason to drop others.
+    asked = listing is not None or labels or Path(where).stem in SPLITS.get(split, (split,))
+    needed = where and labels is True and not _guesses(rows) and len(set(_folders(own, below).values())) < 2
+    if listing is not None or (asked and _lists(rows)) or needed:
         return _from_csv(files, names, [below, f"{below}data/", f"{below}images/", top, ""], where, rows)
     if below == top and split not in ("train", "all"):
         raise Refusal(
@@ -205,7 +212,7 @@ def _rows(where: str, text: str) -> list[list[str]]:
 
 
 def _classed(where: str, chosen: dict[str, str]) -> Layout:
-    """Whole numbers are the labels themselves; words become classes in alphabetical order."""
+    """Whole numbers become classes in their order, words in the alphabet's: those that occur, and no others."""
     words = set(chosen.values())
     if not all(word.lstrip("+-").isdecimal() for word in words):
         classes = tuple(sorted(words))
@@ -216,8 +223,9 @@ def _classed(where: str, chosen: dict[str, str]) -> Layout:
             f"{where} gives the label {wrong[:40]}: expected whole numbers from 0 to {MAX_CLASSES - 1:,}, or words; "
             "correct the file."
         )
-    labels = [int(word) for word in chosen.values()]
-    return Layout(list(chosen), labels, tuple(str(label) for label in range(max(labels) + 1)))
+    numbers = sorted({int(word) for word in chosen.values()})
+    labels = [numbers.index(int(word)) for word in chosen.values()]
+    return Layout(list(chosen), labels, tuple(map(str, numbers)))
 
 
 def _from_names(files: Files, names: Sequence[str], below: str) -> Layout:

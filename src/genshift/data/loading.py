@@ -9,7 +9,7 @@ from genshift.data.catalog import CATALOG, DataSet, entry
 from genshift.data.celeba import read_celeba
 from genshift.data.embedded import read_embedded
 from genshift.data.files import is_archive
-from genshift.data.folders import read_folder
+from genshift.data.folders import Labels, read_folder
 from genshift.data.idx import read_mnist
 from genshift.data.imageset import ImageSet
 from genshift.data.libsvm import read_usps
@@ -56,7 +56,7 @@ def load_named(
     data_root: Path | str | None = None,
     size: int | None = None,
     colour: Colour | None = None,
-    labels: bool = True,
+    labels: Labels = True,
     skip_broken: bool = False,
     limit: int | None = None,
 ) -> tuple[ImageSet, list[str]]:
@@ -65,18 +65,18 @@ def load_named(
     name = str(name_or_path)
     path = Path(name).expanduser()
     if name in CATALOG:
-        found = _from_catalog(entry(name), split, data_root, size, colour, labels, limit, skip_broken)
+        found = _from_catalog(entry(name), split, data_root, size, colour, bool(labels), limit, skip_broken)
     elif is_packed(path) or is_packed(path / split):
-        found = _packed(path, split, labels)
+        found = _packed(path, split, bool(labels))
     elif (known := _known_folder(path)) is not None:
-        found = _from_catalog(known, split, path.parent, size, colour, labels, limit, skip_broken)
+        found = _from_catalog(known, split, path.parent, size, colour, bool(labels), limit, skip_broken)
     elif path.is_dir() or path.suffix.lower() == ".csv" or (path.is_file() and _holds_pictures(path)):
         found, names = read_folder(
             path, split, size=size, colour=colour, labels=labels, skip_broken=skip_broken, limit=limit
         )
         return (found if labels else found.sealed()), names
     elif path.is_file():
-        found = _from_file(path, split, size, colour, labels, limit)
+        found = _from_file(path, split, size, colour, bool(labels), limit)
     else:
         raise _no_such(name)
     if limit is not None and len(found) > limit:

@@ -18,6 +18,7 @@ from genshift.data.imageset import ImageSet
 from genshift.data.packed import is_packed
 from genshift.errors import Refusal, unknown
 from genshift.presets import Adaptation
+from genshift.presets.beyond import OWN_STUDY
 
 HELD_OUT_IMAGES = 2_000  # validated on: a check costs a fraction of the steps between two checks
 
@@ -63,7 +64,9 @@ def open_domains(preset: Adaptation, data_root: Path | None, skip_broken: bool =
         raise Refusal(f"{preset.target} has 1 picture to adapt to: two or more are needed, and hundreds are better.")
     remarks = tuple(check_domains(labelled, target))
     extra = _open_extra(preset, labelled, target, **options) if preset.extra else None
-    return Domains(labelled, train, shown, target, hold_out(target, preset.validation)[0], extra, remarks)
+    # The reports hold as much of both sets out. Of a user's own pictures, unlabelled, none is left unused.
+    drawn = None if preset.study == OWN_STUDY else hold_out(target, preset.validation)[0]
+    return Domains(labelled, train, shown, target, drawn, extra, remarks)
 
 
 def _open_extra(preset: Adaptation, labelled: ImageSet, target: ImageSet, **options: Any) -> ImageSet:
@@ -160,7 +163,8 @@ def evaluation_images(
     `fingerprint`, where given, is another.
     """
     split = evaluation_split(name)
-    images, _ = open_set(name, split, preset, data_root=data_root, skip_broken=skip_broken)
+    labels = True if seen_labels else "any"
+    images, _ = open_set(name, split, preset, data_root=data_root, skip_broken=skip_broken, labels=labels)
     if split == "train" and not seen_labels:
         return images, f"{name}, the training images, whose labels training never saw"
     if split == "train" and fingerprint not in ("", images.fingerprint()):

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genshift.data import load
 from genshift.data.imageset import ImageSet
 from genshift.engine.domains import evaluation_images, in_classes
 from genshift.engine.findings import Asked, value_of
@@ -33,20 +32,20 @@ def oracle_curve(
 ) -> Observer | None:
     """An observer of training that writes the target accuracy to oracle.jsonl, on the same images each time.
 
-    None where the target has no labels of the source's classes. The images live in the returned function alone.
+    None where the target has no labels; nothing is written where they are of other classes than the source's. The
+    images live in the returned function alone.
     """
     images, _ = evaluation_images(preset.target, preset, data_root, skip_broken, preset.role == "target")
-    if images is None:
+    if images is None or images.labels is None:
         return None
-    classes = load(preset.trains_on, "train", data_root=data_root, size=8, limit=1, skip_broken=skip_broken).classes
-    shown = in_classes(images.take(torch.from_numpy(fixed_sample(len(images), CURVE_IMAGES, 0))), classes)
-    labels = shown.labels
-    if labels is None:
-        return None
+    sample = images.take(torch.from_numpy(fixed_sample(len(images), CURVE_IMAGES, 0)))
 
     def observe(images: int, method: Method) -> None:
         assert isinstance(method, Classifying)
-        value, _ = accuracy(method.predict(shown.images).argmax(1), labels)
+        shown = in_classes(sample, tuple(run.config["classes"]))
+        if shown.labels is None:
+            return
+        value, _ = accuracy(method.predict(shown.images).argmax(1), shown.labels)
         run.append("oracle.jsonl", {"images": images, "target_accuracy": value, "n": len(shown)})
 
     return observe

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from genshift.engine.domains import in_classes
 from genshift.engine.findings import Asked, value_of
 from genshift.engine.materials import open_unseen
 from genshift.engine.run import RunFolder
@@ -25,7 +26,9 @@ def measure(
     said = method.predict(images.images)
     protocol = f"{images.name}, {wording}, {len(images):,} at {preset.size} px"
     if preset.answers == "classes":
-        assert images.labels is not None
+        images = in_classes(images, classes)
+        if images.labels is None:
+            return {}, evaluation
         value, error = accuracy(said.argmax(1), images.labels)
         evaluation["confusion"] = confusion(said.argmax(1), images.labels, len(classes)).tolist()
         return {

@@ -10,8 +10,8 @@ from typing import Any
 from genshift.engine.run import RunFolder
 from genshift.errors import Refusal, unknown
 
-# Ours: of source accuracy that may be lost (adversaries take some, collapse takes more), and of agreement with the other
-# candidates (docs/results.md).
+# Ours: of source accuracy that may be lost (adversaries take some, collapse takes more), and of agreement with the
+# other candidates (docs/results.md).
 MARGIN = 0.05
 FEWEST = 2  # held-out source images that a variance can be taken of
 ENOUGH = 100  # held-out source images below which no accuracy is told, nor that it fell

@@ -23,6 +23,7 @@ from genshift.presets.beyond import AdaMatch
 # Of the running means of answers, in source images: the paper's code takes the target's over 128 steps of 64.
 HALF_LIFE = 3_000
 TINY = 1e-6
+LOUD, FEW = 0.5, 0.01  # μ from which a share of images labelled below FEW is an alarm
 
 
 class AdaMatchMethod(Classifying):
@@ -69,6 +70,16 @@ class AdaMatchMethod(Classifying):
             "confident": counts.mean(),
             "mu": torch.tensor(mu),
         }
+
+    def alarms(self, means: Mapping[str, float]) -> dict[str, str]:
+        """A target of which nothing is learnt."""
+        if means["mu"] < LOUD or means["confident"] >= FEW:
+            return {}
+        clause = (
+            f"{means['confident']:.1%} of the target's images are labelled, so little is learnt of it; if it lacks "
+            "classes that the source has, try --alignment 0."
+        )
+        return {"target unlabelled": clause}
 
     @torch.no_grad()
     def _ratio(self, source: Tensor, target: Tensor) -> Tensor:

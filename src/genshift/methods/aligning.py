@@ -37,7 +37,7 @@ class Aligning(Adversarial):
         with self.arithmetic.autocast():
             features = both_features(self.nets["extractor"], source.x, target.x, self.preset.statistics)
             logits = wide(self.nets["predictor"](features))
-            loss_transfer, scalars = self.transfer(features, logits, len(source.y), progress)
+        loss_transfer, scalars = self.transfer(features, logits, len(source.y), progress)
         loss_label = label_loss(logits[: len(source.y)], source.y)
         self._descend("all", loss_label + loss_transfer)
         return {**labelled_scalars(loss_label, logits[: len(source.y)], source.y), **scalars}

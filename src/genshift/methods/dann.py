@@ -55,7 +55,8 @@ class Adversarial(Classifying):
         """`domain_loss` of the adversary, its gradient reversed and times λ on its way into `features`; and scalars to
         show. `others` is what the adversary sees besides."""
         lam = self.lam(progress)
-        told = self.nets["domain"](GradientReversal.apply(features, lam), *others)
+        with self.arithmetic.autocast():
+            told = self.nets["domain"](GradientReversal.apply(features, lam), *others)
         loss = domain_loss(told, sources, weights)
         return loss, {**_of_adversary(loss, told, sources), "lam": torch.tensor(lam)}
 
@@ -98,7 +99,7 @@ class DANN(Adversarial):
         with self.arithmetic.autocast():
             features = self.features(batch)
             logits = self.nets["predictor"](features[: len(y)])
-            loss_domain, scalars = self.reversed_loss(progress, len(y), features)
+        loss_domain, scalars = self.reversed_loss(progress, len(y), features)
         loss_label = label_loss(logits, y)
         self._descend("all", loss_label + loss_domain)
         return {**labelled_scalars(loss_label, logits, y), **scalars}

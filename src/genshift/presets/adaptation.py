@@ -89,6 +89,10 @@ class Adaptation(Preset):
         adda = self.role == "adda"
         if adda != (self.adversary == "inverted"):
             raise Refusal(f"{self.name} takes no --adversary {self.adversary}: 'inverted' is ADDA's presets' alone.")
+        if adda and self.statistics != "apart":
+            raise Refusal(
+                f"{self.name} takes no --statistics {self.statistics}: an extractor for each domain keeps apart."
+            )
         if self.statistics == "own" and self.networks != "residual":
             raise Refusal(f"{self.name}'s networks keep no statistics for each domain: give --statistics apart.")
         phased = self.role in PHASED

@@ -15,7 +15,8 @@ from genshift.presets.base import HALF_LIFE, option
 
 NETWORKS = "residual"
 TASKS = ("mnistm-svhn", "mnistm-usps", "usps-mnistm", "svhn-usps")
-OWN = {"source": "source/", "target": "target/"}  # folders that a user names
+OWN_STUDY = "own"  # of a user's folders
+OWN = {"source": "source/", "target": "target/"}  # which the user names
 OUR_BACKBONE, TIMM = "residual", "timm:"
 # Roles with an adversary of domains, and how it is played.
 ADVERSARIES = {"dann": "reversal", "adda": "inverted", "cdan": "reversal", "dann-mcc": "reversal"}
@@ -238,7 +239,7 @@ def _own() -> Iterator[Beyond]:
     """For a user's own two folders, of whatever is in them: AdaMatch, of which nothing is mirrored, no colour is
     inverted, and only unsure answers are drawn to even class frequencies (no IM: docs/methods.md); and source-only, in
     weak views, to stand beside it."""
-    own: dict[str, Any] = {"study": "own", **OWN, "size": 32, "validation": 0.1}
+    own: dict[str, Any] = {"study": OWN_STUDY, **OWN, "size": 32, "validation": 0.1}
     common = _preset("adamatch", "mnistm-usps")
     assert isinstance(common, AdaMatch)
     origins = {key: origin for key, origin in common.origins.items() if key != "prior"}

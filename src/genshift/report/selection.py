@@ -128,8 +128,8 @@ def _lead(found: Sequence[Judged]) -> str:
         "An adapted run's checkpoints are chosen among without a target label. The default rule leaves out those that "
         f"are more than {100 * MARGIN:g} points (and a standard error) below the best on held-out source images, or "
         f"that take the target for few classes, then those that agree with the mean of all by over {100 * MARGIN:g} "
-        f"points less than the most does, and takes the best {SCORES[BEST].head} of the rest: on average {percent(mean)} "
-        "points below what the oracle would take. The oracle is computed apart, and never chooses."
+        f"points less than the most does, and takes the best {SCORES[BEST].head} of the rest: on average "
+        f"{percent(mean)} points below what the oracle would take. The oracle is computed apart, and never chooses."
     )
 
 
