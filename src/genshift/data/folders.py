@@ -88,7 +88,7 @@ def _scan(files: Files, split: str, listing: Path | None, labels: Labels) -> Lay
     where, rows = _csv(files, top, below, split, listing) or ("", [])
     own = [name for name in names if name.startswith(below)]
     # Without labels a CSV matters only where it parts the pictures: what it says of some is no reason to drop others.
-    asked = listing is not None or labels or Path(where).stem in SPLITS.get(split, (split,))
+    asked = labels or Path(where).stem in SPLITS.get(split, (split,))
     needed = where and labels is True and not _guesses(rows) and len(set(_folders(own, below).values())) < 2
     if listing is not None or (asked and _lists(rows)) or needed:
         return _from_csv(files, names, [below, f"{below}data/", f"{below}images/", top, ""], where, rows)

@@ -71,13 +71,6 @@ class Beyond(Adaptation):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ADDA(Beyond):
-    """ADDA's options."""
-
-    normalised: ClassVar[tuple[str, ...]] = ("apart",)
-
-
-@dataclass(frozen=True, kw_only=True)
 class AdaBN(Beyond):
     """AdaBN's options."""
 
@@ -163,7 +156,7 @@ class SHOT(Beyond):
 CLASSES: dict[str, type[Beyond]] = {
     "source": Beyond,
     "dann": Beyond,
-    "adda": ADDA,
+    "adda": Beyond,
     "adabn": AdaBN,
     "coral": CORAL,
     "cdan": Beyond,
