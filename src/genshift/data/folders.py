@@ -88,7 +88,7 @@ def _scan(files: Files, split: str, listing: Path | None, labels: Labels) -> Lay
     where, rows = _csv(files, top, below, split, listing) or ("", [])
     own = [name for name in names if name.startswith(below)]
     # Without labels a CSV matters only where it parts the pictures: what it says of some is no reason to drop others.
-    asked = labels or Path(where).stem in SPLITS.get(split, (split,))
+    asked = labels or Path(where).stem in _words(split)
     needed = where and labels is True and not _guesses(rows) and len(set(_folders(own, below).values())) < 2
     if listing is not None or (asked and _lists(rows)) or needed:
         return _from_csv(files, names, [below, f"{below}data/", f"{below}images/", top, ""], where, rows)
@@ -108,12 +108,17 @@ def _wrapper(files: Files) -> str:
     return f"{tops.pop()}/" if wraps else ""
 
 
+def _words(split: str) -> tuple[str, ...]:
+    """What a split's folder or CSV may be called."""
+    return SPLITS.get(split, (split,))
+
+
 def _split_folder(files: Files, names: Sequence[str], top: str, split: str) -> str:
     """The prefix of the pictures of a split: its subfolder where there is a subfolder train, else `top`."""
     subfolders = {name.removeprefix(top).partition("/")[0] for name in names if "/" in name.removeprefix(top)}
     if not subfolders & set(SPLITS["train"]) or split == "all":
         return top
-    for word in SPLITS.get(split, (split,)):
+    for word in _words(split):
         if word in subfolders:
             return f"{top}{word}/"
     raise Refusal(f"{files.path} has no part '{split}': it has {', '.join(sorted(subfolders))}.")
@@ -131,7 +136,7 @@ def _csv(files: Files, top: str, below: str, split: str, given: Path | None) -> 
     inside = [name for name in files.names if name.lower().endswith(".csv")]
     wanted = [
         f"{below}labels.csv",
-        *(f"{top}{word}.csv" for word in SPLITS.get(split, (split,))),
+        *(f"{top}{word}.csv" for word in _words(split)),
         f"{top}labels.csv",
     ]
     found = next((name for name in wanted if name in inside), None)
@@ -213,19 +218,22 @@ def _rows(where: str, text: str) -> list[list[str]]:
 
 def _classed(where: str, chosen: dict[str, str]) -> Layout:
     """Whole numbers become classes in their order, words in the alphabet's: those that occur, and no others."""
-    words = set(chosen.values())
-    if not all(word.lstrip("+-").isdecimal() for word in words):
-        classes = tuple(sorted(words))
-        return Layout(list(chosen), [classes.index(word) for word in chosen.values()], classes)
-    wrong = next((word for word in chosen.values() if not LABEL.fullmatch(word) or int(word) >= MAX_CLASSES), None)
-    if wrong is not None:
-        raise Refusal(
-            f"{where} gives the label {wrong[:40]}: expected whole numbers from 0 to {MAX_CLASSES - 1:,}, or words; "
-            "correct the file."
-        )
-    numbers = sorted({int(word) for word in chosen.values()})
-    labels = [numbers.index(int(word)) for word in chosen.values()]
-    return Layout(list(chosen), labels, tuple(map(str, numbers)))
+    words = list(chosen.values())
+    if all(word.lstrip("+-").isdecimal() for word in words):
+        wrong = next((word for word in words if not LABEL.fullmatch(word) or int(word) >= MAX_CLASSES), None)
+        if wrong is not None:
+            raise Refusal(
+                f"{where} gives the label {wrong[:40]}: expected whole numbers from 0 to {MAX_CLASSES - 1:,}, or "
+                "words; correct the file."
+            )
+        words = [str(int(word)) for word in words]
+    classes = _in_order(set(words))
+    return Layout(list(chosen), [classes.index(word) for word in words], classes)
+
+
+def _in_order(classes: set[str]) -> tuple[str, ...]:
+    """Classes in the order of their numbers where all are numbers, else of the alphabet."""
+    return tuple(sorted(classes, key=int if all(c.isdecimal() for c in classes) else str))
 
 
 def _from_names(files: Files, names: Sequence[str], below: str) -> Layout:
@@ -242,7 +250,7 @@ def _from_names(files: Files, names: Sequence[str], below: str) -> Layout:
         )
     if len(found) < 2:
         return Layout(list(names))
-    classes = tuple(sorted(found, key=int if all(c.isdecimal() for c in found) else str))
+    classes = _in_order(found)
     ordered = sorted(names, key=lambda name: (classes.index(folder[name]), name))
     return Layout(ordered, [classes.index(folder[name]) for name in ordered], classes)
 

@@ -62,21 +62,21 @@ def load_named(
 ) -> tuple[ImageSet, list[str]]:
     """As `load`, with one name an image: its file's for pictures in folders and archives, else its number."""
     check_options(size, colour, limit)
-    name = str(name_or_path)
+    name, wanted = str(name_or_path), bool(labels)
     path = Path(name).expanduser()
     if name in CATALOG:
-        found = _from_catalog(entry(name), split, data_root, size, colour, bool(labels), limit, skip_broken)
+        found = _from_catalog(entry(name), split, data_root, size, colour, wanted, limit, skip_broken)
     elif is_packed(path) or is_packed(path / split):
-        found = _packed(path, split, bool(labels))
+        found = _packed(path, split, wanted)
     elif (known := _known_folder(path)) is not None:
-        found = _from_catalog(known, split, path.parent, size, colour, bool(labels), limit, skip_broken)
+        found = _from_catalog(known, split, path.parent, size, colour, wanted, limit, skip_broken)
     elif path.is_dir() or path.suffix.lower() == ".csv" or (path.is_file() and _holds_pictures(path)):
         found, names = read_folder(
             path, split, size=size, colour=colour, labels=labels, skip_broken=skip_broken, limit=limit
         )
         return (found if labels else found.sealed()), names
     elif path.is_file():
-        found = _from_file(path, split, size, colour, bool(labels), limit)
+        found = _from_file(path, split, size, colour, wanted, limit)
     else:
         raise _no_such(name)
     if limit is not None and len(found) > limit:

@@ -147,9 +147,10 @@ def assemble(
     parts = {name: part for name, part in materials.on(arithmetic.device).parts.items() if name in method.draws}
     augment = Augment(preset.flip, preset.rotate, preset.shift, preset.scale, preset.recolour, preset.strong)
     feed = Feed(parts, method.rule, arithmetic, settings.seed, world.rank, world.size, augment)
-    backbone = method.extractor_of("source") if isinstance(method, Classifying) else None
-    if isinstance(preset, Beyond) and isinstance(backbone, TimmBackbone) and not run.saved():
-        backbone.start_from(preset.weights)
+    if isinstance(preset, Beyond) and isinstance(method, Classifying) and not run.saved():
+        backbone = method.extractor_of("source")
+        if isinstance(backbone, TimmBackbone):
+            backbone.start_from(preset.weights)
     average = MovingAverage(method.networks, preset.ema_half_life) if preset.ema_half_life else None
     schedule = _schedule(preset, method.phases, preset.images, feed.batch, settings.keep)
     return Trainer(run, method, feed, schedule, world, console, materials.held_out, average)

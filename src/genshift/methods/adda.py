@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from genshift.data.feed import Batch, PixelRule
 from genshift.device import Arithmetic
 from genshift.methods.base import WON, Classifying, Domain, Frozen
-from genshift.methods.dann import domain_accuracy, domain_loss, source_odds
+from genshift.methods.dann import adversary_scalars, domain_loss, source_odds
 from genshift.methods.schedules import Progress
 from genshift.methods.supervised import label_loss, labelled_scalars
 from genshift.presets import Adaptation
@@ -76,11 +76,7 @@ class ADDA(Classifying):
                 taken_for = self.networks["domain"](ft)
             loss_adversary = -F.logsigmoid(source_odds(taken_for)).mean()
             self._descend("extractor", loss_adversary)
-        return {
-            "loss_domain": loss_domain.detach(),
-            "loss_adversary": loss_adversary.detach(),
-            "domain_accuracy": domain_accuracy(told, len(xs)),
-        }
+        return {**adversary_scalars(loss_domain, told, len(xs)), "loss_adversary": loss_adversary.detach()}
 
     def alarms(self, means: Mapping[str, float]) -> dict[str, str]:
         """A discriminator that has won."""

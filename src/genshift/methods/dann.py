@@ -58,7 +58,7 @@ class Adversarial(Classifying):
         with self.arithmetic.autocast():
             told = self.nets["domain"](GradientReversal.apply(features, lam), *others)
         loss = domain_loss(told, sources, weights)
-        return loss, {**_of_adversary(loss, told, sources), "lam": torch.tensor(lam)}
+        return loss, {**adversary_scalars(loss, told, sources), "lam": torch.tensor(lam)}
 
 
 class DANN(Adversarial):
@@ -118,7 +118,7 @@ class DANN(Adversarial):
             confused = self.nets["domain"](features)
         loss_label = label_loss(logits, y)
         self._descend("model", loss_label - lam * mixed_loss(confused, len(y)))
-        adversary = _of_adversary(loss_adversary, domain_logits, len(y))
+        adversary = adversary_scalars(loss_adversary, domain_logits, len(y))
         return {**labelled_scalars(loss_label, logits, y), **adversary, "lam": torch.tensor(lam)}
 
 
@@ -167,5 +167,6 @@ def _is_source(odds: Tensor, sources: int) -> Tensor:
     return torch.arange(len(odds), device=odds.device) < sources
 
 
-def _of_adversary(loss: Tensor, told: Tensor, sources: int) -> dict[str, Tensor]:
+def adversary_scalars(loss: Tensor, told: Tensor, sources: int) -> dict[str, Tensor]:
+    """What a step of the adversary shows."""
     return {"loss_domain": loss.detach(), "domain_accuracy": domain_accuracy(told, sources)}

@@ -18,8 +18,6 @@ TASKS = ("mnistm-svhn", "mnistm-usps", "usps-mnistm", "svhn-usps")
 OWN_STUDY = "own"  # of a user's folders
 OWN = {"source": "source/", "target": "target/"}  # which the user names
 OUR_BACKBONE, TIMM = "residual", "timm:"
-# Roles with an adversary of domains, and how it is played.
-ADVERSARIES = {"dann": "reversal", "adda": "inverted", "cdan": "reversal", "dann-mcc": "reversal"}
 
 ADDA_PAPER = "cited source (ADDA, arXiv 1702.05464)"
 CDAN_PAPER = "cited source (CDAN, arXiv 1705.10667)"
@@ -186,6 +184,8 @@ _ROLES: dict[str, dict[str, Any]] = {
     "source": {"statistics": "mixed"},
     "target": {"statistics": "mixed"},
 }
+# Roles with an adversary of domains, and how it is played.
+ADVERSARIES = {role: changed["adversary"] for role, changed in _ROLES.items() if "adversary" in changed}
 _FROM_ADAMATCH = ("threshold", "statistics", "alignment", "prior")
 _ORIGINS: dict[str, dict[str, str]] = {
     "dann": dict.fromkeys(_REVERSED, DANN_PAPER),
