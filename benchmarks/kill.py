@@ -37,7 +37,7 @@ class Training:
         launch = [sys.executable, "-m"]
         if options.processes > 1:
             launch += ["torch.distributed.run", "--standalone", f"--nproc_per_node={options.processes}", "-m"]
-        words = ["genshift.cli", "train", options.preset, "--images", str(options.images), "--seed", str(options.seed)]
+        words = ["genshift", "train", options.preset, "--images", str(options.images), "--seed", str(options.seed)]
         log = (out.parent / f"{out.name}.log").open("a")
         self.process = subprocess.Popen(
             [*launch, *words, "--threads", "1", *options.train, "--out", str(out)],

@@ -24,16 +24,16 @@ import torch
 from torch import Tensor
 
 from genshift import device
-from genshift.engine.comparing import Space, classifier_space
-from genshift.engine.drawable import open_generator
-from genshift.engine.files import write_json
-from genshift.engine.generation import in_few_steps, training_pictures
-from genshift.engine.run import RunFolder
+from genshift.evaluation.feature_distance import FeatureSpace, classifier_space
+from genshift.evaluation.generation import in_few_steps, training_pictures
 from genshift.methods import DiffusionMethod
 from genshift.methods.base import CHUNK
 from genshift.metrics.embedding import fixed_sample
 from genshift.metrics.frechet import Gaussian, frechet, statistics
 from genshift.presets import Sampling
+from genshift.runs.files import write_json
+from genshift.runs.folder import RunFolder
+from genshift.sampling.sampler_settings import open_generator
 
 GUIDANCE, SKIP = 3.0, 0.5  # hw2's, as its preset has them
 REFERENCE = 5_000  # training pictures, at most
@@ -59,7 +59,7 @@ def procedures(own: Sampling, steps: int, conditional: bool) -> dict[str, Sampli
 class Judge:
     """A classifier's features, real pictures in them, `others` beside these, and the classes that are asked for."""
 
-    space: Space
+    space: FeatureSpace
     real: Gaussian
     others: Tensor
     classes: tuple[str, ...]

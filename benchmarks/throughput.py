@@ -24,13 +24,13 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from genshift import device, presets
-from genshift.data.feed import Feed, Part
+from genshift.data.feed import Feed, TrainingSet
 from genshift.data.imageset import ImageSet
-from genshift.engine.average import MovingAverage
-from genshift.engine.experiment import build_method
 from genshift.methods.dann import GradientReversal, dann_lambda
 from genshift.methods.schedules import Progress
 from genshift.nets import layers
+from genshift.training.ema import MovingAverage
+from genshift.training.train import build_method
 
 PRESETS = {"hw2": "hw2-dann-mnistm-svhn", "hw3": "hw3-dann-mnistm-svhn"}
 IMAGES = 4_096
@@ -127,7 +127,7 @@ def our_step(preset: presets.Adaptation) -> Callable[[], None]:
     for seed, (name, batch) in enumerate((("source", preset.batch_source), ("target", preset.batch_target))):
         images, labels = synthetic(seed)
         pixels = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
-        parts[name] = Part(ImageSet(name, pixels, torch.from_numpy(labels).long()), batch)
+        parts[name] = TrainingSet(ImageSet(name, pixels, torch.from_numpy(labels).long()), batch)
     feed = Feed(parts, method.rule, arithmetic, seed=0)
     average = MovingAverage(method.networks, preset.ema_half_life)
     seen = 0

@@ -9,9 +9,9 @@ import torch
 
 from genshift import presets
 from genshift.data import load
-from genshift.data.feed import Batch, Draws
-from genshift.engine.experiment import open_method
-from genshift.engine.run import RunFolder
+from genshift.data.feed import Batch, StepRandom
+from genshift.runs.folder import RunFolder
+from genshift.training.train import open_method
 
 
 def adapted_batch(source: int, target: int, seed: int = 0) -> dict[str, Batch]:
@@ -20,7 +20,7 @@ def adapted_batch(source: int, target: int, seed: int = 0) -> dict[str, Batch]:
     xs = torch.rand(source, 3, 28, 28, dtype=torch.float64, generator=generator) * 2 - 1
     xt = torch.rand(target, 3, 28, 28, dtype=torch.float64, generator=generator) - 0.2
     ys = torch.arange(source) % 10
-    return {"source": Batch(xs, ys, Draws(1, 0, source)), "target": Batch(xt, None, Draws(2, 0, target))}
+    return {"source": Batch(xs, ys, StepRandom(1, 0, source)), "target": Batch(xt, None, StepRandom(2, 0, target))}
 
 
 def softmax(z: Any) -> Any:

@@ -4,7 +4,8 @@ import pytest
 import tiny
 import torch
 
-from genshift.engine import experiment, files
+from genshift.runs import files
+from genshift.training import train as training
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -39,5 +40,5 @@ def faces(tmp_path_factory):
 @pytest.fixture
 def quick(monkeypatch):
     """Checks twice a run instead of twenty times, and does not wait for the disk."""
-    monkeypatch.setattr(experiment, "CHECKS", 2)
+    monkeypatch.setattr(training, "CHECKS", 2)
     monkeypatch.setattr(files, "_sync", lambda path: None)

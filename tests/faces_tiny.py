@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from genshift import cli
+from genshift.cli import main
 from genshift.data import ImageSet, pack
-from genshift.engine import experiment
+from genshift.training import train as training
 
 SIDE = 16
 CLASSES = ("land", "sea & sky")
@@ -58,11 +58,11 @@ class Studio:
     def train(self, name: str, out: Path, *flags: object) -> int:
         """Trains into another folder."""
         words = ["train", *RUNS[name], "--data", self.data, *SMALL, *flags, "--out", out]
-        before, experiment.CHECKS = experiment.CHECKS, 4
+        before, training.CHECKS = training.CHECKS, 4
         try:
-            return cli.main([str(word) for word in words])
+            return main.main([str(word) for word in words])
         finally:
-            experiment.CHECKS = before
+            training.CHECKS = before
 
 
 def read(path: Path) -> np.ndarray:

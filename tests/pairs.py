@@ -10,22 +10,23 @@ from pathlib import Path
 import torch
 
 from genshift import device, presets
-from genshift.engine import experiment, files
-from genshift.engine.console import Console
-from genshift.engine.distributed import world_of
-from genshift.engine.experiment import Settings
-from genshift.engine.run import RunFolder
+from genshift.runs import files
+from genshift.runs.folder import RunFolder
+from genshift.training import train as training
+from genshift.training.console import Console
+from genshift.training.distributed import world_of
+from genshift.training.train import Settings
 
 
 def main(jobs):
-    """Every job in turn, as `experiment.train` does one."""
-    experiment.CHECKS, files._sync = 1, lambda path: None
+    """Every job in turn, as `training.train` does one."""
+    training.CHECKS, files._sync = 1, lambda path: None
     chosen = torch.device("cpu")
     device.prepare_process(1, chosen)
     with world_of("cpu") as world:
         for out, name, changes in jobs:
             preset = presets.get(name).replaced(**changes)
-            experiment._train(preset, RunFolder(Path(out)), Settings(), chosen, world, Console(world.leads))
+            training._train(preset, RunFolder(Path(out)), Settings(), chosen, world, Console(world.leads))
 
 
 if __name__ == "__main__":

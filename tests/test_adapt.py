@@ -12,12 +12,14 @@ from data_files import png
 from report_fixtures import patch_json
 from tiny import refused, told
 
-from genshift import api, cli, presets
+from genshift import api, presets
+from genshift.cli import main
 from genshift.data import load
-from genshift.engine import checkpoint, experiment, files
-from genshift.engine.rules import source_only_accuracy, unadapted
-from genshift.engine.run import RunFolder
-from genshift.presets.beyond import AdaMatch
+from genshift.presets.benchmark import AdaMatch
+from genshift.runs import checkpoint, files
+from genshift.runs.folder import RunFolder
+from genshift.selection.rules import source_only_accuracy, unadapted
+from genshift.training import train as train_module
 
 SMALL = (
     "--width",
@@ -78,9 +80,9 @@ def adapted(tmp_path_factory):
     write_source(folder / "labelled")
     truth = write_target(folder / "unlabelled")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment, "CHECKS", 2)
+        patch.setattr(train_module, "CHECKS", 2)
         patch.setattr(files, "_sync", lambda path: None)
-        assert cli.main([str(word) for word in training(folder, folder / "run")]) == 0
+        assert main.main([str(word) for word in training(folder, folder / "run")]) == 0
     return folder, truth
 
 
@@ -185,7 +187,7 @@ def test_source_only_on_the_same_folders_is_found_beside_it(adapted, run):
     folder, _ = adapted
     words = argv(folder, "--size", 28, "--images", 64, "--out", run.parent / "without", preset="adapt-source")
     assert unadapted(RunFolder(run)) == []
-    assert cli.main([str(word) for word in words]) == 0
+    assert main.main([str(word) for word in words]) == 0
     assert [other.path.name for other in unadapted(RunFolder(run))] == ["without"]
     assert 0 < source_only_accuracy(RunFolder(run)) < 1
 
@@ -223,7 +225,7 @@ def test_alignment_of_class_frequencies_can_be_turned_off(domains):
     means = torch.tensor([0.5, 0.25, 0.25])
     found = []
     for alignment in (1.0, 0.5, 0.0):
-        method = experiment.build_method(tiny.tiny("adapt", domains, width=4, alignment=alignment), 3, tiny.FLOAT32, 0)
+        method = training.build_method(tiny.tiny("adapt", domains, width=4, alignment=alignment), 3, tiny.FLOAT32, 0)
         method.networks["frequencies"].target.copy_(means)
         found.append(method._ratio(torch.zeros(1, 3), means.log()[None]))
     torch.testing.assert_close(found[0], (1 / 3) / means, atol=1e-4, rtol=0)

@@ -12,15 +12,15 @@ from torch.nn import functional as F
 
 from genshift import api, presets
 from genshift.data import load
-from genshift.data.feed import Batch, Draws
-from genshift.engine import experiment
-from genshift.engine.console import Console
-from genshift.engine.distributed import World
-from genshift.engine.experiment import Settings, build_method, open_method
-from genshift.engine.materials import open_materials
-from genshift.engine.probe import probe
-from genshift.engine.run import RunFolder
+from genshift.data.feed import Batch, StepRandom
 from genshift.methods.schedules import Progress
+from genshift.runs.folder import RunFolder
+from genshift.training import train as training
+from genshift.training.console import Console
+from genshift.training.distributed import World
+from genshift.training.probe import probe
+from genshift.training.train import Settings, build_method, open_method
+from genshift.training.training_data import open_training_data
 
 EARLY, LATE = Progress(0, 100), Progress(50, 100)  # pre-training, and adaptation
 TASKS = ("usps-mnistm", "mnistm-svhn", "svhn-usps")
@@ -35,8 +35,8 @@ def method_of(task="usps-mnistm", **changes):
 def trainer_of(preset, path):
     """A trainer at its start, as `train` makes one."""
     settings, console = Settings(), Console(False)
-    materials = open_materials(preset, None)
-    return experiment.assemble(preset, RunFolder(path), materials, settings, tiny.FLOAT32, World(), console)
+    training_data = open_training_data(preset, None)
+    return training.assemble(preset, RunFolder(path), training_data, settings, tiny.FLOAT32, World(), console)
 
 
 # --- networks and settings ------------------------------------------------------------------------------------------
@@ -176,7 +176,7 @@ def test_adaptation_is_its_restatement(name, sizes, norm):
 
 def test_labels_do_not_reach_adaptation():
     batch = batch_of(6, 6)
-    unlabelled = {**batch, "source": Batch(batch["source"].x, None, Draws(0, 0, 0))}
+    unlabelled = {**batch, "source": Batch(batch["source"].x, None, StepRandom(0, 0, 0))}
     one, other = method_of(), method_of()
     one.step(batch, LATE), other.step(unlabelled, LATE)
     for name in one.networks:

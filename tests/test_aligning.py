@@ -9,13 +9,13 @@ import torch
 from adapting import accuracy_on_the_embedded_pair, adapted_batch, softmax
 
 from genshift import presets
-from genshift.engine.experiment import build_method
 from genshift.methods.aligning import certainty, entropy
 from genshift.methods.coral import coral_loss
 from genshift.methods.dann import domain_loss
 from genshift.methods.mcc import class_confusion
 from genshift.methods.schedules import Progress
 from genshift.nets.layers import in_domain
+from genshift.training.train import build_method
 
 RNG = np.random.default_rng(0)
 SOURCE, TARGET = RNG.normal(size=(7, 5)) * 2, RNG.normal(size=(9, 5)) + 1

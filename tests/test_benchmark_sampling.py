@@ -8,9 +8,9 @@ import pytest
 import tiny
 import torch
 
-from genshift.engine.comparing import classifier_space
-from genshift.engine.drawable import open_generator
-from genshift.engine.run import RunFolder
+from genshift.evaluation.feature_distance import classifier_space
+from genshift.runs.folder import RunFolder
+from genshift.sampling.sampler_settings import open_generator
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "sampling.py"
 SMALL = {

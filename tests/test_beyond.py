@@ -8,12 +8,12 @@ from torch import nn
 
 from genshift import api, presets
 from genshift.data.augment import Augment
-from genshift.data.feed import Draws, Feed, Part
+from genshift.data.feed import Feed, StepRandom, TrainingSet
 from genshift.data.strong import strong_view
-from genshift.engine.experiment import build_method, preset_of
-from genshift.methods.base import StillStatistics
+from genshift.methods.base import FrozenBatchNormStats
 from genshift.nets.backbone import WIDEST, Backbone, ConditionalAdversary
 from genshift.nets.layers import DomainBatchNorm2d, in_domain
+from genshift.training.train import build_method, preset_of
 
 # --- networks -------------------------------------------------------------------------------------------------------
 
@@ -51,7 +51,7 @@ def test_statistics_are_apart_by_domain_and_the_affine_part_is_shared():
 def test_still_statistics_stay_while_the_batch_normalises():
     layer = nn.Sequential(nn.BatchNorm2d(2))
     before = {k: v.clone() for k, v in layer.state_dict().items() if "running" in k}
-    with StillStatistics(layer):
+    with FrozenBatchNormStats(layer):
         y = layer(torch.randn(8, 2, 3, 3) + 5)
     assert y.mean().abs() < 1e-5
     assert all(torch.equal(layer.state_dict()[k], v) for k, v in before.items())
@@ -77,23 +77,23 @@ def test_the_conditional_map_is_the_outer_product_or_estimates_its_inner_product
 
 def test_a_strong_view_is_a_function_of_draws_alone():
     x = torch.rand(6, 3, 28, 28) * 2 - 1
-    whole = strong_view(x, Draws(1, 128, 6), 0.5, 0.5)
-    assert torch.equal(whole, strong_view(x.clone(), Draws(1, 128, 6), 0.5, 0.5))
+    whole = strong_view(x, StepRandom(1, 128, 6), 0.5, 0.5)
+    assert torch.equal(whole, strong_view(x.clone(), StepRandom(1, 128, 6), 0.5, 0.5))
     assert (whole - x).abs().flatten(1).amax(1).min() > 0.2
     assert whole.min() >= -1 and whole.max() <= 1
-    for other in (Draws(1, 192, 6), Draws(2, 128, 6)):
+    for other in (StepRandom(1, 192, 6), StepRandom(2, 128, 6)):
         assert not torch.equal(whole, strong_view(x, other, 0.5, 0.5))
-    halves = [strong_view(x[3 * r : 3 * r + 3], Draws(1, 128, 6, r, 2), 0.5, 0.5) for r in (0, 1)]
+    halves = [strong_view(x[3 * r : 3 * r + 3], StepRandom(1, 128, 6, r, 2), 0.5, 0.5) for r in (0, 1)]
     assert torch.equal(torch.cat(halves), whole)
     rows = torch.tensor([1, 4])
-    assert torch.equal(strong_view(x, Draws(1, 128, 6), 0.5, 0.5, rows), whole[rows])
+    assert torch.equal(strong_view(x, StepRandom(1, 128, 6), 0.5, 0.5, rows), whole[rows])
 
 
 def test_strong_views_invert_and_cut_some():
     """A bright bar on black: its polarity turns in about a quarter, and holes are of mid-grey."""
     x = torch.zeros(400, 1, 28, 28)
     x[:, :, 10:18, 4:24] = 1
-    y = strong_view(x, Draws(0, 0, 400), 0.0, 1.0)
+    y = strong_view(x, StepRandom(0, 0, 400), 0.0, 1.0)
     dark = y[:, 0, 11:17, 8:20].mean((1, 2)) < y[:, 0, [0, 27]].mean((1, 2))
     assert 0.15 < dark.float().mean() < 0.35
     assert 0.02 < (y == 0.5).float().mean() < 0.2
@@ -104,9 +104,9 @@ def test_the_feed_shows_a_share_of_images_strongly():
     rule = build_method(presets.get("source-usps-mnistm"), 10, tiny.FLOAT32, 0).rule
 
     def batch(strong):
-        return Feed({"source": Part(images, 100)}, rule, tiny.FLOAT32, 0, augment=Augment(strong=strong)).at(100)[
-            "source"
-        ]
+        return Feed({"source": TrainingSet(images, 100)}, rule, tiny.FLOAT32, 0, augment=Augment(strong=strong)).at(
+            100
+        )["source"]
 
     plain, some = batch(0.0), batch(0.3)
     assert plain.mild is None and torch.equal(plain.weak, plain.x) and torch.equal(some.weak, plain.x)

@@ -18,15 +18,18 @@ from tiny import refused, told
 
 from genshift import api
 from genshift.data.batches import seed_of
-from genshift.engine import checkpoint, experiment, sweeping, weak
-from genshift.engine.by_class import even_parts
-from genshift.engine.comparing import classifier_space
-from genshift.engine.drawable import open_generator
-from genshift.engine.run import RunFolder
 from genshift.errors import Refusal
+from genshift.evaluation import sweep
+from genshift.evaluation.feature_distance import classifier_space
+from genshift.evaluation.per_class import even_parts
 from genshift.methods.base import CHUNK, to_bytes
 from genshift.metrics.frechet import frechet, statistics
 from genshift.presets import Sampling
+from genshift.runs import checkpoint
+from genshift.runs.folder import RunFolder
+from genshift.sampling import autoguidance
+from genshift.sampling.sampler_settings import open_generator
+from genshift.training import train as training
 
 pytestmark = pytest.mark.usefixtures("quick")
 SMALL = {
@@ -58,7 +61,7 @@ def runs(data, tmp_path_factory):
         "judge": tiny.of_pictures("faces-attributes", data, size=16, width=8, answers="classes"),
     }
     for name, preset in made.items():
-        observers = [weak.keeper(RunFolder(root / name))] if name == "classes" else []
+        observers = [autoguidance.keeper(RunFolder(root / name))] if name == "classes" else []
         assert tiny.train(preset, root / name, images=32, observers=observers)
     return {name: root / name for name in made}
 
@@ -155,7 +158,7 @@ def test_a_broken_sampling_is_refused(stored, run, tmp_path, capfd):
 def test_what_sigterm_stopped_is_continued_without_drawing_twice(runs, tmp_path, capfd):
     words = ["sample", str(runs["classes"]), "--count", "200", "--names", "class", "--steps", "20", "--out"]
     out = tmp_path / "parted"
-    argv = [sys.executable, "-m", "genshift.cli", *words, str(out)]
+    argv = [sys.executable, "-m", "genshift", *words, str(out)]
     with subprocess.Popen(argv, env=tiny.environment(), stderr=subprocess.DEVNULL) as process:
         while len(list(out.glob("land_*.png"))) < 25 and process.poll() is None:
             time.sleep(0.01)
@@ -174,7 +177,7 @@ def test_what_sigterm_stopped_is_continued_without_drawing_twice(runs, tmp_path,
 
 def test_the_first_check_after_an_eighth_is_kept_once(runs, data, tmp_path, monkeypatch):
     """Checks at 1/16, 2/16 … of the budget: the second is kept, whatever stops the run."""
-    monkeypatch.setattr(experiment, "CHECKS", 16)
+    monkeypatch.setattr(training, "CHECKS", 16)
     preset, out = tiny.of_pictures("digits-diffusion", data, **SMALL), tmp_path / "run"
     seen = {}
 
@@ -184,24 +187,24 @@ def test_the_first_check_after_an_eighth_is_kept_once(runs, data, tmp_path, monk
     def stop_at(stop):
         return lambda images, method: images == stop and os.kill(os.getpid(), signal.SIGTERM)
 
-    observers = [look, weak.keeper(RunFolder(out))]
+    observers = [look, autoguidance.keeper(RunFolder(out))]
     for stop in (4, 12):  # each ends with the step after it
         assert not tiny.train(preset, out, images=64, keep=1, observers=[*observers, stop_at(stop)])
     assert tiny.train(preset, out, images=64, keep=1, observers=observers)
     assert sorted(path.name for path in (out / "checkpoints").iterdir()) == [
-        "images-000000000064.safetensors", "weak.safetensors"
+        "images-000000000064.safetensors", "autoguidance.safetensors"
     ]  # fmt: skip
-    kept = checkpoint.load(out / "checkpoints" / "weak.safetensors")
+    kept = checkpoint.load(out / "checkpoints" / "autoguidance.safetensors")
     assert kept.about == {"images": 8}
     assert all(torch.equal(kept.tensors[f"network/unet/{key}"], value) for key, value in seen[8].items())
 
 
 def test_a_check_that_is_done_again_writes_it_again(run):
-    folder, path = RunFolder(run), run / "checkpoints" / "weak.safetensors"
+    folder, path = RunFolder(run), run / "checkpoints" / "autoguidance.safetensors"
     _, method, _ = open_generator(folder)
     kept = checkpoint.load(path).about["images"]
     for images, expected in ((3, kept), (kept + 4, kept), (4, 4)):
-        weak.keeper(folder)(images, method)
+        autoguidance.keeper(folder)(images, method)
         assert checkpoint.load(path).about["images"] == expected
 
 
@@ -215,7 +218,7 @@ def test_the_early_state_guides(run, tmp_path, capfd):
     assert drawn(tmp_path / "1") == drawn(tmp_path / "none") and drawn(tmp_path / "3") != drawn(tmp_path / "none")
     told(capfd, *words, tmp_path / "unlabelled", "--label", "none", "--guidance", 3)
     assert note(tmp_path / "unlabelled")["sampling"]["guidance"] == 3.0
-    (run / "checkpoints" / "weak.safetensors").unlink()
+    (run / "checkpoints" / "autoguidance.safetensors").unlink()
     assert "kept no early state to guide away from" in refused(capfd, *words, tmp_path / "no")
 
 
@@ -236,13 +239,13 @@ def test_a_sweep_measures_each_axis_from_the_best_and_leaves_the_best(run, runs,
         names = {"guidance": ["guidance"], "interval": ["guidance_from", "guidance_to"], "start": []}
         changed = names.get(row["axis"], [row["axis"]])
         first = next(k for k, other in enumerate(rows) if other["axis"] == row["axis"])
-        base = sweeping.best_of(rows[: max(1, first)])["sampling"]
+        base = sweep.best_of(rows[: max(1, first)])["sampling"]
         assert {k: v for k, v in row["sampling"].items() if k not in changed} == {
             k: v for k, v in base.items() if k not in changed
         }, place
     guided = [row["sampling"]["guidance"] != 1 for row in rows[:3]]
     assert [row["evaluations"] for row in rows[:3]] == [4 if each else 2 for each in guided] and guided[1:] == [0, 1]
-    best = sweeping.best_of(rows)
+    best = sweep.best_of(rows)
     assert (
         found["best"]["sampling"] == best["sampling"]
         and json.loads((run / "sampling.json").read_text()) == found["best"]
@@ -265,7 +268,7 @@ def test_a_row_is_what_the_samples_of_the_sweeps_own_seed_measure(run, runs, dat
     row = found["rows"][1]
     space = classifier_space(runs["judge"])
     _, method, _ = open_generator(RunFolder(run), row["sampling"])
-    pictures = method.sample(12, sweeping.SEED)
+    pictures = method.sample(12, sweep.SEED)
     train = faces_tiny.portraits(40, 0)
     rows = even_parts(train.labels, 5000, 12)
     assert sorted(torch.cat(rows).tolist()) == list(range(40)) and train.labels[rows[1]].bincount().tolist() == [6, 6]
@@ -279,7 +282,7 @@ def test_a_row_is_what_the_samples_of_the_sweeps_own_seed_measure(run, runs, dat
 
 def test_a_stopped_sweep_continues_where_it_stopped(run, runs, monkeypatch, capfd):
     words = ["sweep", run, "--features", runs["judge"], *AXES]
-    measure, measured = sweeping.Bench.measure, []
+    measure, measured = sweep.SweepBenchmark.measure, []
 
     def counted(bench, sampling):
         if len(measured) == 3:
@@ -288,7 +291,7 @@ def test_a_stopped_sweep_continues_where_it_stopped(run, runs, monkeypatch, capf
         measured.append(sampling)
         return measure(bench, sampling)
 
-    monkeypatch.setattr(sweeping.Bench, "measure", counted)
+    monkeypatch.setattr(sweep.SweepBenchmark, "measure", counted)
     assert tiny.cli.main([str(word) for word in words]) == 130
     stored = json.loads((run / "sweep.json").read_text())["rows"]
     assert len(stored) == 3 and not (run / "sampling.json").exists()
@@ -319,12 +322,12 @@ def test_the_best_is_the_nearest_of_those_that_are_as_right():
         return {"accuracy": right, "frechet": distance, "n": 500}
 
     right = [row(0.99, 9.0), row(0.980, 5.0), row(0.979, 1.0)]
-    assert sweeping.best_of(right) is right[1], "one standard error of 0.99, with two and two added, is 0.0052"
+    assert sweep.best_of(right) is right[1], "one standard error of 0.99, with two and two added, is 0.0052"
     perfect = [row(1.0, 3.0), row(0.995, 2.0), row(0.994, 1.0)]
-    assert sweeping.best_of(right, 0.5) is min(right, key=lambda each: each["frechet"]), "all reach what is asked for"
-    assert sweeping.best_of(right, 0.9999) is sweeping.best_of(right), "none does"
-    assert sweeping.best_of(perfect) is perfect[1], "a perfect score's error is that of 502 in 504: 0.0028"
-    assert sweeping.best_of([row(None, 3.0), row(None, 2.0)])["frechet"] == 2.0
+    assert sweep.best_of(right, 0.5) is min(right, key=lambda each: each["frechet"]), "all reach what is asked for"
+    assert sweep.best_of(right, 0.9999) is sweep.best_of(right), "none does"
+    assert sweep.best_of(perfect) is perfect[1], "a perfect score's error is that of 502 in 504: 0.0028"
+    assert sweep.best_of([row(None, 3.0), row(None, 2.0)])["frechet"] == 2.0
 
 
 # --- refusals ---------------------------------------------------------------------------------------------------------

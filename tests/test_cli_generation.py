@@ -12,11 +12,12 @@ import torch
 from faces_tiny import CLASSES, read, tiles, written
 from tiny import refused, told
 
-from genshift import api, cli
+from genshift import api
+from genshift.cli import main
 from genshift.data import open_packed
-from genshift.engine import drawing
-from genshift.engine.drawable import open_generator
-from genshift.engine.run import RunFolder
+from genshift.runs.folder import RunFolder
+from genshift.sampling import write_samples
+from genshift.sampling.sampler_settings import open_generator
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,7 @@ def test_a_label_by_name_or_number_or_all_in_turn(name, studio, tmp_path, capfd)
 def test_two_processes_draw_what_one_does(studio, tmp_path, capfd):
     words = ["sample", str(studio["gan"]), "--count", "170", "--first", "20", "--out"]
     told(capfd, *words, tmp_path / "one")
-    done = tiny.torchrun("-m", "genshift.cli", *words, tmp_path / "two")
+    done = tiny.torchrun("-m", "genshift", *words, tmp_path / "two")
     assert done.stdout == f"{tmp_path / 'two'}: 170 pictures and grid.png.\n"
     assert written(tmp_path / "one") == written(tmp_path / "two")
 
@@ -87,20 +88,20 @@ def test_what_was_stopped_is_continued_without_drawing_twice(studio, tmp_path, c
     """Ctrl-C while the fourth picture is written; what half-written files a killed process leaves are removed."""
     words = ["sample", str(studio["gan"]), "--count", "120", "--out"]
     told(capfd, *words, tmp_path / "whole")
-    out, write = tmp_path / "parted", drawing.write_png
+    out, write = tmp_path / "parted", write_samples.write_png
 
     def interrupted(path, image):
         if path.name == "00060.png":
             raise KeyboardInterrupt
         write(path, image)
 
-    monkeypatch.setattr(drawing, "write_png", interrupted)
-    assert cli.main([*words, str(out)]) == 130
+    monkeypatch.setattr(write_samples, "write_png", interrupted)
+    assert main.main([*words, str(out)]) == 130
     assert list(drawn(out)) == [f"{number:05}.png" for number in range(60)] and not list(out.glob(".*"))
     (out / ".00060.png.1.part").write_bytes(b"half")
     before = {path.name: path.stat().st_mtime_ns for path in out.glob("0*.png")}
     chunks = []
-    monkeypatch.setattr(drawing, "write_png", lambda path, image: (chunks.append(path.name), write(path, image)))
+    monkeypatch.setattr(write_samples, "write_png", lambda path, image: (chunks.append(path.name), write(path, image)))
     told(capfd, *words, out)
     assert written(out) == written(tmp_path / "whole")
     assert chunks == [*(f"{number:05}.png" for number in range(60, 120)), "grid.png"]

@@ -6,9 +6,9 @@ import pytest
 import tiny
 from test_data_pictures import everything
 
-from genshift import cli
-from genshift.engine.run import RunFolder
+from genshift.cli import main
 from genshift.presets import FAMILIES, PRESETS, option_fields
+from genshift.runs.folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -18,7 +18,7 @@ FEW = ("--size", 16, "--width", 8, "--batch", 4, "--images", 8, "--precision", "
 def helped(capfd, *argv):
     """The help text of `genshift ARGV`, in one line."""
     with pytest.raises(SystemExit) as left:
-        cli.main([*argv, "--help"])
+        main.main([*argv, "--help"])
     assert left.value.code == 0
     return " ".join(capfd.readouterr().out.split())
 
@@ -38,13 +38,13 @@ def test_a_flat_folder_of_odd_pictures_trains_a_gan(tmp_path, capfd):
     argv = [str(word) for word in ("train", "faces-gan", "--data", folder, *FEW, "--out", tmp_path / "run")]
     assert f"{next(iter(broken))} is no picture that can be read" in tiny.refused(capfd, *argv)
     assert not (tmp_path / "run").exists()
-    assert cli.main([*argv, "--skip-broken"]) == 0
+    assert main.main([*argv, "--skip-broken"]) == 0
     assert f"note: {len(broken)} broken picture(s) in {folder} left out" in capfd.readouterr().err
     config = RunFolder(tmp_path / "run").config
     assert config["data"]["data"]["n"] == len(good) and config["classes"] == [] and config["skip_broken"] is True
     assert config["preset"]["origins"]["data"] == "yours" and config["preset"]["task"] == "mine"
     assert config["command"].startswith("genshift train faces-gan --data ")
-    assert cli.main([*argv, "--skip-broken"]) == 0
+    assert main.main([*argv, "--skip-broken"]) == 0
     assert "is finished (8 images): nothing to train" in capfd.readouterr().err
 
 
@@ -148,7 +148,7 @@ def test_sizes_that_the_networks_cannot_take(size, width, says, tmp_path, capfd)
 @pytest.mark.parametrize("preset", ["hw2-gan-b", "hw3-vae", "faces-attributes"])
 def test_a_dry_run_prints_what_would_be_trained_and_leaves(preset, capfd, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["train", preset, "-n", "--batch", "8", "--out", "x"]) == 0
+    assert main.main(["train", preset, "-n", "--batch", "8", "--out", "x"]) == 0
     said = json.loads(capfd.readouterr().out)
     assert said == {"preset": preset, **PRESETS[preset].options(), "batch": 8}
     assert not list(tmp_path.iterdir())

@@ -12,10 +12,10 @@ import torch
 from data_files import cut, mnistm_members, write_mnist, write_svhn, write_tar, write_usps
 
 import genshift
-from genshift import cli
+from genshift.cli import main
 from genshift.data import ImageSet, pack
-from genshift.engine.experiment import Settings, train
-from genshift.engine.run import RunFolder
+from genshift.runs.folder import RunFolder
+from genshift.training.train import Settings, train
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -120,7 +120,7 @@ def test_verbs_that_only_read_need_no_torch(verb, trained, tmp_path):
 
 def test_of_torchruns_processes_the_first_refuses(capfd, monkeypatch):
     monkeypatch.setenv("RANK", "1")
-    assert cli.main(["trian"]) == 2
+    assert main.main(["trian"]) == 2
     assert capfd.readouterr().err == ""
     monkeypatch.setenv("RANK", "0")
     assert "did you mean 'train'" in tiny.refused(capfd, "trian")
@@ -130,13 +130,13 @@ def test_an_error_of_the_system_without_a_file(capfd, monkeypatch):
     def fail(argv):
         raise OSError("the connection was reset")
 
-    monkeypatch.setitem(cli.COMMANDS, "ls", fail)
+    monkeypatch.setitem(main.COMMANDS, "ls", fail)
     assert tiny.refused(capfd, "ls") == "genshift: Stopped while reading or writing: the connection was reset."
 
 
 @pytest.mark.parametrize(("into", "status", "says"), [("| true", 0, ""), ("> /dev/full", 2, "the disk is full")])
 def test_output_that_nobody_takes(into, status, says):
-    script = f"set -o pipefail; {shlex.quote(sys.executable)} -m genshift.cli ls /nowhere {into}"
+    script = f"set -o pipefail; {shlex.quote(sys.executable)} -m genshift ls /nowhere {into}"
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == status and says in done.stderr and done.stderr.count("\n") == bool(says), done.stderr
 
@@ -309,7 +309,7 @@ def test_a_broken_run_two_levels_down_is_listed_by_ls_and_named_by_report(run, c
         (deep / "config.json").write_text(text)
         listed = {row["path"]: row for row in genshift.ls(tmp_path / "all")["runs"]}
         assert len(listed) == 2 and "config.json" in listed[str(deep)]["broken"]
-        assert cli.main(["ls", str(tmp_path / "all")]) == 0
+        assert main.main(["ls", str(tmp_path / "all")]) == 0
     (deep / "config.json").write_text('{"preset": "x", "seed": 0, "images": 1}')
     for words in (("compare", tmp_path / "all"), ("report", tmp_path / "all", "--out", tmp_path / "page.html")):
         assert str(deep / "config.json") in tiny.refused(capfd, *words)

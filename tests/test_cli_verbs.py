@@ -12,11 +12,13 @@ import tiny
 from tiny import told
 
 import genshift
-from genshift import cli, studies
+from genshift import studies
+from genshift.cli import main
 from genshift.data import open_packed
-from genshift.engine import experiment, oracle
+from genshift.evaluation import adaptation
 from genshift.presets import PRESETS
-from genshift.runs import find_runs
+from genshift.runs.find import find_runs
+from genshift.training import train as training
 
 
 @pytest.fixture(scope="module")
@@ -25,25 +27,25 @@ def runs(tmp_path_factory):
     root = tmp_path_factory.mktemp("verbs")
     source, target = tiny.write_classes(root / "scans", 0), tiny.write_flat(root / "photos", 1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment, "CHECKS", 2)
+        patch.setattr(training, "CHECKS", 2)
         for name in ("demo-source", "demo-dann"):
             flags = ["--source", source, "--target", target, "--batch-source", 4, "--batch-target", 4, "--images", 16]
             out = ["--out", root / "runs" / name]
-            assert cli.main([str(word) for word in ("train", name, *flags, "--precision", "float32", *out)]) == 0
+            assert main.main([str(word) for word in ("train", name, *flags, "--precision", "float32", *out)]) == 0
     return root / "runs", source, target
 
 
 def test_help_and_version(capfd):
     text = told(capfd, "--help")
-    assert all(f"  {verb} " in text for verb in cli.COMMANDS)
+    assert all(f"  {verb} " in text for verb in main.COMMANDS)
     version = told(capfd, "--version")
     assert f"genshift  {genshift.__version__}" in version and "torch" in version and "device" in version
 
 
-@pytest.mark.parametrize("verb", [verb for verb in cli.COMMANDS if verb != "data"])
+@pytest.mark.parametrize("verb", [verb for verb in main.COMMANDS if verb != "data"])
 def test_every_verb_has_help(verb, capfd):
     with pytest.raises(SystemExit) as left:
-        cli.main([verb, "--help"])
+        main.main([verb, "--help"])
     assert left.value.code == 0
     assert f"usage: genshift {verb}" in capfd.readouterr().out
 
@@ -140,7 +142,7 @@ def test_features_are_an_npz(runs, capfd, tmp_path):
 
 def test_evaluate_compare_and_report(domains, capfd, tmp_path, monkeypatch):
     """From two trained runs to one page, with confusion and t-SNE in it."""
-    monkeypatch.setattr(experiment, "CHECKS", 2)
+    monkeypatch.setattr(training, "CHECKS", 2)
     for name in ("demo-source", "demo-dann"):
         tiny.train(tiny.tiny(name, domains), tmp_path / "runs" / name)
         results = json.loads(told(capfd, "evaluate", tmp_path / "runs" / name, "--json"))
@@ -170,9 +172,9 @@ def test_data_is_listed_checked_and_packed(capfd, tmp_path):
 
 def test_the_demo_ends_in_a_page(capfd, tmp_path, monkeypatch):
     """The real command with a budget of two steps a run."""
-    monkeypatch.setattr(experiment, "CHECKS", 1)
+    monkeypatch.setattr(training, "CHECKS", 1)
     monkeypatch.setattr(studies.Study, "images", lambda self, preset, budget: 128)
-    monkeypatch.setattr(oracle, "TSNE_IMAGES", 40)
+    monkeypatch.setattr(adaptation, "TSNE_IMAGES", 40)
     printed = told(capfd, "demo", "--out", tmp_path / "demo")
     assert f"The page: {tmp_path / 'demo' / 'page.html'}" in printed and "uci→uci-m" in printed
     assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == [
@@ -183,7 +185,7 @@ def test_the_demo_ends_in_a_page(capfd, tmp_path, monkeypatch):
 
 def test_the_python_verbs_are_those_of_the_command_line(runs, tmp_path):
     verbs = {*genshift._VERBS, *genshift._PACKAGES} - {"presets"}
-    assert verbs == set(cli.COMMANDS)
+    assert verbs == set(main.COMMANDS)
     for verb in verbs - {"data"}:
         assert callable(getattr(genshift, verb)), verb
     rows = genshift.predict(runs[0] / "demo-dann", runs[2])
@@ -253,7 +255,7 @@ def test_an_unfinished_run_answers_and_says_so(domains, tmp_path, capfd):
 
 
 def test_a_broken_run_does_not_hide_the_others(tmp_path):
-    from genshift.listing import as_text, ls
+    from genshift.cli.listing import as_text, ls
 
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "config.json").write_text("{")
@@ -268,10 +270,10 @@ def test_broken_pictures_are_left_out_of_every_verb_when_asked(tmp_path, capfd):
     (target / "broken.png").write_text("no picture")
     train = ["train", "demo-dann", "--source", str(source), "--target", str(target), "--images", "8"]
     train += ["--batch-source", "4", "--batch-target", "4", "--validation", "0.2", "--out", str(tmp_path / "run")]
-    assert cli.main(train) == 2
+    assert main.main(train) == 2
     assert "broken.png" in capfd.readouterr().err
-    assert cli.main([*train, "--skip-broken"]) == 0
+    assert main.main([*train, "--skip-broken"]) == 0
     predict = ["predict", str(tmp_path / "run"), str(target), "--out", str(tmp_path / "labels.csv")]
-    assert cli.main(predict) == 2
-    assert cli.main([*predict, "--skip-broken"]) == 0
+    assert main.main(predict) == 2
+    assert main.main([*predict, "--skip-broken"]) == 0
     assert len((tmp_path / "labels.csv").read_text().splitlines()) == 21

@@ -8,12 +8,12 @@ import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from genshift import nets
-from genshift.engine import experiment
-from genshift.engine.experiment import open_method
-from genshift.engine.run import RunFolder
-from genshift.methods import DiffusionMethod, Generating, base, diffusion
+from genshift.methods import DiffusionMethod, GeneratorMethod, base, diffusion
 from genshift.nets.layers import BatchNorm1d, BatchNorm2d
 from genshift.presets import PRESETS, Pictures
+from genshift.runs.folder import RunFolder
+from genshift.training import train as training
+from genshift.training.train import open_method
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -72,7 +72,7 @@ def answers(run):
 def answer(method):
     if isinstance(method, DiffusionMethod):
         return method.sample(3, seed=0).double()
-    if isinstance(method, Generating):
+    if isinstance(method, GeneratorMethod):
         labels = torch.arange(3) % method.classes if method.classes else None
         return method.decode(torch.linspace(-1, 1, 3 * method.preset.latent).view(3, -1), labels)
     return method.predict(tiny.faces(3, 9, method.preset.size).images)
@@ -83,8 +83,8 @@ def test_a_run_stopped_and_continued_ends_as_an_undisturbed_one(name, changes, f
     """Stopped by SIGTERM after three of six steps: weights, moments, averages and answers are bit-identical."""
     preset = small(name, faces, **changes)
     whole, parted = tmp_path / "whole", tmp_path / "parted"
-    monkeypatch.setattr(experiment, "LOGS", 2)
-    monkeypatch.setattr(experiment, "CHECKS", 3)
+    monkeypatch.setattr(training, "LOGS", 2)
+    monkeypatch.setattr(training, "CHECKS", 3)
     assert tiny.train(preset, whole, keep=1) is True
     stop = tiny.StopAt(2 * preset.batch, signal.SIGTERM)  # it takes effect after the step that follows
     assert tiny.train(preset, parted, keep=1, observers=[stop]) is False

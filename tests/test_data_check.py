@@ -9,7 +9,7 @@ import torch
 from data_files import write_mnist, write_usps
 from PIL import Image
 
-from genshift import cli
+from genshift.cli import main
 from genshift.data import ImageSet, catalog, check, check_domains, check_set, contact_sheet, describe, load
 from genshift.errors import Refusal
 
@@ -51,7 +51,7 @@ def test_the_files_of_a_catalog_set_are_held_against_the_published_checksums(tmp
         "--out",
         str(tmp_path / "a.png"),
     ]
-    assert cli.main(words) == 0
+    assert main.main(words) == 0
     printed = capfd.readouterr().out
     assert "unpacked; published for t10k-images-idx3-ubyte.gz: 9fb629c4189551a2d022fa330f9573f3" in printed
     assert "fingerprint" in printed and printed.count("file  ") == 2

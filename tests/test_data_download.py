@@ -8,7 +8,7 @@ import pytest
 from data_files import write_usps
 from data_server import serving
 
-from genshift import cli
+from genshift.cli import main
 from genshift.data import catalog, download, get, load
 from genshift.errors import Refusal
 
@@ -51,7 +51,7 @@ def test_the_command_says_how_far_it_is(usps, monkeypatch, capfd):
     """Plain lines where nobody looks at a terminal; a bar that ends full where somebody does."""
     url, _, mine, folder = usps
     monkeypatch.setenv("GENSHIFT_MIRROR", url)
-    assert cli.main(["data", "get", "usps", "--data-root", str(mine)]) == 0
+    assert main.main(["data", "get", "usps", "--data-root", str(mine)]) == 0
     out, err = capfd.readouterr()
     assert out.splitlines() == [str(mine / "usps" / name) for name in ("usps.bz2", "usps.t.bz2")]
     lines = err.splitlines()
@@ -59,7 +59,7 @@ def test_the_command_says_how_far_it_is(usps, monkeypatch, capfd):
     assert "fetching 0.0 MB" in lines[0] and "0.0 MB are here" in lines[1] and "was fetched from" in lines[2]
     monkeypatch.setenv("FORCE_COLOR", "1")
     (mine / "usps" / "usps.bz2").unlink()
-    assert cli.main(["data", "get", "usps", "--split", "train", "--data-root", str(mine)]) == 0
+    assert main.main(["data", "get", "usps", "--split", "train", "--data-root", str(mine)]) == 0
     size = (folder / "usps.bz2").stat().st_size
     err = capfd.readouterr().err
     assert "━" in err and "fetching" not in err and f"{size / 1000:.1f}/{size / 1000:.1f}" in err

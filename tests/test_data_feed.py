@@ -5,15 +5,18 @@ import tiny
 import torch
 
 from genshift.data import Augment
-from genshift.data.feed import Feed, Part, PixelRule
+from genshift.data.feed import Feed, PixelNormalization, TrainingSet
 from genshift.errors import Refusal
 
-RULE = PixelRule(0.5, 0.5)
+RULE = PixelNormalization(0.5, 0.5)
 MOVES = Augment(flip=0.5, degrees=10, shift=0.1, scale=0.1)
 
 
 def feed(rank=0, processes=1, augment=None, batch=8):
-    parts = {"source": Part(tiny.digits(40, 0), batch), "target": Part(tiny.digits(30, 1).sealed(), 2 * batch)}
+    parts = {
+        "source": TrainingSet(tiny.digits(40, 0), batch),
+        "target": TrainingSet(tiny.digits(30, 1).sealed(), 2 * batch),
+    }
     return Feed(parts, RULE, tiny.FLOAT32, 0, rank, processes, augment)
 
 
@@ -32,7 +35,7 @@ def test_augmentation_moves_images_and_differs_by_step_and_domain():
     still, moved = feed().at(0), feed(augment=MOVES).at(0)
     assert not torch.equal(still["source"].x, moved["source"].x)
     assert torch.equal(moved["source"].x, feed(augment=MOVES).at(0)["source"].x)
-    one_image = Part(tiny.digits(1, 0), 4)
+    one_image = TrainingSet(tiny.digits(1, 0), 4)
     twins = Feed({"source": one_image, "target": one_image}, RULE, tiny.FLOAT32, 0, augment=MOVES)
     first, second = twins.at(0), twins.at(4)
     assert not torch.equal(first["source"].x, first["target"].x)

@@ -11,15 +11,16 @@ from PIL import Image
 from tiny import of_pictures
 
 from genshift.data import open_packed
-from genshift.engine import by_class, denoising, evaluator, experiment, generation
-from genshift.engine.comparing import Sides, Space, classifier_space, embed_real
-from genshift.engine.drawable import open_generator
-from genshift.engine.experiment import Settings, open_method
-from genshift.engine.findings import Asked
-from genshift.engine.run import RunFolder
+from genshift.evaluation import evaluate, generation, per_class, reverse_process
+from genshift.evaluation.feature_distance import FeatureSpace, RealAndGenerated, classifier_space, embed_real
 from genshift.metrics.classification import accuracy
 from genshift.metrics.embedding import fixed_sample
 from genshift.metrics.frechet import frechet, statistics
+from genshift.runs.folder import RunFolder
+from genshift.runs.results import EvaluationOptions
+from genshift.sampling.sampler_settings import open_generator
+from genshift.training import train as training
+from genshift.training.train import Settings, open_method
 
 SIDE = 12
 SMALL = {
@@ -40,19 +41,19 @@ class Workshop:
     def __init__(self, root):
         self.root = root
         self.data = tiny.write_domain(root / "digits", 0, train=80, test=20, side=SIDE)
-        before, experiment.CHECKS = experiment.CHECKS, 2
+        before, training.CHECKS = training.CHECKS, 2
         try:
             self.train("judge", "digits-classifier")
             self.train("flow", "digits-diffusion", steps=7, predict="x0")
             self.train("plain", "faces-diffusion", condition="none", attribute="", steps=3, process="linear", flip=0.0)
             self.train("long", "digits-diffusion", steps=1000, sampler="ddpm", process="linear", images=8)
         finally:
-            experiment.CHECKS = before
+            training.CHECKS = before
 
     def train(self, name, preset, **changes):
         settings = Settings(seed=5 if name == "judge" else 0)
         fields = {**SMALL, **changes} if name != "judge" else {"size": SIDE, "width": 8, "batch": 8, "images": 32}
-        assert experiment.train(of_pictures(preset, self.data, **fields), self.root / name, settings)
+        assert training.train(of_pictures(preset, self.data, **fields), self.root / name, settings)
 
     def __getitem__(self, name):
         return RunFolder(self.root / name)
@@ -66,7 +67,7 @@ def workshop(tmp_path_factory):
 @pytest.fixture(scope="module")
 def found(workshop):
     """The results and the evaluation of the conditional model."""
-    results = evaluator.evaluate(workshop["flow"].path, Asked(features=workshop["judge"].path))
+    results = evaluate.evaluate(workshop["flow"].path, EvaluationOptions(features=workshop["judge"].path))
     return results, workshop["flow"].read("evaluation.json")
 
 
@@ -82,16 +83,16 @@ def method_of(run, **sampling):
     [(1000, 6, [0, 200, 400, 600, 800, 1000]), (20, 6, [0, 4, 8, 12, 16, 20]), (3, 6, [0, 1, 2, 3]), (1, 6, [0, 1])],
 )
 def test_stages_lie_evenly_between_noise_and_picture(steps, count, numbers):
-    assert denoising.spread(steps, count) == numbers
-    film = denoising.spread(steps, denoising.FRAMES)
-    assert film[0] == 0 and film[-1] == steps and len(film) == min(steps + 1, denoising.FRAMES)
+    assert reverse_process.spread(steps, count) == numbers
+    film = reverse_process.spread(steps, reverse_process.FRAMES)
+    assert film[0] == 0 and film[-1] == steps and len(film) == min(steps + 1, reverse_process.FRAMES)
 
 
 @pytest.mark.parametrize("sampler", ["ddpm", "dpm++2m", "heun"])
 def test_the_stages_are_the_states_of_the_samples_that_sample_draws(sampler, workshop):
     """Noise at first, at the end the sample; below each state what the network, guided, predicts from just that."""
     method = method_of(workshop["flow"], sampler=sampler, steps=7)
-    seen = denoising.watch(method)
+    seen = reverse_process.watch(method)
     assert seen.steps == 7 and sorted(seen.stages) == list(range(8)) and seen.labels == tuple(range(10))
     assert torch.equal(seen.stages[7].noisy, method.sample(10, seed=0))
     assert torch.equal(seen.stages[7].noisy, seen.stages[7].predicted)
@@ -122,8 +123,8 @@ def test_a_chunk_starts_from_its_seed_and_its_turn(name, classes, workshop):
 
 def test_noise_of_edm_is_shown_within_the_pixels_range(workshop, tmp_path):
     preset = of_pictures("digits-diffusion", workshop.data, **SMALL, process="edm", predict="edm", steps=4)
-    assert experiment.train(preset, tmp_path / "edm", Settings())
-    noise = denoising.watch(method_of(RunFolder(tmp_path / "edm"))).stages[0].noisy.float() / 255
+    assert training.train(preset, tmp_path / "edm", Settings())
+    noise = reverse_process.watch(method_of(RunFolder(tmp_path / "edm"))).stages[0].noisy.float() / 255
     grey = ((noise > 0.02) & (noise < 0.98)).double().mean()
     assert grey > 0.6, "of N(0, 1), 68% lie within [-1, 1]; unscaled, one in a hundred would"
 
@@ -150,9 +151,9 @@ def entry(evaluation, name):
 
 def test_the_strip_shows_state_and_prediction_and_says_steps_and_level(workshop, found):
     method = method_of(workshop["flow"])
-    seen = denoising.watch(method)
+    seen = reverse_process.watch(method)
     strip = tiles(workshop["flow"].path / "samples" / "reverse.png", 6)
-    assert len(strip) == 2 and denoising.spread(7, 6) == [0, 1, 3, 4, 6, 7]
+    assert len(strip) == 2 and reverse_process.spread(7, 6) == [0, 1, 3, 4, 6, 7]
     for column, done in enumerate([0, 1, 3, 4, 6, 7]):
         assert np.array_equal(strip[0][column], seen.stages[done].noisy[0].numpy())
         assert np.array_equal(strip[1][column], seen.stages[done].predicted[0].numpy())
@@ -167,7 +168,9 @@ def test_the_strip_shows_state_and_prediction_and_says_steps_and_level(workshop,
 
 def test_a_discrete_process_says_k(workshop):
     method = method_of(workshop["plain"])
-    (told, _) = denoising.pictures(generation.Album(workshop["plain"]), method, denoising.watch(method), ())
+    (told, _) = reverse_process.pictures(
+        generation.ImageWriter(workshop["plain"]), method, reverse_process.watch(method), ()
+    )
     assert "The first sample of series 0, dpm++2m in 3 steps, without guidance." in told["caption"]
     assert told["caption"].endswith("at the noise level t, step k of 1,000.")
     assert told["under"][:2] == ["0 steps\nt = 1\nk = 1,000", "1 step\nt = 0.667\nk = 667"]
@@ -183,7 +186,7 @@ def test_the_film_has_the_frames_it_says_and_goes_round(workshop, found):
         assert film.size == (10 * (SIDE + 2) + 2, 2 * (SIDE + 2) + 2)
         film.seek(7)
         last = np.array(film.convert("RGB"))[2 : 2 + SIDE, 2 : 2 + SIDE].astype(int)
-    final = denoising.watch(method_of(workshop["flow"])).stages[7].noisy[0].permute(1, 2, 0).numpy()
+    final = reverse_process.watch(method_of(workshop["flow"])).stages[7].noisy[0].permute(1, 2, 0).numpy()
     assert np.abs(last - final).mean() < 40, "the last frame is the sample, but for what WebP loses"
 
 
@@ -204,8 +207,8 @@ def test_passes_are_counted(workshop, found):
     results, evaluation = found
     assert results["evaluations_per_image"]["value"] == 14
     assert evaluation["sampling"]["steps"] == 7 and evaluation["sampling"]["sampler"] == "dpm++2m"
-    assert denoising.watch(method_of(workshop["flow"], sampler="heun")).evaluations == 26
-    assert denoising.watch(method_of(workshop["plain"])).evaluations == 3
+    assert reverse_process.watch(method_of(workshop["flow"], sampler="heun")).evaluations == 26
+    assert reverse_process.watch(method_of(workshop["plain"])).evaluations == 3
     seconds = results["seconds_per_image"]
     assert 0 < seconds["value"] < 1 and seconds["n"] == 120 and "threads" in seconds["protocol"]
     assert "dpm++2m in 7 steps, guidance 3 away from the model without a label for t in (0, 1]" in seconds["protocol"]
@@ -232,7 +235,7 @@ def test_arithmetic_is_that_of_the_layers(name, workshop):
         net(torch.zeros(1, 3, SIDE, SIDE), torch.ones(1), torch.zeros(1, dtype=torch.int64) if name == "flow" else None)
     for hook in hooks:
         hook.remove()
-    assert total > 0 and denoising.gflop_per_pass(method) == pytest.approx(total / 1e9, rel=1e-9)
+    assert total > 0 and reverse_process.gflop_per_pass(method) == pytest.approx(total / 1e9, rel=1e-9)
 
 
 # --- how it draws ---------------------------------------------------------------------------------------------------
@@ -241,14 +244,14 @@ def test_arithmetic_is_that_of_the_layers(name, workshop):
 def test_many_steps_are_drawn_in_few_unless_they_are_asked_for(workshop, capfd):
     run = workshop["long"]
     _, method, _ = open_generator(run)
-    quick = generation._told(run, method, Asked())
+    quick = generation._told(run, method, EvaluationOptions())
     said = capfd.readouterr().err
     assert (quick.sampling.sampler, quick.sampling.steps, quick.sampling.guidance) == ("dpm++2m", 20, 3.0)
     assert "dpm++2m in 20 steps instead of the preset's ddpm in 1,000" in said and "--steps 1000" in said
-    assert generation._told(run, method, Asked(sampling={"guidance": 2.0})).sampling.steps == 20
-    asked = generation._told(run, method, Asked(sampling={"steps": 1000}))
+    assert generation._told(run, method, EvaluationOptions(sampling={"guidance": 2.0})).sampling.steps == 20
+    asked = generation._told(run, method, EvaluationOptions(sampling={"steps": 1000}))
     assert (asked.sampling.sampler, asked.sampling.steps) == ("ddpm", 1000)
-    assert generation._told(workshop["flow"], method_of(workshop["flow"]), Asked()).sampling.steps == 7
+    assert generation._told(workshop["flow"], method_of(workshop["flow"]), EvaluationOptions()).sampling.steps == 7
 
 
 def test_no_series_is_longer_than_may_be_waited_for(workshop, monkeypatch):
@@ -261,7 +264,7 @@ def test_no_series_is_longer_than_may_be_waited_for(workshop, monkeypatch):
 
 
 def test_a_model_without_classes_is_held_against_any_halves(workshop):
-    results = evaluator.evaluate(workshop["plain"].path, Asked(features=workshop["judge"].path))
+    results = evaluate.evaluate(workshop["plain"].path, EvaluationOptions(features=workshop["judge"].path))
     evaluation = workshop["plain"].read("evaluation.json")
     assert "class_accuracy" not in results and "by_class" not in evaluation
     assert results["evaluations_per_image"]["value"] == 3 and results["frechet"]["n"] == 40
@@ -275,28 +278,28 @@ def test_a_model_without_classes_is_held_against_any_halves(workshop):
 def test_halves_take_turns_as_long_as_they_can():
     """7, 12 and 5 pictures: three, six and two pairs; eight of these give one half 3, 3 and 2."""
     labels = torch.tensor([0] * 7 + [1] * 12 + [2] * 5)
-    one, other = by_class.even_halves(labels, 8)
+    one, other = per_class.even_halves(labels, 8)
     assert labels[one].bincount().tolist() == labels[other].bincount().tolist() == [3, 3, 2]
     assert not set(one.tolist()) & set(other.tolist()) and len(set(one.tolist())) == len(set(other.tolist())) == 8
-    assert labels[by_class.even_halves(labels, 100)[0]].bincount().tolist() == [3, 6, 2]
-    assert torch.equal(one, by_class.even_halves(labels, 8)[0]), "the same in every run"
-    assert by_class.evenness(labels[one], 3) == "the classes as even as in the samples"
-    assert by_class.evenness(labels, 3) == "the classes as even as the data allow (5 to 12 of each)"
+    assert labels[per_class.even_halves(labels, 100)[0]].bincount().tolist() == [3, 6, 2]
+    assert torch.equal(one, per_class.even_halves(labels, 8)[0]), "the same in every run"
+    assert per_class.evenness(labels[one], 3) == "the classes as even as in the samples"
+    assert per_class.evenness(labels, 3) == "the classes as even as the data allow (5 to 12 of each)"
 
 
 def test_parts_take_turns_too_and_leave_half_of_a_class():
     """Of 7, 12 and 5 pictures the others are 3, 3 and 2; what is left, 4, 9 and 3, gives ten as 4, 3 and 3."""
     labels = torch.tensor([0] * 7 + [1] * 12 + [2] * 5)
-    one, other = by_class.even_parts(labels, 10, 8)
+    one, other = per_class.even_parts(labels, 10, 8)
     assert labels[other].bincount().tolist() == [3, 3, 2] and labels[one].bincount().tolist() == [4, 3, 3]
     assert not set(one.tolist()) & set(other.tolist()) and len({*one.tolist(), *other.tolist()}) == 18
-    one, other = by_class.even_parts(labels, 100, 12)
+    one, other = per_class.even_parts(labels, 100, 12)
     assert labels[other].bincount().tolist() == [4, 5, 3] and labels[one].bincount().tolist() == [3, 7, 2]
 
 
 def test_pictures_of_any_class_are_parted_at_random():
     """As ever: twice n of all, and of these n."""
-    one, other = by_class.even_halves(torch.zeros(50, dtype=torch.int64), 10)
+    one, other = per_class.even_halves(torch.zeros(50, dtype=torch.int64), 10)
     shown = torch.from_numpy(fixed_sample(50, 20, 0))
     assert torch.equal(one, shown[torch.from_numpy(fixed_sample(20, 10, 0))])
     assert torch.equal(torch.cat([one, other]).sort().values, shown)
@@ -304,7 +307,7 @@ def test_pictures_of_any_class_are_parted_at_random():
 
 def fake_space():
     """A classifier that takes the first pixel for the class, with its own order of them."""
-    return Space(
+    return FeatureSpace(
         lambda images: images.flatten(1)[:, :3].double(), "a stand-in", 2, "none", {"frechet": "frechet"},
         lambda images: 2 - images[:, 0, 0, 0].long(), ("c", "b", "a"),
     )  # fmt: skip
@@ -318,26 +321,26 @@ def coded(numbers, seed):
 
 def test_accuracy_and_distance_of_each_class():
     """Of each series of six two pictures are of each class; the classifier sees the numbers given here."""
-    labels = by_class.turns(6, 3)
+    labels = per_class.turns(6, 3)
     assert labels.tolist() == [0, 1, 2, 0, 1, 2]
     series = [coded([0, 1, 2, 0, 1, 2], 1), coded([0, 1, 2, 1, 1, 0], 2), coded([0, 0, 2, 2, 1, 2], 3)]
     real_labels = torch.tensor([0, 0, 1, 1, 1, 2])
-    sides = Sides(
+    sides = RealAndGenerated(
         coded([0, 1, 1, 1, 1, 2], 4), coded([0, 0, 1, 1, 1, 2], 5), series, "words", "3 series", real_labels, labels
     )
     space, classes = fake_space(), ("a", "b", "c")
-    seen = by_class.look(space, sides, classes, embed_real(space, sides), None)
-    found = by_class.accuracy(space, sides, seen)
+    seen = per_class.look(space, sides, classes, embed_real(space, sides), None)
+    found = per_class.accuracy(space, sides, seen)
     each = [1, 4 / 6, 4 / 6]
     assert found["value"] == pytest.approx(np.mean(each)) and found["std"] == pytest.approx(np.std(each, ddof=1))
     assert found["floor"] == pytest.approx(5 / 6) and found["n"] == 6
-    rows = by_class.rows(sides, seen, classes)
+    rows = per_class.rows(sides, seen, classes)
     assert [row["class"] for row in rows] == ["a", "b", "c"] and [row["n"] for row in rows] == [2, 2, 1]
     assert [row["accuracy"] for row in rows] == pytest.approx([4 / 6, 5 / 6, 5 / 6])
     assert [row["real_accuracy"] for row in rows] == pytest.approx([1 / 2, 1, 1])
     assert rows[2]["frechet"] is None and rows[2]["floor"] is None, "one picture has no covariance"
-    assert not by_class.knows(space, ("a", "b")) and by_class.knows(space, classes)
-    assert not by_class.knows(Space(space.embed, "", 2, "", {}), classes)
+    assert not per_class.knows(space, ("a", "b")) and per_class.knows(space, classes)
+    assert not per_class.knows(FeatureSpace(space.embed, "", 2, "", {}), classes)
 
 
 def test_a_run_is_measured_class_by_class(workshop, found):
@@ -345,7 +348,7 @@ def test_a_run_is_measured_class_by_class(workshop, found):
     run, space = workshop["flow"], classifier_space(workshop["judge"].path)
     method, judge = method_of(run), open_method(workshop["judge"])[1]
     train = open_packed(workshop.data / "train")
-    one, other = by_class.even_halves(train.labels, 1_000)
+    one, other = per_class.even_halves(train.labels, 1_000)
     series = [method.sample(40, seed) for seed in range(3)]
     labels = torch.arange(40) % 10
     each = [accuracy(judge.predict(pictures).argmax(1), labels)[0] for pictures in series]
@@ -367,18 +370,18 @@ def test_a_run_is_measured_class_by_class(workshop, found):
 
 
 def test_a_classifier_of_other_classes_gives_no_accuracy(workshop, capfd):
-    sides = Sides(*[coded([0, 1, 2], seed) for seed in (1, 2)], [coded([0, 1, 2], 3)], "words")
+    sides = RealAndGenerated(*[coded([0, 1, 2], seed) for seed in (1, 2)], [coded([0, 1, 2], 3)], "words")
     run = workshop["flow"]
     method = method_of(run)
-    case = generation.Case(run, method.preset, method, None, None, generation.Console(), sides, ("a", "b"))
+    case = generation.EvaluationContext(run, method.preset, method, None, None, generation.Console(), sides, ("a", "b"))
     assert generation._class_by_class(case, fake_space(), embed_real(fake_space(), sides)) == ({}, {})
     assert "a stand-in does not tell these classes apart" in capfd.readouterr().err
 
 
 def test_a_judge_that_taught_the_generator_is_not_independent(workshop, tmp_path):
     preset = of_pictures("faces-vae", workshop.data, perceptual=0.1, features=str(workshop["judge"].path))
-    asked, results = Asked(features=workshop["judge"].path), {"class_accuracy": {}}
+    asked, results = EvaluationOptions(features=workshop["judge"].path), {"class_accuracy": {}}
     (said,) = generation._dependence(preset, results, asked)
     assert said.startswith("Not independent") and generation._dependence(preset, {}, asked) == []
-    assert generation._dependence(preset, results, Asked(features=tmp_path)) == []
+    assert generation._dependence(preset, results, EvaluationOptions(features=tmp_path)) == []
     assert generation._dependence(workshop["flow"] and method_of(workshop["flow"]).preset, results, asked) == []

@@ -7,13 +7,13 @@ from torch import nn
 
 from genshift import presets
 from genshift.data import ImageSet
-from genshift.data.feed import Batch, Draws, Feed, Part
+from genshift.data.feed import Batch, Feed, StepRandom, TrainingSet
 from genshift.diffusion.process import PROCESSES
-from genshift.engine.experiment import build_method
-from genshift.engine.materials import open_materials
 from genshift.errors import Refusal
 from genshift.methods import base, diffusion
 from genshift.methods.schedules import Progress
+from genshift.training.train import build_method
+from genshift.training.training_data import open_training_data
 
 SMALL = {
     **tiny.SAMPLED_PLAINLY,
@@ -53,7 +53,7 @@ def batch_of(method, count=4, classes=3, start=0):
     generator = torch.Generator().manual_seed(start)
     shape = (count, method.rule.channels, method.preset.size, method.preset.size)
     x = torch.rand(shape, generator=generator).to(method.arithmetic.dtype) * 2 - 1
-    return Batch(x, torch.arange(count) % classes, Draws(0, start, count))
+    return Batch(x, torch.arange(count) % classes, StepRandom(0, start, count))
 
 
 class Spied(nn.Module):
@@ -144,7 +144,7 @@ def test_min_snr_is_the_same_step_whatever_is_predicted(process):
 def test_every_process_and_prediction_learns_and_draws(process, predict):
     """Twelve steps on one batch: the loss falls by a tenth at least, and what is drawn is finite and no constant."""
     method = method_of(awake=False, process=process, predict=predict, lr=3e-3)
-    draws = Draws(0, 0, 16)
+    draws = StepRandom(0, 0, 16)
     data = Batch(batch_of(method, 16).x, torch.arange(16) % 3, draws)
     losses = [method.step({"data": data}, START)["loss"].item() for _ in range(12)]
     assert losses[-1] < 0.9 * losses[0]
@@ -213,7 +213,7 @@ def test_dropout_is_a_function_of_the_images_seen():
     parts = []
     for rank in (0, 1):
         rows = slice(2 * rank, 2 * rank + 2)
-        share = Batch(whole.x[rows], whole.y[rows], Draws(0, 0, 4, rank, 2))
+        share = Batch(whole.x[rows], whole.y[rows], StepRandom(0, 0, 4, rank, 2))
         parts.append(method_of(tiny.FLOAT64, dropout=0.5).step({"data": share}, START)["loss"].item())
     assert sum(parts) / 2 == pytest.approx(losses[0], rel=1e-12)
     assert losses[0] != method_of(tiny.FLOAT64).step({"data": whole}, START)["loss"].item()
@@ -371,7 +371,7 @@ def test_a_small_diffusion_learns_places_and_colours(monkeypatch):
     monkeypatch.setattr(diffusion, "CHUNK", 40)
     data = corners(256)
     method = method_of(classes=4, awake=False, width=16, patch=2, steps=10)
-    feed = Feed({"data": Part(data, 32)}, method.rule, method.arithmetic, 0)
+    feed = Feed({"data": TrainingSet(data, 32)}, method.rule, method.arithmetic, 0)
     for step in range(250):
         for group in method.optimizers["unet"].param_groups:
             group["lr"] = 4e-3 * (1 - step / 250)
@@ -432,17 +432,17 @@ def test_straight_lines_take_any_number_of_steps():
 
 def test_a_condition_by_attribute_has_two_classes_of_its_name(faces):
     preset = tiny.of_pictures("faces-diffusion", faces[16], size=16, attribute="Green")
-    materials = open_materials(preset, None)
-    assert len(materials.classes) == 2 and all("Green" in name for name in materials.classes)
-    part = materials.parts["data"].images
+    training_data = open_training_data(preset, None)
+    assert len(training_data.classes) == 2 and all("Green" in name for name in training_data.classes)
+    part = training_data.parts["data"].images
     bright = part.images.float().mean((2, 3))[:, 1]
     assert bright[part.labels == 1].min() > bright[part.labels == 0].min() and set(part.labels.tolist()) == {0, 1}
     with pytest.raises(Refusal, match="Green"):
-        open_materials(preset.replaced(attribute="Gren"), None)
+        open_training_data(preset.replaced(attribute="Gren"), None)
 
 
 def test_unlabelled_pictures_train_without_a_condition_alone(tmp_path):
     preset = tiny.of_pictures("digits-diffusion", tiny.write_flat(tmp_path / "flat", 0), **SMALL)
     with pytest.raises(Refusal, match="no classes to learn"):
-        open_materials(preset, None)
-    assert open_materials(preset.replaced(condition="none"), None).classes == ()
+        open_training_data(preset, None)
+    assert open_training_data(preset.replaced(condition="none"), None).classes == ()

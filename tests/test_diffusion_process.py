@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from genshift.data.feed import Draws
+from genshift.data.feed import StepRandom
 from genshift.diffusion.guidance import Guidance, Guided
 from genshift.diffusion.process import EVEN, PROCESSES, SIGMA_DATA, Levels, Parametrisation, levels, weight
 
@@ -128,7 +128,7 @@ def test_edm_is_trained_on_a_lognormal_within_its_range():
 def test_a_batchs_times_are_evenly_spread_and_no_two_batches_are_alike(name):
     """Sixteen numbers, one in each sixteenth of [0, 1), shifted together; a shifted 0 has a finite time as well."""
     process = process_of(name)
-    spread = [Draws(0, start, 16).spread("t").double() for start in (0, 16)]
+    spread = [StepRandom(0, start, 16).spread("t").double() for start in (0, 16)]
     for u in spread:
         assert (u * 16).floor().sort().values.tolist() == list(range(16))
         assert ((t := process.times(u)) > 0).all() and (t <= 1).all()

@@ -8,10 +8,10 @@ import torch
 
 from genshift import api
 from genshift.data import open_packed
-from genshift.engine import evaluator
-from genshift.engine.domains import evaluation_images, hold_out, in_classes, open_domains, open_set
-from genshift.engine.findings import Asked
-from genshift.engine.run import RunFolder
+from genshift.evaluation import evaluate
+from genshift.runs.folder import RunFolder
+from genshift.runs.results import EvaluationOptions
+from genshift.training.domains import evaluation_images, hold_out, in_classes, open_domains, open_set
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -52,7 +52,7 @@ def test_a_set_without_a_test_part_is_measured_on_images_that_training_did_not_l
 
 
 def test_usps_digits_are_set_into_the_frame_of_mnist(tmp_path, monkeypatch):
-    from genshift.engine import domains as module
+    from genshift.training import domains as module
 
     def load(name, split, *, size, colour, **options):
         return replace(tiny.digits(2, 0), images=torch.full((2, 1, size, size), 255, dtype=torch.uint8)), ["0", "1"]
@@ -70,15 +70,15 @@ def test_an_evaluation_is_redone_after_further_training(domains, tmp_path):
     preset = tiny.tiny("demo-source", domains)
     run = RunFolder(tmp_path / "run")
     tiny.train(preset, run.path, observers=[tiny.StopAt(12)])
-    plain, drawn = Asked(draw=False), Asked()
-    evaluator.evaluate(run.path, plain)
-    assert evaluator.is_current(run, plain) and not evaluator.is_current(run, drawn)
+    plain, drawn = EvaluationOptions(draw=False), EvaluationOptions()
+    evaluate.evaluate(run.path, plain)
+    assert evaluate.is_current(run, plain) and not evaluate.is_current(run, drawn)
     tiny.train(preset, run.path)
-    assert not evaluator.is_current(run, plain)
+    assert not evaluate.is_current(run, plain)
     api.train(preset, run.path, images=24)
-    assert evaluator.is_current(run, plain)
+    assert evaluate.is_current(run, plain)
     (run.path / "results.json").unlink()
-    assert not evaluator.is_current(run, plain)
+    assert not evaluate.is_current(run, plain)
 
 
 def test_a_target_with_other_subfolders_has_no_oracle(tmp_path):

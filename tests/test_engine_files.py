@@ -12,10 +12,10 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
-from genshift.engine import checkpoint, files
-from genshift.engine.checkpoint import Checkpoint
-from genshift.engine.run import RunFolder
 from genshift.errors import Refusal
+from genshift.runs import checkpoint, files
+from genshift.runs.checkpoint import Checkpoint
+from genshift.runs.folder import RunFolder
 
 
 def no_room(*_, **__):

@@ -12,18 +12,18 @@ import torch
 from torch import nn
 
 from genshift import api, device
-from genshift.engine import experiment
-from genshift.engine.average import RAMP, MovingAverage
-from genshift.engine.console import Console
-from genshift.engine.distributed import World
-from genshift.engine.experiment import Settings
-from genshift.engine.loop import Meter, NonFinite
-from genshift.engine.materials import open_materials
-from genshift.engine.probe import Probe, probe
-from genshift.engine.run import RunFolder
 from genshift.errors import Refusal
 from genshift.methods import DANN, Supervised
 from genshift.methods.schedules import Progress, learning_rate
+from genshift.runs.folder import RunFolder
+from genshift.training import train as training
+from genshift.training.console import Console
+from genshift.training.distributed import World
+from genshift.training.ema import RAMP, MovingAverage
+from genshift.training.loop import Meter, NonFinite
+from genshift.training.probe import Probe, probe
+from genshift.training.train import Settings
+from genshift.training.training_data import open_training_data
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -31,12 +31,12 @@ pytestmark = pytest.mark.usefixtures("quick")
 def trainer_of(preset, out, **settings):
     """A trainer at its start, and what it may see."""
     preset = preset.replaced(images=24)
-    materials = open_materials(preset, None)
+    training_data = open_training_data(preset, None)
     arithmetic = device.choose_arithmetic(preset.precision, torch.device("cpu"))
     run = RunFolder(out)
     run.create()
     settings = Settings(**settings)
-    return experiment.assemble(preset, run, materials, settings, arithmetic, World(), Console(False))
+    return training.assemble(preset, run, training_data, settings, arithmetic, World(), Console(False))
 
 
 def snapshot(trainer):
@@ -149,7 +149,7 @@ def spoiled(monkeypatch, at, kind=Supervised, value=float("nan")):
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_loss_that_is_no_number_stops_the_run(logs, value, domains, tmp_path, monkeypatch):
     """The sentence names the loss and the very step, however rarely the loop reads back; the good state stays."""
-    monkeypatch.setattr(experiment, "LOGS", logs)
+    monkeypatch.setattr(training, "LOGS", logs)
     preset, run = tiny.tiny("demo-source", domains), tmp_path / "run"
     spoiled(monkeypatch, at=16, value=value)
     with pytest.raises(NonFinite) as caught:
@@ -177,7 +177,7 @@ def test_signals_save_and_leave_and_the_same_command_continues(domains, tmp_path
     """SIGTERM, then SIGINT, to the real command; its status is 130 and its words say where it stands."""
     out = tmp_path / "run"
     flags = ["--source", domains[0], "--target", domains[1], "--batch-source", 4, "--images", 4000, "--out", out]
-    words = [sys.executable, "-m", "genshift.cli", "train", "hw3-source-usps-mnistm", *map(str, flags)]
+    words = [sys.executable, "-m", "genshift", "train", "hw3-source-usps-mnistm", *map(str, flags)]
     seen = 0
     for number in (signal.SIGTERM, signal.SIGINT):
         process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=tiny.environment())
@@ -287,9 +287,9 @@ def test_the_budget_is_a_whole_number_of_steps(asked, trained, domains, tmp_path
 def test_minutes_become_images_once(domains, tmp_path, monkeypatch):
     """What the first probe says holds; a faster machine later changes nothing."""
     preset, run = tiny.tiny("demo-source", domains), tmp_path / "run"
-    monkeypatch.setattr(experiment, "probe", lambda trainer: Probe(40.0, 0.1, 0.1))
+    monkeypatch.setattr(training, "probe", lambda trainer: Probe(40.0, 0.1, 0.1))
     assert tiny.train(preset, run, minutes=0.01, observers=[tiny.StopAt(12)]) is False
-    monkeypatch.setattr(experiment, "probe", lambda trainer: Probe(1e6, 0.1, 0.1))
+    monkeypatch.setattr(training, "probe", lambda trainer: Probe(1e6, 0.1, 0.1))
     assert tiny.train(preset, run, minutes=0.01) is True
     config = RunFolder(run).config
     assert (config["images"], config["minutes"]) == (24, 0.01)
@@ -321,7 +321,7 @@ def test_rows_of_metrics(domains, tmp_path):
 
 @pytest.mark.parametrize("keep", [1, 3])
 def test_as_many_checkpoints_are_kept_as_asked(keep, domains, tmp_path, monkeypatch):
-    monkeypatch.setattr(experiment, "CHECKS", 6)
+    monkeypatch.setattr(training, "CHECKS", 6)
     run = tmp_path / "run"
     tiny.train(tiny.tiny("hw3-source-svhn-usps", domains), run, keep=keep)
     kept = [int(path.stem.removeprefix("images-")) for path in RunFolder(run).saved()]
@@ -341,7 +341,7 @@ def test_as_many_checkpoints_are_kept_as_asked(keep, domains, tmp_path, monkeypa
 )
 def test_the_best_is_chosen_by_held_out_source_images(scores, error, chosen, domains, tmp_path, monkeypatch):
     """The latest within a standard error of the highest so far. What is held out is the source's and labelled."""
-    monkeypatch.setattr(experiment, "CHECKS", 3)
+    monkeypatch.setattr(training, "CHECKS", 3)
     given, said = [], iter(scores)
 
     def validate(self, held_out):
@@ -393,7 +393,7 @@ def test_the_average_is_what_is_validated_kept_as_best_and_used(domains, tmp_pat
     averaged = state["average/" + key.replace("/", ".", 1)]
     assert torch.equal(best["network/" + key], averaged)
     assert not torch.equal(state["network/" + key], averaged)
-    used = experiment.open_method(RunFolder(run))[1].networks["extractor"].conv[0].weight
+    used = training.open_method(RunFolder(run))[1].networks["extractor"].conv[0].weight
     assert torch.equal(used, averaged)
 
 
@@ -429,7 +429,7 @@ def test_a_run_says_what_it_is(domains, tmp_path):
     preset, run = tiny.tiny("hw3-dann-usps-mnistm", domains), tmp_path / "run"
     tiny.train(preset, run, command="genshift train x", seed=3)
     config = RunFolder(run).config
-    made = experiment.preset_of(config)
+    made = training.preset_of(config)
     assert made.options() == {**preset.options(), "images": 24} and made.name == preset.name
     assert config["preset"]["origins"]["lr"] == "published" and config["preset"]["origins"]["source"] == "yours"
     assert (config["seed"], config["images"], config["command"]) == (3, 24, "genshift train x")

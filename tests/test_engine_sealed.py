@@ -9,14 +9,14 @@ import torch
 
 from genshift import api, device
 from genshift.data import ImageSet, open_packed, pack
-from genshift.engine import experiment
-from genshift.engine.console import Console
-from genshift.engine.distributed import World
-from genshift.engine.domains import Domains, open_domains
-from genshift.engine.experiment import Settings
-from genshift.engine.materials import open_materials
-from genshift.engine.oracle import warnings_of
-from genshift.engine.run import RunFolder
+from genshift.evaluation.adaptation import warnings_of
+from genshift.runs.folder import RunFolder
+from genshift.training import train as training
+from genshift.training.console import Console
+from genshift.training.distributed import World
+from genshift.training.domains import Domains, open_domains
+from genshift.training.train import Settings
+from genshift.training.training_data import open_training_data
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -25,12 +25,12 @@ pytestmark = pytest.mark.usefixtures("quick")
 def test_training_sees_no_target_label(name, domains, tmp_path):
     preset = tiny.tiny(name, domains)
     seen = open_domains(preset, None)
-    materials = open_materials(preset, None)
+    training_data = open_training_data(preset, None)
     assert seen.target.labels is None and seen.target.attributes is None
     assert seen.labelled.name == "digits-0" and seen.target.name == "digits-1"
     arithmetic = device.choose_arithmetic("float32", torch.device("cpu"))
     run = RunFolder(tmp_path / "run")
-    trainer = experiment.assemble(preset, run, materials, Settings(), arithmetic, World(), Console(False))
+    trainer = training.assemble(preset, run, training_data, Settings(), arithmetic, World(), Console(False))
     batch = trainer.feed.at(0)
     assert all(part.images.labels is None for name, part in trainer.feed.parts.items() if name == "target")
     assert batch["source"].y is not None

@@ -11,17 +11,17 @@ from tiny import refused, told
 
 from genshift import api, presets
 from genshift.data import load, load_named, pack
-from genshift.data.feed import Feed, PixelRule
-from genshift.engine import selection
-from genshift.engine.domains import open_domains
-from genshift.engine.drawing import _Names
-from genshift.engine.experiment import preset_of
-from genshift.engine.materials import open_materials
-from genshift.engine.run import RunFolder
+from genshift.data.feed import Feed, PixelNormalization
 from genshift.errors import Refusal
 from genshift.presets import Adaptation
-from genshift.report.grouping import group_runs
-from genshift.report.reading import read_runs
+from genshift.report.model.grouping import group_runs
+from genshift.report.model.run_records import read_runs
+from genshift.runs.folder import RunFolder
+from genshift.sampling.write_samples import _Names
+from genshift.selection import checkpoint_selection
+from genshift.training.domains import open_domains
+from genshift.training.train import preset_of
+from genshift.training.training_data import open_training_data
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -39,7 +39,7 @@ def extra(tmp_path):
 def test_extra_pictures_join_the_training_images_alone(validation, extra, domains):
     alone = tiny.tiny("demo-dann", domains, validation=validation)
     preset = alone.replaced(extra=str(extra))
-    before, after = (open_materials(each, None) for each in (alone, preset))
+    before, after = (open_training_data(each, None) for each in (alone, preset))
     old, new = before.parts["source"], after.parts["source"]
     assert len(new) == len(old) + 10 and len(after.parts["target"]) == len(before.parts["target"])
     rows = torch.arange(len(new.images)) if new.rows is None else new.rows
@@ -57,15 +57,15 @@ def test_extra_pictures_join_the_training_images_alone(validation, extra, domain
 
 def test_scores_see_real_source_images_alone(extra, domains):
     preset = tiny.tiny("demo-dann", domains, validation=0.5)
-    one, other = (selection.look(each, None) for each in (preset, preset.replaced(extra=str(extra))))
+    one, other = (checkpoint_selection.look(each, None) for each in (preset, preset.replaced(extra=str(extra))))
     assert all(torch.equal(getattr(one, name), getattr(other, name)) for name in ("held_out", "labels", "source"))
 
 
 def test_no_picture_is_missed_in_an_epoch(extra, domains):
     """28 of the source and 10 others: each once in 38 draws, under its own label."""
-    parts = open_materials(tiny.tiny("demo-dann", domains, validation=0.3, extra=str(extra)), None).parts
+    parts = open_training_data(tiny.tiny("demo-dann", domains, validation=0.3, extra=str(extra)), None).parts
     assert len(parts["source"]) == 38
-    feed = Feed({"source": replace(parts["source"], batch=2)}, PixelRule(0.0, 1.0), tiny.FLOAT32, 0)
+    feed = Feed({"source": replace(parts["source"], batch=2)}, PixelNormalization(0.0, 1.0), tiny.FLOAT32, 0)
     batches = [feed.at(seen)["source"] for seen in range(0, 38, 2)]
     x, y = torch.cat([b.x for b in batches]), torch.cat([b.y for b in batches])
     assert len(x.flatten(1).unique(dim=0)) == 38

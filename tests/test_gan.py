@@ -14,17 +14,17 @@ from torch.nn import functional as F
 
 from genshift import presets
 from genshift.data import ImageSet, pack
-from genshift.data.feed import Batch, Draws
-from genshift.engine import experiment
-from genshift.engine.experiment import build_method, open_method
-from genshift.engine.loop import PATIENCE, NonFinite
-from genshift.engine.run import RunFolder
+from genshift.data.feed import Batch, StepRandom
 from genshift.errors import Refusal
 from genshift.methods import GANMethod
 from genshift.methods.diffaugment import _coloured, _hole, _moved, diffaugment
 from genshift.methods.gan import discriminator_loss, generator_loss, spread, told_apart
 from genshift.methods.schedules import Progress
 from genshift.nets.layers import BatchNorm2d
+from genshift.runs.folder import RunFolder
+from genshift.training import train as training
+from genshift.training.loop import PATIENCE, NonFinite
+from genshift.training.train import build_method, open_method
 
 SMALL = {"size": 16, "width": 8, "batch": 4, "lr": 1e-3}
 PLAIN = {  # whatever faces-gan comes to be
@@ -47,7 +47,7 @@ def batch_of(method, seed=0, count=4, classes=0):
     shape = (count, 3, method.preset.size, method.preset.size)
     x = torch.rand(shape, generator=generator).to(method.arithmetic.dtype) * 2 - 1
     y = torch.arange(count) % classes if classes else None
-    return Batch(x, y, Draws(seed, 0, count))
+    return Batch(x, y, StepRandom(seed, 0, count))
 
 
 def state(net):
@@ -312,7 +312,7 @@ def test_real_and_generated_pictures_share_no_batch_norm():
 def test_every_size_and_colour_takes_a_step(size, colour):
     method = method_of(tiny.FLOAT32, size=size, colour=colour, spectral_norm="on", diffaugment=POLICY)
     images = tiny.faces(2, 0, size).images[:, : 1 if colour == "grey" else 3]
-    batch = Batch(method.rule(images, method.arithmetic), None, Draws(0, 0, 2))
+    batch = Batch(method.rule(images, method.arithmetic), None, StepRandom(0, 0, 2))
     assert all(value.isfinite() for value in method.step({"data": batch}, Progress(0, 8)).values())
     assert method.decode(torch.randn(2, 128)).shape == images.shape
 
@@ -337,7 +337,7 @@ def test_a_conditional_step_uses_the_labels():
 @pytest.mark.parametrize("kind", ["normal", "uniform"])
 def test_the_rows_of_two_processes_are_the_rows_of_one(kind):
     def drawn(**where):
-        return getattr(Draws(3, 40, 6, **where), kind)("name", 2, 3)
+        return getattr(StepRandom(3, 40, 6, **where), kind)("name", 2, 3)
 
     alone = drawn()
     assert alone.shape == (6, 2, 3) and alone.dtype == torch.float32
@@ -346,15 +346,15 @@ def test_the_rows_of_two_processes_are_the_rows_of_one(kind):
     assert torch.equal(alone, drawn())
 
 
-@pytest.mark.parametrize("other", [Draws(4, 40, 6), Draws(3, 46, 6)], ids=["seed", "images seen"])
+@pytest.mark.parametrize("other", [StepRandom(4, 40, 6), StepRandom(3, 46, 6)], ids=["seed", "images seen"])
 def test_draws_depend_on_the_seed_the_images_seen_and_the_name(other):
-    draws = Draws(3, 40, 6)
+    draws = StepRandom(3, 40, 6)
     assert not torch.equal(draws.normal("a", 2), other.normal("a", 2))
     assert not torch.equal(draws.normal("a", 2), draws.normal("b", 2))
 
 
 def test_draws_are_standard():
-    draws = Draws(0, 0, 20_000)
+    draws = StepRandom(0, 0, 20_000)
     assert draws.normal("a").mean().item() == pytest.approx(0, abs=0.03)
     assert draws.normal("a").std().item() == pytest.approx(1, abs=0.03)
     uniform = draws.uniform("a")
@@ -367,17 +367,17 @@ def pictures(count=6, side=16, seed=0):
 
 def test_augmented_rows_of_two_processes_are_those_of_one():
     x = pictures()
-    alone = diffaugment(x, Draws(1, 12, 6), "real", POLICY)
-    pair = [diffaugment(part, Draws(1, 12, 6, rank, 2), "real", POLICY) for rank, part in enumerate(x.chunk(2))]
+    alone = diffaugment(x, StepRandom(1, 12, 6), "real", POLICY)
+    pair = [diffaugment(part, StepRandom(1, 12, 6, rank, 2), "real", POLICY) for rank, part in enumerate(x.chunk(2))]
     assert torch.equal(alone, torch.cat(pair))
-    assert not torch.equal(alone, diffaugment(x, Draws(1, 12, 6), "fake", POLICY))
-    assert not torch.equal(alone, diffaugment(x, Draws(1, 18, 6), "real", POLICY))
+    assert not torch.equal(alone, diffaugment(x, StepRandom(1, 12, 6), "fake", POLICY))
+    assert not torch.equal(alone, diffaugment(x, StepRandom(1, 18, 6), "real", POLICY))
 
 
 def test_augmentation_passes_gradients():
     x = pictures(2, 8).requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: diffaugment(x, Draws(0, 0, 2), "a", POLICY), (x,))
-    y = diffaugment(x, Draws(0, 0, 2), "a", POLICY)
+    assert torch.autograd.gradcheck(lambda x: diffaugment(x, StepRandom(0, 0, 2), "a", POLICY), (x,))
+    y = diffaugment(x, StepRandom(0, 0, 2), "a", POLICY)
     (slope,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
     slope.square().sum().backward()
     assert x.grad.isfinite().all() and x.grad.any()
@@ -511,7 +511,7 @@ def test_scalars_of_a_resting_generator_are_means_of_the_steps_that_gave_them(fa
     """critic_steps 2: a reading of one step without the generator has no loss of it."""
     tiny.train(toy(faces, critic_steps=2), tmp_path / "run", images=16)
     assert ["train/loss_g" in row for row in tiny.rows(tmp_path / "run")] == [False, True, False, True]
-    monkeypatch.setattr(experiment, "LOGS", 2)
+    monkeypatch.setattr(training, "LOGS", 2)
     tiny.train(toy(faces, critic_steps=2), tmp_path / "two", images=16)
     fine = {row["images"]: row for row in tiny.rows(tmp_path / "run")}
     for row in tiny.rows(tmp_path / "two"):

@@ -12,16 +12,17 @@ from faces_tiny import SIDE, read, tiles
 from safetensors.torch import load_file
 from tiny import of_pictures
 
-from genshift import cli
+from genshift.cli import main
 from genshift.data import open_packed
-from genshift.engine import comparing, evaluator, experiment, generation
-from genshift.engine.drawable import open_generator
-from genshift.engine.experiment import Settings, open_method
-from genshift.engine.findings import Asked
-from genshift.engine.pictures import grid, write_png
-from genshift.engine.run import RunFolder
 from genshift.errors import Refusal
+from genshift.evaluation import evaluate, feature_distance, generation
 from genshift.metrics.neighbours import nearest_rows
+from genshift.runs.folder import RunFolder
+from genshift.runs.png import grid, write_png
+from genshift.runs.results import EvaluationOptions
+from genshift.sampling.sampler_settings import open_generator
+from genshift.training import train as training
+from genshift.training.train import Settings, open_method
 
 LAST = 32  # images of a run of faces_tiny; its checks are at 8, 16, 24, 32
 
@@ -36,7 +37,7 @@ def judged(studio):
     """A GAN, a VAE and a conditional VAE evaluated in a classifier's features: results and evaluation by name."""
     found = {}
     for name in ("gan", "vae", "vae-classes"):
-        results = evaluator.evaluate(studio[name], Asked(features=studio["judge"]))
+        results = evaluate.evaluate(studio[name], EvaluationOptions(features=studio["judge"]))
         found[name] = results, json.loads((studio[name] / "evaluation.json").read_text())
     return found
 
@@ -91,12 +92,12 @@ def test_a_vae_keeps_the_same_pictures_latent_vectors(studio):
 def test_looking_changes_nothing_and_a_continued_run_leaves_the_same_pictures(name, studio, quick, tmp_path):
     preset = of_pictures(name, studio.data, size=SIDE, width=8, latent=8, images=24)
     folders = {run: tmp_path / run for run in ("unseen", "whole", "parted")}
-    experiment.train(preset, folders["unseen"], Settings())
+    training.train(preset, folders["unseen"], Settings())
     settings = Settings(observers=[tiny.StopAt(12)])
-    assert evaluator.train_and_evaluate(preset, folders["whole"], Settings(), Asked(draw=False)) is True
-    assert evaluator.train_and_evaluate(preset, folders["parted"], settings, Asked(draw=False)) is False
+    assert evaluate.train_and_evaluate(preset, folders["whole"], Settings(), EvaluationOptions(draw=False)) is True
+    assert evaluate.train_and_evaluate(preset, folders["parted"], settings, EvaluationOptions(draw=False)) is False
     assert not (folders["parted"] / "samples" / "grid.png").exists()
-    assert evaluator.train_and_evaluate(preset, folders["parted"], Settings(), Asked(draw=False)) is True
+    assert evaluate.train_and_evaluate(preset, folders["parted"], Settings(), EvaluationOptions(draw=False)) is True
     assert tiny.different(tiny.last(folders["unseen"]), tiny.last(folders["whole"])) == []
     whole, parted = (faces_tiny.written(folders[run] / "samples") for run in ("whole", "parted"))
     assert whole == parted and len(whole) >= 5
@@ -263,21 +264,23 @@ def test_arithmetic_moves_along_the_difference_of_means(studio):
 
 def test_an_evaluation_is_current_with_all_that_is_asked_for(studio, judged, tmp_path):
     run = RunFolder(studio["vae"])
-    assert evaluator.is_current(run, Asked()) and evaluator.is_current(run, Asked(features=studio["judge"]))
-    assert not evaluator.is_current(run, Asked(download=True))
+    assert evaluate.is_current(run, EvaluationOptions()) and evaluate.is_current(
+        run, EvaluationOptions(features=studio["judge"])
+    )
+    assert not evaluate.is_current(run, EvaluationOptions(download=True))
     assert studio.train("judge", tmp_path / "other", "--seed", 1) == 0
-    assert not evaluator.is_current(run, Asked(features=tmp_path / "other"))
-    assert not evaluator.is_current(RunFolder(studio["gan-classes"]), Asked(features=studio["judge"]))
+    assert not evaluate.is_current(run, EvaluationOptions(features=tmp_path / "other"))
+    assert not evaluate.is_current(RunFolder(studio["gan-classes"]), EvaluationOptions(features=studio["judge"]))
 
 
 def test_measures_of_an_earlier_checkpoint_do_not_stay(studio, tmp_path):
     assert studio.train("gan", tmp_path / "run") == 0
     run = RunFolder(tmp_path / "run")
-    evaluator.evaluate(run.path, Asked(features=studio["judge"]))
-    again = evaluator.evaluate(run.path, Asked(draw=False))
+    evaluate.evaluate(run.path, EvaluationOptions(features=studio["judge"]))
+    again = evaluate.evaluate(run.path, EvaluationOptions(draw=False))
     assert "frechet" in again and run.read("evaluation.json")["features"] == "faces-attributes, seed 0"
     run.write("evaluation.json", {**run.read("evaluation.json"), "images": 16})
-    assert "frechet" not in evaluator.evaluate(run.path, Asked())
+    assert "frechet" not in evaluate.evaluate(run.path, EvaluationOptions())
     assert "features" not in run.read("evaluation.json")
 
 
@@ -289,9 +292,9 @@ def test_inceptions_measures_go_beside_the_others(studio, tmp_path, monkeypatch)
         return means(images.float()).flatten(1)
 
     network.published = True
-    monkeypatch.setattr(comparing, "load_inception", lambda *given, **more: network)
+    monkeypatch.setattr(feature_distance, "load_inception", lambda *given, **more: network)
     assert studio.train("gan", tmp_path / "run") == 0
-    results = evaluator.evaluate(tmp_path / "run", Asked(download=True))
+    results = evaluate.evaluate(tmp_path / "run", EvaluationOptions(download=True))
     assert {"fid", "kid", "inception_precision", "inception_recall"} <= results.keys()
     assert all(isinstance(results[name]["floor"], float) for name in ("fid", "kid", "inception_precision"))
     assert "resized from 16 to 299 px" in results["fid"]["protocol"] and "frechet" not in results
@@ -305,9 +308,9 @@ def test_without_inception_a_line_says_so_and_the_rest_is_measured(studio, monke
     def absent(*given, **more):
         raise Refusal("Its weights are not here.")
 
-    monkeypatch.setattr(comparing, "load_inception", absent)
+    monkeypatch.setattr(feature_distance, "load_inception", absent)
     assert studio.train("gan", tmp_path / "run") == 0
-    assert cli.main(["evaluate", str(tmp_path / "run"), "--download"]) == 0
+    assert main.main(["evaluate", str(tmp_path / "run"), "--download"]) == 0
     said = capfd.readouterr()
     assert "warning: Its weights are not here." in said.err
     assert "sharpness" in said.out and "fid" not in said.out
@@ -315,10 +318,10 @@ def test_without_inception_a_line_says_so_and_the_rest_is_measured(studio, monke
 
 def test_faces_are_looked_for_in_celeba(studio, monkeypatch, capfd):
     train = open_packed(studio.data / "train")
-    sides = comparing.Sides(train.images[:2], train.images[2:4], [bright(100)] * 3, "words")
+    sides = feature_distance.RealAndGenerated(train.images[:2], train.images[2:4], [bright(100)] * 3, "words")
     run, preset = RunFolder(studio["gan"]), of_pictures("faces-gan", "celeba")
     method = open_method(run)[1]
-    case = generation.Case(run, preset, method, train, None, generation.Console(), sides)
+    case = generation.EvaluationContext(run, preset, method, train, None, generation.Console(), sides)
     monkeypatch.setattr(generation, "has_face", lambda images: images.float().mean((1, 2, 3)) > 127)
     found = generation._looked_at(case)["face_rate"]
     truth = (train.images.float().mean((1, 2, 3)) > 127).double().mean().item()
@@ -356,7 +359,7 @@ def test_warnings_name_what_lasted_and_what_the_measures_say(tmp_path):
 def test_a_flat_folder_without_held_out_pictures_is_enough(tmp_path, quick):
     folder = tiny.write_flat(tmp_path / "photos", 0, count=10)
     preset = of_pictures("faces-vae", folder, size=SIDE, width=8, latent=8, images=8)
-    assert evaluator.train_and_evaluate(preset, tmp_path / "run", Settings(), Asked()) is True
+    assert evaluate.train_and_evaluate(preset, tmp_path / "run", Settings(), EvaluationOptions()) is True
     evaluation = json.loads((tmp_path / "run" / "evaluation.json").read_text())
     names = [entry["file"] for entry in evaluation["pictures"]]
     assert names == [f"samples/{each}.png" for each in ("grid", "prior-normal", "interpolation", "neighbours")]

@@ -8,9 +8,9 @@ from adapting import accuracy_on_the_embedded_pair, adapted_batch, softmax
 
 from genshift import presets
 from genshift.data.strong import strong_view
-from genshift.engine.experiment import build_method
 from genshift.methods.mean_teacher import agreement
 from genshift.methods.schedules import Progress
+from genshift.training.train import build_method
 
 
 def method_of(**changes):

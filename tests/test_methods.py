@@ -9,15 +9,15 @@ import torch
 from torch.nn import functional as F
 
 from genshift import presets
-from genshift.data.feed import Batch, Draws
-from genshift.engine.experiment import build_method
+from genshift.data.feed import Batch, StepRandom
 from genshift.methods import DANN, Supervised, base
 from genshift.methods.dann import GradientReversal, domain_accuracy, domain_loss, mixed_loss
 from genshift.methods.schedules import Progress, dann_lambda, learning_rate, make_optimizer
+from genshift.training.train import build_method
 
 START, HALF, END = (Progress(images, 100) for images in (0, 50, 100))
 LR = 1e-3
-NONE = Draws(0, 0, 0)  # these methods draw nothing
+NONE = StepRandom(0, 0, 0)  # these methods draw nothing
 
 
 def method_of(name, **changes):

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from genshift.engine.checkpoint import pack_optimizer, unpack_optimizer
 from genshift.methods.muon import ITERATIONS, QUINTIC, Muon, orthogonal
 from genshift.methods.schedules import make_optimizer
+from genshift.runs.checkpoint import pack_optimizer, unpack_optimizer
 
 
 @pytest.mark.parametrize("shape", [(16, 40), (40, 16), (20, 20)])

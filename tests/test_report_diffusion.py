@@ -11,14 +11,14 @@ from PIL import Image
 from report_fixtures import patch_json
 from report_pictures import UNDER, write_diffusion, write_gan, write_sweep
 
-from genshift.report import generator_figures
 from genshift.report.console import compare_table, format_table
-from genshift.report.diffusion_figures import sweep_figures
+from genshift.report.figures import generators
+from genshift.report.figures.diffusion import sweep_figures
+from genshift.report.figures.pictures import kind_and_size
+from genshift.report.model.run_records import read_run, read_runs
 from genshift.report.page import write_page
-from genshift.report.pictures import kind_and_size
-from genshift.report.reading import read_run, read_runs
 from genshift.report.results_md import write_results
-from genshift.report.sections import sections
+from genshift.report.sections.adaptation import sections
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +148,7 @@ def test_a_class_that_was_too_small_to_measure_is_a_dash(tmp_path):
 
 def test_losses_of_diffusion_models_are_drawn_and_no_other_familys(tmp_path):
     run, gan = read_run(write_diffusion(tmp_path)), read_run(write_gan(tmp_path))
-    (figure,) = generator_figures.denoising_curves([("ours", run), ("gan", gan)])
+    (figure,) = generators.denoising_curves([("ours", run), ("gan", gan)])
     assert [trace["name"] for trace in json.loads(figure.spec)["data"]] == [
         "loss", "squared error of the predicted picture"
     ]  # fmt: skip

@@ -9,19 +9,19 @@ import pytest
 from report_fixtures import patch_json, write_json, write_lines, write_run
 from report_pictures import stage, write_classifier, write_gan, write_vae
 
+from genshift.cli.listing import show_text
 from genshift.errors import Refusal
-from genshift.listing import show_text
-from genshift.report import generator_figures as figures
-from genshift.report.comparison import comparison
 from genshift.report.console import compare_table, format_table
-from genshift.report.grouping import group_runs
-from genshift.report.measures import best, shown, shown_published, worse
+from genshift.report.figures import generators as figures
+from genshift.report.figures.pictures import kind_and_size
+from genshift.report.model.grouping import group_runs
+from genshift.report.model.measures import best, shown, shown_published, worse
+from genshift.report.model.run_records import read_runs
+from genshift.report.model.summary import cautions, shortfalls, summarise
 from genshift.report.page import write_page
-from genshift.report.pictures import kind_and_size
-from genshift.report.reading import read_runs
 from genshift.report.results_md import write_results
-from genshift.report.sections import sections
-from genshift.report.summary import cautions, shortfalls, summarise
+from genshift.report.sections.adaptation import sections
+from genshift.report.sections.measures_table import comparison
 
 PICTURES = """[...document.querySelectorAll('main img')].map(i => ({
     natural: [i.naturalWidth, i.naturalHeight], wide: i.clientWidth, alt: i.alt,

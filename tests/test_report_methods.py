@@ -15,14 +15,14 @@ from test_report_selection import write_scores
 
 from genshift.presets import PRESETS
 from genshift.presets.adaptation import Role
-from genshift.report.citing import DATA, METHODS, PAPERS, cited_for, what_to_cite
-from genshift.report.figures import CLASS_COLOURS, loss_curves
-from genshift.report.matrix import matrices, oracle_texts, table, verdicts
+from genshift.report.figures.adaptation import CLASS_COLOURS, loss_curves
+from genshift.report.figures.thumbnails import SIDE, thumbnails
+from genshift.report.model.run_records import ROLE_NAMES, read_runs
 from genshift.report.page import write_page
-from genshift.report.reading import ROLE_NAMES, read_runs
 from genshift.report.results_md import write_results
-from genshift.report.thumbnails import SIDE, thumbnails
-from genshift.report.variants import variants
+from genshift.report.sections.citations import DATA, METHODS, PAPERS, cited_for, what_to_cite
+from genshift.report.sections.hyperparameters import variants
+from genshift.report.sections.method_comparison import matrices, oracle_texts, table, verdicts
 
 CUT = "ours (the study's cpu budget)"
 MANY = {"source": 0.40, "adabn": 0.42, "mcc": 0.70, "adamatch": 0.72, "shot": 0.30, "target": 0.95}

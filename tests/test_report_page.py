@@ -8,10 +8,10 @@ from markupsafe import escape
 from report_fixtures import patch_json, write_json, write_lines, write_run, write_study
 
 from genshift.errors import Refusal
-from genshift.report.figures import accuracy_curves, other_curves
+from genshift.report.figures.adaptation import accuracy_curves, other_curves
+from genshift.report.model.run_records import read_runs
 from genshift.report.page import write_page
-from genshift.report.reading import read_runs
-from genshift.report.sections import sections
+from genshift.report.sections.adaptation import sections
 
 PLOTS = """[...document.querySelectorAll('.plot')].map(plot => ({
     svgs: plot.querySelectorAll('.main-svg').length,

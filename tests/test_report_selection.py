@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from report_fixtures import write_json, write_lines, write_run
 
-from genshift.engine.rules import RULES
+from genshift.report.model.run_records import read_runs
 from genshift.report.page import write_page
-from genshift.report.reading import read_runs
 from genshift.report.results_md import write_results
-from genshift.report.sections import sections
-from genshift.report.selection import TITLE, judged, score_curves, trust
+from genshift.report.sections.adaptation import sections
+from genshift.report.sections.selection import TITLE, judged, score_curves, trust
+from genshift.selection.rules import RULES
 
 ORACLE = [0.30, 0.50, 0.70, 0.60]
 ENTROPIES = {"entropy": 1.0, "diversity": 2.3, "class_entropy": 2.3}

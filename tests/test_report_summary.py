@@ -11,10 +11,10 @@ from report_fixtures import patch_json, write_json, write_lines, write_run, writ
 
 from genshift.errors import Refusal
 from genshift.report.console import compare_table, format_table
-from genshift.report.grouping import group_runs
-from genshift.report.reading import read_jsonl, read_runs
+from genshift.report.model.grouping import group_runs
+from genshift.report.model.run_records import read_jsonl, read_runs
+from genshift.report.model.summary import cautions, shortfalls, summarise
 from genshift.report.results_md import write_results
-from genshift.report.summary import cautions, shortfalls, summarise
 
 
 def rows_of(folders):

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genshift.engine.rules import (
+from genshift.errors import Refusal
+from genshift.runs.folder import RunFolder
+from genshift.selection.rules import (
     MARGIN,
     OFF,
     RULES,
@@ -20,8 +22,6 @@ from genshift.engine.rules import (
     told,
     unadapted,
 )
-from genshift.engine.run import RunFolder
-from genshift.errors import Refusal
 
 
 def row(images, source=0.9, im=1.0, snd=5.0, dev=0.5, ensv=0.8, error=0.0, diversity=2.3):

@@ -12,13 +12,17 @@ import tiny
 import torch
 from tiny import refused, told
 
-from genshift import api, cli
+from genshift import api
+from genshift.cli import main
 from genshift.data import open_packed, pack
-from genshift.engine import evaluator, experiment, files, selection
-from genshift.engine.experiment import load_networks, open_method
-from genshift.engine.findings import Asked
-from genshift.engine.run import RunFolder
 from genshift.errors import Refusal
+from genshift.evaluation import evaluate
+from genshift.runs import files
+from genshift.runs.folder import RunFolder
+from genshift.runs.results import EvaluationOptions
+from genshift.selection import checkpoint_selection
+from genshift.training import train as training
+from genshift.training.train import load_networks, open_method
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +31,7 @@ def trained(tmp_path_factory):
     root = tmp_path_factory.mktemp("selection")
     domains = tiny.write_domain(root / "one", 0), tiny.write_domain(root / "two", 1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment, "CHECKS", 2)
+        patch.setattr(training, "CHECKS", 2)
         patch.setattr(files, "_sync", lambda path: None)
         for name, seed in (("source", 0), ("dann", 0), ("dann", 1)):
             preset = tiny.tiny(f"demo-{name}", domains, validation=0.5)
@@ -92,9 +96,9 @@ def test_at_most_ten_candidates_are_kept_evenly_spread(checks, tmp_path):
     method = SimpleNamespace(networks={"extractor": torch.nn.Linear(1, 1)}, phases=(0.0,))
     for check in range(1, checks + 1):
         count = total * check // checks
-        selection.keeper(run)(count, method)
+        checkpoint_selection.keeper(run)(count, method)
         (run.checkpoints / f"images-{count:012d}.safetensors").touch()
-    kept = [selection.images_of(path) for path in run.candidates()]
+    kept = [checkpoint_selection.images_of(path) for path in run.candidates()]
     assert len(kept) == min(checks, 10) and kept[-1] == total
     assert max(np.diff([0, *kept])) <= max(total // checks + 1, 2 * total // 10)
 
@@ -104,12 +108,12 @@ def test_where_a_phase_begins_candidates_lie_closer(tmp_path):
     run.create()
     run.write("config.json", {"preset": {}, "seed": 0, "images": total})
     method = SimpleNamespace(networks={"extractor": torch.nn.Linear(1, 1)}, phases=phases)
-    marks = set(experiment._marks(phases, total, batch, total // 20))
+    marks = set(training._marks(phases, total, batch, total // 20))
     assert marks == {8_000, 8_040, 8_080, 8_160, 8_320, 8_640}
     for count in sorted(marks | set(range(1_000, total + 1, 1_000))):
-        selection.keeper(run)(count, method)
+        checkpoint_selection.keeper(run)(count, method)
         (run.checkpoints / f"images-{count:012d}.safetensors").touch()
-    kept = {selection.images_of(path) for path in run.candidates()}
+    kept = {checkpoint_selection.images_of(path) for path in run.candidates()}
     assert set(range(2_000, total + 1, 2_000)) | marks <= kept
     assert max(kept - marks - set(range(2_000, total + 1, 2_000))) <= 16_000 + 1_000 and len(kept) <= 20
 
@@ -118,7 +122,7 @@ def test_agreement_is_with_the_mean_of_all_candidates_of_all_runs(trained):
     """Against predictions taken anew, one model at a time."""
     folders = [RunFolder(trained[0] / name) for name in ("dann-0", "dann-1")]
     target, said = open_packed(trained[2] / "train").images, []
-    order = torch.from_numpy(selection.fixed_sample(40, selection.IMAGES, 0))
+    order = torch.from_numpy(checkpoint_selection.fixed_sample(40, checkpoint_selection.IMAGES, 0))
     for folder in folders:
         _, method, _ = open_method(folder, "last")
         for path in folder.candidates():
@@ -129,8 +133,8 @@ def test_agreement_is_with_the_mean_of_all_candidates_of_all_runs(trained):
     found = api.select([folder.path for folder in folders], rule="ensv")
     assert [row["agreement"] for row in found["candidates"]] == expected
     assert expected[found["choices"]["ensv"]] == max(expected)
-    (folders[0].path / "selection.json").unlink(missing_ok=True)
-    (folders[1].path / "selection.json").unlink(missing_ok=True)
+    (folders[0].path / "checkpoint_selection.json").unlink(missing_ok=True)
+    (folders[1].path / "checkpoint_selection.json").unlink(missing_ok=True)
 
 
 def test_no_target_label_and_no_test_split_is_in_reach(trained, tmp_path):
@@ -151,11 +155,13 @@ def test_no_target_label_and_no_test_split_is_in_reach(trained, tmp_path):
             shutil.rmtree(place)
             shutil.copytree(copy, place)
     assert (runs / "dann-0" / "scores.json").read_text() == before
-    assert all(isinstance(part, torch.Tensor) for part in vars(selection.look(_preset(trained), None)).values())
+    assert all(
+        isinstance(part, torch.Tensor) for part in vars(checkpoint_selection.look(_preset(trained), None)).values()
+    )
 
 
 def _preset(trained):
-    return experiment.preset_of(RunFolder(trained[0] / "dann-0").config)
+    return training.preset_of(RunFolder(trained[0] / "dann-0").config)
 
 
 # --- the choice -----------------------------------------------------------------------------------------------------
@@ -164,11 +170,11 @@ def _preset(trained):
 def test_predict_embed_and_evaluate_use_the_chosen_checkpoint(run, trained, capfd, tmp_path):
     pictures = trained[2]
     later = api.embed(run, pictures)
-    assert evaluator.is_current(RunFolder(run), Asked(draw=False))
+    assert evaluate.is_current(RunFolder(run), EvaluationOptions(draw=False))
     name = prefer(run, 0)
     said = told(capfd, "select", run, "--rule", "snd")
     assert "the rule 'snd' takes the checkpoint of 12 images" in said
-    choice = json.loads((run / "selection.json").read_text())
+    choice = json.loads((run / "checkpoint_selection.json").read_text())
     assert (choice["rule"], choice["checkpoint"], choice["images"]) == ("snd", name, 12)
     _, method, classes = open_method(RunFolder(run), "last")
     load_networks(method, run / "checkpoints" / name)
@@ -179,10 +185,10 @@ def test_predict_embed_and_evaluate_use_the_chosen_checkpoint(run, trained, capf
     with (tmp_path / "labels.csv").open() as file:
         labels = [row["label"] for row in csv.DictReader(file)]
     assert labels == [classes[k] for k in method.predict(images).argmax(1)]
-    assert not evaluator.is_current(RunFolder(run), Asked(draw=False))
+    assert not evaluate.is_current(RunFolder(run), EvaluationOptions(draw=False))
     results = api.evaluate(run, draw=False)
     assert "of 12 images, which the rule 'snd' chose" in results["oracle/target_test_accuracy"]["protocol"]
-    assert evaluator.is_current(RunFolder(run), Asked(draw=False))
+    assert evaluate.is_current(RunFolder(run), EvaluationOptions(draw=False))
 
 
 def test_the_table_has_a_row_a_candidate_and_says_who_takes_it(trained, capfd):
@@ -197,10 +203,10 @@ def test_the_table_has_a_row_a_candidate_and_says_who_takes_it(trained, capfd):
         for rule, chosen in found["choices"].items():
             assert (rule in line.split(f"{row['diversity']:.4f}")[-1]) is (chosen == place)
     assert found["run"] == found["candidates"][found["choices"]["default"]]["run"]
-    written = [(run / "selection.json").exists() for run in runs]
+    written = [(run / "checkpoint_selection.json").exists() for run in runs]
     assert written == [str(run) == found["run"] for run in runs], "the choice stands in its own run alone"
     for run in runs:
-        (run / "selection.json").unlink(missing_ok=True)
+        (run / "checkpoint_selection.json").unlink(missing_ok=True)
 
 
 def test_a_warning_where_every_checkpoint_lost_what_source_only_knows(run, trained, capfd):
@@ -224,18 +230,18 @@ def test_scores_of_other_checkpoints_are_measured_again(run):
 
 def test_a_run_that_trains_on_forgets_its_choice(domains, tmp_path, quick):
     preset = tiny.tiny("demo-dann", domains, validation=0.5).replaced(images=24)
-    out, asked = tmp_path / "run", Asked(draw=False)
-    stop = experiment.Settings(observers=[tiny.StopAt(12)])
-    assert not evaluator.train_and_evaluate(preset, out, stop, asked)
+    out, asked = tmp_path / "run", EvaluationOptions(draw=False)
+    stop = training.Settings(observers=[tiny.StopAt(12)])
+    assert not evaluate.train_and_evaluate(preset, out, stop, asked)
     found = api.select(out)
-    assert [row["images"] for row in found["candidates"]] == [12] and (out / "selection.json").exists()
-    assert evaluator.train_and_evaluate(preset, out, experiment.Settings(), asked)
-    assert not (out / "selection.json").exists() and len(scores(out)["checkpoints"]) == 2
+    assert [row["images"] for row in found["candidates"]] == [12] and (out / "checkpoint_selection.json").exists()
+    assert evaluate.train_and_evaluate(preset, out, training.Settings(), asked)
+    assert not (out / "checkpoint_selection.json").exists() and len(scores(out)["checkpoints"]) == 2
 
 
 def test_through_the_command_line_on_the_embedded_pair(capfd, tmp_path, monkeypatch):
     """uci to uci-m, from training to a choice: every score is a number, and the longer learnt tells more apart."""
-    monkeypatch.setattr(experiment, "CHECKS", 2)
+    monkeypatch.setattr(training, "CHECKS", 2)
     words = ("--images", 64, "--batch-source", 16, "--batch-target", 16, "--precision", "float32", "--threads", 1)
     told(capfd, "train", "demo-dann", *words, "--out", tmp_path / "run")
     found = json.loads(told(capfd, "select", tmp_path / "run", "--json"))
@@ -278,4 +284,4 @@ def test_a_chosen_checkpoint_that_is_gone_is_refused(run, capfd, tmp_path):
     assert "candidate-000000000024.safetensors, which is gone: run `genshift select` again" in said
     with pytest.raises(Refusal, match="is gone"):
         api.evaluate(run)
-    assert cli.main(["select", str(run)]) == 0
+    assert main.main(["select", str(run)]) == 0

@@ -10,17 +10,17 @@ import torch
 from adapting import accuracy_on_the_embedded_pair, adapted_batch, softmax
 
 from genshift import presets
-from genshift.data.feed import Part
-from genshift.engine.experiment import build_method
+from genshift.data.feed import TrainingSet
 from genshift.methods.schedules import Progress
 from genshift.methods.shot import class_centroids, information, nearest
+from genshift.training.train import build_method
 
 EARLY, LATE = Progress(0, 100), Progress(50, 100)
 
 
 def method_of(**changes):
     method = build_method(presets.get("shot-usps-mnistm").replaced(width=8, **changes), 10, tiny.FLOAT64, seed=0)
-    method.begin({"target": Part(tiny.digits(30, 1).sealed(), 8)})
+    method.begin({"target": TrainingSet(tiny.digits(30, 1).sealed(), 8)})
     method.train_mode(True)
     return method
 

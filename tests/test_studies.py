@@ -10,13 +10,15 @@ import pytest
 import tiny
 from workers import until
 
-from genshift import api, cli, studies
-from genshift.engine import experiment
+from genshift import api, studies
+from genshift.cli import main
 from genshift.errors import Refusal
+from genshift.evaluation import adaptation
 from genshift.presets import PRESETS, Classifier, Generator
 from genshift.report.results_md import write_results
 from genshift.studies import STUDIES, Study
 from genshift.studies.running import jobs_of, run_study
+from genshift.training import train as training
 
 
 def test_every_preset_belongs_to_a_study_but_that_of_a_users_own_folders(tmp_path):
@@ -80,7 +82,7 @@ class TinyStudy(Study):
 
 @pytest.fixture
 def study(domains, monkeypatch):
-    monkeypatch.setattr(experiment, "CHECKS", 1)
+    monkeypatch.setattr(training, "CHECKS", 1)
     return TinyStudy("demo", "tiny", {}, seeds=2, domains=domains)
 
 
@@ -120,12 +122,12 @@ def test_a_study_trains_what_is_missing_and_reports(study, tmp_path, monkeypatch
 
 def test_a_study_of_variants_names_its_runs_and_tells_them_apart(domains, tmp_path, monkeypatch):
     """Through the command line: run folders, commands that make the same runs again, and the table by setting."""
-    monkeypatch.setattr(experiment, "CHECKS", 1)
+    monkeypatch.setattr(training, "CHECKS", 1)
     monkeypatch.setitem(PRESETS, "hw3-adda-usps-mnistm", tiny.tiny("hw3-adda-usps-mnistm", domains, images=16))
     small = Study("adda-tables", "tiny", {}, variants={"hw3-adda-usps-mnistm": ({"lr": 1e-4}, {"lr": 0.002})})
     monkeypatch.setitem(STUDIES, "adda-tables", small)
     argv = ["study", "adda-tables", "--budget", "full", "--seeds", "1", "--record", str(tmp_path / "kept" / "adda")]
-    assert cli.main([*argv, "--out", str(tmp_path / "out")]) == 0
+    assert main.main([*argv, "--out", str(tmp_path / "out")]) == 0
     runs = sorted(path.parent.name for path in (tmp_path / "out").glob("*/results.json"))
     assert runs == ["hw3-adda-usps-mnistm-lr-0.002-seed0", "hw3-adda-usps-mnistm-seed0"]
     config = json.loads((tmp_path / "out" / runs[0] / "config.json").read_text())
@@ -134,7 +136,7 @@ def test_a_study_of_variants_names_its_runs_and_tells_them_apart(domains, tmp_pa
     page = (tmp_path / "out" / "page.html").read_text(encoding="utf-8")
     assert "by learning rate and task" in page and "by transform and task" not in page
     kept = sorted(path.name for path in (tmp_path / "kept" / "adda" / runs[0]).iterdir())
-    assert kept == ["config.json", "oracle.jsonl", "results.json", "scores.json", "selection.json"]
+    assert kept == ["config.json", "adaptation.jsonl", "results.json", "scores.json", "selection.json"]
     text = write_results(tmp_path / "kept", tmp_path / "results.md").read_text(encoding="utf-8")
     assert "| lr 0.0001 |" in text and "| lr 0.002 |" in text and text.count(" ○ ") + text.count(" ○** ") == 1
 
@@ -150,7 +152,7 @@ def test_what_train_alone_evaluated_is_drawn_by_the_study(study, tmp_path):
 
 def test_a_terminated_study_saves_both_of_its_runs(tmp_path):
     """SIGTERM to `genshift study --jobs 2` alone, as a batch system sends it."""
-    argv = [sys.executable, "-m", "genshift.cli", "study", "demo", "--budget", "full", "--seeds", "2", "--jobs", "2"]
+    argv = [sys.executable, "-m", "genshift", "study", "demo", "--budget", "full", "--seeds", "2", "--jobs", "2"]
     process = subprocess.Popen(
         [*argv, "--threads", "1", "--out", tmp_path], env=tiny.environment(), stderr=-1, text=True
     )
@@ -163,14 +165,13 @@ def test_a_terminated_study_saves_both_of_its_runs(tmp_path):
 
 
 def test_a_study_that_is_stopped_writes_no_page_and_continues(study, tmp_path, monkeypatch):
-    from genshift.engine import oracle
 
     def stopping(*_):
         return lambda images, method: os.kill(os.getpid(), 2)
 
-    monkeypatch.setattr(experiment, "CHECKS", 2)
+    monkeypatch.setattr(training, "CHECKS", 2)
     with monkeypatch.context() as patch:
-        patch.setattr(oracle, "oracle_curve", stopping)
+        patch.setattr(adaptation, "oracle_curve", stopping)
         longer = replace(study)
         monkeypatch.setattr(TinyStudy, "images", lambda self, preset, budget: 16)
         assert run_study(longer, "full", tmp_path / "out", seeds=1) is None

@@ -11,8 +11,8 @@ from tiny import refused
 from torch import nn
 
 from genshift import presets
-from genshift.engine.experiment import open_method
-from genshift.engine.run import RunFolder
+from genshift.runs.folder import RunFolder
+from genshift.training.train import open_method
 
 pytestmark = pytest.mark.usefixtures("quick")
 

@@ -12,7 +12,7 @@ from torch import nn
 from torch.distributions import Normal, kl_divergence
 
 from genshift import presets
-from genshift.data.feed import Batch, Draws, PixelRule
+from genshift.data.feed import Batch, PixelNormalization, StepRandom
 from genshift.data.imageset import ImageSet
 from genshift.errors import Refusal
 from genshift.methods import vae
@@ -21,7 +21,7 @@ from genshift.methods.schedules import Progress
 from genshift.methods.vae import VAEMethod
 from genshift.nets.vae import Decoder, Encoder, ResidualDecoder, ResidualEncoder, _FromPoint, _ToPoint, build_vae
 
-UNIT = PixelRule(0.0, 1.0)
+UNIT = PixelNormalization(0.0, 1.0)
 BFLOAT16 = tiny.Arithmetic(torch.device("cpu"), "bfloat16", "for a test")
 
 
@@ -159,7 +159,7 @@ def method_of(name="faces-vae", classes=0, arithmetic=tiny.FLOAT32, **changes):
 
 def batch_of(count=4, size=16, start=0, labels=None):
     torch.manual_seed(start)
-    return {"data": Batch(torch.rand(count, 3, size, size), labels, Draws(0, start, count))}
+    return {"data": Batch(torch.rand(count, 3, size, size), labels, StepRandom(0, start, count))}
 
 
 @pytest.mark.parametrize(("mse", "expected"), [(0.02, 1e-5), (0.015, 1e-5), (0.0149, 1e-5 / 0.0149**2), (0.01, 0.1)])
@@ -188,7 +188,7 @@ def test_no_gradient_passes_through_hw3s_lambda():
 
 def test_the_error_is_of_pixels_in_0_to_1_whatever_the_rule():
     method = method_of("hw3-vae")
-    method.rule = PixelRule(0.5, 0.5)
+    method.rule = PixelNormalization(0.5, 0.5)
     x, z = torch.zeros(1, 3, 2, 2), torch.zeros(1, 4)
     assert method._loss(x, x + 0.4, z, z, Progress(0, 1))[1]["loss_reconstruction"].item() == pytest.approx(0.04)
 
@@ -282,7 +282,7 @@ def test_it_learns(likelihood):
     errors = []
     for i in range(150):
         method.train_mode(True)
-        scalars = method.step({"data": Batch(x, None, Draws(0, 8 * i, 8))}, Progress(8 * i, 1200))
+        scalars = method.step({"data": Batch(x, None, StepRandom(0, 8 * i, 8))}, Progress(8 * i, 1200))
         errors.append(scalars["loss_reconstruction"].item())
     assert errors[-1] < 0.1 * errors[0]
     assert method.validate(ImageSet("blobs", faces))["mse"] < x.var().item() / 2
@@ -315,7 +315,7 @@ def test_noise_depends_on_the_images_seen_alone():
 
 def noises():
     x = batch_of()["data"].x
-    return [Batch(x, None, Draws(0, start, 4)) for start in (0, 0, 4)]
+    return [Batch(x, None, StepRandom(0, start, 4)) for start in (0, 0, 4)]
 
 
 def test_measures_of_held_out_images():

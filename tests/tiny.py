@@ -15,12 +15,13 @@ import torch
 from data_files import png
 from safetensors.torch import load_file
 
-from genshift import cli, presets
+from genshift import presets
+from genshift.cli import main
 from genshift.data import ImageSet, pack
 from genshift.device import Arithmetic
-from genshift.engine import experiment
-from genshift.engine.experiment import Settings
 from genshift.presets import Adaptation, Pictures, Preset
+from genshift.training import train as training
+from genshift.training.train import Settings
 
 HERE = Path(__file__).parent
 DIGITS = tuple(str(digit) for digit in range(10))
@@ -98,7 +99,7 @@ def of_pictures(name: str, folder: Path, **changes: Any) -> Pictures:
 def train(preset: Preset, out: Path, **settings: Any) -> bool:
     """The engine's own entry, with a budget of six steps unless it is given."""
     images = settings.pop("images", 6 * preset.step_images)
-    return experiment.train(preset.replaced(images=images), out, Settings(**settings))
+    return training.train(preset.replaced(images=images), out, Settings(**settings))
 
 
 class StopAt:
@@ -142,7 +143,7 @@ def weights(run: Path) -> list[dict[str, Any]]:
 def told(capfd: Any, *argv: object) -> str:
     """What `genshift ARGV` prints; it must succeed."""
     capfd.readouterr()
-    status = cli.main([str(word) for word in argv])
+    status = main.main([str(word) for word in argv])
     said = capfd.readouterr()
     assert status == 0, said.err
     return said.out
@@ -154,7 +155,7 @@ def refused(capfd: Any, *argv: object, last_line: bool = False) -> str:
     last_line: training had begun, and said so before.
     """
     capfd.readouterr()
-    status = cli.main([str(word) for word in argv])
+    status = main.main([str(word) for word in argv])
     said = capfd.readouterr()
     return _one_sentence(status, said.err, last_line)
 
@@ -166,7 +167,7 @@ def environment() -> dict[str, str]:
 
 def command(*argv: object) -> subprocess.CompletedProcess[str]:
     """`genshift ARGV` as a process of its own."""
-    return python("-m", "genshift.cli", *argv)
+    return python("-m", "genshift", *argv)
 
 
 def torchrun(*words: object) -> subprocess.CompletedProcess[str]:

@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from genshift.api import study as study
     from genshift.api import sweep as sweep
     from genshift.api import train as train
-    from genshift.listing import ls as ls
-    from genshift.runs import compare as compare
-    from genshift.runs import report as report
+    from genshift.cli.listing import ls as ls
+    from genshift.report.console import compare as compare
+    from genshift.report.page import report as report
 
 __version__ = "0.1.0"
 
 _VERBS = {
-    "ls": "genshift.listing",
-    "compare": "genshift.runs",
+    "ls": "genshift.cli.listing",
+    "compare": "genshift.report.console",
     **dict.fromkeys(
         ("demo", "embed", "evaluate", "predict", "reconstruct", "sample", "select", "show", "study", "sweep", "train"),
         "genshift.api",

@@ -12,24 +12,27 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from genshift import nets, presets, studies
 from genshift.data import ImageSet, load_named
-from genshift.engine import drawing, evaluator, selection, sweeping
-from genshift.engine.domains import in_classes, open_set
-from genshift.engine.drawable import sampling_of
-from genshift.engine.drawing import Order
-from genshift.engine.experiment import Settings, open_method, preset_of
-from genshift.engine.files import csv_text, write_text, write_whole
-from genshift.engine.findings import Asked
-from genshift.engine.generation import as_taken
-from genshift.engine.rules import DEFAULT
-from genshift.engine.run import RunFolder
 from genshift.errors import Refusal
-from genshift.methods import Attributes, Classifying
+from genshift.evaluation import evaluate as evaluating
+from genshift.evaluation import sweep as sweeping
+from genshift.evaluation.generation import as_taken
+from genshift.methods import Attributes, ClassifierMethod
 from genshift.methods.vae import VAEMethod
 from genshift.nets.backbone import ConditionalAdversary
 from genshift.presets import VAE, Adaptation, Classifier, Generator, Preset
-from genshift.presets.beyond import OWN
+from genshift.presets.benchmark import OWN
+from genshift.runs.files import csv_text, write_text, write_whole
+from genshift.runs.folder import RunFolder
+from genshift.runs.results import EvaluationOptions
+from genshift.sampling import write_samples
+from genshift.sampling.sampler_settings import sampling_of
+from genshift.sampling.write_samples import SampleRequest
+from genshift.selection import checkpoint_selection
+from genshift.selection.rules import DEFAULT
 from genshift.studies import BudgetName
 from genshift.studies.running import run_study
+from genshift.training.domains import in_classes, open_set
+from genshift.training.train import Settings, open_method, preset_of
 
 
 def train(
@@ -42,7 +45,7 @@ def train(
 ) -> bool:
     """Trains a preset (by name, or changed with `.replaced`) into `out`, or continues there; then evaluates it.
 
-    images: the budget, instead of the preset's. settings: the fields of `genshift.engine.experiment.Settings` (seed,
+    images: the budget, instead of the preset's. settings: the fields of `genshift.training.train.Settings` (seed,
     minutes, device, threads, …). Returns False where a signal stopped it early; the same call continues. Raises Refusal
     for wrong input.
     """
@@ -53,16 +56,18 @@ def train(
     for role, unnamed in OWN.items():
         if getattr(chosen, role, "") == unnamed and not Path(unnamed).exists():
             raise Refusal(f"{chosen.name} learns from your own folders: give --source LABELLED --target UNLABELLED.")
-    asked = Asked(data_root, draw=not isinstance(chosen, Adaptation))
-    return evaluator.train_and_evaluate(chosen, Path(out), Settings(data_root=data_root, **settings), asked)
+    asked = EvaluationOptions(data_root, draw=not isinstance(chosen, Adaptation))
+    return evaluating.train_and_evaluate(chosen, Path(out), Settings(data_root=data_root, **settings), asked)
 
 
 def evaluate(run: Path | str, *, data_root: Path | None = None, **asked: Any) -> dict[str, Any]:
-    """Evaluates a run on its test splits; `asked` are the fields of `genshift.engine.findings.Asked`. Returns what
-    results.json holds. Raises Refusal for a sampling that the run cannot take."""
-    folder, wanted = RunFolder(Path(run)), Asked(data_root, **asked)
+    """Evaluates a run on its test splits; `asked` are the fields of `genshift.runs.results.EvaluationOptions`.
+
+    Returns what results.json holds. Raises Refusal for a sampling that the run cannot take.
+    """
+    folder, wanted = RunFolder(Path(run)), EvaluationOptions(data_root, **asked)
     sampling_of(folder, preset_of(folder.config), wanted.sampling)
-    return evaluator.evaluate(folder.path, wanted)
+    return evaluating.evaluate(folder.path, wanted)
 
 
 def sample(
@@ -86,8 +91,8 @@ def sample(
     Refusal for a run that draws nothing, an unknown label, a sampling that the run cannot take, or a folder that holds
     anything else.
     """
-    order = Order(count, seed, first, None if label is None else str(label), names, sampling)
-    return drawing.draw(RunFolder(Path(run)), order, Path(out))
+    order = SampleRequest(count, seed, first, None if label is None else str(label), names, sampling)
+    return write_samples.draw(RunFolder(Path(run)), order, Path(out))
 
 
 def sweep(
@@ -104,8 +109,8 @@ def sweep(
 
     count: pictures of each setting (500, or half the training pictures where these are few). accuracy: what the
     best, that of the lowest distance, must reach (two standard errors below the highest). axes: the fields of
-    `genshift.engine.sweeping.Axes`. Returns what RUN/sweep.json holds; the same call continues what was stopped. Raises
-    Refusal for a run that is no diffusion model's, and for settings that it cannot take.
+    `genshift.evaluation.sweep.Axes`. Returns what RUN/sweep.json holds; the same call continues what was stopped.
+    Raises Refusal for a run that is no diffusion model's, and for settings that it cannot take.
     """
     return sweeping.sweep(RunFolder(Path(run)), Path(features), sweeping.Axes(**axes), count, data_root, accuracy)
 
@@ -116,11 +121,12 @@ def select(
     """Chooses a checkpoint of an adapted run, or of several of one task, without a target label; from then on
     `predict`, `embed` and `evaluate` of its run use it.
 
-    rule: one of `genshift.engine.rules.RULES`. Returns the choice, and every candidate with its scores. Raises Refusal
-    for a run that adapts nothing or held no source images out, for runs of unlike tasks, and for an unknown rule.
+    rule: one of `genshift.selection.rules.RULES`. Returns the choice, and every candidate with its scores. Raises
+    Refusal for a run that adapts nothing or held no source images out, for runs of unlike tasks, and for an unknown
+    rule.
     """
     named = [runs] if isinstance(runs, str | Path) else runs
-    return selection.select([RunFolder(Path(run)) for run in named], rule, data_root).as_json()
+    return checkpoint_selection.select([RunFolder(Path(run)) for run in named], rule, data_root).as_json()
 
 
 def reconstruct(
@@ -144,7 +150,7 @@ def reconstruct(
     _, method, classes = open_method(folder)
     assert isinstance(method, VAEMethod)
     pictures, names = _read(preset, images, split, data_root, skip_broken, labels=preset.condition == "classes")
-    return drawing.reconstruct(method, in_classes(as_taken(preset, pictures), classes), names, Path(out))
+    return write_samples.reconstruct(method, in_classes(as_taken(preset, pictures), classes), names, Path(out))
 
 
 def predict(
@@ -159,7 +165,7 @@ def predict(
     """(image name, class, confidence) for each picture, or (image name, a probability for each attribute); written to
     `out` as CSV where given. Raises Refusal for a run that tells nothing of pictures, or has diverged."""
     preset, method, classes = open_method(RunFolder(Path(run)))
-    if not isinstance(method, Classifying):
+    if not isinstance(method, ClassifierMethod):
         raise Refusal(f"{run} is {preset.summary}: it predicts no labels; name a run that learnt classes.")
     pictures, names = _read(preset, images, split, data_root, skip_broken)
     probabilities = method.predict(pictures.images)
@@ -200,7 +206,7 @@ def embed(
     A VAE's are the means of its posterior. Raises Refusal for a run without an encoder.
     """
     preset, method, _ = open_method(RunFolder(Path(run)))
-    if not isinstance(method, Classifying | VAEMethod):
+    if not isinstance(method, ClassifierMethod | VAEMethod):
         raise Refusal(f"{run} is {preset.summary}: it has no encoder; name a run of a VAE or of a classifier.")
     pictures, names = _read(preset, images, split, data_root, skip_broken)
     features = method.embed(pictures.images).numpy()

@@ -17,7 +17,7 @@ from genshift.errors import Refusal
 
 
 @dataclass(frozen=True)
-class Part:
+class TrainingSet:
     """One set that a step draws from, and how many images a step takes, over all processes; `flag` sets that.
 
     `rows`, int64, are the images drawn from; None: all.
@@ -33,7 +33,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Draws:
+class StepRandom:
     """The random numbers of a step: a function of (seed, images seen, name, row of the global batch) alone.
 
     A process takes the rows of its share, so what is drawn does not depend on how many processes share the batch.
@@ -73,7 +73,7 @@ class Batch:
 
     x: Tensor
     y: Tensor | None
-    draws: Draws
+    draws: StepRandom
     attributes: Tensor | None = None
     mild: Tensor | None = None
 
@@ -84,7 +84,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class PixelRule:
+class PixelNormalization:
     """How stored bytes become a network's input: x = (pixel/255 - mean)/std, grey repeated to `channels`."""
 
     mean: float
@@ -102,8 +102,8 @@ class Feed:
 
     def __init__(
         self,
-        parts: Mapping[str, Part],
-        rule: PixelRule,
+        parts: Mapping[str, TrainingSet],
+        rule: PixelNormalization,
         arithmetic: Arithmetic,
         seed: int,
         rank: int = 0,
@@ -129,20 +129,20 @@ class Feed:
             None if each is None else each[where].to(self.arithmetic.device)
             for each in (images.labels, images.attributes)
         )
-        draws = Draws(seed_of(self.seed, name), start, self.parts[name].batch, self.rank, self.processes)
+        draws = StepRandom(seed_of(self.seed, name), start, self.parts[name].batch, self.rank, self.processes)
         x = self._recoloured(self.rule(images.images[where], self.arithmetic), draws)
         weak = self._augmented(x, name, start)
         if not self.augment.strong:
             return Batch(weak, labels, draws, attributes)
         return Batch(self._strengthened(weak, draws), labels, draws, attributes, weak)
 
-    def _strengthened(self, weak: Tensor, draws: Draws) -> Tensor:
+    def _strengthened(self, weak: Tensor, draws: StepRandom) -> Tensor:
         rows = (draws.uniform("strong") < self.augment.strong).nonzero().flatten()
         x = weak.clone()
         x[rows.to(x.device)] = strong_view(weak, draws, self.rule.mean, self.rule.std, rows)
         return x
 
-    def _recoloured(self, x: Tensor, draws: Draws) -> Tensor:
+    def _recoloured(self, x: Tensor, draws: StepRandom) -> Tensor:
         if not self.augment.recolour:
             return x
         u = draws.uniform("recolour", 1 + 2 * x.shape[1])

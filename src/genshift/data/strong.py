@@ -21,7 +21,7 @@ HOLE = 0.5  # largest side of the square that is cut out (cutout, arXiv 1708.045
 
 
 class Uniform(Protocol):
-    """Random numbers by name, one row an image (`genshift.data.feed.Draws`)."""
+    """Random numbers by name, one row an image (`genshift.data.feed.StepRandom`)."""
 
     def uniform(self, name: str, *shape: int) -> Tensor:
         """float32 `[N, *shape]` from U[0, 1), on the CPU."""

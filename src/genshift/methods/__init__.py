@@ -6,13 +6,13 @@ from typing import Any
 
 from torch import nn
 
-from genshift.data.feed import PixelRule
+from genshift.data.feed import PixelNormalization
 from genshift.device import Arithmetic
 from genshift.methods.adabn import AdaBNMethod
 from genshift.methods.adamatch import AdaMatchMethod
 from genshift.methods.adda import ADDA
 from genshift.methods.attributes import Attributes
-from genshift.methods.base import Classifying, Decoding, Generating, Method
+from genshift.methods.base import ClassifierMethod, GeneratorMethod, LatentGeneratorMethod, Method
 from genshift.methods.cdan import CDANMethod
 from genshift.methods.coral import CORALMethod
 from genshift.methods.dann import DANN
@@ -27,7 +27,7 @@ from genshift.presets import GAN, VAE, Adaptation, Classifier, Diffusion, Preset
 
 
 def build(
-    preset: Preset, networks: dict[str, nn.Module], classes: int, rule: PixelRule, arithmetic: Arithmetic
+    preset: Preset, networks: dict[str, nn.Module], classes: int, rule: PixelNormalization, arithmetic: Arithmetic
 ) -> Method:
     """The method of a preset over its networks; `classes` is the number of what is learnt beside the pictures."""
     match preset:
@@ -67,11 +67,11 @@ __all__ = [
     "ADDA",
     "DANN",
     "Attributes",
-    "Classifying",
-    "Decoding",
+    "ClassifierMethod",
     "DiffusionMethod",
     "GANMethod",
-    "Generating",
+    "GeneratorMethod",
+    "LatentGeneratorMethod",
     "Method",
     "Supervised",
     "VAEMethod",

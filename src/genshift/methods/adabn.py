@@ -7,12 +7,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from genshift.data.feed import Batch, PixelRule
+from genshift.data.feed import Batch, PixelNormalization
 from genshift.device import Arithmetic
 from genshift.methods.schedules import Progress
 from genshift.methods.supervised import Supervised
 from genshift.nets.layers import in_domain
-from genshift.presets.beyond import AdaBN
+from genshift.presets.benchmark import AdaBN
 
 
 class AdaBNMethod(Supervised):
@@ -24,7 +24,9 @@ class AdaBNMethod(Supervised):
     their momentum, and are there at every check.
     """
 
-    def __init__(self, preset: AdaBN, networks: dict[str, nn.Module], rule: PixelRule, arithmetic: Arithmetic) -> None:
+    def __init__(
+        self, preset: AdaBN, networks: dict[str, nn.Module], rule: PixelNormalization, arithmetic: Arithmetic
+    ) -> None:
         super().__init__(preset, networks, rule, arithmetic)
         self.draws = ("source", "target")
 

@@ -9,16 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genshift.data.feed import Batch, PixelRule
+from genshift.data.feed import Batch, PixelNormalization
 from genshift.data.strong import strong_view
 from genshift.device import Arithmetic
-from genshift.methods.base import Classifying, StillStatistics, wide
+from genshift.methods.base import ClassifierMethod, FrozenBatchNormStats, at_least_float32
 from genshift.methods.schedules import Progress
 from genshift.methods.shot import information
-from genshift.methods.supervised import label_loss, share_right
+from genshift.methods.supervised import batch_accuracy, label_loss
 from genshift.nets.backbone import Frequencies
-from genshift.nets.layers import from_all
-from genshift.presets.beyond import AdaMatch
+from genshift.nets.layers import all_gather_rows
+from genshift.presets.benchmark import AdaMatch
 
 # Of the running means of answers, in source images: the paper's code takes the target's over 128 steps of 64.
 HALF_LIFE = 3_000
@@ -26,7 +26,7 @@ TINY = 1e-6
 LOUD, FEW = 0.5, 0.01  # μ from which a share of images labelled below FEW is an alarm
 
 
-class AdaMatchMethod(Classifying):
+class AdaMatchMethod(ClassifierMethod):
     """BatchNorm: both domains' views in one pass, whose statistics the running ones follow; a second pass of the
     source's alone is normalised by the source's and leaves them (random logit interpolation needs both). Target images
     are thus answered with statistics of both domains, as they were labelled.
@@ -39,7 +39,7 @@ class AdaMatchMethod(Classifying):
     preset: AdaMatch
 
     def __init__(
-        self, preset: AdaMatch, networks: dict[str, nn.Module], rule: PixelRule, arithmetic: Arithmetic
+        self, preset: AdaMatch, networks: dict[str, nn.Module], rule: PixelNormalization, arithmetic: Arithmetic
     ) -> None:
         super().__init__(preset, networks, rule, arithmetic)
         self.optimizers = {"all": self._optimizer(preset.lr, *networks)}
@@ -52,8 +52,8 @@ class AdaMatchMethod(Classifying):
         views = [view for each in (source, target) for view in (each.weak, self._strong(each))]
         with self.arithmetic.autocast():
             joint, alone = self._logits_of(torch.cat(views), 2 * len(y))
-        zs, zt = wide(joint[: 2 * len(y)]), wide(joint[2 * len(y) :])
-        zs = interpolated(zs, wide(alone), self._mixture(source, zs))
+        zs, zt = at_least_float32(joint[: 2 * len(y)]), at_least_float32(joint[2 * len(y) :])
+        zs = interpolated(zs, at_least_float32(alone), self._mixture(source, zs))
         weak_s, weak_t = zs[: len(y)], zt[: len(target.x)]
         ratio = self._ratio(weak_s.detach(), weak_t.detach())
         labels, counts = pseudo_labels(weak_s.detach(), weak_t.detach(), ratio, self.preset.threshold)
@@ -66,7 +66,7 @@ class AdaMatchMethod(Classifying):
         return {
             "loss_label": loss_label.detach(),
             **{name: loss.detach() for name, loss in losses.items()},
-            "accuracy": share_right(weak_s, y),
+            "accuracy": batch_accuracy(weak_s, y),
             "confident": counts.mean(),
             "mu": torch.tensor(mu),
         }
@@ -91,7 +91,7 @@ class AdaMatchMethod(Classifying):
         """
         running = self.networks["frequencies"]
         assert isinstance(running, Frequencies)
-        now = [from_all(logits.softmax(1)) for logits in (source, target)]
+        now = [all_gather_rows(logits.softmax(1)) for logits in (source, target)]
         weight = 1 - 0.5 ** (len(now[0]) / HALF_LIFE)
         for mean, answers in zip((running.source, running.target), now, strict=True):
             mean.lerp_(answers.mean(0), weight)
@@ -107,7 +107,7 @@ class AdaMatchMethod(Classifying):
         """Logits of both domains in one pass, and of the first `sources` rows, the source's, by themselves."""
         extractor = self.nets["extractor"]
         joint = extractor(x)
-        with StillStatistics(self.networks["extractor"]):
+        with FrozenBatchNormStats(self.networks["extractor"]):
             alone = extractor(x[:sources])
         logits = self.nets["predictor"](torch.cat([joint, alone]))
         return logits[: len(x)], logits[len(x) :]
@@ -132,7 +132,7 @@ def pseudo_labels(source: Tensor, target: Tensor, ratio: Tensor, threshold: floa
     """
     aligned = target.softmax(1) * ratio
     sure, labels = (aligned / aligned.sum(1, keepdim=True)).max(1)
-    least = threshold * from_all(source.softmax(1).amax(1)).mean()
+    least = threshold * all_gather_rows(source.softmax(1).amax(1)).mean()
     return labels, (sure >= least).to(sure.dtype)
 
 

@@ -13,16 +13,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genshift.data.feed import Batch, PixelRule
+from genshift.data.feed import Batch, PixelNormalization
 from genshift.device import Arithmetic
-from genshift.methods.base import WON, Classifying, Domain, Frozen
+from genshift.methods.base import WON, ClassifierMethod, Domain, Frozen
 from genshift.methods.dann import adversary_scalars, domain_loss, source_odds
 from genshift.methods.schedules import Progress
 from genshift.methods.supervised import label_loss, labelled_scalars
 from genshift.presets import Adaptation
 
 
-class ADDA(Classifying):
+class ADDA(ClassifierMethod):
     """M_s is `source_extractor`, M_t `extractor`, C `predictor`, D `domain`.
 
     Until adaptation begins M_t is a copy of M_s after every step, so that no moment of its own starts it: the phase is
@@ -34,7 +34,7 @@ class ADDA(Classifying):
     preset: Adaptation
 
     def __init__(
-        self, preset: Adaptation, networks: dict[str, nn.Module], rule: PixelRule, arithmetic: Arithmetic
+        self, preset: Adaptation, networks: dict[str, nn.Module], rule: PixelNormalization, arithmetic: Arithmetic
     ) -> None:
         super().__init__(preset, networks, rule, arithmetic)
         self.phases = (0.0, preset.pretrain)

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from genshift.data.feed import Batch, PixelRule
+from genshift.data.feed import Batch, PixelNormalization
 from genshift.device import Arithmetic
-from genshift.methods.base import wide
+from genshift.methods.base import at_least_float32
 from genshift.methods.dann import Adversarial, both_features
 from genshift.methods.schedules import Progress
 from genshift.methods.supervised import label_loss, labelled_scalars
-from genshift.presets import Beyond
+from genshift.presets import BenchmarkPreset
 
 
 class Aligning(Adversarial):
@@ -24,9 +24,11 @@ class Aligning(Adversarial):
     """
 
     draws = ("source", "target")
-    preset: Beyond
+    preset: BenchmarkPreset
 
-    def __init__(self, preset: Beyond, networks: dict[str, nn.Module], rule: PixelRule, arithmetic: Arithmetic) -> None:
+    def __init__(
+        self, preset: BenchmarkPreset, networks: dict[str, nn.Module], rule: PixelNormalization, arithmetic: Arithmetic
+    ) -> None:
         super().__init__(preset, networks, rule, arithmetic)
         self.optimizers = {"all": self._optimizer(preset.lr, *networks)}
 
@@ -36,7 +38,7 @@ class Aligning(Adversarial):
         assert source.y is not None
         with self.arithmetic.autocast():
             features = both_features(self.nets["extractor"], source.x, target.x, self.preset.statistics)
-            logits = wide(self.nets["predictor"](features))
+            logits = at_least_float32(self.nets["predictor"](features))
         loss_transfer, scalars = self.transfer(features, logits, len(source.y), progress)
         loss_label = label_loss(logits[: len(source.y)], source.y)
         self._descend("all", loss_label + loss_transfer)

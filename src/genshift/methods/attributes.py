@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from genshift.data.feed import Batch
 from genshift.data.imageset import ImageSet
-from genshift.methods.base import Domain, wide
+from genshift.methods.base import Domain, at_least_float32
 from genshift.methods.schedules import Progress
 from genshift.methods.supervised import Supervised
 
@@ -25,7 +25,7 @@ class Attributes(Supervised):
         assert data.attributes is not None
         with self.arithmetic.autocast():
             logits = self.nets["predictor"](self.nets["extractor"](data.x))
-        logits = wide(logits)
+        logits = at_least_float32(logits)
         has = data.attributes.to(logits)
         loss = F.binary_cross_entropy_with_logits(logits, has)
         self.optimizers["all"].zero_grad(set_to_none=True)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from genshift.data.batches import seed_of
-from genshift.data.feed import Batch, Part, PixelRule
+from genshift.data.feed import Batch, PixelNormalization, TrainingSet
 from genshift.data.imageset import ImageSet
 from genshift.device import Arithmetic
 from genshift.errors import Refusal
@@ -42,9 +42,9 @@ class Method:
     nets: dict[str, nn.Module]
     optimizers: dict[str, Optimizer]
     arithmetic: Arithmetic
-    rule: PixelRule
+    rule: PixelNormalization
 
-    def begin(self, parts: Mapping[str, Part]) -> None:
+    def begin(self, parts: Mapping[str, TrainingSet]) -> None:
         """Shows the sets that steps will draw from, once, before the first step (the target's is without labels)."""
 
     def step(self, batch: Mapping[str, Batch], progress: Progress) -> dict[str, Tensor]:
@@ -66,7 +66,7 @@ class Method:
         return {}
 
 
-class Generating(Method):
+class GeneratorMethod(Method):
     """A method whose model draws pictures."""
 
     preset: Generator
@@ -136,7 +136,7 @@ def one_thread_each(work: Callable[[int], Tensor], items: Iterable[int]) -> list
         torch.set_num_threads(threads)
 
 
-def wide(x: Tensor) -> Tensor:
+def at_least_float32(x: Tensor) -> Tensor:
     """The same, in float32 at least: losses are never in half precision."""
     return x if x.dtype.itemsize > 2 else x.float()
 
@@ -156,7 +156,7 @@ class Frozen:
             parameter.requires_grad_(True)
 
 
-class StillStatistics:
+class FrozenBatchNormStats:
     """While open, a network's BatchNorm normalises as it does, and its running statistics stay as they are."""
 
     def __init__(self, net: nn.Module) -> None:
@@ -172,13 +172,13 @@ class StillStatistics:
             layer.momentum = momentum
 
 
-class Decoding(Generating):
+class LatentGeneratorMethod(GeneratorMethod):
     """A method whose model decodes latent vectors to pictures."""
 
     preset: LatentGenerator
 
     def draw(self, generator: torch.Generator, labels: Tensor | None = None) -> Tensor:
-        """As `Generating.draw`: latent vectors, decoded."""
+        """As `GeneratorMethod.draw`: latent vectors, decoded."""
         return self.decode(self.latents(generator, CHUNK, labels), labels)
 
     def latents(self, generator: torch.Generator, count: int, labels: Tensor | None = None) -> Tensor:
@@ -195,7 +195,7 @@ def to_bytes(pictures: Tensor) -> Tensor:
     return (pictures * 255).round().to(torch.uint8)
 
 
-class Classifying(Method):
+class ClassifierMethod(Method):
     """A method whose model is an extractor followed by a label predictor.
 
     `domain` is where images come from, for a method that has an extractor for each; to the others it makes no odds.
@@ -204,7 +204,11 @@ class Classifying(Method):
     preset: Adaptation | Classifier
 
     def __init__(
-        self, preset: Adaptation | Classifier, networks: dict[str, nn.Module], rule: PixelRule, arithmetic: Arithmetic
+        self,
+        preset: Adaptation | Classifier,
+        networks: dict[str, nn.Module],
+        rule: PixelNormalization,
+        arithmetic: Arithmetic,
     ) -> None:
         self.preset, self.networks, self.nets = preset, networks, dict(networks)
         self.rule, self.arithmetic = rule, arithmetic

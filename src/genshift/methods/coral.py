@@ -6,8 +6,8 @@ from torch import Tensor
 
 from genshift.methods.aligning import Aligning
 from genshift.methods.schedules import Progress
-from genshift.nets.layers import from_all
-from genshift.presets.beyond import CORAL
+from genshift.nets.layers import all_gather_rows
+from genshift.presets.benchmark import CORAL
 
 
 class CORALMethod(Aligning):
@@ -19,7 +19,7 @@ class CORALMethod(Aligning):
         self, features: Tensor, logits: Tensor, sources: int, progress: Progress
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted CORAL loss of the whole batch's logits."""
-        loss = coral_loss(from_all(logits[:sources]), from_all(logits[sources:]))
+        loss = coral_loss(all_gather_rows(logits[:sources]), all_gather_rows(logits[sources:]))
         return self.preset.coral * loss, {"loss_coral": loss.detach()}
 
 

@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genshift.data.feed import Batch, PixelRule
+from genshift.data.feed import Batch, PixelNormalization
 from genshift.device import Arithmetic
-from genshift.methods.base import Classifying, wide
+from genshift.methods.base import ClassifierMethod, at_least_float32
 from genshift.methods.schedules import Progress, dann_lambda
 from genshift.methods.supervised import label_loss, labelled_scalars
-from genshift.nets.layers import from_all, in_domain
+from genshift.nets.layers import all_gather_rows, in_domain
 from genshift.presets import Adaptation
 
 
@@ -39,7 +39,7 @@ class GradientReversal(torch.autograd.Function):
         return -ctx.lam * grads[0], None
 
 
-class Adversarial(Classifying):
+class Adversarial(ClassifierMethod):
     """A method whose extractor an adversary of domains, `domain`, pushes with λ."""
 
     preset: Adaptation
@@ -72,7 +72,7 @@ class DANN(Adversarial):
     draws = ("source", "target")
 
     def __init__(
-        self, preset: Adaptation, networks: dict[str, nn.Module], rule: PixelRule, arithmetic: Arithmetic
+        self, preset: Adaptation, networks: dict[str, nn.Module], rule: PixelNormalization, arithmetic: Arithmetic
     ) -> None:
         super().__init__(preset, networks, rule, arithmetic)
         model = ("extractor", "predictor")
@@ -140,7 +140,7 @@ def domain_loss(told: Tensor, sources: int, weights: Tensor | None = None) -> Te
     terms = [F.logsigmoid(odds[:sources]), F.logsigmoid(-odds[sources:])]
     if weights is not None:
         own = weights[:sources], weights[sources:]
-        terms = [term * (w / from_all(w).mean()) for term, w in zip(terms, own, strict=True)]
+        terms = [term * (w / all_gather_rows(w).mean()) for term, w in zip(terms, own, strict=True)]
     return -terms[0].mean() - terms[1].mean()
 
 
@@ -159,7 +159,7 @@ def domain_accuracy(told: Tensor, sources: int) -> Tensor:
 
 def source_odds(told: Tensor) -> Tensor:
     """D's log odds of the source `[N]`, in float32 at least, of its logits `[N, 1]` or log-probabilities `[N, 2]`."""
-    told = wide(told)
+    told = at_least_float32(told)
     return told[:, 0] if told.shape[1] == 1 else told[:, 0] - told[:, 1]
 
 

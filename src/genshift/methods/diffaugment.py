@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from genshift.data.feed import Draws
+from genshift.data.feed import StepRandom
 
 SHIFT = 1 / 8  # largest translation, as a share of the side
 HOLE = 1 / 2  # side of the hole, as a share of the side
 
 
-def diffaugment(x: Tensor, draws: Draws, name: str, policy: str) -> Tensor:
+def diffaugment(x: Tensor, draws: StepRandom, name: str, policy: str) -> Tensor:
     """Pictures `[N, C, H, W]` with what the paper's `policy` names drawn at random: "color", "translation", "cutout",
     with commas between; "off" is none. Gradients pass through to `x`."""
     u = draws.uniform(f"diffaugment {name}", 7).to(x.device)

@@ -8,19 +8,19 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from genshift.data.feed import Batch, Draws, PixelRule
+from genshift.data.feed import Batch, PixelNormalization, StepRandom
 from genshift.device import Arithmetic
 from genshift.diffusion.guidance import Guidance, Guided
 from genshift.diffusion.process import PROCESSES, Parametrisation, levels, weight
 from genshift.diffusion.samplers import SAMPLERS, State, ddim
 from genshift.errors import Refusal
-from genshift.methods.base import CHUNK, Generating, wide
+from genshift.methods.base import CHUNK, GeneratorMethod, at_least_float32
 from genshift.methods.schedules import Progress, make_optimizer
 from genshift.nets.unet import Dropout
 from genshift.presets import Diffusion, Sampling
 
 
-class DiffusionMethod(Generating):
+class DiffusionMethod(GeneratorMethod):
     """A network that learns to tell the picture in a noisy one, and draws by taking the noise away step by step.
 
     `sampling` says how it draws. `weak` is a worse network of the same kind, for autoguidance.
@@ -35,7 +35,7 @@ class DiffusionMethod(Generating):
         preset: Diffusion,
         networks: dict[str, nn.Module],
         classes: int,
-        rule: PixelRule,
+        rule: PixelNormalization,
         arithmetic: Arithmetic,
     ) -> None:
         self.preset, self.classes = preset, classes
@@ -54,7 +54,7 @@ class DiffusionMethod(Generating):
     def step(self, batch: Mapping[str, Batch], progress: Progress) -> dict[str, Tensor]:
         """One step on the images "data": Algorithm 1 of the DDPM paper, where process and prediction are its own."""
         data = batch["data"]
-        x_0 = wide(data.x)
+        x_0 = at_least_float32(data.x)
         t = self.process.times(data.draws.spread("t").double())
         alpha, sigma = self.process.rates(t)
         eps = data.draws.normal("eps", *x_0.shape[1:]).to(x_0)
@@ -79,7 +79,7 @@ class DiffusionMethod(Generating):
         left_out = data.draws.uniform("label") < self.preset.label_dropout
         return data.y.masked_fill(left_out.to(data.y.device), -1)
 
-    def _deal(self, draws: Draws) -> None:
+    def _deal(self, draws: StepRandom) -> None:
         """Gives each dropout layer the step's random numbers."""
         layers = [layer for layer in self.networks["unet"].modules() if isinstance(layer, Dropout)]
         for number, layer in enumerate(layers):
@@ -89,12 +89,12 @@ class DiffusionMethod(Generating):
         x = x.contiguous(memory_format=self.arithmetic.memory_format)
         told = self.process.told(t).to(x)
         with self.arithmetic.autocast():
-            return wide(net(x, told, y))
+            return at_least_float32(net(x, told, y))
 
     # --- drawing ----------------------------------------------------------------------------------------------------
 
     def draw(self, generator: torch.Generator, labels: Tensor | None = None) -> Tensor:
-        """As `Generating.draw`; label -1 stands for none."""
+        """As `GeneratorMethod.draw`; label -1 stands for none."""
         for state in self.reverse(generator, labels):
             last = state.x
         return self.pictures(last)

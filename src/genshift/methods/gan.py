@@ -17,15 +17,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from genshift.data.feed import Batch, PixelRule
+from genshift.data.feed import Batch, PixelNormalization
 from genshift.device import Arithmetic
-from genshift.methods.base import WON, Decoding, Frozen, wide
+from genshift.methods.base import WON, Frozen, LatentGeneratorMethod, at_least_float32
 from genshift.methods.diffaugment import diffaugment
 from genshift.methods.schedules import Progress, make_optimizer
 from genshift.presets import GAN
 
 
-class GANMethod(Decoding):
+class GANMethod(LatentGeneratorMethod):
     """A generator and a discriminator (or critic), each with its optimizer.
 
     BatchNorm: real and generated pictures pass a discriminator that has it in batches of their own, each normalised by
@@ -37,7 +37,12 @@ class GANMethod(Decoding):
     preset: GAN
 
     def __init__(
-        self, preset: GAN, networks: dict[str, nn.Module], classes: int, rule: PixelRule, arithmetic: Arithmetic
+        self,
+        preset: GAN,
+        networks: dict[str, nn.Module],
+        classes: int,
+        rule: PixelNormalization,
+        arithmetic: Arithmetic,
     ) -> None:
         self.preset, self.networks, self.nets = preset, networks, dict(networks)
         self.classes, self.rule, self.arithmetic = classes, rule, arithmetic
@@ -115,7 +120,7 @@ class GANMethod(Decoding):
         """What `net` says of `[N, C, H, W]`: `[N]`, in float32 at least."""
         with self.arithmetic.autocast():
             y = net(x, labels) if self.classes else net(x)
-        return wide(y)[:, 0]
+        return at_least_float32(y)[:, 0]
 
     def _view(self, x: Tensor, data: Batch, name: str) -> Tensor:
         """Pictures as the discriminator gets to see them."""

@@ -6,8 +6,8 @@ from torch import Tensor
 
 from genshift.methods.aligning import Aligning, certainty
 from genshift.methods.schedules import Progress
-from genshift.nets.layers import from_all
-from genshift.presets.beyond import MCC
+from genshift.nets.layers import all_gather_rows
+from genshift.presets.benchmark import MCC
 
 
 class MCCMethod(Aligning):
@@ -19,7 +19,7 @@ class MCCMethod(Aligning):
         self, features: Tensor, logits: Tensor, sources: int, progress: Progress
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Weighted class confusion of the whole batch's target images, and the adversary's loss."""
-        confusion = class_confusion(from_all(logits[sources:]), self.preset.temperature)
+        confusion = class_confusion(all_gather_rows(logits[sources:]), self.preset.temperature)
         loss, scalars = self.preset.mcc * confusion, {"loss_confusion": confusion.detach()}
         if "domain" not in self.nets:
             return loss, scalars

@@ -7,19 +7,19 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from genshift.data.feed import Batch, PixelRule
+from genshift.data.feed import Batch, PixelNormalization
 from genshift.data.strong import strong_view
 from genshift.device import Arithmetic
-from genshift.methods.base import Classifying, wide
+from genshift.methods.base import ClassifierMethod, at_least_float32
 from genshift.methods.schedules import Progress
-from genshift.methods.supervised import label_loss, share_right
-from genshift.nets.layers import from_all, in_domain
-from genshift.presets.beyond import MeanTeacher
+from genshift.methods.supervised import batch_accuracy, label_loss
+from genshift.nets.layers import all_gather_rows, in_domain
+from genshift.presets.benchmark import MeanTeacher
 
 PAIRS = ("extractor", "predictor")
 
 
-class MeanTeacherMethod(Classifying):
+class MeanTeacherMethod(ClassifierMethod):
     """`extractor` and `predictor` are the teacher, which answers; `student_extractor` and `student_predictor` learn.
 
     BatchNorm: each domain is normalised by its own batch, as the paper asks. The teacher's weights and its
@@ -30,7 +30,7 @@ class MeanTeacherMethod(Classifying):
     preset: MeanTeacher
 
     def __init__(
-        self, preset: MeanTeacher, networks: dict[str, nn.Module], rule: PixelRule, arithmetic: Arithmetic
+        self, preset: MeanTeacher, networks: dict[str, nn.Module], rule: PixelNormalization, arithmetic: Arithmetic
     ) -> None:
         super().__init__(preset, networks, rule, arithmetic)
         for name in PAIRS:
@@ -48,18 +48,18 @@ class MeanTeacherMethod(Classifying):
             taught = self._teach(target.weak)
             extractor = self.nets["student_extractor"]
             features = [in_domain(extractor, "source")(source.x), in_domain(extractor, "target")(strong)]
-            logits = wide(self.nets["student_predictor"](torch.cat(features)))
+            logits = at_least_float32(self.nets["student_predictor"](torch.cat(features)))
         zs, zt = logits[: len(source.y)], logits[len(source.y) :]
         loss_label = label_loss(zs, source.y)
         sure = (taught.amax(1) > self.preset.threshold).to(zt.dtype)
         distance, unevenness = agreement(zt.softmax(1), taught, sure)
         loss_target = distance + self.preset.balance * unevenness
         self._descend("all", loss_label + self.preset.consistency * loss_target)
-        self._follow(len(source.y) * (len(from_all(sure)) // len(sure)))
+        self._follow(len(source.y) * (len(all_gather_rows(sure)) // len(sure)))
         return {
             "loss_label": loss_label.detach(),
             "loss_target": loss_target.detach(),
-            "accuracy": share_right(zs, source.y),
+            "accuracy": batch_accuracy(zs, source.y),
             "confident": sure.mean(),
         }
 
@@ -67,7 +67,7 @@ class MeanTeacherMethod(Classifying):
     def _teach(self, x: Tensor) -> Tensor:
         """The teacher's probabilities `[N, K]` of target images."""
         features = in_domain(self.networks["extractor"], "target")(x)
-        return wide(self.networks["predictor"](features)).softmax(1)
+        return at_least_float32(self.networks["predictor"](features)).softmax(1)
 
     @torch.no_grad()
     def _follow(self, images: int) -> None:
@@ -89,6 +89,6 @@ def agreement(student: Tensor, teacher: Tensor, sure: Tensor) -> tuple[Tensor, T
     """
     distance = ((student - teacher).square().mean(1) * sure).mean()
     even = 1 / student.shape[1]
-    mean = from_all(student).mean(0).clamp(1e-6, 1 - 1e-6)
+    mean = all_gather_rows(student).mean(0).clamp(1e-6, 1 - 1e-6)
     unevenness = -(even * mean.log() + (1 - even) * (1 - mean).log()).sum()
-    return distance, unevenness * from_all(sure).mean()
+    return distance, unevenness * all_gather_rows(sure).mean()

@@ -8,20 +8,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genshift.data.feed import Batch, Part, PixelRule
+from genshift.data.feed import Batch, PixelNormalization, TrainingSet
 from genshift.device import Arithmetic
 from genshift.methods.aligning import entropy
-from genshift.methods.base import Classifying, Frozen, wide
+from genshift.methods.base import ClassifierMethod, Frozen, at_least_float32
 from genshift.methods.schedules import Progress
-from genshift.methods.supervised import labelled_scalars, share_right
+from genshift.methods.supervised import batch_accuracy, labelled_scalars
 from genshift.nets.backbone import Centroids
-from genshift.nets.layers import from_all
-from genshift.presets.beyond import SHOT
+from genshift.nets.layers import all_gather_rows
+from genshift.presets.benchmark import SHOT
 
 SAMPLE = 10_000  # target images that centroids are computed from, at most
 
 
-class SHOTMethod(Classifying):
+class SHOTMethod(ClassifierMethod):
     """Two phases of one budget: `extractor` g and `predictor` h learn the source's smoothed labels; then h
     is frozen, no source image is seen, and g learns on the target by information maximisation and pseudo-labels.
 
@@ -37,7 +37,9 @@ class SHOTMethod(Classifying):
     draws = ("source", "target")
     preset: SHOT
 
-    def __init__(self, preset: SHOT, networks: dict[str, nn.Module], rule: PixelRule, arithmetic: Arithmetic) -> None:
+    def __init__(
+        self, preset: SHOT, networks: dict[str, nn.Module], rule: PixelNormalization, arithmetic: Arithmetic
+    ) -> None:
         super().__init__(preset, networks, rule, arithmetic)
         self.phases = (0.0, preset.pretrain)
         networks["anchor"].requires_grad_(False)
@@ -46,7 +48,7 @@ class SHOTMethod(Classifying):
             "extractor": self._optimizer(preset.lr, "extractor"),
         }
 
-    def begin(self, parts: Mapping[str, Part]) -> None:
+    def begin(self, parts: Mapping[str, TrainingSet]) -> None:
         """Takes the target images that centroids will be computed from, evenly over the set."""
         part = parts["target"]
         rows = torch.arange(len(part.images)) if part.rows is None else part.rows
@@ -64,7 +66,7 @@ class SHOTMethod(Classifying):
         """Cross-entropy with labels of which `smoothing` is spread over all classes."""
         assert source.y is not None
         with self.arithmetic.autocast():
-            logits = wide(self.nets["predictor"](self.nets["extractor"](source.x)))
+            logits = at_least_float32(self.nets["predictor"](self.nets["extractor"](source.x)))
         loss = F.cross_entropy(logits, source.y, label_smoothing=self.preset.smoothing)
         self._descend("labels", loss)
         return labelled_scalars(loss, logits, source.y)
@@ -74,13 +76,13 @@ class SHOTMethod(Classifying):
         labels = self.pseudo_labels(target.weak)
         with Frozen(self.networks["predictor"]):
             with self.arithmetic.autocast():
-                logits = wide(self.networks["predictor"](self.nets["extractor"](target.x)))
+                logits = at_least_float32(self.networks["predictor"](self.nets["extractor"](target.x)))
             loss_information, loss_pseudo = information(logits), F.cross_entropy(logits, labels)
             self._descend("extractor", loss_information + self.preset.pseudo * loss_pseudo)
         return {
             "loss_information": loss_information.detach(),
             "loss_pseudo": loss_pseudo.detach(),
-            "agree": share_right(logits, labels),
+            "agree": batch_accuracy(logits, labels),
         }
 
     @torch.no_grad()
@@ -88,7 +90,7 @@ class SHOTMethod(Classifying):
         """int64 `[N]` of target images float `[N, C, H, W]`: the class of the nearest centroid, by `anchor`."""
         anchor = self.networks["anchor"].eval()
         with self.arithmetic.autocast():
-            features = wide(anchor(x))
+            features = at_least_float32(anchor(x))
         return nearest(features, self._centroids.value)
 
     @property
@@ -106,9 +108,9 @@ class SHOTMethod(Classifying):
         self.networks["anchor"].load_state_dict(self.networks["extractor"].state_dict())
         anchor = self.networks["anchor"].eval()
         with self.arithmetic.autocast():
-            found = [wide(anchor(self.rule(chunk, self.arithmetic))) for chunk in self._chunks(self.sample)]
+            found = [at_least_float32(anchor(self.rule(chunk, self.arithmetic))) for chunk in self._chunks(self.sample)]
             features = torch.cat(found)
-            answers = wide(self.networks["predictor"](features)).softmax(1)
+            answers = at_least_float32(self.networks["predictor"](features)).softmax(1)
         self._centroids.value.copy_(class_centroids(features, answers))
         self._centroids.labelling.fill_(labelling)
 
@@ -116,7 +118,7 @@ class SHOTMethod(Classifying):
 def information(logits: Tensor) -> Tensor:
     """L_ent + L_div: mean entropy of the answers less the entropy of their mean, of target logits
     `[N, K]`; the mean is the whole batch's, over all processes."""
-    mean = from_all(logits.softmax(1)).mean(0)
+    mean = all_gather_rows(logits.softmax(1)).mean(0)
     return entropy(logits).mean() + (mean * mean.clamp_min(1e-12).log()).sum()
 
 

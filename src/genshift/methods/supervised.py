@@ -7,19 +7,23 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genshift.data.feed import Batch, PixelRule
+from genshift.data.feed import Batch, PixelNormalization
 from genshift.data.imageset import ImageSet
 from genshift.device import Arithmetic
-from genshift.methods.base import Classifying, wide
+from genshift.methods.base import ClassifierMethod, at_least_float32
 from genshift.methods.schedules import Progress
 from genshift.presets import Adaptation, Classifier
 
 
-class Supervised(Classifying):
+class Supervised(ClassifierMethod):
     """Cross-entropy on labelled images. BatchNorm sees that one domain."""
 
     def __init__(
-        self, preset: Adaptation | Classifier, networks: dict[str, nn.Module], rule: PixelRule, arithmetic: Arithmetic
+        self,
+        preset: Adaptation | Classifier,
+        networks: dict[str, nn.Module],
+        rule: PixelNormalization,
+        arithmetic: Arithmetic,
     ) -> None:
         super().__init__(preset, networks, rule, arithmetic)
         self.set = "data" if isinstance(preset, Classifier) else "source"
@@ -44,14 +48,14 @@ class Supervised(Classifying):
 
 def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy of logits or log-probabilities `[N, K]` (on the latter it is their negative log-likelihood)."""
-    return F.cross_entropy(wide(logits), labels)
+    return F.cross_entropy(at_least_float32(logits), labels)
 
 
 def labelled_scalars(loss: Tensor, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
     """What a step on labels shows."""
-    return {"loss_label": loss.detach(), "accuracy": share_right(logits, labels)}
+    return {"loss_label": loss.detach(), "accuracy": batch_accuracy(logits, labels)}
 
 
-def share_right(logits: Tensor, labels: Tensor) -> Tensor:
+def batch_accuracy(logits: Tensor, labels: Tensor) -> Tensor:
     """The share of a batch that is classified right."""
     return (logits.detach().argmax(1) == labels).float().mean()

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genshift.data.feed import Batch, PixelRule
+from genshift.data.feed import Batch, PixelNormalization
 from genshift.data.imageset import ImageSet
 from genshift.device import Arithmetic
 from genshift.errors import Refusal
-from genshift.methods.base import EVALUATION_BATCH, Decoding, wide
+from genshift.methods.base import EVALUATION_BATCH, LatentGeneratorMethod, at_least_float32
 from genshift.methods.mixture import Mixture, fit_mixture
 from genshift.methods.schedules import Progress, make_optimizer
 from genshift.nets.layers import many_processes
@@ -32,7 +32,7 @@ COLLAPSED = 1.0  # nats an image: the code says no more than one bit and a half
 Features = Callable[[Tensor], list[Tensor]]
 
 
-class VAEMethod(Decoding):
+class VAEMethod(LatentGeneratorMethod):
     """An encoder and a decoder that learn together.
 
     `features` maps pictures in the pixel rule's range to feature maps `[N, C, …]` of a frozen network; it is needed
@@ -48,7 +48,7 @@ class VAEMethod(Decoding):
         preset: VAE,
         networks: dict[str, nn.Module],
         classes: int,
-        rule: PixelRule,
+        rule: PixelNormalization,
         arithmetic: Arithmetic,
     ) -> None:
         self.preset, self.classes = preset, classes
@@ -68,7 +68,7 @@ class VAEMethod(Decoding):
         z = mean + (0.5 * logvar).exp() * noise
         with self.arithmetic.autocast():
             y = self.nets["decoder"](z, data.y if self.classes else None)
-        loss, scalars = self._loss(data.x, wide(y), mean, logvar, progress)
+        loss, scalars = self._loss(data.x, at_least_float32(y), mean, logvar, progress)
         self.optimizers["all"].zero_grad(set_to_none=True)
         loss.backward()
         self.optimizers["all"].step()
@@ -77,7 +77,7 @@ class VAEMethod(Decoding):
     def _posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         with self.arithmetic.autocast():
             mean, logvar = self.nets["encoder"](x)
-        return wide(mean), wide(logvar)
+        return at_least_float32(mean), at_least_float32(logvar)
 
     def _loss(
         self, x: Tensor, y: Tensor, mean: Tensor, logvar: Tensor, progress: Progress
@@ -249,7 +249,9 @@ def perceptual_distance(features: Features, x: Tensor, y: Tensor) -> Tensor:
     with torch.no_grad():
         truth = features(x)
     pairs = zip(truth, features(y), strict=True)
-    return torch.stack([(F.normalize(wide(b)) - F.normalize(wide(a))).square().sum(1).mean() for a, b in pairs]).sum()
+    return torch.stack(
+        [(F.normalize(at_least_float32(b)) - F.normalize(at_least_float32(a))).square().sum(1).mean() for a, b in pairs]
+    ).sum()
 
 
 # --- walks in latent space -------------------------------------------------------------------------------------------

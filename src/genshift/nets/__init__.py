@@ -6,13 +6,13 @@ from torch import nn
 
 from genshift.errors import Refusal
 from genshift.nets import adaptation, adda
-from genshift.nets.backbone import build_beyond
+from genshift.nets.backbone import build_benchmark
 from genshift.nets.classifier import build_classifier
 from genshift.nets.gan import build_gan
 from genshift.nets.unet import UNet
 from genshift.nets.unet_report import UNet_conditional
 from genshift.nets.vae import build_vae
-from genshift.presets import GAN, VAE, Adaptation, Beyond, Classifier, Diffusion, Preset
+from genshift.presets import GAN, VAE, Adaptation, BenchmarkPreset, Classifier, Diffusion, Preset
 
 # By name: (extractor, label predictor, domain classifier, the image sides that give 512 features).
 ADAPTATION = {
@@ -32,8 +32,8 @@ def build(preset: Preset, classes: int) -> dict[str, nn.Module]:
     Raises Refusal where they cannot take the preset's size.
     """
     match preset:
-        case Beyond():
-            return build_beyond(preset, classes, channels(preset))
+        case BenchmarkPreset():
+            return build_benchmark(preset, classes, channels(preset))
         case Adaptation():
             if preset.adversary == "inverted":
                 return build_adda(classes, preset.size)

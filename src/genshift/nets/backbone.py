@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from genshift.nets.classifier import SMALL, Block
 from genshift.nets.layers import BatchNorm2d, Conv2d, DomainBatchNorm2d
 from genshift.nets.pretrained import TimmBackbone
-from genshift.presets import Beyond
-from genshift.presets.beyond import OUR_BACKBONE, TIMM, AdaMatch
+from genshift.presets import BenchmarkPreset
+from genshift.presets.benchmark import OUR_BACKBONE, TIMM, AdaMatch
 
 HIDDEN = 512  # of an adversary
 WIDEST = 4096  # inputs of CDAN's adversary; above, its map is drawn at random (CDAN, section 3.2)
@@ -110,7 +110,7 @@ class Frequencies(nn.Module):
             self.register_buffer(name, torch.full((classes,), 1 / classes))
 
 
-def build_beyond(preset: Beyond, classes: int, channels: int) -> dict[str, nn.Module]:
+def build_benchmark(preset: BenchmarkPreset, classes: int, channels: int) -> dict[str, nn.Module]:
     """The networks `extractor` and `predictor`, and what a role needs besides (see its method)."""
 
     def extractor() -> Backbone | TimmBackbone:

@@ -118,7 +118,7 @@ class _FromAllProcesses(torch.autograd.Function):
         return total[first : first + ctx.rows]
 
 
-def from_all(x: Tensor) -> Tensor:
+def all_gather_rows(x: Tensor) -> Tensor:
     """The whole batch's rows of `x`, `[N, …]` on each process to `[processes · N, …]`: what a loss needs that is no
     mean over rows. Averaged over processes afterwards, the gradient is that of one process with the whole batch."""
     return _FromAllProcesses.apply(x.contiguous()) if many_processes() else x

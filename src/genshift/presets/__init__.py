@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from genshift.errors import unknown
-from genshift.presets import adaptation, beyond, diffusion, pictures
+from genshift.presets import adaptation, benchmark, diffusion, pictures
 from genshift.presets.adaptation import Adaptation
 from genshift.presets.base import OURS, PUBLISHED, YOURS, Preset, option_fields
-from genshift.presets.beyond import Beyond
+from genshift.presets.benchmark import BenchmarkPreset
 from genshift.presets.diffusion import Diffusion, Sampling
 from genshift.presets.pictures import GAN, VAE, Classifier, Generator, LatentGenerator, Pictures
 
 FAMILIES: dict[str, type[Preset]] = {family.family: family for family in (Adaptation, Classifier, VAE, GAN, Diffusion)}
 PRESETS: dict[str, Preset] = {
     preset.name: preset.checked()
-    for module in (adaptation, beyond, pictures, diffusion)
+    for module in (adaptation, benchmark, pictures, diffusion)
     for preset in module.all_presets()
 }
 
 
 def class_of(family: str, networks: str, role: str) -> type[Preset]:
     """The class of a preset by what its config.json says; KeyError where there is no such family."""
-    own = beyond.CLASSES.get(role, beyond.Beyond)
-    return own if (family, networks) == (Adaptation.family, beyond.NETWORKS) else FAMILIES[family]
+    own = benchmark.CLASSES.get(role, benchmark.BenchmarkPreset)
+    return own if (family, networks) == (Adaptation.family, benchmark.NETWORKS) else FAMILIES[family]
 
 
 def get(name: str) -> Preset:
@@ -40,7 +40,7 @@ __all__ = [
     "VAE",
     "YOURS",
     "Adaptation",
-    "Beyond",
+    "BenchmarkPreset",
     "Classifier",
     "Diffusion",
     "Generator",

@@ -12,9 +12,9 @@ class _Verb(ModuleType):
     """This package, callable: importing it puts it where the verb of the same name would stand."""
 
     def __call__(self, folders: Iterable[Path | str], out: Path | str, title: str | None = None) -> Path:
-        from genshift import runs
+        from genshift.report.page import report
 
-        return runs.report(folders, out, title)
+        return report(folders, out, title)
 
 
 sys.modules[__name__].__class__ = _Verb

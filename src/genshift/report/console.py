@@ -6,11 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from genshift.engine.rules import RULES, SCORES
-from genshift.report.measures import TARGET_ACCURACY, measure_of, ordered, percent
-from genshift.report.reading import read_runs
-from genshift.report.summary import Row, summarise
-from genshift.report.texts import (
+from genshift.report.model.formatting import (
     difference_text,
     floor_text,
     images_text,
@@ -19,6 +15,11 @@ from genshift.report.texts import (
     published_text,
     seeds_text,
 )
+from genshift.report.model.measures import TARGET_ACCURACY, measure_of, ordered, percent
+from genshift.report.model.run_records import read_runs
+from genshift.report.model.summary import Row, summarise
+from genshift.runs.find import find_runs
+from genshift.selection.rules import RULES, SCORES
 
 HEAD = (
     *("study", "task", "run", "ours", "published", "difference"),
@@ -30,6 +31,11 @@ MEASURED_HEAD = (
     *("seeds", "n", "images seen", "CPU min"),
 )
 MEASURED_WORDS = 4
+
+
+def compare(runs: Iterable[Path | str]) -> list[dict[str, Any]]:
+    """`compare_table` of the runs among and below these folders."""
+    return compare_table(find_runs(runs))
 
 
 def compare_table(run_folders: Iterable[Path]) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -10,16 +10,18 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from genshift.engine.files import write_text
+from genshift.errors import Refusal
 from genshift.report.blocks import Block, Figures, Heading
-from genshift.report.citing import what_to_cite
-from genshift.report.figures import overview
-from genshift.report.matrix import methods_by_task
-from genshift.report.reading import Run, read_runs
-from genshift.report.sections import results_table, sections
-from genshift.report.summary import cautions, summarise
-from genshift.report.texts import joined
-from genshift.report.variants import variants_by_task
+from genshift.report.figures.adaptation import overview
+from genshift.report.model.formatting import joined
+from genshift.report.model.run_records import Run, read_runs
+from genshift.report.model.summary import cautions, summarise
+from genshift.report.sections.adaptation import results_table, sections
+from genshift.report.sections.citations import what_to_cite
+from genshift.report.sections.hyperparameters import variants_by_task
+from genshift.report.sections.method_comparison import methods_by_task
+from genshift.runs.files import write_text
+from genshift.runs.find import find_runs
 
 ADAPTATION_LEAD = (
     "Classifiers learn from a labelled source and are tested on a target of another look: source only, "
@@ -33,6 +35,19 @@ GENERATOR_LEAD = (
 GENERIC_LEAD = (
     "What these runs learned and what it cost. Every value comes from the run folders that this page was made of."
 )
+
+
+def report(folders: Iterable[Path | str], out: Path | str, title: str | None = None) -> Path:
+    """Writes a page (`.html`) of the runs in `folders`, or, where `out` ends in `.md`, the table of recorded results
+    from one folder of `<study>/<run>/`."""
+    folders, out = list(folders), Path(out)
+    if out.suffix == ".md":
+        if len(folders) != 1:
+            raise Refusal("A results table is written from one folder of <study>/<run>/: name just that one.")
+        from genshift.report.results_md import write_results
+
+        return write_results(Path(folders[0]), out)
+    return write_page(find_runs(folders), out, title)
 
 
 def write_page(run_folders: Sequence[Path], out: Path, title: str | None = None) -> Path:

@@ -12,17 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from genshift.engine.files import write_text
 from genshift.errors import Refusal, of_os_error
 from genshift.report.blocks import Block, Cell, Heading, Prose, Table
-from genshift.report.comparison import Comparison, comparison, heading
-from genshift.report.grouping import group_runs
-from genshift.report.matrix import methods_by_task
-from genshift.report.measures import percent
-from genshift.report.reading import Run, read_runs
-from genshift.report.selection import in_tables
-from genshift.report.summary import Row, Shortfall, shortfalls, summarise
-from genshift.report.texts import (
+from genshift.report.model.formatting import (
     counted,
     data_notes,
     difference_text,
@@ -32,7 +24,15 @@ from genshift.report.texts import (
     published_text,
     seeds_text,
 )
-from genshift.report.variants import variants_by_task
+from genshift.report.model.grouping import group_runs
+from genshift.report.model.measures import percent
+from genshift.report.model.run_records import Run, read_runs
+from genshift.report.model.summary import Row, Shortfall, shortfalls, summarise
+from genshift.report.sections.hyperparameters import variants_by_task
+from genshift.report.sections.measures_table import Comparison, comparison, heading
+from genshift.report.sections.method_comparison import methods_by_task
+from genshift.report.sections.selection import in_tables
+from genshift.runs.files import write_text
 
 HEAD = ("role", "ours", "published", "difference", "seeds", "test images (± se)", "images seen", "CPU min")
 COUNTED = (("threads", "thread"), ("world", "process"))

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from genshift.errors import unknown
 from genshift.presets import PRESETS, Generator, Preset
-from genshift.presets.beyond import DEFAULT_ROLE, TASKS
+from genshift.presets.benchmark import DEFAULT_ROLE, TASKS
 
 BudgetName = Literal["quick", "cpu", "full"]
 VARIED = "yours (varied by the study)"

@@ -6,17 +6,17 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from genshift.engine.evaluator import train_and_evaluate
-from genshift.engine.experiment import Settings
-from genshift.engine.files import write_json, write_text
-from genshift.engine.findings import Asked
-from genshift.engine.run import CHOICE, SCORES
 from genshift.errors import Refusal
+from genshift.evaluation.evaluate import train_and_evaluate
 from genshift.presets import Classifier, Generator, Preset
 from genshift.presets.base import flag
 from genshift.report.page import write_page
+from genshift.runs.files import write_json, write_text
+from genshift.runs.folder import CHOICE, SCORES
+from genshift.runs.results import EvaluationOptions
 from genshift.studies import JUDGES, BudgetName, Study, judge_of, varied_options
 from genshift.studies.workers import side_by_side
+from genshift.training.train import Settings
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Job:
     preset: Preset
     out: Path
     seed: int
-    asked: Asked
+    asked: EvaluationOptions
     threads: int | None
     command: str
 
@@ -85,7 +85,7 @@ def _job(
     features = out / f"{judge.name}-seed{judge.seed}" if judge else None
     # A latent space of two domains is drawn for the first seed alone; a generator's pictures are its result.
     draws = isinstance(preset, Generator)
-    asked = Asked(data_root, seed == 0 or draws, features, weights if draws else None)
+    asked = EvaluationOptions(data_root, seed == 0 or draws, features, weights if draws else None)
     return Job(preset, out / folder, seed, asked, threads, command)
 
 

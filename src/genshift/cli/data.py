@@ -1,0 +1,169 @@
+"""`genshift data ls|get|check|build|pack`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genshift.errors import Refusal, unknown
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+USAGE = """usage: genshift data COMMAND …
+
+  ls                                  sets, what of them is here, licence and terms
+  get NAME [--split S]                download with checksums
+  check NAME [--out SHEET.png]        shape, range, labels, checksum, contact sheet
+  build mnistm --photos DIR           MNIST-M from MNIST and any photos
+  pack NAME --out DIR                 memory-mapped shards of a set or folder"""
+
+
+def run(argv: Sequence[str], parser: Callable[..., Any]) -> int:
+    """Runs one `genshift data` command; `parser` is the command line's parser class."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(USAGE)
+        return 0
+    if argv[0] not in COMMANDS:
+        raise unknown("data command", argv[0], COMMANDS, "`genshift data --help` lists them.")
+    made = parser(f"genshift data {argv[0]}", description=COMMANDS[argv[0]].__doc__)
+    return COMMANDS[argv[0]](made, argv[1:])
+
+
+def _root(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data-root", type=Path, metavar="DIR", help="where data lies")
+
+
+def ls(parser: Any, argv: Sequence[str]) -> int:
+    """Lists the sets with their licences, and what of them is on this machine."""
+    _root(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    args = parser.parse(argv)
+    from genshift.cli.listing import data_sets
+
+    sets = data_sets(args.data_root)
+    if args.json:
+        print(json.dumps(sets, indent=1, ensure_ascii=False))
+        return 0
+    for d in sets:
+        counts = ", ".join(f"{split} {n:,}" for split, n in d["images"].items())
+        kind = "colour" if d["channels"] == 3 else "grey"
+        print(f"{d['name']}: {d['title']}; {counts}; {d['side'][0]}×{d['side'][1]}, {kind}")
+        print(f"    here: {', '.join(d['here']) or 'nothing'}; {d['licence']}; {d['terms']}")
+    return 0
+
+
+def get(parser: Any, argv: Sequence[str]) -> int:
+    """Downloads a set into --data-root, or the user's cache, and verifies its checksums."""
+    parser.add_argument("name")
+    parser.add_argument("--split", help="only this split (svhn's extra comes only when named)")
+    _root(parser)
+    args = parser.parse(argv)
+    from genshift.data import get as fetch
+
+    with Downloads() as downloads:
+        paths = fetch(args.name, args.split, data_root=args.data_root, say=downloads.say, progress=downloads.progress)
+    for path in paths:
+        print(path)
+    return 0
+
+
+class Downloads:
+    """Shows how far downloads are: a bar on a terminal, elsewhere a line where a file begins and one where it ends."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+        self.console = Console(file=sys.stderr, highlight=False, soft_wrap=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+        self.bar = Progress(*columns, console=self.console, disable=not self.console.is_terminal)
+        self.tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Downloads:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.bar.stop()
+
+    def say(self, text: str) -> None:
+        """One line, above the bar where there is one."""
+        self.console.print(text, markup=False)
+
+    def progress(self, name: str, have: int, total: int | None) -> None:
+        """Called after each piece of the file `name`."""
+        if name not in self.tasks:
+            self.tasks[name] = self.bar.add_task(name, total=total)
+            if self.bar.disable:
+                self.say(f"{name}: fetching {f'{total / 1e6:,.1f} MB' if total else 'an unknown size'} …")
+        self.bar.update(self.tasks[name], completed=have, total=total)
+        if self.bar.disable and have == total:
+            self.say(f"{name}: {have / 1e6:,.1f} MB are here; checking.")
+
+
+def check(parser: Any, argv: Sequence[str]) -> int:
+    """Prints shape, range, label histogram and checksum of a set or folder, and draws a contact sheet."""
+    parser.add_argument("name")
+    parser.add_argument("--split", default="train", help="train or test (train)")
+    parser.add_argument("--out", type=Path, metavar="PNG", help="the contact sheet (NAME-SPLIT.png)")
+    parser.add_argument("--size", type=int, help="side in pixels, for pictures of many sizes")
+    parser.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
+    _root(parser)
+    args = parser.parse(argv)
+    from genshift.data import check_set, contact_sheet
+
+    images, facts = check_set(args.name, args.split, args.data_root, size=args.size, skip_broken=args.skip_broken)
+    notes, files = facts.pop("notes"), facts.pop("files", [])
+    for key, value in facts.items():
+        if value not in (None, []):
+            print(f"{key:<12} {value}")
+    for line in files:
+        print(f"file         {line}")
+    for note in notes:
+        print(f"note         {note}")
+    out = args.out or Path(f"{Path(args.name).name}-{args.split}.png")
+    print(f"sheet        {contact_sheet(images, out)}")
+    return 0
+
+
+def build(parser: Any, argv: Sequence[str]) -> int:
+    """Builds MNIST-M from MNIST and a folder of photos: |photo patch - digit|, the same for the same seed."""
+    parser.add_argument("name", help="mnistm")
+    parser.add_argument("--photos", type=Path, required=True, metavar="DIR", help="photos, e.g. BSDS500's")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where to (the user's cache)")
+    parser.add_argument("--seed", type=int, default=0)
+    _root(parser)
+    args = parser.parse(argv)
+    if args.name != "mnistm":
+        raise Refusal(f"Only mnistm can be built, not '{args.name}': `genshift data build mnistm --photos DIR`.")
+    from genshift.data import build_mnistm
+
+    print(build_mnistm(args.photos, args.out, args.data_root, args.seed))
+    return 0
+
+
+def pack(parser: Any, argv: Sequence[str]) -> int:
+    """Writes a set or folder as memory-mapped arrays, which open at once and may be larger than memory."""
+    parser.add_argument("name")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--split", default="train", help="train or test (train)")
+    parser.add_argument("--size", type=int, help="side in pixels, for pictures of many sizes")
+    parser.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
+    _root(parser)
+    args = parser.parse(argv)
+    from genshift.data import load
+    from genshift.data import pack as write
+
+    images = load(args.name, args.split, data_root=args.data_root, size=args.size, skip_broken=args.skip_broken)
+    print(f"{write(images, args.out)}: {len(images):,} images")
+    return 0
+
+
+COMMANDS: dict[str, Callable[[Any, Sequence[str]], int]] = {
+    command.__name__: command for command in (ls, get, check, build, pack)
+}

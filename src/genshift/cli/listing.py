@@ -1,0 +1,135 @@
+"""What `genshift ls` and `genshift show` print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from genshift.data.catalog import CATALOG
+from genshift.errors import Refusal
+from genshift.presets import PRESETS
+from genshift.report.model.measures import shown_published
+from genshift.runs.find import runs_below
+from genshift.runs.folder import RunFolder
+from genshift.studies import STUDIES
+
+
+def ls(folder: Path | str = "runs", data_root: Path | None = None) -> dict[str, list[dict[str, Any]]]:
+    """Presets, data sets (with what of them is here), studies, and the runs below `folder`."""
+    return {
+        "presets": [
+            {
+                "name": p.name,
+                "family": p.family,
+                "task": p.task,
+                "role": p.role,
+                "images": p.images,
+                "summary": p.summary,
+            }
+            for p in PRESETS.values()
+        ],
+        "data": data_sets(data_root),
+        "studies": [
+            {"name": s.name, "runs": len(s.presets()), "seeds": s.seeds, "summary": s.summary} for s in STUDIES.values()
+        ],
+        "runs": [_run_row(RunFolder(path)) for path in runs_below(Path(folder))],
+    }
+
+
+def data_sets(data_root: Path | None) -> list[dict[str, Any]]:
+    """The catalog, each set with the splits that are on this machine."""
+    from genshift.data.places import locate
+
+    return [
+        {
+            "name": d.name,
+            "title": d.title,
+            "images": dict(d.published_counts),
+            "side": list(d.side),
+            "channels": d.channels,
+            "here": [split for split, path in locate(d.name, data_root).items() if path is not None],
+            "licence": d.licence,
+            "terms": d.terms,
+        }
+        for d in CATALOG.values()
+    ]
+
+
+def _run_row(run: RunFolder) -> dict[str, Any]:
+    """One run; a broken one is listed with what is wrong with it instead of hiding the others."""
+    try:
+        config = run.config
+        named = {"preset": str(config["preset"]["name"]), "seed": int(config["seed"]), "images": int(config["images"])}
+        seen = run.seen
+    except Refusal as refusal:
+        return {"path": str(run.path), "broken": str(refusal)}
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"config.json or a checkpoint's name is not genshift's ({error})"
+        return {"path": str(run.path), "broken": f"{reason}: restore it, or train into another folder."}
+    return {"path": str(run.path), **named, "seen": seen}
+
+
+def as_text(listing: dict[str, list[dict[str, Any]]]) -> str:
+    """The listing for a terminal."""
+    lines = ["Presets"]
+    lines += [
+        f"  {p['name']:<26} {p['family']:<10} {p['images']:>12,} images  {p['summary']}" for p in listing["presets"]
+    ]
+    lines += ["", "Data sets"]
+    for d in listing["data"]:
+        counts = " + ".join(f"{n:,}" for n in d["images"].values())
+        here = ", ".join(d["here"]) or "absent"
+        lines.append(f"  {d['name']:<8} {counts:<26} here: {here:<14} {d['title']}")
+    lines += ["", "Studies"]
+    lines += [f"  {s['name']:<10} {s['runs']} presets × {s['seeds']} seeds: {s['summary']}" for s in listing["studies"]]
+    lines += ["", "Runs"]
+    lines += [_run_line(row) for row in listing["runs"]]
+    return "\n".join(lines if listing["runs"] else [*lines, "  none here"])
+
+
+def _run_line(row: dict[str, Any]) -> str:
+    if "broken" in row:
+        return f"  {row['path']}: {row['broken']}"
+    return f"  {row['path']}: {row['preset']}, seed {row['seed']}, {row['seen']:,} of {row['images']:,}"
+
+
+OPTION_GROUPS = {
+    "Data": (
+        *("source", "target", "extra", "data", "size", "colour", "frame", "mean", "std"),
+        *("flip", "rotate", "shift", "scale", "recolour", "strong", "validation"),
+    ),
+    "Networks": ("backbone", "weights", "width", "latent", "condition", "answers"),
+    "Training": (
+        *("images", "batch", "batch_source", "batch_target", "optimizer", "lr", "lr_schedule", "lr_warmup"),
+        *("pretrain", "pretrain_lr"),
+        *("weight_decay", "beta1", "beta2", "ema_half_life", "precision", "select"),
+    ),
+}
+METHOD = "Method"  # every option of no other group
+
+
+def show_text(shown: dict[str, Any]) -> str:
+    """A preset for a terminal."""
+    lines = [f"{shown['name']}: {shown['summary']}", *_options(shown["options"]), ""]
+    lines += [f"  published {name}: {shown_published(name, value)}" for name, value in shown["published"].items()]
+    normed = list(shown["networks"])[-1] if _option(shown, "spectral_norm") == "on" else None
+    for name, net in shown["networks"].items():
+        lines += ["", net["printed"], f"{name}: {net['parameters']:,} parameters"]
+        if name == normed:  # of a GAN the last network is its discriminator
+            lines.append(f"spectral normalisation on every layer of the {name}")
+    lines += ["", f"{shown['gflop_per_image_forward']:.4f} GFLOP an image, forward."]
+    return "\n".join(lines)
+
+
+def _options(options: dict[str, dict[str, Any]]) -> list[str]:
+    """Each group's options below its name, each with its value and where that comes from."""
+    width = max(map(len, options))
+    grouped: dict[str, list[str]] = {group: [] for group in (*OPTION_GROUPS, METHOD)}
+    for name, option in options.items():
+        group = next((group for group, names in OPTION_GROUPS.items() if name in names), METHOD)
+        grouped[group].append(f"  {name:<{width}} {option['value']!s:<14} {option['origin']}")
+    return [line for group, found in grouped.items() if found for line in ("", group, *found)]
+
+
+def _option(shown: dict[str, Any], name: str) -> Any:
+    return shown["options"].get(name, {}).get("value")

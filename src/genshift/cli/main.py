@@ -1,0 +1,558 @@
+"""The command line. It imports no torch until a command needs it, so that help and refusals come at once."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import genshift
+from genshift import presets
+from genshift.cli.parser import (
+    Parser,
+    add_data_root,
+    add_field,
+    add_int,
+    add_json,
+    add_sampling,
+    check_positive,
+    choice,
+    existing_root,
+    given_sampling,
+    interval,
+    number,
+    several,
+)
+from genshift.errors import Refusal, of_os_error, unknown
+from genshift.presets import FAMILIES, PRESETS, Preset, option_fields
+
+INTERRUPTED = 130
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+
+
+# --- commands -------------------------------------------------------------------------------------------------------
+
+
+def ls(argv: Sequence[str]) -> int:
+    """presets, data sets, studies, runs"""
+    parser = Parser("genshift ls", description="Lists presets, data sets, studies, and the runs below a folder.")
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("runs"), help="where runs are looked for (runs)")
+    add_data_root(parser)
+    add_json(parser)
+    args = parser.parse(argv)
+    from genshift.cli import listing as listed
+
+    listing = listed.ls(args.folder, existing_root(args))
+    if args.json:
+        _print_json(listing)
+    else:
+        print(listed.as_text(listing))
+    return 0
+
+
+def show(argv: Sequence[str]) -> int:
+    """what a preset is: options and where they come from, networks, cost"""
+    parser = Parser("genshift show", description="Prints a preset: options, origins, networks, parameters, GFLOP.")
+    parser.add_argument("preset")
+    _preset_flags(parser, argv)
+    add_json(parser)
+    args = parser.parse(argv)
+    preset = _preset(args)
+    from genshift import api
+    from genshift.cli.listing import show_text
+
+    shown = api.show(preset)
+    if args.json:
+        _print_json(shown)
+    else:
+        print(show_text(shown))
+    return 0
+
+
+def _preset_flags(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
+    """The options of the preset that `argv` names, or of all families where it names none (for --help)."""
+    named = [PRESETS[word] for word in argv if word in PRESETS]
+    families: list[type[Preset]] = [type(named[0])] if named else list(FAMILIES.values())
+    group = parser.add_argument_group("options of the preset (default: the preset's own, see `genshift show PRESET`)")
+    added: set[str] = set()
+    for family in families:
+        kinds = get_type_hints(family)
+        for field in option_fields(family):
+            if field.name not in added:
+                add_field(group, field.name, kinds[field.name], field.metadata["help"])  # type: ignore[arg-type]
+                added.add(field.name)
+
+
+def _preset(args: argparse.Namespace) -> Preset:
+    """The named preset with the flags that were given."""
+    preset = presets.get(args.preset)
+    given = {f.name: getattr(args, f.name) for f in option_fields(preset) if getattr(args, f.name) is not None}
+    return preset.replaced(**given) if given else preset
+
+
+def train(argv: Sequence[str]) -> int:
+    """train a preset into a run folder; the same command continues"""
+    parser = Parser("genshift train", description="Trains a preset into a run folder. The same command continues it.")
+    parser.add_argument("preset")
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="the run folder")
+    parser.add_argument(
+        "--minutes",
+        type=number(float, "--minutes"),
+        metavar="M",
+        help="budget in minutes, instead of --images",
+    )
+    add_int(parser, "--seed", "seed of everything random (0)", 0)
+    parser.add_argument(
+        "--device",
+        type=choice(("auto", "cpu", "cuda", "mps"), "--device"),
+        default="auto",
+        help="auto, cpu, cuda or mps",
+    )
+    add_int(parser, "--threads", "CPU threads (PyTorch's choice)")
+    add_int(parser, "--keep", "checkpoints kept beside the best (2)", 2)
+    parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard events too")
+    parser.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
+    parser.add_argument("-n", "--dry-run", action="store_true", help="print what would be trained and leave")
+    add_data_root(parser)
+    _preset_flags(parser, argv)
+    args = parser.parse(argv)
+    preset = _preset(args)
+    check_positive(args, "threads", "keep", "minutes")
+    if args.images is not None and args.minutes is not None:
+        raise Refusal("--images and --minutes both name the budget: give one of them.")
+    if args.dry_run:
+        _print_json({"preset": preset.name, **preset.options()})
+        return 0
+    from genshift import api
+
+    finished = api.train(
+        preset,
+        args.out,
+        data_root=existing_root(args),
+        seed=args.seed,
+        minutes=args.minutes,
+        device=args.device,
+        threads=args.threads,
+        keep=args.keep,
+        tensorboard=args.tensorboard,
+        skip_broken=args.skip_broken,
+        command=shlex.join(["genshift", "train", *argv]),
+    )
+    if finished:
+        _tell_choice(args.out)
+    return 0 if finished else INTERRUPTED
+
+
+def sample(argv: Sequence[str]) -> int:
+    """pictures of a generator, as PNG files and a grid"""
+    parser = Parser("genshift sample", description="Draws pictures; the same command continues what was stopped.")
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--count", type=number(int, "--count"), required=True, metavar="N", help="how many")
+    parser.add_argument(
+        "--label",
+        metavar="K",
+        help="draw this class alone, by name or number, or none: without a label (classes take turns)",
+    )
+    add_int(parser, "--seed", "names the series that pictures are drawn from (0)", 0)
+    add_int(parser, "--first", "number of the first picture in its series (0)", 0)
+    parser.add_argument(
+        "--names",
+        type=choice(("number", "class", "folder"), "--names"),
+        default="number",
+        help="files named by number (00000_CLASS.png), by class (CLASS_001.png), or in class folders (CLASS/00000.png)",
+    )
+    _out_folder(parser)
+    add_sampling(parser)
+    args = parser.parse(argv)
+    check_positive(args, "count")
+    from genshift import api
+    from genshift.device import leads_processes
+
+    which = {"label": args.label, "seed": args.seed, "first": args.first, "names": args.names}
+    api.sample(args.run, args.count, args.out, **which, **given_sampling(args))
+    if leads_processes():
+        print(f"{args.out}: {args.count:,} pictures and grid.png.")
+    _tell_unfinished(args.run)
+    return 0
+
+
+def sweep(argv: Sequence[str]) -> int:
+    """a diffusion model's guidance, steps and sampler, measured; the best stays in the run"""
+    parser = Parser(
+        "genshift sweep",
+        description="Draws with one setting after the other and measures; the same command continues what was stopped.",
+    )
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--features", type=Path, required=True, metavar="RUN", help="the classifier's run that judges")
+    add_int(parser, "--count", "pictures of each setting (500, or half the training pictures)")
+    parser.add_argument(
+        "--accuracy",
+        type=number(float, "--accuracy"),
+        metavar="A",
+        help="choose the lowest distance of the settings that reach this (two standard errors below the highest)",
+    )
+    lists: dict[str, tuple[Callable[[str], Any], str]] = {
+        "--guides": (str, "what guidance leads away from: unconditional, weak, both (the preset's own)"),
+        "--guidance": (number(float, "--guidance"), "guidance strengths (1,1.5,2,3)"),
+        "--intervals": (interval("--intervals"), "noise levels where guidance acts (0-1,0.1-0.8,0-0.6)"),
+        "--steps": (number(int, "--steps"), "numbers of steps (5,8,12,20)"),
+        "--samplers": (str, "samplers (dpm++2m,dpm++3m,unipc,ddim)"),
+    }
+    for flag, (read, help) in lists.items():
+        parser.add_argument(flag, type=several(read), metavar="A,B,…", help=help)
+    add_data_root(parser)
+    add_json(parser)
+    args = parser.parse(argv)
+    check_positive(args, "count")
+    from genshift import api
+
+    axes = {name: getattr(args, name) for name in ("guides", "guidance", "intervals", "steps", "samplers")}
+    given = {name: values for name, values in axes.items() if values is not None}
+    found = api.sweep(
+        args.run, args.features, count=args.count, accuracy=args.accuracy, data_root=existing_root(args), **given
+    )
+    if args.json:
+        _print_json(found)
+    else:
+        print(f"{args.run}: sweep.json, and sampling.json: {found['best']['why']}")
+    return 0
+
+
+def select(argv: Sequence[str]) -> int:
+    """an adapted run's checkpoint, chosen without target labels; predict, embed and evaluate then use it"""
+    from genshift.selection.rules import DEFAULT, RULES
+
+    parser = Parser(
+        "genshift select", description="Scores checkpoints without a target label, and chooses one of them."
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="an adapted run, or several of one task")
+    said = "; ".join(f"{name}: {what}" for name, what in RULES.items())
+    parser.add_argument("--rule", type=choice(tuple(RULES), "--rule"), default=DEFAULT, help=f"({DEFAULT}) {said}")
+    add_data_root(parser)
+    add_json(parser)
+    args = parser.parse(argv)
+    root = existing_root(args)
+    from genshift import api
+    from genshift.report.console import format_selection
+
+    found = api.select(args.runs, rule=args.rule, data_root=root)
+    if args.json:
+        _print_json(found)
+        return 0
+    print(format_selection(found))
+    _tell_choice(Path(found["run"]))
+    return 0
+
+
+def _tell_unfinished(path: Path) -> None:
+    """Where a run has more to train, that its newest checkpoint answered: in the leading process, once."""
+    from genshift.device import leads_processes
+    from genshift.runs.folder import RunFolder
+
+    run = RunFolder(path)
+    seen, planned = run.seen, run.config["images"]
+    if leads_processes() and seen < planned:
+        print(f"{path} is not trained to its end ({seen:,} of {planned:,} images): its own command continues it.")
+
+
+def _tell_choice(path: Path, images: str | None = None) -> None:
+    """What the choice of a checkpoint, where one was made, says of the run: in the leading process, once; of its
+    accuracy nothing where `images` are others than the run's target."""
+    from genshift.device import leads_processes
+    from genshift.presets.adaptation import same_set
+    from genshift.runs.folder import CHOICE, RunFolder
+    from genshift.selection.rules import told
+
+    run = RunFolder(path)
+    if leads_processes() and (run.path / CHOICE).exists():
+        target = run.config["preset"]["fields"]["target"]
+        for line in told(run.read(CHOICE), estimate=images is None or same_set(images, target)):
+            print(line)
+
+
+def _out_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the pictures")
+
+
+def reconstruct(argv: Sequence[str]) -> int:
+    """a VAE's reconstructions of pictures, with their errors"""
+    parser = Parser("genshift reconstruct", description="Writes a VAE's reconstructions, pairs.png and errors.csv.")
+    _run_and_images_into(parser)
+    _out_folder(parser)
+    args = parser.parse(argv)
+    from genshift import api
+
+    rows = api.reconstruct(args.run, args.images, args.out, **_reading(args))
+    mean = sum(row[1] for row in rows) / len(rows)
+    print(f"{args.out}: {len(rows):,} reconstructions; mean squared error {mean:.5f}, each in errors.csv.")
+    _tell_unfinished(args.run)
+    return 0
+
+
+def predict(argv: Sequence[str]) -> int:
+    """class and confidence of pictures, or their attributes, as CSV"""
+    args = _run_and_images("predict", "Predicts the class, or the attributes, of each picture.", "labels.csv", argv)
+    from genshift import api
+    from genshift.report.model.formatting import counted
+
+    rows = api.predict(args.run, args.images, args.out, **_reading(args))
+    told = f"{args.out}: {counted(len(rows), 'prediction')}"
+    if isinstance(rows[0][1], str):
+        (commonest, times), *others = Counter(row[1] for row in rows).most_common()
+        told += f"; {counted(1 + len(others), 'class')} named, most often {commonest} ({times / len(rows):.0%})"
+    print(f"{told}.")
+    _tell_unfinished(args.run)
+    _tell_choice(args.run, args.images)
+    return 0
+
+
+def embed(argv: Sequence[str]) -> int:
+    """latent features of pictures, as .npz"""
+    args = _run_and_images("embed", "Writes the latent features of pictures.", "features.npz", argv)
+    from genshift import api
+
+    features = api.embed(args.run, args.images, args.out, **_reading(args))
+    print(f"{args.out}: features {features.shape[0]:,} × {features.shape[1]}.")
+    _tell_unfinished(args.run)
+    return 0
+
+
+def _run_and_images(verb: str, description: str, out: str, argv: Sequence[str]) -> argparse.Namespace:
+    parser = Parser(f"genshift {verb}", description=description)
+    _run_and_images_into(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=out)
+    return parser.parse(argv)
+
+
+def _run_and_images_into(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path)
+    parser.add_argument("images", help="a folder of pictures, or a data set's name")
+    parser.add_argument("--split", default="train", help="part of the set: train or test (train)")
+    parser.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
+    add_data_root(parser)
+
+
+def _reading(args: argparse.Namespace) -> dict[str, Any]:
+    return {"split": args.split, "data_root": existing_root(args), "skip_broken": args.skip_broken}
+
+
+def evaluate(argv: Sequence[str]) -> int:
+    """measures of a run on real pictures that it was not trained on, and its drawings"""
+    parser = Parser("genshift evaluate", description="Evaluates a run on its test splits.")
+    parser.add_argument("run", type=Path)
+    parser.add_argument(
+        "--features", type=Path, metavar="RUN", help="a generator's: a classifier's run, for distances in its features"
+    )
+    parser.add_argument(
+        "--weights", type=Path, metavar="FILE", help="a generator's: Inception's weights, for FID and KID"
+    )
+    parser.add_argument("--download", action="store_true", help="leave to fetch Inception's weights (96 MB)")
+    add_data_root(parser)
+    add_json(parser)
+    add_sampling(parser)
+    args = parser.parse(argv)
+    root = existing_root(args)
+    if args.weights is not None and not args.weights.is_file():
+        raise Refusal(f"There is no file {args.weights}: --weights names Inception's weights.")
+    from genshift import api
+    from genshift.runs.folder import RunFolder
+
+    asked = {"features": args.features, "weights": args.weights, "download": args.download}
+    results = api.evaluate(args.run, data_root=root, sampling=given_sampling(args), **asked)
+    if args.json:
+        _print_json(results)
+        return 0
+    for name, result in results.items():
+        print(_result_line(name, result))
+    for warning in RunFolder(args.run).read("evaluation.json")["warnings"]:
+        print(f"warning: {warning}")
+    return 0
+
+
+def _result_line(name: str, result: dict[str, Any]) -> str:
+    from genshift.runs.results import as_text
+
+    spread = "" if result["std"] is None else f" ± {as_text(result['std'])}"
+    floor = f", floor {as_text(result['floor'])}" if "floor" in result else ""
+    return f"{name:<30} {as_text(result['value'])}{spread}{floor}  (n = {result['n']:,}; {result['protocol']})"
+
+
+def compare(argv: Sequence[str]) -> int:
+    """one table over runs"""
+    parser = Parser("genshift compare", description="Prints one table over runs, or folders of runs.")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
+    add_json(parser)
+    args = parser.parse(argv)
+    from genshift.report.console import compare as rows_of
+    from genshift.report.console import format_table
+
+    rows = rows_of(args.runs)
+    if args.json:
+        _print_json(rows)
+    else:
+        print(format_table(rows))
+    return 0
+
+
+def study(argv: Sequence[str]) -> int:
+    """train what is missing of a study, evaluate, report"""
+    parser = Parser("genshift study", description="Trains what is missing of a study, evaluates it, writes page.html.")
+    parser.add_argument("name", help="hw2, hw3, adaptation, default, adda-tables, faces, digits or demo")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the study's runs")
+    parser.add_argument(
+        "--budget",
+        type=choice(("quick", "cpu", "full"), "--budget"),
+        default="cpu",
+        help="quick, cpu (a run takes at most 10 minutes of one core, a generator an hour) or full (cpu)",
+    )
+    add_int(parser, "--seeds", "seeds of each preset (the study's own: 3)")
+    add_int(parser, "--jobs", "runs at a time (1)", 1)
+    add_int(parser, "--threads", "CPU threads of a run (PyTorch's choice)")
+    parser.add_argument(
+        "--record", type=Path, metavar="DIR", help="also keep config.json and results.json of each run here"
+    )
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="Inception's weights: FID, KID and so on too")
+    add_data_root(parser)
+    args = parser.parse(argv)
+    check_positive(args, "seeds", "jobs", "threads")
+    from genshift import studies
+    from genshift.studies.running import run_study
+
+    page = run_study(
+        studies.get(args.name),
+        args.budget,
+        args.out,
+        args.seeds,
+        existing_root(args),
+        args.jobs,
+        args.threads,
+        args.record,
+        args.weights,
+    )
+    return _say_page(page, args.out)
+
+
+def _say_page(page: Path | None, out: Path) -> int:
+    if page is None:
+        return INTERRUPTED
+    from genshift.report.console import compare as rows_of
+    from genshift.report.console import format_table
+
+    print(format_table(rows_of([out])))
+    print(f"\nThe page: {page}")
+    return 0
+
+
+def report(argv: Sequence[str]) -> int:
+    """write the page of some runs"""
+    parser = Parser("genshift report", description="Writes one self-contained HTML page of runs.")
+    parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="run folders, or folders of runs")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="page.html; or results.md, from one folder of <study>/<run>/ with recorded results",
+    )
+    parser.add_argument("--title", help="the page's title")
+    args = parser.parse(argv)
+    from genshift.report.page import report as write_report
+
+    print(write_report(args.folders, args.out, args.title))
+    return 0
+
+
+def demo(argv: Sequence[str]) -> int:
+    """a whole study in about two minutes on embedded data, no download"""
+    parser = Parser(
+        "genshift demo", description="Source-only, DANN and trained-on-target on embedded digits, and a page."
+    )
+    parser.add_argument("--out", type=Path, default=Path("runs/demo"), metavar="DIR", help="folder (runs/demo)")
+    add_int(parser, "--seeds", "seeds of each role (1)", 1)
+    args = parser.parse(argv)
+    check_positive(args, "seeds")
+    from genshift import api
+
+    return _say_page(api.demo(args.out, args.seeds), args.out)
+
+
+def data(argv: Sequence[str]) -> int:
+    """ls, get, check, build, pack: data sets"""
+    from genshift.cli.data import run
+
+    return run(argv, Parser)
+
+
+VERBS = (
+    *(ls, show, train, sample, sweep, reconstruct, select, predict, embed),
+    *(evaluate, compare, study, report, data, demo),
+)
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {verb.__name__: verb for verb in VERBS}
+
+
+def usage() -> str:
+    """The text of `genshift --help`."""
+    lines = [f"genshift {genshift.__version__}: generative image models and domain adaptation.", ""]
+    lines += ["usage: genshift COMMAND …", ""]
+    lines += [f"  {name:<11} {command.__doc__}" for name, command in COMMANDS.items()]
+    lines += ["", "  --version   versions and hardware; with torch they take a second", "  --help      this"]
+    lines += ["", "`genshift COMMAND --help` says what each takes. Start with `genshift demo`."]
+    return "\n".join(lines)
+
+
+def _dispatch(argv: Sequence[str]) -> int:
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    if argv[0] == "--version":
+        from genshift.device import environment
+
+        for name, value in environment().items():
+            print(f"{name:<9} {value}")
+        return 0
+    if argv[0] not in COMMANDS:
+        raise unknown("command", argv[0], COMMANDS, "`genshift --help` lists them.")
+    return COMMANDS[argv[0]](argv[1:])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit status: 0, 2 for wrong input, 130 where it was interrupted."""
+    try:
+        status = _dispatch(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
+        return status
+    except Refusal as refusal:
+        return _refuse(str(refusal))
+    except BrokenPipeError:
+        _drop_output()
+        return 0
+    except OSError as error:
+        _drop_output()
+        return _refuse(str(of_os_error(error, f"using {error.filename}" if error.filename else "reading or writing")))
+    except KeyboardInterrupt:
+        print("genshift: interrupted.", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _refuse(sentence: str) -> int:
+    """Prints why nothing came of the command; of torchrun's processes, the first one does."""
+    if os.environ.get("RANK", "0") == "0":
+        print(f"genshift: {sentence}", file=sys.stderr)
+    return 2
+
+
+def _drop_output() -> None:
+    """Lets what Python still holds for a closed pipe or a full disk go nowhere, or it would complain at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

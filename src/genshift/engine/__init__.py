@@ -1,1 +1,0 @@
-"""The one training loop, run folders, checkpoints, distribution, evaluation."""

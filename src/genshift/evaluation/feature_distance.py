@@ -1,0 +1,142 @@
+"""Generated pictures beside real ones, in the features of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genshift.data.pixels import finish
+from genshift.errors import Refusal
+from genshift.methods import ClassifierMethod
+from genshift.metrics.frechet import frechet, statistics
+from genshift.metrics.inception import load_inception
+from genshift.metrics.kid import kid
+from genshift.metrics.manifold import precision_recall
+from genshift.presets import Classifier
+from genshift.runs.folder import RunFolder
+from genshift.runs.results import value_of
+from genshift.training.train import open_method
+
+IN_CLASSIFIER = {"frechet": "frechet", "precision": "precision", "recall": "recall"}
+IN_INCEPTION = {"fid": "frechet", "kid": "kid", "inception_precision": "precision", "inception_recall": "recall"}
+MEANING = {
+    "frechet": "squared Fréchet distance",
+    "kid": "kernel distance (x·y/D + 1)³, unbiased",
+    "precision": "share of samples among the real pictures (3 nearest neighbours)",
+    "recall": "share of real pictures among the samples (3 nearest neighbours)",
+}
+
+
+@dataclass(frozen=True)
+class FeatureSpace:
+    """What pictures are compared in: a function from uint8 `[N, C, H, W]` to features `[N, D]`, and what it is.
+
+    side: of the pictures that it sees, in pixels; resize: how it brings others to it. measures: kinds, by the names
+    they have in results.json. classify: of a classifier of classes, from the same pictures to numbers int64 `[N]` of
+    its `classes`.
+    """
+
+    embed: Callable[[Tensor], Tensor]
+    name: str
+    side: int
+    resize: str
+    measures: Mapping[str, str]
+    classify: Callable[[Tensor], Tensor] | None = None
+    classes: tuple[str, ...] = ()
+
+    def seen(self, side: int) -> str:
+        """How pictures of `side` pixels are seen, in words."""
+        return f"at {side} px" if side == self.side else f"resized from {side} to {self.side} px ({self.resize})"
+
+
+@dataclass(frozen=True)
+class RealAndGenerated:
+    """uint8 pictures `[n, C, H, W]`, as many on each side: two halves of a real set, and series of generated ones.
+
+    words: how the two are held against each other; drawn: the series alone, in words. Where classes take turns,
+    `real_labels` are those of each half, and `labels` those of each series, int64 `[n]`.
+    """
+
+    reference: Tensor
+    other: Tensor
+    series: Sequence[Tensor]
+    words: str
+    drawn: str = ""
+    real_labels: Tensor | None = None
+    labels: Tensor | None = None
+
+
+def judge_name(path: Path) -> str:
+    """What a run is called whose features judge: its preset and seed."""
+    config = RunFolder(path).config
+    return f"{config['preset']['name']}, seed {config['seed']}"
+
+
+def classifier_space(path: Path) -> FeatureSpace:
+    """The features of a classifier's run; Refusal for a run of another kind."""
+    preset, method, classes = open_method(RunFolder(path))
+    if not isinstance(preset, Classifier) or not isinstance(method, ClassifierMethod):
+        raise Refusal(f"--features {path} is {preset.summary}: name a classifier's run, e.g. one of faces-attributes.")
+
+    def embed(images: Tensor) -> Tensor:
+        return method.embed(finish(images, preset.size, preset.colour))
+
+    def classify(images: Tensor) -> Tensor:
+        return method.predict(finish(images, preset.size, preset.colour)).argmax(1)
+
+    space = FeatureSpace(embed, judge_name(path), preset.size, "bilinear, antialiased", IN_CLASSIFIER)
+    return space if preset.answers == "attributes" else replace(space, classify=classify, classes=classes)
+
+
+def inception_space(weights: Path | None, download: bool, say: Callable[[str], None]) -> FeatureSpace | None:
+    """Inception's features, or None, with a line that says why, where it cannot be had."""
+    try:
+        network = load_inception(weights, download=download, say=say)
+    except Refusal as refusal:
+        say(f"warning: {refusal}")
+        return None
+    name = "Inception (torch-fidelity's port)" if network.published else f"another Inception ({weights})"
+    return FeatureSpace(network, name, 299, "as TensorFlow does", IN_INCEPTION)
+
+
+def embed_real(space: FeatureSpace, sides: RealAndGenerated) -> tuple[Tensor, Tensor]:
+    """The features `[n, D]` of the reference and of the other real half."""
+    return space.embed(sides.reference), space.embed(sides.other)
+
+
+def compare(space: FeatureSpace, sides: RealAndGenerated, real: tuple[Tensor, Tensor]) -> dict[str, Any]:
+    """Every measure of the space as results.json holds it: the mean over the series and its deviation, and the floor,
+    which is the same measure of the other real half. `real` is what `embed_real` gave."""
+    reference, other = real
+    floor = _measures(space, reference, other)
+    each = [_measures(space, reference, space.embed(pictures)) for pictures in sides.series]
+    width, n, seen = reference.shape[1], len(sides.reference), space.seen(sides.reference.shape[-1])
+    return {
+        name: over_series(
+            [found[name] for found in each], n,
+            f"{MEANING[kind]} in the {width:,} features of {space.name}, pictures {seen}; {sides.words}",
+            floor[name],
+        )
+        for name, kind in space.measures.items()
+    }  # fmt: skip
+
+
+def over_series(values: Sequence[float], n: int, protocol: str, floor: float | None = None) -> dict[str, Any]:
+    """A measure that was taken of each series: its mean, and its standard deviation over the series."""
+    found = torch.tensor(values, dtype=torch.float64)
+    return value_of(found.mean().item(), n, protocol, found.std().item(), floor)
+
+
+def _measures(space: FeatureSpace, real: Tensor, fake: Tensor) -> dict[str, float]:
+    kinds = set(space.measures.values())
+    found = {"frechet": frechet(statistics(real), statistics(fake))} if "frechet" in kinds else {}
+    if "kid" in kinds:
+        found["kid"] = kid(real, fake)
+    if "precision" in kinds:
+        found["precision"], found["recall"] = precision_recall(real, fake)
+    return {name: found[kind] for name, kind in space.measures.items()}

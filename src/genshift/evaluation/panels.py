@@ -1,0 +1,174 @@
+"""The pictures that an evaluation leaves in samples/, and the stages of a VAE's latent space."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from genshift.data.batches import seed_of
+from genshift.data.imageset import ImageSet
+from genshift.methods import GeneratorMethod, LatentGeneratorMethod
+from genshift.methods.base import to_bytes
+from genshift.methods.vae import VAEMethod, attribute_direction, interpolate
+from genshift.metrics.embedding import tsne
+from genshift.metrics.neighbours import nearest_rows
+from genshift.runs import checkpoint
+from genshift.runs.files import write_whole
+from genshift.runs.folder import RunFolder
+from genshift.runs.png import grid, write_png
+
+GRID, COLUMNS = 32, 8  # of samples
+PANEL = 10  # held-out pictures beside their reconstructions
+STEPS, PAIRS = 8, 4  # of an interpolation, and how many of them
+ATTRIBUTES = ("Male", "Smiling", "Eyeglasses", "Blond_Hair")
+AMOUNTS = (-1.0, 0.0, 1.0, 2.0)
+EACH, MOST_CLASSES = 10, 20  # samples of each class in a grid, of no more classes
+FRAME_MS, LAST_MS, QUALITY = 100, 2_000, 80  # of an animation: noise takes ten times as much without loss
+NEIGHBOURS, BESIDE = 3, 8  # training pictures beside each of so many samples
+STAGE_ATTRIBUTE = "Male"
+
+
+@dataclass(frozen=True)
+class ImageWriter:
+    """Where pictures are written; each answers to its entry for the report."""
+
+    run: RunFolder
+
+    def keep(self, name: str, images: Tensor, columns: int, title: str, caption: str) -> dict[str, str]:
+        """Writes uint8 `[N, C, H, W]` as one picture samples/NAME.png."""
+        file = f"samples/{name}.png"
+        write_png(self.run.path / file, grid(images, columns))
+        return {"file": file, "title": title, "caption": caption}
+
+    def animate(self, name: str, frames: Sequence[Tensor], title: str, caption: str) -> dict[str, str]:
+        """Writes uint8 `[1 or 3, H, W]`, one after the other and again for ever, as samples/NAME.webp."""
+        file = f"samples/{name}.webp"
+        first, *others = (Image.fromarray(frame.expand(3, -1, -1).permute(1, 2, 0).numpy()) for frame in frames)
+        film = {"save_all": True, "append_images": others, "loop": 0, "quality": QUALITY}
+        durations = [FRAME_MS] * len(others) + [LAST_MS]
+        write_whole(self.run.path / file, lambda path: first.save(path, "WEBP", duration=durations, **film))
+        return {"file": file, "title": title, "caption": caption}
+
+
+def samples(writer: ImageWriter, method: GeneratorMethod, name: str, title: str) -> dict[str, str]:
+    """The first pictures of series 0."""
+    caption = f"{GRID} samples, seed 0, not chosen." + (" The classes take turns." if method.classes else "")
+    return writer.keep(name, method.sample(GRID, seed=0), COLUMNS, title, caption)
+
+
+def by_class(writer: ImageWriter, method: GeneratorMethod, classes: Sequence[str]) -> dict[str, str]:
+    """The first pictures of each class of series 0, in which the classes take turns."""
+    drawn = method.sample(EACH * len(classes), seed=0)
+    rows = drawn.unflatten(0, (EACH, len(classes))).transpose(0, 1).flatten(0, 1)
+    caption = f"The first {EACH} samples of each class, seed 0, not chosen; rows: {', '.join(classes)}."
+    return writer.keep("classes", rows, EACH, "Class by class", caption)
+
+
+def reconstructions(writer: ImageWriter, held_out: Tensor, decoded: Tensor) -> dict[str, str]:
+    """The first held-out uint8 pictures `[N, C, H, W]` above their reconstructions, in [0, 1]."""
+    both = torch.cat([held_out[:PANEL], to_bytes(decoded[:PANEL])])
+    caption = "Above: held-out pictures; below: their reconstructions from the posterior means."
+    return writer.keep("reconstructions", both, len(both) // 2, "Reconstructions", caption)
+
+
+def interpolation(writer: ImageWriter, method: LatentGeneratorMethod, held_out: ImageSet | None) -> dict[str, str]:
+    """Walks between pairs of latent vectors: a VAE's of held-out pictures, else such as are drawn."""
+    ends, labels, words = _ends(method, held_out)
+    walks = torch.cat([interpolate(a, b, STEPS) for a, b in zip(ends[::2], ends[1::2], strict=True)])
+    classes = None if labels is None else labels[::2].repeat_interleave(STEPS)
+    pictures = to_bytes(method.decode(walks, classes))
+    caption = f"Each row: {STEPS} steps on the great circle between the latent vectors of {words}."
+    return writer.keep("interpolation", pictures, STEPS, "Interpolation", caption)
+
+
+def _ends(method: LatentGeneratorMethod, held_out: ImageSet | None) -> tuple[Tensor, Tensor | None, str]:
+    if isinstance(method, VAEMethod) and held_out is not None and len(held_out) >= 2 * PAIRS:
+        labels = held_out.labels[: 2 * PAIRS] if method.classes and held_out.labels is not None else None
+        return method.embed(held_out.images[: 2 * PAIRS]), labels, "two held-out pictures"
+    drawn = torch.randn(2 * PAIRS, method.preset.latent, generator=torch.Generator().manual_seed(seed_of("walk", 0)))
+    labels = (torch.arange(2 * PAIRS) // 2 % method.classes) if method.classes else None
+    return drawn, labels, "two samples"
+
+
+def arithmetic(writer: ImageWriter, method: VAEMethod, train: ImageSet, held_out: ImageSet) -> dict[str, str] | None:
+    """Two held-out pictures moved along the directions of attributes, which are means over training pictures.
+
+    None where the training pictures differ in none of these attributes.
+    """
+    told = [name for name in ATTRIBUTES if name in train.attribute_names and _differ(train.attribute(name))]
+    if not told or method.classes or len(held_out) < 2:
+        return None
+    latents, faces = method.embed(train.images), method.embed(held_out.images[:2])
+    moved = []
+    for name in told:
+        direction = attribute_direction(latents, train.attribute(name).cpu())
+        moved += [face + amount * direction for face in faces for amount in AMOUNTS]
+    pictures = to_bytes(method.decode(torch.stack(moved)))
+    amounts = ", ".join(f"{amount:+g}".replace("+0", "0") for amount in AMOUNTS)
+    caption = (
+        f"Two held-out pictures, each moved {amounts} times along the mean difference between training pictures with "
+        f"an attribute and without; rows: {', '.join(name.replace('_', ' ') for name in told)}."
+    )
+    return writer.keep("arithmetic", pictures, 2 * len(AMOUNTS), "Attribute arithmetic", caption)
+
+
+def _differ(has: Tensor) -> bool:
+    return bool(has.any()) and not bool(has.all())
+
+
+def neighbours(writer: ImageWriter, pictures: Tensor, train: Tensor) -> dict[str, str]:
+    """Samples, uint8 `[N, C, H, W]`, each with the training pictures nearest it."""
+    shown = pictures[:BESIDE]
+    rows = nearest_rows(shown, train, min(NEIGHBOURS, len(train)), mirrored=shown.flip(-1))
+    beside = torch.cat([torch.cat([sample[None], train[near]]) for sample, near in zip(shown, rows, strict=True)])
+    caption = (
+        f"In groups of {rows.shape[1] + 1}: a sample, then the training pictures nearest it (Euclidean distance of "
+        "pixels, mirror images included)."
+    )
+    return writer.keep("neighbours", beside, 2 * (rows.shape[1] + 1), "Nearest training pictures", caption)
+
+
+# --- over training --------------------------------------------------------------------------------------------------
+
+
+def numbered(run: RunFolder, kind: str) -> dict[int, Path]:
+    """Files of samples/ by the images that had been seen: of the kind "images" (grids) or "latents"."""
+    found = sorted((run.path / "samples").glob(f"{kind}-*.*"))
+    return {int(path.stem.removeprefix(f"{kind}-")): path for path in found}
+
+
+def snapshots(run: RunFolder) -> list[dict[str, Any]]:
+    """The grids over training."""
+    return [{"images": images, "file": f"samples/{path.name}"} for images, path in numbered(run, "images").items()]
+
+
+def stages(run: RunFolder, held_out: ImageSet) -> dict[str, Any]:
+    """t-SNE of the held-out pictures' latent vectors at the first, the middle and the last check, and what colours it.
+
+    Empty where nothing was kept or the pictures have neither attributes nor labels.
+    """
+    kept, told = numbered(run, "latents"), _told(held_out)
+    if not kept or told is None:
+        return {}
+    attribute, labels = told
+    counts = list(kept)
+    chosen = dict.fromkeys((counts[0], counts[len(counts) // 2], counts[-1]))
+    return {"attribute": attribute, "stages": [_stage(images, kept[images], labels) for images in chosen]}
+
+
+def _told(held_out: ImageSet) -> tuple[str, list[int]] | None:
+    if STAGE_ATTRIBUTE in held_out.attribute_names:
+        return STAGE_ATTRIBUTE, held_out.attribute(STAGE_ATTRIBUTE).int().tolist()
+    return None if held_out.labels is None else ("class", held_out.labels.tolist())
+
+
+def _stage(images: int, path: Path, labels: list[int]) -> dict[str, Any]:
+    xy = tsne(checkpoint.load(path).tensors["latents"], seed=0)
+    x, y = ([round(float(value), 3) for value in column] for column in xy.T)
+    return {"images": images, "x": x, "y": y, "label": labels}

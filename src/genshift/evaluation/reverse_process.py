@@ -1,0 +1,188 @@
+"""What is measured and pictured of a diffusion model alone: its reverse process, and what a picture costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from genshift.device import machine
+from genshift.diffusion.process import Discrete, levels
+from genshift.evaluation.panels import ImageWriter
+from genshift.methods import DiffusionMethod
+from genshift.methods.base import CHUNK, to_bytes
+from genshift.runs.png import grid
+from genshift.runs.results import value_of
+
+SHOWN = 10  # pictures of the animation
+STAGES = 6  # of the reverse process in one picture: of 1,000 steps the report shows 0, 200, …, 1,000
+FRAMES = 40
+AWAY = {
+    "unconditional": "the model without a label",
+    "weak": "its own early state",
+    "both": "the mean of the model without a label and its own early state",
+}
+
+
+# --- how it draws ---------------------------------------------------------------------------------------------------
+
+
+def in_words(method: DiffusionMethod) -> str:
+    """Sampler, steps and guidance, and what of them is not the preset's."""
+    how, own = method.sampling, method.preset
+    words = f"{how.sampler} in {how.steps:,} steps"
+    if (how.sampler, how.steps) != (own.sampler, own.steps):
+        words += f" instead of the preset's {own.sampler} in {own.steps:,}"
+    if how.sampler == "ddim" and how.eta:
+        words += f", η = {how.eta:g}"
+    return f"{words}, {_guidance(method)}"
+
+
+def _guidance(method: DiffusionMethod) -> str:
+    how = method.sampling
+    if how.guidance == 1 or (how.by_label and not method.classes):
+        return "without guidance"
+    skip = f" in all but {how.skip:.0%} of the steps" if how.skip else ""
+    where = f"for t in ({how.guidance_from:g}, {how.guidance_to:g}]{skip}"
+    return f"guidance {how.guidance:g} away from {AWAY[how.guide]} {where}"
+
+
+# --- the reverse process --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Stage:
+    """After `done` steps: the noise level t, and uint8 `[SHOWN, C, H, W]` of the noisy state and of the picture that
+    is predicted from it; at the end both are the picture."""
+
+    done: int
+    t: float
+    noisy: Tensor
+    predicted: Tensor
+
+
+@dataclass(frozen=True)
+class Reverse:
+    """The reverse process of the first pictures of series 0: `steps` in all, and those stages that are shown.
+
+    evaluations: passes through the network for each picture. labels: of the pictures, empty where they have none.
+    """
+
+    steps: int
+    stages: dict[int, Stage]
+    evaluations: float
+    labels: tuple[int, ...]
+
+
+@torch.inference_mode()
+def watch(method: DiffusionMethod) -> Reverse:
+    """Draws the first chunk of series 0, as `sample` does, and keeps what is shown of it."""
+    ladder = levels(method.process, method.sampling.steps, method.sampling.spacing)
+    generator, labels = method.start(0, 0)
+    total = len(ladder)
+    kept = {*spread(total, STAGES), *spread(total, FRAMES)}
+
+    def stage(done: int, x: Tensor, x_0: Tensor) -> Stage:
+        norm = max(1.0, (ladder.alpha[done] ** 2 + ladder.sigma[done] ** 2).sqrt().item())  # EDM's noise has σ = 80
+        noisy, predicted = (to_bytes(method.pictures(each[:SHOWN])) for each in (x / norm, x_0))
+        return Stage(done, ladder.time[done].item(), noisy, predicted)
+
+    stages, x = {}, method.noise(method.start(0, 0)[0]) * ladder.sigma[0].item()
+    for state in method.reverse(generator, labels):
+        if state.step - 1 in kept:
+            stages[state.step - 1] = stage(state.step - 1, x, state.x0)
+        x = state.x
+    stages[total] = stage(total, x, x)
+    return Reverse(total, stages, method.evaluations, () if labels is None else tuple(labels[:SHOWN].tolist()))
+
+
+def spread(steps: int, count: int) -> list[int]:
+    """At most `count` of the numbers 0 to `steps`, both ends and evenly between them."""
+    return sorted({round(place * steps / (count - 1)) for place in range(count)})
+
+
+# --- its pictures ---------------------------------------------------------------------------------------------------
+
+
+def pictures(
+    writer: ImageWriter, method: DiffusionMethod, seen: Reverse, classes: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """The reverse process: of the first picture, which is of class 0, as a strip, and of ten pictures as a film."""
+    yield _strip(writer, method, seen, classes)
+    yield _film(writer, seen, classes)
+
+
+def _strip(writer: ImageWriter, method: DiffusionMethod, seen: Reverse, classes: Sequence[str]) -> dict[str, Any]:
+    """The strip's entry; under each column stand the steps that were done and the level that they came to."""
+    stages = [seen.stages[done] for done in spread(seen.steps, STAGES)]
+    shown = torch.cat([stage.noisy[:1] for stage in stages] + [stage.predicted[:1] for stage in stages])
+    which = f"of the class {classes[seen.labels[0]]}" if seen.labels else "of series 0"
+    caption = (
+        f"The first sample {which}, {in_words(method)}. Above: the noisy state; below: the picture predicted from it, "
+        f"after so many steps, at the noise level t{_scale(method)}."
+    )
+    kept = writer.keep("reverse", shown, len(stages), "The reverse process", caption)
+    return {**kept, "under": [_told(method, stage) for stage in stages]}
+
+
+def _scale(method: DiffusionMethod) -> str:
+    """What the k of `_told` is, where it tells one."""
+    process = method.process
+    return f", step k of {len(process.abar) - 1:,}" if isinstance(process, Discrete) else ""
+
+
+def _told(method: DiffusionMethod, stage: Stage) -> str:
+    """How far a stage is, in short lines."""
+    words = f"{stage.done:,} {'step' if stage.done == 1 else 'steps'}\nt = {stage.t:.3g}"
+    if not isinstance(method.process, Discrete):
+        return words
+    return f"{words}\nk = {int(method.process.step(torch.tensor(stage.t, dtype=torch.float64))):,}"
+
+
+def _film(writer: ImageWriter, seen: Reverse, classes: Sequence[str]) -> dict[str, str]:
+    stages = [seen.stages[done] for done in spread(seen.steps, FRAMES)]
+    frames = [grid(torch.cat([stage.noisy, stage.predicted]), SHOWN) for stage in stages]
+    told = f" of the classes {', '.join(classes[label] for label in seen.labels)}" if seen.labels else ""
+    caption = (
+        f"The first {SHOWN} samples of series 0{told}, at {len(frames)} of the {seen.steps + 1:,} states from noise to "
+        "picture. Above: the noisy state; below: the picture predicted from it."
+    )
+    return writer.animate("reverse", frames, "The reverse process, moving", caption)
+
+
+# --- what a picture costs -------------------------------------------------------------------------------------------
+
+
+def costs(method: DiffusionMethod, seen: Reverse, seconds: float, drawn: int) -> dict[str, Any]:
+    """Network passes, wall clock and arithmetic for each picture, as results.json holds them: they alone say how it
+    was drawn, those of the passes after their semicolon, where reports read it.
+
+    seconds: for each of the `drawn` pictures.
+    """
+    how, gflop = in_words(method), gflop_per_pass(method)
+    where = f"{machine(method.arithmetic.device)}, {torch.get_num_threads()} threads, {method.arithmetic.precision}"
+    passes = f"pictures that pass through the network for each one drawn; {how}"
+    return {
+        "evaluations_per_image": value_of(seen.evaluations, CHUNK, passes),
+        "seconds_per_image": value_of(seconds, drawn, f"wall clock, {CHUNK} pictures at a time; {how}; {where}"),
+        "gflop_per_image": value_of(gflop * seen.evaluations, 1, f"{gflop:.4f} GFLOP a pass; {passes}"),
+    }
+
+
+def gflop_per_pass(method: DiffusionMethod) -> float:
+    """10⁹ floating-point operations of one picture's pass through the network, a multiplication and an addition
+    counting as two."""
+    net, side = method.networks["unet"], method.preset.size
+    weights = next(net.parameters())
+    x = torch.zeros(1, method.rule.channels, side, side, device=weights.device, dtype=weights.dtype)
+    y = torch.zeros(1, dtype=torch.int64, device=weights.device) if method.classes else None
+    method.train_mode(False)
+    # With gradients, and plain attention: the counter sees into no fused kernel.
+    with FlopCounterMode(display=False) as flops, sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
+        net(x, x.new_ones(1), y)
+    return flops.get_total_flops() / 1e9

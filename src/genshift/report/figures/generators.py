@@ -1,0 +1,177 @@
+"""Figures of generators over training: losses, who wins, the two terms of a VAE, and its latent space."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from itertools import cycle
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from genshift.errors import Refusal
+from genshift.report.blocks import Figure
+from genshift.report.figures.adaptation import CLASS_COLOURS
+from genshift.report.figures.plotting import (
+    GREEN,
+    GREY,
+    PURPLE,
+    SOURCE,
+    TARGET,
+    curve,
+    logged,
+    over_images,
+    plane,
+    spec,
+)
+from genshift.report.model.run_records import DIFFUSION, Run
+
+LOSSES = {
+    "train/loss_d": ("discriminator (D)", SOURCE),
+    "train/loss_g": ("generator (G)", "#e07b00"),
+    "train/loss_penalty": ("gradient penalty", GREY),
+    "train/loss_r1": ("R1", GREEN),
+    "train/loss_r2": ("R2", PURPLE),
+}
+CONTEST = {
+    "train/told_apart": ("told apart by D", SOURCE),
+    "train/spread": ("spread of samples / real", GREEN),
+}
+DENOISING = {
+    "train/loss": ("loss", SOURCE),
+    "train/loss_image": ("squared error of the predicted picture", GREEN),
+}
+TERMS = {
+    "train/loss_reconstruction": ("reconstruction MSE", SOURCE),
+    "train/loss_kl": ("KL", PURPLE),
+    "train/lam": ("λ, weight of KL", "#e07b00"),
+    "train/sigma": ("σ of the decoder", "#e07b00"),
+}
+WEIGHTS = ("train/lam", "train/sigma")
+STAGE_NAMES = ("early", "middle", "final")
+
+
+def loss_curves(runs: Sequence[tuple[str, Run]]) -> list[Figure]:
+    """The losses of D and G of each run, all on the same time axis."""
+    return _side_by_side(runs, LOSSES, "losses")
+
+
+def contest_curves(runs: Sequence[tuple[str, Run]]) -> list[Figure]:
+    """What share of pictures D tells apart, and how much samples differ beside real pictures; alarms as crosses."""
+    return _side_by_side(runs, CONTEST, "told apart, and spread")
+
+
+def denoising_curves(runs: Sequence[tuple[str, Run]]) -> list[Figure]:
+    """The loss of each diffusion model, and the error of its predicted pictures."""
+    return _side_by_side([(label, run) for label, run in runs if run.family == DIFFUSION], DENOISING, "losses")
+
+
+def _side_by_side(runs: Sequence[tuple[str, Run]], lines: Mapping[str, tuple[str, str]], what: str) -> list[Figure]:
+    logging = [(label, run) for label, run in runs if set(lines) & set(logged(run.metrics))]
+    last = max((row["images"] for _, run in logging for row in run.metrics if "images" in row), default=0)
+    return [_over_time(label, run, lines, what, last) for label, run in logging]
+
+
+def _over_time(label: str, run: Run, lines: Mapping[str, tuple[str, str]], what: str, last: int) -> Figure:
+    keys = [key for key in lines if key in logged(run.metrics)]
+    figure = go.Figure([curve(run.metrics, key, lines[key][1], lines[key][0]) for key in keys])
+    alarms = alarm_names(run)
+    for name in alarms:
+        figure.add_trace(_crosses(run, name, _alarmed(name, keys)))
+    over_images(figure, legend_lines=3)
+    figure.update_xaxes(range=[0, last])
+    if lines is CONTEST:
+        figure.update_yaxes(rangemode="tozero")
+    said = f"; alarms: {', '.join(alarms)}" if alarms else ""
+    alt = f"{what.capitalize()} of {label} over images seen{said}"
+    return Figure(spec(figure), f"{label}: {what}", alt)
+
+
+def alarm_names(run: Run) -> list[str]:
+    """The alarms that lasted, in the order of their coming."""
+    return list(dict.fromkeys(str(name) for row in run.metrics for name in row.get("alarms") or []))
+
+
+def _alarmed(name: str, keys: Sequence[str]) -> str:
+    """The curve that an alarm is about: a collapse shows in the spread, all else in the first curve."""
+    return "train/spread" if "collapse" in name and "train/spread" in keys else keys[0]
+
+
+def _crosses(run: Run, name: str, key: str) -> go.Scatter:
+    rows = [row for row in run.metrics if name in (row.get("alarms") or [])]
+    trace = curve(rows, key, TARGET, f"alarm: {escape(name)}")
+    return trace.update(mode="markers", marker={"symbol": "x", "size": 7, "color": TARGET})
+
+
+def term_curves(label: str, run: Run) -> Figure | None:
+    """A VAE's reconstruction error, KL and the weight between them, one above the other on one time axis.
+
+    None where it logged none of them.
+    """
+    keys = [key for key in TERMS if key in logged(run.metrics)]
+    if not keys:
+        return None
+    figure = make_subplots(rows=len(keys), cols=1, shared_xaxes=True, vertical_spacing=0.06)
+    for place, key in enumerate(keys, start=1):
+        figure.add_trace(curve(run.metrics, key, TERMS[key][1], TERMS[key][0]), row=place, col=1)
+        figure.update_yaxes(row=place, col=1, nticks=5, tickformat="~g", **_scale(run, key))
+    over_images(figure, legend_lines=2)
+    figure.update_xaxes(title="", rangemode="tozero")
+    figure.update_xaxes(title="images seen", row=len(keys), col=1)
+    names = ", ".join(TERMS[key][0] for key in keys)
+    return Figure(spec(figure), f"{label}: terms of the loss", f"{names} of {label} over images seen", 130 * len(keys))
+
+
+def _scale(run: Run, key: str) -> dict[str, Any]:
+    """hw3's λ jumps over several powers of ten."""
+    known = [row[key] for row in run.metrics if row.get(key) is not None]
+    return {"type": "log", "dtick": 1} if key in WEIGHTS and min(known) > 0 and max(known) > 30 * min(known) else {}
+
+
+def stages(label: str, run: Run) -> list[Figure]:
+    """t-SNE of the same pictures' latent vectors at each kept stage, coloured by an attribute or by class."""
+    evaluation = run.evaluation or {}
+    kept = evaluation.get("stages") or []
+    names = STAGE_NAMES if len(kept) == len(STAGE_NAMES) else ("",) * len(kept)
+    return [_stage(label, run, stage, name) for stage, name in zip(kept, names, strict=True)]
+
+
+def _stage(label: str, run: Run, stage: dict[str, Any], name: str) -> Figure:
+    x, y, values = (list(stage.get(key) or []) for key in ("x", "y", "label"))
+    if not len(x) == len(y) == len(values):
+        path = run.folder / "evaluation.json"
+        raise Refusal(f"'{path}' gives stages of a latent space with columns of unlike lengths: evaluate it again.")
+    figure, legend = go.Figure(), _stage_legend(run, values)
+    for value, text, colour in legend:
+        figure.add_trace(_dots([(a, b) for a, b, v in zip(x, y, values, strict=True) if v == value], text, colour))
+    plane(figure)
+    when = f"{name + ', ' if name else ''}{stage['images']:,} images"
+    groups = ", ".join(text for _, text, _ in legend)
+    alt = f"t-SNE of {len(x):,} held-out pictures' latent vectors, {label}, {when}; coloured: {groups}"
+    keyed = [(text, colour) for _, text, colour in legend]
+    return Figure(spec(figure), f"{label}, {when}", alt, square=True, legend=keyed)
+
+
+def _stage_legend(run: Run, values: Sequence[Any]) -> list[tuple[Any, str, str]]:
+    """What each value of the label means, and its colour."""
+    attribute = str((run.evaluation or {}).get("attribute") or "attribute").replace("_", " ")
+    known = sorted(set(values))
+    if attribute != "class" and set(known) <= {0, 1}:
+        return [(1, attribute, SOURCE), (0, f"not {attribute}", "#e07b00")]
+    names = [str(name) for name in (run.evaluation or {}).get("classes") or []]
+    return [
+        (value, names[value] if 0 <= value < len(names) else f"{attribute} {value}", colour)
+        for value, colour in zip(known, cycle(CLASS_COLOURS), strict=False)
+    ]
+
+
+def _dots(points: Sequence[tuple[float, float]], name: str, colour: str) -> go.Scatter:
+    return go.Scatter(
+        x=[round(x, 2) for x, _ in points],
+        y=[round(y, 2) for _, y in points],
+        name=escape(name),
+        mode="markers",
+        marker={"color": colour, "size": 5, "opacity": 0.8},
+        hovertemplate=f"{escape(name)}<extra></extra>",
+    )

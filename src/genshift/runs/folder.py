@@ -1,0 +1,173 @@
+"""The run folder: everything that came of one preset that was trained."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genshift.runs.files import read_json, write_json, write_text
+from genshift.errors import Refusal, of_os_error
+
+if TYPE_CHECKING:  # checkpoints need torch, and listing runs does not: those methods import it themselves
+    from genshift.runs.checkpoint import Checkpoint
+
+ABSENT = "it is not a run folder; `genshift ls` lists the runs under this folder"
+SCORES, CHOICE = "scores.json", "selection.json"  # of an adapted run: its checkpoints' scores, and which one to use
+
+
+class RunFolder:
+    """Paths and files of a run. Nothing in it is ever unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self.checkpoints = self.path / "checkpoints"
+
+    def create(self) -> None:
+        """Makes the folder; Refusal where a file stands there or it cannot be written to."""
+        if self.path.exists() and not self.path.is_dir():
+            raise Refusal(f"--out {self.path} is a file: name a folder.")
+        if not self.exists() and self._holds_others():
+            raise Refusal(f"--out {self.path} holds other files and no run: name a new or empty folder.")
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise of_os_error(error, f"making the run folder {self.path}") from error
+
+    def _holds_others(self) -> bool:
+        """Whether the folder holds what no run that was killed before its config.json can have left."""
+        if not self.path.is_dir():
+            return False
+        ours = ("checkpoints", "tensorboard")
+        others = [p for p in self.path.iterdir() if p.name not in ours and not p.name.endswith(".part")]
+        return bool(others or self.saved())
+
+    def exists(self) -> bool:
+        """Whether a run was ever started here."""
+        return (self.path / "config.json").is_file()
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """config.json; Refusal where it is missing, broken or not a run's."""
+        config = read_json(self.path / "config.json", ABSENT)
+        if not isinstance(config, dict) or not {"preset", "seed", "images"} <= set(config):
+            raise Refusal(f"{self.path / 'config.json'} is no genshift configuration: {ABSENT}.")
+        return config
+
+    def write(self, name: str, value: Any) -> None:
+        """Writes one of the run's JSON files whole."""
+        write_json(self.path / name, value)
+
+    def read(self, name: str) -> Any:
+        """Reads one of the run's JSON files."""
+        return read_json(self.path / name, "evaluate the run first")
+
+    def add_results(self, results: Mapping[str, Any]) -> None:
+        """Adds measures to results.json, replacing those of the same name."""
+        path = self.path / "results.json"
+        before = self.read("results.json") if path.exists() else {}
+        write_json(path, {**before, **results})
+
+    def rows(self, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
+        """The rows of a .jsonl file; a torn last line (a killed process leaves one) is left out."""
+        path = self.path / name
+        if not path.exists():
+            return []
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        rows = []
+        for number, line in enumerate(lines, 1):
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError:
+                if number < len(lines):
+                    raise Refusal(f"{path} is broken at line {number}: restore it or train again.") from None
+        return rows
+
+    def append(self, name: str, row: Mapping[str, Any]) -> None:
+        """Adds one row to a .jsonl file."""
+        try:
+            with (self.path / name).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+        except OSError as error:
+            raise of_os_error(error, f"writing {self.path / name}") from error
+
+    def rewind(self, images: int) -> None:
+        """Drops the rows written after `images` images, so that a continued run writes them once, a choice among
+        checkpoints, and the half-written files that a killed process left."""
+        self._remove(part for folder in (self.path, self.checkpoints) for part in folder.glob(".*.part"))
+        for name in (SCORES, CHOICE):  # of fewer checkpoints than there will be
+            (self.path / name).unlink(missing_ok=True)
+        for name in ("metrics.jsonl", "oracle.jsonl"):
+            if (self.path / name).exists():
+                kept = [row for row in self.rows(name) if row["images"] <= images]
+                write_text(self.path / name, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in kept))
+
+    def saved(self) -> list[Path]:
+        """The numbered checkpoints, oldest first."""
+        return sorted(self.checkpoints.glob("images-*.safetensors"))
+
+    @property
+    def seen(self) -> int:
+        """Images that the newest numbered checkpoint has seen; 0 before the first."""
+        saved = self.saved()
+        return images_of(saved[-1]) if saved else 0
+
+    def last(self) -> Checkpoint | None:
+        """The newest numbered checkpoint, or None before the first."""
+        from genshift.runs import checkpoint
+
+        saved = self.saved()
+        return checkpoint.load(saved[-1]) if saved else None
+
+    def save(self, state: Checkpoint, keep: int) -> None:
+        """Writes a numbered checkpoint and removes all but the `keep` newest."""
+        from genshift.runs import checkpoint
+
+        checkpoint.save(self.checkpoints / f"images-{state.about['images']:012d}.safetensors", state)
+        self._remove(self.saved()[:-keep])
+
+    def save_best(self, state: Checkpoint) -> None:
+        """Writes best.safetensors."""
+        from genshift.runs import checkpoint
+
+        checkpoint.save(self.checkpoints / "best.safetensors", state)
+
+    def candidates(self) -> list[Path]:
+        """The checkpoints that an adapting run kept to choose from, oldest first (networks alone, as they answer)."""
+        kept = sorted(self.checkpoints.glob("candidate-*.safetensors"))
+        return [path for path in kept if images_of(path) <= self.seen]
+
+    def keep_candidate(self, state: Checkpoint) -> None:
+        """Writes a checkpoint to choose from."""
+        from genshift.runs import checkpoint
+
+        checkpoint.save(self.checkpoints / f"candidate-{state.about['images']:012d}.safetensors", state)
+
+    def selected(self) -> Path | None:
+        """The checkpoint that `genshift select` chose; None where it was not asked. Refusal where it is gone."""
+        if not (self.path / CHOICE).exists():
+            return None
+        path = self.checkpoints / str(self.read(CHOICE).get("checkpoint"))
+        if not path.is_file():
+            raise Refusal(f"{self.path / CHOICE} chose {path.name}, which is gone: run `genshift select` again.")
+        return path
+
+    def chosen(self, select: str) -> Path:
+        """The checkpoint that stands for the run: the best on held-out source images, or the last."""
+        best = self.checkpoints / "best.safetensors"
+        if select == "best" and best.exists():
+            return best
+        saved = self.saved()
+        if not saved:
+            raise Refusal(f"{self.path} has no checkpoint yet: let it train, or name another run.")
+        return saved[-1]
+
+    def _remove(self, paths: Iterable[Path]) -> None:
+        for path in paths:
+            path.unlink()
+
+
+def images_of(path: Path) -> int:
+    """How many images a checkpoint that is named by their number had seen."""
+    return int(path.stem.rpartition("-")[2])

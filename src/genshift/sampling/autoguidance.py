@@ -1,0 +1,43 @@
+"""A diffusion run's early state: the worse model of the same kind that autoguidance guides away from."""
+
+from __future__ import annotations
+
+import copy
+
+from torch import nn
+
+from genshift.errors import Refusal
+from genshift.methods import DiffusionMethod, Method
+from genshift.runs import checkpoint
+from genshift.runs.checkpoint import Checkpoint
+from genshift.runs.folder import RunFolder
+from genshift.training.loop import Observer
+
+FILE = "weak.safetensors"
+PART = 8  # 1/8 of the budget: ours; the paper of autoguidance (arXiv 2406.02507) guides by still less training
+
+
+def keeper(run: RunFolder) -> Observer:
+    """Who keeps the averaged networks of the first check at or after 1/PART of the budget, beside the checkpoints.
+
+    A check that is done again, because the process was killed in it, writes the same file again.
+    """
+
+    def observe(images: int, method: Method) -> None:
+        path = run.checkpoints / FILE
+        if images * PART < run.config["images"]:
+            return
+        if not path.is_file() or images <= checkpoint.about(path)["images"]:
+            checkpoint.save(path, Checkpoint(checkpoint.pack_networks(method.networks), {"images": images}))
+
+    return observe
+
+
+def load_weak(run: RunFolder, method: DiffusionMethod) -> nn.Module:
+    """The kept network, to be evaluated alone; Refusal where the run kept none, or another run's."""
+    path = run.checkpoints / FILE
+    if not path.is_file():
+        raise Refusal(f"{run.path} kept no early state to guide away from: give --guide unconditional, or train anew.")
+    weak = copy.deepcopy(method.networks["unet"]).eval().requires_grad_(False)
+    checkpoint.unpack_networks(checkpoint.load(path).tensors, {"unet": weak}, path)
+    return weak

@@ -1,0 +1,258 @@
+"""Folders of PNG files: what a trained generator draws, and what a VAE makes of given pictures."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from genshift import device
+from genshift.data.folders import NOTE, SHEET
+from genshift.data.imageset import ImageSet
+from genshift.data.places import digest
+from genshift.errors import Refusal, unknown
+from genshift.methods import DiffusionMethod, GeneratorMethod
+from genshift.methods.base import CHUNK, EVALUATION_BATCH, to_bytes
+from genshift.methods.vae import VAEMethod
+from genshift.metrics import reconstruction
+from genshift.runs.files import csv_text, read_json, write_json, write_text
+from genshift.runs.folder import RunFolder
+from genshift.runs.png import grid, write_png
+from genshift.sampling import autoguidance
+from genshift.sampling.sampler_settings import MIXTURE, open_generator
+from genshift.training.console import Console
+from genshift.training.distributed import World, world_of
+
+GRID, COLUMNS = 32, 8
+PAIRS = 10
+NAMES = {"number": r"\d{5,}(_[^/]*)?\.png", "class": r"[^/]*_\d{3,}\.png", "folder": r"[^/]+/\d{5,}\.png"}
+UNLABELLED = "none"
+
+
+@dataclass(frozen=True)
+class SampleRequest:
+    """Pictures number `first` to `first + count - 1` of the series `seed`; of the class `label`, by name or number, or
+    "none" for pictures of a conditional diffusion model without a label.
+
+    names: of the files, a key of NAMES. sampling: changes to how a diffusion model draws.
+    """
+
+    count: int
+    seed: int = 0
+    first: int = 0
+    label: str | None = None
+    names: str = "number"
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+
+
+# --- drawing --------------------------------------------------------------------------------------------------------
+
+
+def draw(run: RunFolder, order: SampleRequest, out: Path) -> list[Path]:
+    """Writes the ordered pictures into `out`, numbered, and grid.png of the first 32; what is there stays as it is.
+
+    Picture i of a series is the same whatever the count. Processes that torchrun started share the work. Raises
+    Refusal for a run that draws nothing, an unknown label, or a folder that holds anything else.
+    """
+    _check_order(order)
+    chosen = device.choose_device()
+    device.prepare_process(None, chosen)
+    with world_of(chosen.type) as world:
+        labelled = order.label != UNLABELLED or UNLABELLED in run.config["classes"]
+        _, method, classes = open_generator(run, order.sampling, labelled)
+        label = _class_number(order.label, classes) if labelled else None
+        shown = classes if label is None else (classes[label],)
+        names = _Names(out, shown, order.names)
+        names.check()
+        about = _about(run, order, method, shown[0] if label is not None else order.label)
+        _check_folder(out, about)
+        world.wait()
+        if world.leads:
+            _prepare(out, about)
+        world.wait()
+        _draw_share(method, order, label, names, world)
+        world.wait()
+        paths = [names.of(number) for number in range(order.first, order.first + order.count)]
+        if world.leads:
+            write_png(out / SHEET, grid(torch.stack([_read_png(path) for path in paths[:GRID]]), COLUMNS))
+        return paths
+
+
+@dataclass(frozen=True)
+class _Names:
+    """Files of pictures, by number: `classes` (the one that is drawn, where it is one) take turns.
+
+    way: a key of NAMES. A file is named after its number, and its class where classes take turns; or after its class
+    and its place among those of the class, from 001; or after its number, in a folder named after its class.
+    """
+
+    out: Path
+    classes: tuple[str, ...]
+    way: str
+
+    def of(self, number: int) -> Path:
+        """The file of picture `number`."""
+        if self.way == "number" and len(self.classes) < 2:
+            return self.out / f"{number:05}.png"
+        place, label = divmod(number, len(self.classes))
+        name = self.classes[label]
+        if self.way == "folder":
+            return self.out / name / f"{number:05}.png"
+        plain = _plain(name)
+        return self.out / (f"{plain}_{place + 1:03}.png" if self.way == "class" else f"{number:05}_{plain}.png")
+
+    def check(self) -> None:
+        """Refuses to name files or folders after classes where there are none, or names do not serve."""
+        if self.way != "number" and not self.classes:
+            raise Refusal(f"These pictures are of no particular class: leave --names {self.way} out.")
+        if self.way == "class" and len(set(map(_plain, self.classes))) < len(self.classes):
+            raise Refusal("Two of the run's classes would have the same file names: leave --names class out.")
+        # A folder's name is the class's, to whoever reads it, so it is not made plain.
+        wrong = [name for name in self.classes if name.startswith(".") or "/" in name]
+        if self.way == "folder" and wrong:
+            raise Refusal(f"The class '{wrong[0]}' can name no folder: leave --names folder out.")
+
+
+def _plain(name: str) -> str:
+    """A class's name as a part of a file's."""
+    return re.sub(r"[^\w.-]+", "-", name)
+
+
+def _draw_share(method: GeneratorMethod, order: SampleRequest, label: int | None, names: _Names, world: World) -> None:
+    """Draws what is missing among this process's chunks."""
+    console, begun = Console(world.leads), time.monotonic()
+    shares = list(_share(order, world, method.chunks_at_once))
+    total = sum(map(len, shares))
+    try:
+        for numbers in shares:
+            missing = [number for number in numbers if not names.of(number).exists()]
+            if missing:
+                pictures = method.sample(missing[-1] + 1 - missing[0], order.seed, missing[0], label)
+            for number in missing:
+                write_png(names.of(number), pictures[number - missing[0]])
+            console.row(numbers.stop - shares[0].start, total, time.monotonic() - begun, {})
+    finally:
+        console.close()
+
+
+def _share(order: SampleRequest, world: World, at_once: int) -> Iterator[range]:
+    """The asked numbers of this process, an even share of the chunks, `at_once` of them at a time."""
+    last = order.first + order.count
+    begin, end = order.first // CHUNK, -(-last // CHUNK)
+    own, stop = (begin + (end - begin) * rank // world.size for rank in (world.rank, world.rank + 1))
+    for chunk in range(own, stop, at_once):
+        yield range(max(order.first, chunk * CHUNK), min(last, min(stop, chunk + at_once) * CHUNK))
+
+
+def _check_order(order: SampleRequest) -> None:
+    if order.count < 1:
+        raise Refusal(f"--count must be 1 or more, not {order.count}.")
+    if order.first < 0:
+        raise Refusal(f"--first must be 0 or more, not {order.first}.")
+    if order.names not in NAMES:
+        raise unknown("way of naming", order.names, NAMES)
+
+
+def _class_number(label: str | None, classes: Sequence[str]) -> int | None:
+    """A class by its name, else by its number."""
+    if label is None or label in classes:
+        return None if label is None else classes.index(label)
+    if not classes:
+        raise Refusal("This run draws pictures of no particular class: leave --label out.")
+    if label.isdecimal() and int(label) < len(classes):
+        return int(label)
+    raise unknown("class", label, classes)
+
+
+def _about(run: RunFolder, order: SampleRequest, method: GeneratorMethod, label: str | None) -> dict[str, Any]:
+    """What makes the pictures what they are, beside their numbers."""
+    config = run.config
+    weights = run.chosen(config["preset"]["fields"]["select"])
+    files = [weights, run.path / MIXTURE]
+    name = f"{config['preset']['name']}, seed {config['seed']}"
+    about = {"run": name, "checkpoint": weights.stem, "seed": order.seed, "label": label, "names": order.names}
+    if isinstance(method, DiffusionMethod):
+        about["sampling"] = asdict(method.sampling)
+        files += [run.checkpoints / autoguidance.FILE] if method.weak is not None else []
+    checksum = hashlib.sha256(b"".join(digest(path, "sha256") for path in files if path.exists()))
+    return {**about, "sha256": checksum.hexdigest()}
+
+
+def _check_folder(out: Path, about: dict[str, Any]) -> None:
+    """Refuses a folder that holds anything but pictures of the same series."""
+    if out.exists() and not out.is_dir():
+        raise Refusal(f"--out {out} is a file: name a folder.")
+    files = sorted(path for path in out.rglob("*") if path.is_file() and path.suffix != ".part")
+    names = [path.relative_to(out).as_posix() for path in files]
+    if names and NOTE not in names:
+        raise Refusal(f"--out {out} holds other files: name a new or empty folder.")
+    if names:
+        _check_same(out, _flat(read_json(out / NOTE, "it holds no samples")), _flat(about))
+    ours = re.compile(NAMES[about["names"]])
+    if strangers := [name for name in names if name not in (NOTE, SHEET) and not ours.fullmatch(name)]:
+        raise Refusal(f"--out {out} holds {strangers[0]}, which is no sample: name another folder.")
+
+
+def _flat(about: dict[str, Any]) -> dict[str, Any]:
+    """The note of a folder with the sampling's options among the others; earlier folders have no `names`."""
+    return {"names": "number", **about, **about.get("sampling", {})}
+
+
+def _check_same(out: Path, before: dict[str, Any], about: dict[str, Any]) -> None:
+    for key in about:
+        if key != "sampling" and before.get(key) != about[key]:
+            raise Refusal(f"{out} holds pictures of the {key} {before.get(key)}, not {about[key]}: name another --out.")
+
+
+def _prepare(out: Path, about: dict[str, Any]) -> None:
+    """The folder with its note, without what a killed process left half-written."""
+    write_json(out / NOTE, about)
+    for part in out.rglob(".*.part"):
+        part.unlink()
+
+
+def _read_png(path: Path) -> Tensor:
+    """uint8 `[C, H, W]`."""
+    with Image.open(path) as image:
+        array = np.array(image)
+    return torch.from_numpy(array[None] if array.ndim == 2 else array.transpose(2, 0, 1).copy())
+
+
+# --- reconstructing -------------------------------------------------------------------------------------------------
+
+Errors = list[tuple[str, float, float, float]]
+
+
+def reconstruct(method: VAEMethod, images: ImageSet, names: Sequence[str], out: Path) -> Errors:
+    """Writes the reconstructions of pictures, numbered, pairs.png (pictures above, reconstructions below) and
+    errors.csv; returns (image name, MSE, PSNR in decibels, SSIM) for each.
+
+    Raises Refusal where `out` holds anything, or a conditional model is given no labels.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise Refusal(f"--out {out} is not empty: name a new or empty folder.")
+    rows: Errors = []
+    for places in torch.arange(len(images)).split(EVALUATION_BATCH):
+        part = images.take(places)
+        decoded = method.reconstruct(part.images, part.labels if method.classes else None)
+        for number, picture in zip(places.tolist(), to_bytes(decoded), strict=True):
+            write_png(out / f"{number:05}.png", picture)
+        if not rows:
+            both = torch.cat([part.images[:PAIRS], to_bytes(decoded[:PAIRS])])
+            write_png(out / "pairs.png", grid(both, len(both) // 2))
+        errors = [measure(part.images, decoded).tolist() for measure in ERRORS.values()]
+        rows += zip([names[place] for place in places], *errors, strict=True)
+    write_text(out / "errors.csv", csv_text(("image_name", *ERRORS), rows, ".6g"))
+    return rows
+
+
+ERRORS = {"mse": reconstruction.mse, "psnr": reconstruction.psnr, "ssim": reconstruction.ssim}

@@ -1,0 +1,133 @@
+"""What a training may see of the data, whatever the family of its preset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from genshift.data import load_named
+from genshift.data.feed import TrainingSet, to_device
+from genshift.data.imageset import ImageSet
+from genshift.errors import Refusal
+from genshift.presets import Adaptation, Classifier, Generator, Pictures, Preset
+from genshift.training.domains import HELD_OUT_IMAGES, evaluation_split, hold_out, open_domains, unseen
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The sets that steps draw from by name (the first counts progress), and what else training is told.
+
+    `classes` name the labels that are learnt or drawn, and are empty where there are none. `extra` are the images of
+    the first set that come from elsewhere, where some do.
+    """
+
+    parts: dict[str, TrainingSet]
+    held_out: ImageSet | None
+    classes: tuple[str, ...]
+    notes: tuple[str, ...]
+    extra: ImageSet | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """Names, counts and fingerprints for config.json; of a set that others joined, its own and theirs."""
+        found: dict[str, Any] = {
+            name: {
+                "name": part.images.name,
+                "n": len(part),
+                "held_out": len(part.images) - len(part),
+                "fingerprint": part.images.fingerprint(),
+                "notes": list(part.images.notes),
+            }
+            for name, part in self.parts.items()
+        }
+        if self.extra is not None:
+            counted = {"name": self.extra.name, "n": len(self.extra), "fingerprint": self.extra.fingerprint()}
+            name, part = next(iter(self.parts.items()))
+            own = part.images.take(torch.arange(len(part.images) - len(self.extra)))
+            found[name] |= {"fingerprint": own.fingerprint(), "extra": counted}
+        return found
+
+    def on(self, device: torch.device) -> TrainingData:
+        """The same with its sets on `device`, where they fit."""
+        parts = {
+            name: TrainingSet(to_device(part.images, device), part.batch, part.flag, part.rows)
+            for name, part in self.parts.items()
+        }
+        return replace(self, parts=parts)
+
+
+def open_training_data(preset: Preset, data_root: Path | None, skip_broken: bool = False) -> TrainingData:
+    """Reads what a preset trains on.
+
+    Raises Refusal where a set is absent, damaged, or lacks what the preset learns (labels, attributes).
+    """
+    if isinstance(preset, Adaptation):
+        return _two_domains(preset, data_root, skip_broken)
+    assert isinstance(preset, Pictures)
+    return _one_set(preset, data_root, skip_broken)
+
+
+def _two_domains(preset: Adaptation, data_root: Path | None, skip_broken: bool) -> TrainingData:
+    domains = open_domains(preset, data_root, skip_broken)
+    flag = f"--batch-{'target' if preset.role == 'target' else 'source'}"
+    source = TrainingSet(domains.labelled, preset.step_images, flag, domains.labelled_rows)
+    notes = (*domains.labelled.notes, *domains.target.notes, *domains.remarks)
+    if domains.extra is not None:
+        told = f"{len(domains.extra):,} pictures of {preset.extra} join the source's {len(source):,} in training."
+        source, notes = _joined(source, domains.extra), (*notes, *domains.extra.notes, told)
+    target = TrainingSet(domains.target, preset.batch_target, "--batch-target", domains.target_rows)
+    parts = {"source": source, "target": target}
+    return TrainingData(parts, domains.held_out, domains.labelled.classes, notes, domains.extra)
+
+
+def _joined(part: TrainingSet, extra: ImageSet) -> TrainingSet:
+    """The part, which is then held in memory, with further labelled images of the same classes to draw from."""
+    real = part.images
+    assert real.labels is not None and extra.labels is not None
+    pixels, labels = torch.cat([real.images, extra.images]), torch.cat([real.labels, extra.labels])
+    rows = torch.arange(len(real)) if part.rows is None else part.rows
+    rows = torch.cat([rows, torch.arange(len(real), len(pixels))])
+    images = replace(real, images=pixels, labels=labels, attributes=None, attribute_names=())
+    return replace(part, images=images, rows=rows)
+
+
+def open_pictures(preset: Pictures, split: str, data_root: Path | None, **options: Any) -> tuple[ImageSet, list[str]]:
+    """A split of the preset's set in its size and colour, with one name an image."""
+    options = {"data_root": data_root, "size": preset.size, "colour": preset.colour, **options}
+    images, names = load_named(preset.data, split, **options)
+    if isinstance(preset, Generator) and preset.condition == "attribute":
+        images = images.by_attribute(preset.attribute)
+    return images, names
+
+
+def open_unseen(preset: Pictures, data_root: Path | None, skip_broken: bool = False) -> tuple[ImageSet | None, str]:
+    """The pictures to measure on, as `unseen` tells them: the test split, else the share held out."""
+    split = evaluation_split(preset.data)
+    images, _ = open_pictures(preset, split, data_root, skip_broken=skip_broken)
+    return unseen(images, split, preset.validation)
+
+
+def _one_set(preset: Pictures, data_root: Path | None, skip_broken: bool) -> TrainingData:
+    images, _ = open_pictures(preset, "train", data_root, skip_broken=skip_broken)
+    classes = _learnt(preset, images)
+    rows, held_out = hold_out(images, preset.validation)
+    shown = None if held_out is None else images.take(held_out[:HELD_OUT_IMAGES])
+    part = TrainingSet(images, preset.step_images, "--batch", rows)
+    if len(part) < 2:
+        raise Refusal(f"{preset.data} has {len(part)} picture to train on: two or more are needed.")
+    return TrainingData({"data": part}, shown, classes, images.notes)
+
+
+def _learnt(preset: Pictures, images: ImageSet) -> tuple[str, ...]:
+    """The names of what is learnt beside the pictures; Refusal where the set does not tell it."""
+    if isinstance(preset, Classifier) and preset.answers == "attributes":
+        if images.attributes is None:
+            raise Refusal(f"{preset.data} has no attributes: take celeba with its list_attr_celeba.txt beside it.")
+        return images.attribute_names
+    if isinstance(preset, Generator) and preset.condition == "none":
+        return ()
+    if images.labels is None or len(images.classes) < 2:
+        raise Refusal(f"{preset.data} has no classes to learn: give class folders, or a labels.csv (image_name,label).")
+    return images.classes
