@@ -24,7 +24,7 @@ OF_DATA = ("source", "target", "extra", "frame", "images", "batch_source", "batc
 def method_of(preset):
     """All that presets can differ in here, to compare: networks, role and options but OF_DATA."""
     options = {key: value for key, value in preset.options().items() if key not in OF_DATA}
-    return type(preset), preset.networks, preset.role, tuple(options.items())
+    return type(preset), preset.networks, preset.method, tuple(options.items())
 
 
 ALL = {name: preset for name, preset in PRESETS.items() if isinstance(preset, Adaptation)}

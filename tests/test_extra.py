@@ -111,7 +111,7 @@ def test_the_report_tells_runs_with_them_apart_and_no_others(tmp_path):
 
 def test_every_adapting_preset_takes_them_and_is_then_no_published_experiment():
     for preset in presets.PRESETS.values():
-        if isinstance(preset, Adaptation) and preset.role == "target":
+        if isinstance(preset, Adaptation) and preset.method == "target":
             with pytest.raises(Refusal, match="--extra joins the source's pictures"):
                 preset.replaced(extra="drawn")
         elif isinstance(preset, Adaptation):

@@ -17,7 +17,7 @@ from genshift.presets import PRESETS
 from genshift.presets.adaptation import Role
 from genshift.report.figures.adaptation import CLASS_COLOURS, loss_curves
 from genshift.report.figures.thumbnails import SIDE, thumbnails
-from genshift.report.model.run_records import ROLE_NAMES, read_runs
+from genshift.report.model.run_records import METHOD_TITLES, read_runs
 from genshift.report.page import write_page
 from genshift.report.results_md import write_results
 from genshift.report.sections.citations import DATA, METHODS, PAPERS, cited_for, what_to_cite
@@ -186,13 +186,13 @@ def test_a_method_in_one_way_has_no_such_table(tmp_path):
 
 
 def test_every_method_and_data_set_of_adaptation_has_its_papers():
-    roles = set(ROLE_NAMES) - {"source", "target"}
+    roles = set(METHOD_TITLES) - {"source", "target"}
     assert set(METHODS) == roles and roles <= set(Role.__args__)
     sets = {name for p in PRESETS.values() if p.family == "adaptation" for name in (p.source, p.target)}
     sets -= {"source/", "target/"}  # a user's own
     assert sets <= set(DATA)
     assert {key for keys in (*METHODS.values(), *DATA.values()) for key in keys} <= set(PAPERS)
-    origins = {said for p in PRESETS.values() for said in p.origins.values() if p.role in METHODS}
+    origins = {said for p in PRESETS.values() for said in p.origins.values() if p.method in METHODS}
     numbers = {number for said in origins for number in re.findall(r"arXiv (\d{4}\.\d{5})", said)}
     assert numbers <= {paper.arxiv for paper in PAPERS.values()}
 

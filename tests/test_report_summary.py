@@ -18,7 +18,7 @@ from genshift.report.results_md import write_results
 
 
 def rows_of(folders):
-    return {(row.task, row.role): row for row in summarise(read_runs(folders))}
+    return {(row.task, row.method): row for row in summarise(read_runs(folders))}
 
 
 def test_mean_spread_and_difference_over_seeds(tmp_path):

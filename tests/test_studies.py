@@ -43,7 +43,7 @@ def test_budgets(name, tmp_path):
     for preset in study.presets():
         quick, cpu, full = (study.images(preset, budget) for budget in ("quick", "cpu", "full"))
         assert full == preset.images
-        cap = study.cpu.get(preset.name, study.cpu.get(preset.role, preset.images))
+        cap = study.cpu.get(preset.name, study.cpu.get(preset.method, preset.images))
         assert cpu == min(preset.images, cap)
         assert quick == max(preset.step_images, cpu // 10) and quick < cpu <= full
     for budget in ("quick", "cpu", "full"):
@@ -88,7 +88,7 @@ def study(domains, monkeypatch):
 
 def test_jobs_come_baseline_first_and_only_the_first_seed_is_drawn(study, tmp_path):
     jobs = jobs_of(study, "full", tmp_path, seeds=2, data_root=None)
-    assert [(job.preset.role, job.seed, job.asked.draw) for job in jobs] == [
+    assert [(job.preset.method, job.seed, job.asked.draw) for job in jobs] == [
         ("source", 0, True),
         ("dann", 0, True),
         ("source", 1, False),
@@ -232,5 +232,5 @@ def test_the_digits_are_judged_by_a_seed_that_no_generator_has(tmp_path):
 @pytest.mark.parametrize("name", ["hw2", "hw3", "faces"])
 def test_gans_see_equal_numbers_of_faces_and_so_do_vaes(name, tmp_path):
     jobs = jobs_of(STUDIES[name], "cpu", tmp_path, seeds=1, data_root=None)
-    budgets = {(job.preset.role, job.preset.images) for job in jobs if job.preset.role in ("gan", "vae")}
+    budgets = {(job.preset.method, job.preset.images) for job in jobs if job.preset.method in ("gan", "vae")}
     assert len(budgets) == len({role for role, _ in budgets}) > 0

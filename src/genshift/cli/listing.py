@@ -22,7 +22,7 @@ def ls(folder: Path | str = "runs", data_root: Path | None = None) -> dict[str, 
                 "name": p.name,
                 "family": p.family,
                 "task": p.task,
-                "role": p.role,
+                "role": p.method,
                 "images": p.images,
                 "summary": p.summary,
             }

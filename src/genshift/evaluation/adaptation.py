@@ -35,7 +35,7 @@ def oracle_curve(
     None where the target has no labels; nothing is written where they are of other classes than the source's. The
     images live in the returned function alone.
     """
-    images, _ = evaluation_images(preset.target, preset, data_root, skip_broken, preset.role == "target")
+    images, _ = evaluation_images(preset.target, preset, data_root, skip_broken, preset.method == "target")
     if images is None or images.labels is None:
         return None
     sample = images.take(torch.from_numpy(fixed_sample(len(images), CURVE_IMAGES, 0)))
@@ -59,7 +59,7 @@ def measure(
     target, source, wording, strange = _measured_on(run, preset, asked.data_root, classes)
     results: dict[str, Any] = {}
     evaluation: dict[str, Any] = {"classes": list(classes), "warnings": strange}
-    if source is not None and source.labels is not None and preset.role != "target":
+    if source is not None and source.labels is not None and preset.method != "target":
         results["source_test_accuracy"] = _measured(method.predict(source.images, "source"), source, wording["source"])
     if target is not None and target.labels is not None:
         probabilities = method.predict(target.images)
@@ -128,7 +128,7 @@ def _latent_map(method: ClassifierMethod, source: ImageSet, target: ImageSet) ->
 
 def warnings_of(run: RunFolder, preset: Adaptation, results: dict[str, Any]) -> list[str]:
     """What the labels say against the run: an adapted model below its source-only baseline, were it found beside."""
-    if preset.role in ("source", "target"):
+    if preset.method in ("source", "target"):
         return []
     baseline = find_baseline(run)
     if baseline is None:

@@ -60,7 +60,7 @@ ROLES: dict[str, type[Any]] = {
 
 def _adapting(preset: Adaptation) -> type[Any]:
     by_adversary = {"none": Supervised, "inverted": ADDA}
-    return ROLES.get(preset.role) or by_adversary.get(preset.adversary, DANN)
+    return ROLES.get(preset.method) or by_adversary.get(preset.adversary, DANN)
 
 
 __all__ = [

@@ -121,16 +121,16 @@ def build_benchmark(preset: BenchmarkPreset, classes: int, channels: int) -> dic
     first = extractor()
     features = first.features
     networks: dict[str, nn.Module] = {"extractor": first, "predictor": nn.Linear(features, classes)}
-    if preset.role == "cdan":
+    if preset.method == "cdan":
         networks["domain"] = ConditionalAdversary(features, classes)
     elif preset.adversary != "none":
         networks["domain"] = Adversary(features)
-    if preset.role == "adda":
+    if preset.method == "adda":
         networks["source_extractor"] = extractor()
-    if preset.role == "mean-teacher":
+    if preset.method == "mean-teacher":
         networks |= {"student_extractor": extractor(), "student_predictor": nn.Linear(features, classes)}
     if isinstance(preset, AdaMatch):
         networks["frequencies"] = Frequencies(classes)
-    if preset.role == "shot":
+    if preset.method == "shot":
         networks |= {"anchor": extractor(), "centroids": Centroids(classes, features)}
     return networks

@@ -40,7 +40,7 @@ class Adaptation(Preset):
     positive: ClassVar[tuple[str, ...]] = (*Preset.positive, "batch_source", "batch_target", "pretrain_lr")
     not_negative: ClassVar[tuple[str, ...]] = (*Preset.not_negative, "lam")
 
-    role: Role
+    method: Role
     source: str = option("labelled data set, or a folder")
     target: str = option("unlabelled data set, or a folder")
     extra: str = option("labelled pictures that join the source's in training, a generator's say: a folder", "")
@@ -65,28 +65,28 @@ class Adaptation(Preset):
     @property
     def summary(self) -> str:
         """What the run is, in a line."""
-        return _SUMMARY[self.role].format(source=short(self.source), target=short(self.target))
+        return _SUMMARY[self.method].format(source=short(self.source), target=short(self.target))
 
     @property
     def trains_on(self) -> str:
         """The labelled set that this role learns from: the target's own in the role 'target'."""
-        return self.target if self.role == "target" else self.source
+        return self.target if self.method == "target" else self.source
 
     @property
     def adapts(self) -> bool:
-        return self.role not in ("source", "target")
+        return self.method not in ("source", "target")
 
     @property
     def step_images(self) -> int:
         """Images by which one step moves progress."""
-        return self.batch_target if self.role == "target" else self.batch_source
+        return self.batch_target if self.method == "target" else self.batch_source
 
     def checked(self) -> Self:
         """As every preset's, and ADDA's own options go together."""
         super().checked()
         if same_set(self.source, self.target):
             raise Refusal(f"--source and --target are both {self.source}: name another target, of unlabelled pictures.")
-        adda = self.role == "adda"
+        adda = self.method == "adda"
         if adda != (self.adversary == "inverted"):
             raise Refusal(f"{self.name} takes no --adversary {self.adversary}: 'inverted' is ADDA's presets' alone.")
         if adda and self.statistics != "apart":
@@ -95,13 +95,13 @@ class Adaptation(Preset):
             )
         if self.statistics == "own" and self.networks != "residual":
             raise Refusal(f"{self.name}'s networks keep no statistics for each domain: give --statistics apart.")
-        phased = self.role in PHASED
+        phased = self.method in PHASED
         if phased != (0 < self.pretrain < 1):
             right = "above 0 and below 1" if phased else "0 but in ADDA's and SHOT's presets"
             raise Refusal(f"--pretrain of {self.name} is a share of the budget, {right}, not {self.pretrain}.")
         if min(self.batch_source, self.batch_target) < 2:
             raise Refusal(f"{self.name} takes 2 images of a domain a step at least: BatchNorm needs more than one.")
-        if self.extra and self.role == "target":
+        if self.extra and self.method == "target":
             raise Refusal(f"--extra joins the source's pictures, of which {self.name} learns nothing: leave it out.")
         if phased and self.select == "best":
             raise Refusal(
@@ -213,7 +213,7 @@ def _hw2(task: str, role: Role) -> Adaptation:
     return Adaptation(
         name=f"hw2-{role}-{task}",
         study="hw2",
-        role=role,
+        method=role,
         networks="hw2",
         source=source,
         target=target,
@@ -238,7 +238,7 @@ def _hw3(task: str, role: Role) -> Adaptation:
     return Adaptation(
         name=f"hw3-{role}-{task}",
         study="hw3",
-        role=role,
+        method=role,
         networks="hw3",
         source=source,
         target=target,
@@ -270,7 +270,7 @@ def _hw3_adda(task: str) -> Adaptation:
     return replace(
         dann,
         name=f"hw3-adda-{task}",
-        role="adda",
+        method="adda",
         epochs=30,
         images=alone + dann.images,
         pretrain=round(alone / (alone + dann.images), 5),
@@ -310,7 +310,7 @@ def _demo(role: Role) -> Adaptation:
     return Adaptation(
         name=f"demo-{role}",
         study="demo",
-        role=role,
+        method=role,
         networks="hw2",
         source="uci",
         target="uci-m",

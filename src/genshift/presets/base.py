@@ -41,7 +41,7 @@ class Preset:
 
     name: str
     study: str
-    role: str
+    method: str
     networks: str
     images: int = option("budget, counted in images of the first set (in adaptation: the source)")
     epochs: int = 0  # behind the budget, for information

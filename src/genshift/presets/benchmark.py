@@ -44,7 +44,7 @@ class BenchmarkPreset(Adaptation):
         """As every adaptation's; a role's adversary and statistics are part of it."""
         super().checked()
         self._check_backbone()
-        adversary = ADVERSARIES.get(self.role, "none")
+        adversary = ADVERSARIES.get(self.method, "none")
         if self.adversary != adversary:
             raise Refusal(f"{self.name} takes no --adversary {self.adversary}: its own is {adversary}.")
         # A bound knows one domain alone: of statistics for two, one would stay as it was made.
@@ -207,7 +207,7 @@ def _preset(role: str, task: str) -> BenchmarkPreset:
     return CLASSES[role](
         name=f"{role}-{task}",
         study="adaptation",
-        role=role,  # type: ignore[arg-type]
+        method=role,  # type: ignore[arg-type]
         networks=NETWORKS,
         source=source,
         target=target,

@@ -141,7 +141,7 @@ _REPORT = {
 
 def _hw2() -> Diffusion:
     return Diffusion(
-        name="hw2-diffusion", study="hw2", role="diffusion", networks="hw2-unet", data="mnistm",
+        name="hw2-diffusion", study="hw2", method="diffusion", networks="hw2-unet", data="mnistm",
         images=300 * CATALOG["mnistm"].published_counts["train"], epochs=300, size=28, batch=64, optimizer="adamw",
         lr=3e-4, weight_decay=0.01, mean=0.5, std=0.5, condition="classes", process="linear", predict="epsilon",
         label_dropout=0.1, sampler="ddpm", steps=1000, guidance=3.0, skip=0.5, origins=_REPORT,
@@ -150,7 +150,7 @@ def _hw2() -> Diffusion:
 
 def _digits() -> Diffusion:
     return Diffusion(
-        name="digits-diffusion", study="digits", role="diffusion", networks="unet", data="mnistm", images=212_000,
+        name="digits-diffusion", study="digits", method="diffusion", networks="unet", data="mnistm", images=212_000,
         size=28, batch=32, width=96, patch=2, optimizer="muon", lr=1.5e-3, lr_schedule="cosine", lr_warmup=5_000,
         mean=0.5, std=0.5, condition="classes", process="flow", predict="v", label_dropout=0.1, sampler="unipc",
         steps=12, guide="both", guidance=3.25, guidance_from=0.15, guidance_to=0.9, ema_half_life=HALF_LIFE,
@@ -159,7 +159,7 @@ def _digits() -> Diffusion:
 
 def _faces() -> Diffusion:
     return Diffusion(
-        name="faces-diffusion", study="faces", role="diffusion", networks="unet", data="celeba", images=1_000_000,
+        name="faces-diffusion", study="faces", method="diffusion", networks="unet", data="celeba", images=1_000_000,
         size=64, batch=32, width=96, patch=4, flip=0.5, optimizer="muon", lr=1.5e-3, lr_schedule="cosine",
         lr_warmup=5_000, mean=0.5, std=0.5, condition="attribute", attribute="Male", process="flow", predict="v",
         label_dropout=0.1, sampler="dpm++2m", steps=12, guidance=1.25, ema_half_life=HALF_LIFE,

@@ -185,7 +185,7 @@ _HW3_ORIGINS = {
 def _hw2_gan(letter: str, **fields: Any) -> GAN:
     """hw2 names the networks and the idea; the rest is its cited source's, or the papers'."""
     return GAN(
-        name=f"hw2-gan-{letter}", study="hw2", role="gan", networks=f"hw2-gan-{letter}", images=10 * FACES, epochs=10,
+        name=f"hw2-gan-{letter}", study="hw2", method="gan", networks=f"hw2-gan-{letter}", images=10 * FACES, epochs=10,
         size=64, batch=64, latent=100, lr=1e-4, mean=0.5, std=0.5, **fields,
         published={"fid": {"a": 28.0, "b": 24.0}[letter], "face_rate": 0.91},
     )  # fmt: skip
@@ -206,16 +206,16 @@ def _hw2_b() -> GAN:
 
 def _hw3_gan() -> GAN:
     return GAN(
-        name="hw3-gan", study="hw3", role="gan", networks="hw3-gan", images=100 * FACES, epochs=100, size=64, flip=0.5,
-        batch=64, latent=128, lr=1e-4, mean=0.5, std=0.5, loss="bce", first="generator",
+        name="hw3-gan", study="hw3", method="gan", networks="hw3-gan", images=100 * FACES, epochs=100, size=64,
+        flip=0.5, batch=64, latent=128, lr=1e-4, mean=0.5, std=0.5, loss="bce", first="generator",
         origins={**_HW3_ORIGINS, "loss": PUBLISHED, "first": PUBLISHED, "beta1": DCGAN_PAPER, "beta2": DCGAN_PAPER},
     )  # fmt: skip
 
 
 def _hw3_vae() -> VAE:
     return VAE(
-        name="hw3-vae", study="hw3", role="vae", networks="hw3-vae", images=100 * FACES, epochs=100, size=64, flip=0.5,
-        batch=32, latent=128, lr=1e-4, likelihood="mse",
+        name="hw3-vae", study="hw3", method="vae", networks="hw3-vae", images=100 * FACES, epochs=100, size=64,
+        flip=0.5, batch=32, latent=128, lr=1e-4, likelihood="mse",
         origins={
             **_HW3_ORIGINS,
             "likelihood": PUBLISHED,
@@ -228,7 +228,7 @@ def _hw3_vae() -> VAE:
 
 def _faces_gan() -> GAN:
     return GAN(
-        name="faces-gan", study="faces", role="gan", networks="residual", images=300_000, size=64, flip=0.5, batch=16,
+        name="faces-gan", study="faces", method="gan", networks="residual", images=300_000, size=64, flip=0.5, batch=16,
         latent=128, width=64, mean=0.5, std=0.5, lr=4e-4, lr_schedule="cosine", beta1=0.0, beta2=0.99,
         loss="relativistic", r1=0.3, r2=0.3, penalty_every=16, diffaugment="color,translation",
         ema_half_life=HALF_LIFE,
@@ -237,7 +237,7 @@ def _faces_gan() -> GAN:
 
 def _faces_vae() -> VAE:
     return VAE(
-        name="faces-vae", study="faces", role="vae", networks="residual", images=100_000, size=64, flip=0.5,
+        name="faces-vae", study="faces", method="vae", networks="residual", images=100_000, size=64, flip=0.5,
         batch=32, latent=128, width=32, lr=1e-3, lr_schedule="cosine", lr_warmup=1_000, likelihood="sigma",
         prior="mixture", ema_half_life=HALF_LIFE,
     )  # fmt: skip
@@ -245,7 +245,7 @@ def _faces_vae() -> VAE:
 
 def _faces_attributes() -> Classifier:
     return Classifier(
-        name="faces-attributes", study="faces", role="classifier", networks="residual", images=90_000, size=64,
+        name="faces-attributes", study="faces", method="classifier", networks="residual", images=90_000, size=64,
         flip=0.5, shift=0.05, scale=0.05, rotate=5.0, batch=64, lr=1e-3, lr_schedule="cosine", lr_warmup=4_000,
         mean=0.5, std=0.5, answers="attributes", optimizer="adamw", weight_decay=0.05, ema_half_life=HALF_LIFE,
     )  # fmt: skip
@@ -253,7 +253,7 @@ def _faces_attributes() -> Classifier:
 
 def _digits_classifier() -> Classifier:
     return Classifier(
-        name="digits-classifier", study="digits", role="classifier", networks="residual", data="mnistm",
+        name="digits-classifier", study="digits", method="classifier", networks="residual", data="mnistm",
         images=1_400_000, size=28, shift=0.1, scale=0.1, rotate=10.0, recolour=0.8, batch=128, lr=2e-3,
         lr_schedule="cosine", lr_warmup=20_000, mean=0.5, std=0.5, optimizer="adamw", weight_decay=0.05,
         ema_half_life=HALF_LIFE,

@@ -70,7 +70,7 @@ def _as_json(row: Row) -> dict[str, Any]:
         "study": row.study,
         "task": row.task,
         "family": row.group.first.family,
-        "role": row.role,
+        "role": row.method,
         "label": row.label,
         "metric": row.metric,
         "mean": row.mean,

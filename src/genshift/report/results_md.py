@@ -209,7 +209,7 @@ def _fell_short(found: Sequence[Shortfall], notes: dict[str, str], runs: Sequenc
     for shortfall in found:
         row = shortfall.row
         own = (row.label, row.group.first.name)
-        headings = (f"{row.task} {row.label}", *own, f"{row.task} {row.role}", row.task)
+        headings = (f"{row.task} {row.label}", *own, f"{row.task} {row.method}", row.task)
         cause = next((notes[heading] for heading in headings if heading in notes), None)
         lines.append(f"- {shortfall.text}.{f' {_one_line(cause)}' if cause else ' No cause is written down yet.'}")
     return [*lines, ""]

@@ -60,7 +60,7 @@ class Study:
         """Images to train `preset` on within a budget."""
         if budget == "full":
             return preset.images
-        cap = min(preset.images, self.cpu.get(preset.name, self.cpu.get(preset.role, preset.images)))
+        cap = min(preset.images, self.cpu.get(preset.name, self.cpu.get(preset.method, preset.images)))
         return cap if budget == "cpu" else max(preset.step_images, cap // 10)
 
 

@@ -56,7 +56,7 @@ def _seed(preset: Preset, seed: int) -> int:
 
 def _turn(preset: Preset) -> int:
     """Classifiers before the generators that are measured in their features, baselines before what adapts."""
-    return 0 if isinstance(preset, Classifier) else 1 if preset.role == "source" else 2
+    return 0 if isinstance(preset, Classifier) else 1 if preset.method == "source" else 2
 
 
 def _within(study: Study, preset: Preset, budget: BudgetName) -> Preset:

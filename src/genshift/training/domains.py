@@ -57,7 +57,7 @@ def open_domains(preset: Adaptation, data_root: Path | None, skip_broken: bool =
         raise Refusal(f"{preset.trains_on} has {len(labelled.classes)} class: two or more are needed.")
     train, held_out = hold_out(labelled, preset.validation)
     shown = None if held_out is None else labelled.take(held_out[:HELD_OUT_IMAGES])
-    if preset.role == "target":
+    if preset.method == "target":
         return Domains(labelled, train, shown, labelled.sealed(), train)
     target, _ = open_set(preset.target, "train", preset, labels=False, **options)
     if len(target) < 2:

@@ -288,7 +288,7 @@ def _config(
             "name": preset.name,
             "study": preset.study,
             "task": preset.task,
-            "role": preset.role,
+            "role": preset.method,
             "summary": preset.summary,
             "networks": preset.networks,
             "fields": preset.options(),

@@ -71,7 +71,7 @@ def open_training_data(preset: Preset, data_root: Path | None, skip_broken: bool
 
 def _two_domains(preset: Adaptation, data_root: Path | None, skip_broken: bool) -> TrainingData:
     domains = open_domains(preset, data_root, skip_broken)
-    flag = f"--batch-{'target' if preset.role == 'target' else 'source'}"
+    flag = f"--batch-{'target' if preset.method == 'target' else 'source'}"
     source = TrainingSet(domains.labelled, preset.step_images, flag, domains.labelled_rows)
     notes = (*domains.labelled.notes, *domains.target.notes, *domains.remarks)
     if domains.extra is not None:

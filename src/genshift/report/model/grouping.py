@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from genshift.report.model.run_records import ROLE_NAMES, Run
+from genshift.report.model.run_records import METHOD_TITLES, Run
 
 SHOWN_APART = 3  # settings in a label, where more set siblings apart
 
@@ -17,7 +17,7 @@ class Group:
 
     study: str
     task: str
-    role: str
+    method: str
     label: str
     runs: tuple[Run, ...]
 
@@ -32,15 +32,15 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
     found: dict[tuple[str, ...], list[Run]] = {}
     for run in runs:
         conditions = json.dumps(run.conditions, sort_keys=True)
-        found.setdefault((run.study, run.task, run.role, run.name, conditions), []).append(run)
+        found.setdefault((run.study, run.task, run.method, run.name, conditions), []).append(run)
     siblings: dict[tuple[str, str, str, str], list[Run]] = {}
     for members in found.values():
         first = members[0]
         name = first.name if _is_named(first) else ""
-        siblings.setdefault((first.study, first.task, first.role, name), []).append(first)
+        siblings.setdefault((first.study, first.task, first.method, name), []).append(first)
     labels = {id(run): label for group in siblings.values() for run, label in zip(group, _labels(group), strict=True)}
     return [
-        Group(first.study, first.task, first.role, labels[id(first)], tuple(members))
+        Group(first.study, first.task, first.method, labels[id(first)], tuple(members))
         for members in found.values()
         for first in members[:1]
     ]
@@ -73,7 +73,7 @@ def _variants(siblings: Sequence[Run]) -> list[str]:
 
 def _roles(siblings: Sequence[Run]) -> list[str]:
     """For each the role's name, with what sets it apart where a role was trained in more than one way."""
-    bases = [role_name(run.role) if run.adapts else run.name for run in siblings]
+    bases = [method_title(run.method) if run.adapts else run.name for run in siblings]
     if len(siblings) == 1:
         return bases
     conditions = [run.conditions for run in siblings]
@@ -98,5 +98,5 @@ def _differing(conditions: Sequence[dict[str, str]]) -> list[str]:
     return [key for key in keys if len({own.get(key) for own in conditions}) > 1]
 
 
-def role_name(role: str) -> str:
-    return ROLE_NAMES.get(role, role)
+def method_title(role: str) -> str:
+    return METHOD_TITLES.get(role, role)

@@ -14,7 +14,7 @@ from genshift.runs.folder import CHOICE, SCORES
 
 RESOLVED = ("seed", "images", "epochs", "precision")  # fields that config.json states apart, as they were used
 PARTS = {"source": "source data", "target": "target data", "held_out": "held-out data", "data": "data"}
-ROLE_NAMES = {
+METHOD_TITLES = {
     "source": "Source only",
     "adabn": "AdaBN",
     "coral": "Deep CORAL",
@@ -62,7 +62,7 @@ class Run:
         return self.preset.get("study") or "own"
 
     @property
-    def role(self) -> str:
+    def method(self) -> str:
         return self.preset.get("role") or ""
 
     @property
@@ -75,7 +75,7 @@ class Run:
 
         Runs before there were others adapt.
         """
-        older = ADAPTATION if self.preset.get("task") and self.role else ""
+        older = ADAPTATION if self.preset.get("task") and self.method else ""
         return self.preset.get("family") or older
 
     @property
@@ -272,11 +272,11 @@ def _brief(fingerprint: Any) -> str:
 
 
 def _order(run: Run) -> tuple[str, str, int, str, str, int, str, int]:
-    """Source only first and trained on target last, methods between as ROLE_NAMES has them; a preset as it is before
+    """Source only first and trained on target last, methods between as METHOD_TITLES has them; a preset as it is before
     its variants."""
-    places = {role: place for place, role in enumerate(ROLE_NAMES)}
+    places = {role: place for place, role in enumerate(METHOD_TITLES)}
     changed = run.changed if run.draws else []
     return (
-        *(run.study, run.task, places.get(run.role, 1), run.role, run.name),
+        *(run.study, run.task, places.get(run.method, 1), run.method, run.name),
         *(len(changed), ", ".join(changed), run.seed),
     )

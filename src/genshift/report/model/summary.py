@@ -30,7 +30,7 @@ class Row:
 
     study: str
     task: str
-    role: str
+    method: str
     label: str
     metric: str
     mean: float | None
@@ -73,7 +73,7 @@ def row_of(group: Group, metric: str) -> Row:
     return Row(
         study=group.study,
         task=group.task,
-        role=group.role,
+        method=group.method,
         label=group.label,
         metric=metric,
         mean=mean,
@@ -168,8 +168,8 @@ def _below_published(row: Row) -> str:
 
 def _source_only(row: Row, rows: Sequence[Row]) -> float | None:
     """The source-only accuracy to hold an adapted row against: of the nearest budget, the highest."""
-    if row.metric != TARGET_ACCURACY or row.role in ("source", "target", ""):
+    if row.metric != TARGET_ACCURACY or row.method in ("source", "target", ""):
         return None
-    base = [r for r in rows if (r.study, r.task, r.role) == (row.study, row.task, "source") and r.mean is not None]
+    base = [r for r in rows if (r.study, r.task, r.method) == (row.study, row.task, "source") and r.mean is not None]
     gaps = [abs(sum(r.images) - sum(row.images)) for r in base]
     return max((r.mean or 0.0 for r, gap in zip(base, gaps, strict=True) if gap == min(gaps)), default=None)

@@ -103,7 +103,7 @@ def _result_cells(row: Row) -> list[Cell]:
 
 def _tone(row: Row) -> str:
     """Green at or above published, red below; a source-only model is a floor, so neither."""
-    if row.difference is None or row.role == "source":
+    if row.difference is None or row.method == "source":
         return ""
     return "good" if row.difference >= 0 else "bad"
 
@@ -123,8 +123,8 @@ def _table_note(rows: Sequence[Row]) -> str:
 def _finding(rows: Sequence[Row]) -> str:
     """What this task came to, in a sentence or two."""
     known = [row for row in rows if row.mean is not None]
-    bases, bests = ([row for row in known if row.role == role] for role in ("source", "target"))
-    adapted = [row for row in known if row.role not in ("source", "target")]
+    bases, bests = ([row for row in known if row.method == role] for role in ("source", "target"))
+    adapted = [row for row in known if row.method not in ("source", "target")]
     if not bases or not adapted:
         return "Source only learns from labelled source images; adapted models see unlabelled target images too."
     base = max(row.mean or 0 for row in bases)
@@ -167,7 +167,7 @@ def _of_seed(row: Row, seed: int) -> str:
 def _one_by_one(groups: Sequence[Group]) -> list[Block]:
     """Every way at a glance, and in full the one that is chosen; first the best of those that adapt."""
     options = [Option(_with_accuracy(group), _in_full(group), thumbnails(group.first, group.label)) for group in groups]
-    adapting = [place for place, group in enumerate(groups) if group.role not in ("source", "target")]
+    adapting = [place for place, group in enumerate(groups) if group.method not in ("source", "target")]
     shown = max(adapting, key=lambda place: groups[place].first.value(TARGET_ACCURACY) or 0.0, default=0)
     return [Heading("Latent space, confusion and curves"), Prose(GLANCE), Choice(options, shown)]
 
@@ -178,7 +178,7 @@ def _with_accuracy(group: Group) -> str:
 
 
 def _in_full(group: Group) -> list[Block]:
-    pair = _pair(group) if group.role != "target" and _has(group, "tsne") else []
+    pair = _pair(group) if group.method != "target" and _has(group, "tsne") else []
     rest = [figures.confusion_matrix(group.first, group.label)] if _has(group, "confusion") else []
     rest += [figure for kind in CURVES if (figure := kind(group.first, group.label))]
     latent = [Figures(pair, figures.class_legend(group.first))] if pair else []
@@ -187,7 +187,7 @@ def _in_full(group: Group) -> list[Block]:
 
 def _latent_space(groups: Sequence[Group]) -> list[Block]:
     """t-SNE before (source-only) and after adaptation, by class and by domain."""
-    shown = [group for group in groups if group.role != "target"]
+    shown = [group for group in groups if group.method != "target"]
     drawn = [group for group in shown if _has(group, "tsne")]
     missing = _missing(shown, drawn, "evaluated without a t-SNE")
     if not drawn:
@@ -207,7 +207,9 @@ def _pair(group: Group) -> list[Figure]:
 
 
 def _before_or_after(group: Group) -> str:
-    return group.label.replace("Source only", "Before adaptation") if group.role == "source" else f"After {group.label}"
+    return (
+        group.label.replace("Source only", "Before adaptation") if group.method == "source" else f"After {group.label}"
+    )
 
 
 def _sample_note(drawn: Sequence[Group]) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from genshift.report.blocks import Block, Printed, Section, Terms
-from genshift.report.model.grouping import role_name
-from genshift.report.model.run_records import ROLE_NAMES, Run
+from genshift.report.model.grouping import method_title
+from genshift.report.model.run_records import METHOD_TITLES, Run
 
 TITLE = "What to cite"
 
@@ -227,8 +227,8 @@ def what_to_cite(runs: Sequence[Run]) -> list[Section]:
 
 def cited_for(adapting: Sequence[Run]) -> list[tuple[str, tuple[str, ...]]]:
     """(method, data set or score, keys of PAPERS): methods in the order of tables, then data, then scores."""
-    roles = {run.role for run in adapting}
+    roles = {run.method for run in adapting}
     used = {str(entry.get("name")) for run in adapting for entry in (run.config.get("data") or {}).values()}
-    found = [(role_name(role), METHODS[role]) for role in ROLE_NAMES if role in roles and role in METHODS]
+    found = [(method_title(role), METHODS[role]) for role in METHOD_TITLES if role in roles and role in METHODS]
     found += [(name, DATA[name]) for name in DATA if name in {set_name.partition(":")[0] for set_name in used}]
     return found + (list(SCORES.items()) if any(run.scores for run in adapting) else [])

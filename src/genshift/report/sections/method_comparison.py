@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from genshift.report.blocks import Block, Cell, Heading, Prose, Table
 from genshift.report.model.formatting import counted, joined, ours_text
-from genshift.report.model.grouping import Group, group_runs, role_name
+from genshift.report.model.grouping import Group, group_runs, method_title
 from genshift.report.model.measures import TARGET_ACCURACY, percent
-from genshift.report.model.run_records import ROLE_NAMES, Run
+from genshift.report.model.run_records import METHOD_TITLES, Run
 from genshift.report.model.summary import Row, row_of
 
 BOUND = "target"  # learns from the target's own labels: no method is held against it
@@ -44,7 +44,7 @@ class Matrix:
 
     def source_only(self, task: str) -> Row | None:
         """The row that gains are counted from: of several, the one without settings of its own."""
-        return next((row for row in self.measured(task).values() if row.role == "source"), None)
+        return next((row for row in self.measured(task).values() if row.method == "source"), None)
 
     def gain(self, method: str, task: str) -> float | None:
         """Accuracy above source-only's, as a share; None for source-only itself, and where either is unknown."""
@@ -53,13 +53,13 @@ class Matrix:
 
     def best(self, task: str) -> str:
         """The method of the highest mean, the bound aside; '' where fewer than two were measured."""
-        found = {method: row.mean or 0.0 for method, row in self.measured(task).items() if row.role != BOUND}
+        found = {method: row.mean or 0.0 for method, row in self.measured(task).items() if row.method != BOUND}
         return max(found, key=lambda method: found[method]) if len(found) > 1 else ""
 
     def as_good(self, task: str) -> list[str]:
         """The methods that noise does not tell from the best, that one aside."""
         found, best = self.measured(task), self.best(task)
-        others = [method for method in found if best and method != best and found[method].role != BOUND]
+        others = [method for method in found if best and method != best and found[method].method != BOUND]
         return [method for method in others if within_noise(found[best], found[method])]
 
 
@@ -118,7 +118,7 @@ def _alike(run: Run, key: tuple[str, str]) -> bool:
 
 def _compares(matrix: Matrix) -> bool:
     """Whether there is more to see than in the table of one task's three roles."""
-    roles = {row.role for row in matrix.rows.values()}
+    roles = {row.method for row in matrix.rows.values()}
     return len(roles) > 1 and bool(roles - {"source", BOUND}) and (len(matrix.tasks) > 1 or len(roles) > 3)
 
 
@@ -148,15 +148,17 @@ def _matrix(said: str, groups: Sequence[Group]) -> Matrix:
         names = [_method(group) for group in members]
         for name, group in zip(names, members, strict=True):
             rows[name if names.count(name) == 1 else group.label, task] = row_of(group, TARGET_ACCURACY)
-    places = list(ROLE_NAMES)
-    roles = {method: row.role for (method, _), row in rows.items()}
+    places = list(METHOD_TITLES)
+    roles = {method: row.method for (method, _), row in rows.items()}
     order = sorted(roles, key=lambda m: (places.index(roles[m]) if roles[m] in places else 1, m))
     return Matrix(said, tuple(order), tuple(dict.fromkeys(task for _, task in rows)), rows)
 
 
 def _method(group: Group) -> str:
     """The role, and the options that were given for it."""
-    return ", ".join([role_name(group.role), *(group.first.conditions[key] for key in method_options(group.first))])
+    return ", ".join(
+        [method_title(group.method), *(group.first.conditions[key] for key in method_options(group.first))]
+    )
 
 
 def method_options(run: Run) -> list[str]:
@@ -168,10 +170,10 @@ def _columns(groups: Sequence[Group]) -> dict[str, list[Group]]:
     """The groups of each task and data. The bound knows no source: it stands beside all that share its target."""
     found: dict[tuple[str, str], list[Group]] = {}
     for group in groups:
-        if group.role != BOUND:
+        if group.method != BOUND:
             found.setdefault((group.task, _prints(group.first)), []).append(group)
     for group in groups:
-        if group.role == BOUND:
+        if group.method == BOUND:
             target = _print(group.first, "target")
             shared = [key for key, members in found.items() if key[0] == group.task and target in key[1]]
             for key in shared or [(group.task, _prints(group.first))]:
@@ -240,7 +242,7 @@ def note(matrix: Matrix) -> str:
 
 def _measured_at(rows: Iterable[Row]) -> list[str]:
     """At which checkpoints the adapted runs were measured."""
-    adapted = [run for row in rows if row.role not in ("source", BOUND) for run in row.group.runs if run.evaluated]
+    adapted = [run for row in rows if row.method not in ("source", BOUND) for run in row.group.runs if run.evaluated]
     rules = [str(run.choice.get("rule")) for run in adapted if run.choice]
     if not rules:
         return []

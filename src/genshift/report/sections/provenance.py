@@ -59,7 +59,7 @@ def _setting(run: Run, key: str) -> Cell:
 def _budget(run: Run, preset: int, origin: str) -> Cell:
     """The images that the run was given, beside the preset's where that is another budget."""
     used = int(run.config.get("images", preset))
-    batch = run.fields.get("batch") or run.fields.get("batch_target" if run.role == "target" else "batch_source", 1)
+    batch = run.fields.get("batch") or run.fields.get("batch_target" if run.method == "target" else "batch_source", 1)
     if preset <= used < preset + batch:  # the last batch is whole
         return Cell(f"{used:,}", origin)
     return Cell(f"{used:,} (of {preset:,} {_preset_word(origin)})", "yours")
