@@ -29,8 +29,8 @@ from genshift.data.imageset import ImageSet
 from genshift.methods.dann import GradientReversal, dann_lambda
 from genshift.methods.schedules import Progress
 from genshift.nets import layers
+from genshift.runs.trained_run import build_method
 from genshift.training.ema import MovingAverage
-from genshift.training.train import build_method
 
 PRESETS = {"hw2": "hw2-dann-mnistm-svhn", "hw3": "hw3-dann-mnistm-svhn"}
 IMAGES = 4_096

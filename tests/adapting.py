@@ -11,7 +11,7 @@ from genshift import presets
 from genshift.data import load
 from genshift.data.feed import Batch, StepRandom
 from genshift.runs.folder import RunFolder
-from genshift.training.train import open_method
+from genshift.runs.trained_run import open_run
 
 
 def adapted_batch(source: int, target: int, seed: int = 0) -> dict[str, Batch]:
@@ -42,5 +42,5 @@ def accuracy_on_the_embedded_pair(role: str, folder: Path, steps: int = 100, **c
     assert tiny.train(preset, folder / role, images=32 * steps)
     images = load("uci-m", "test", size=28)
     assert images.labels is not None
-    predicted = open_method(RunFolder(folder / role))[1].predict(images.images).argmax(1)
+    predicted = open_run(RunFolder(folder / role)).method.predict(images.images).argmax(1)
     return (predicted == images.labels).double().mean().item()

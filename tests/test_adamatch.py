@@ -12,7 +12,7 @@ from genshift import presets
 from genshift.data.strong import strong_view
 from genshift.methods.adamatch import HALF_LIFE, interpolated, pseudo_labels, ramp
 from genshift.methods.schedules import Progress
-from genshift.training.train import build_method
+from genshift.runs.trained_run import build_method
 
 
 def test_pseudo_labels_are_the_papers():

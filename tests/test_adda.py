@@ -15,11 +15,12 @@ from genshift.data import load
 from genshift.data.feed import Batch, StepRandom
 from genshift.methods.schedules import Progress
 from genshift.runs.folder import RunFolder
+from genshift.runs.trained_run import build_method, open_run
 from genshift.training import train as training
 from genshift.training.console import Console
 from genshift.training.distributed import World
 from genshift.training.probe import probe
-from genshift.training.train import Settings, build_method, open_method
+from genshift.training.train import Settings
 from genshift.training.training_data import open_training_data
 
 EARLY, LATE = Progress(0, 100), Progress(50, 100)  # pre-training, and adaptation
@@ -313,7 +314,7 @@ def test_adaptation_gains_on_the_embedded_pair(tmp_path):
         precision="float32",
     )
     tiny.train(preset, tmp_path / "run", images=100 * 32)
-    method = open_method(RunFolder(tmp_path / "run"))[1]
+    method = open_run(RunFolder(tmp_path / "run")).method
     target = load("uci-m", "test", size=28)
     before, after = (
         method.predict(target.images, domain).argmax(1) == target.labels for domain in ("source", "target")

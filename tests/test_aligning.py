@@ -15,7 +15,7 @@ from genshift.methods.dann import domain_loss
 from genshift.methods.mcc import class_confusion
 from genshift.methods.schedules import Progress
 from genshift.nets.layers import in_domain
-from genshift.training.train import build_method
+from genshift.runs.trained_run import build_method
 
 RNG = np.random.default_rng(0)
 SOURCE, TARGET = RNG.normal(size=(7, 5)) * 2, RNG.normal(size=(9, 5)) + 1

@@ -13,7 +13,7 @@ from genshift.data.strong import strong_view
 from genshift.methods.base import FrozenBatchNormStats
 from genshift.nets.backbone import WIDEST, Backbone, ConditionalAdversary
 from genshift.nets.layers import DomainBatchNorm2d, in_domain
-from genshift.training.train import build_method, preset_of
+from genshift.runs.trained_run import build_method, preset_of
 
 # --- networks -------------------------------------------------------------------------------------------------------
 
@@ -123,7 +123,7 @@ def test_presets_differ_in_the_method_alone_and_read_back():
     own = {"adversary", "lam", "lam_schedule", "statistics", "ema_half_life", "strong", "pretrain", "lr", "select"}
     own |= {"batch_source", "batch_target"}  # AdaMatch's
     common = presets.get("source-usps-mnistm").options()
-    for role in presets.benchmark.CLASSES:
+    for role in presets.METHODS:
         preset = presets.get(f"{role}-usps-mnistm")
         assert {k: v for k, v in preset.options().items() if k in common and k not in own} == {
             k: v for k, v in common.items() if k not in own
@@ -137,11 +137,11 @@ def test_presets_differ_in_the_method_alone_and_read_back():
         assert type(again) is type(preset) and again.options() == changed.options()
 
 
-@pytest.mark.parametrize("role", presets.benchmark.CLASSES)
+@pytest.mark.parametrize("role", presets.METHODS)
 def test_show_prints_every_network_that_images_pass(role):
     shown = api.show(f"{role}-usps-mnistm")
     assert shown["networks"]["Backbone"]["parameters"] > 1_000_000 and shown["gflop_per_image_forward"] > 0.01
-    assert any("Adversary" in name for name in shown["networks"]) == (role in presets.benchmark.ADVERSARIES)
+    assert any("Adversary" in name for name in shown["networks"]) == presets.METHODS[role].adversarial
     assert shown["options"]["width"] == {"value": 64, "origin": "ours"}
 
 

@@ -11,9 +11,10 @@ import torch
 
 from genshift import nets
 from genshift.data.catalog import CATALOG
+from genshift.methods import networks_of
 from genshift.presets import PRESETS, Adaptation
 from genshift.runs.folder import RunFolder
-from genshift.training.train import open_method
+from genshift.runs.trained_run import open_run
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -65,7 +66,7 @@ def test_a_run_stopped_and_continued_ends_as_an_undisturbed_one(name, changes, d
 def saved_model_answers_alike(*runs: Path) -> None:
     """Loaded twice, and from both runs, a model gives equal predictions, which are no constant."""
     images = tiny.digits(12, 5).images
-    answers = [open_method(RunFolder(run))[1].predict(images) for run in (*runs, runs[0])]
+    answers = [open_run(RunFolder(run)).method.predict(images) for run in (*runs, runs[0])]
     assert all(torch.equal(answers[0], other) for other in answers[1:])
     assert answers[0].std(0).max() > 0
 
@@ -81,7 +82,7 @@ def test_what_is_loaded_answers_as_what_was_trained(name, domains, tmp_path):
 
     preset = tiny.tiny(name, domains)
     tiny.train(preset, tmp_path / "run", observers=[note])
-    assert torch.equal(open_method(RunFolder(tmp_path / "run"), "last")[1].predict(images), seen[max(seen)])
+    assert torch.equal(open_run(RunFolder(tmp_path / "run"), "last").method.predict(images), seen[max(seen)])
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -99,7 +100,7 @@ def test_a_preset_that_differs_in_its_data_alone_builds_what_was_trained(name):
     """The networks of the preset that stands for it above; they take what its data give. Nothing is computed."""
     preset, trained = ALL[name], ALL[FIRST[method_of(ALL[name])]]
     with torch.device("meta"):
-        networks, others = nets.build(preset, 10), nets.build(trained, 10)
+        networks, others = networks_of(preset, 10), networks_of(trained, 10)
         pictures = torch.zeros(2, nets.channels(preset), preset.size, preset.size)
         predicted = networks["predictor"].eval()(networks["extractor"].eval()(pictures))
     assert predicted.shape == (2, 10) and set(map(str, networks.values())) == set(map(str, others.values()))

@@ -7,13 +7,12 @@ import tiny
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from genshift import nets
-from genshift.methods import DiffusionMethod, GeneratorMethod, base, diffusion
+from genshift.methods import DiffusionMethod, GeneratorMethod, base, diffusion, networks_of
 from genshift.nets.layers import BatchNorm1d, BatchNorm2d
 from genshift.presets import PRESETS, Pictures
 from genshift.runs.folder import RunFolder
+from genshift.runs.trained_run import open_run
 from genshift.training import train as training
-from genshift.training.train import open_method
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -66,7 +65,7 @@ def few(monkeypatch):
 
 def answers(run):
     """What a run's last model says or draws."""
-    return answer(open_method(RunFolder(run), "last")[1])
+    return answer(open_run(RunFolder(run), "last").method)
 
 
 def answer(method):
@@ -163,6 +162,6 @@ def test_two_processes_learn_what_one_does(case, pairs, tmp_path):
 def test_printed_networks_take_their_batch_statistics_over_all_processes(name):
     """Those that are too large for a pair too: their layers are the ones that are seen in pairs."""
     with torch.device("meta"):
-        networks = nets.build(PRESETS[name], 0 if PRESETS[name].condition == "none" else 10)
+        networks = networks_of(PRESETS[name], 0 if PRESETS[name].condition == "none" else 10)
     layers = [layer for net in networks.values() for layer in net.modules() if isinstance(layer, _BatchNorm)]
     assert {type(layer) for layer in layers} <= {BatchNorm1d, BatchNorm2d}

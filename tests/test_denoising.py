@@ -18,9 +18,10 @@ from genshift.metrics.embedding import fixed_sample
 from genshift.metrics.frechet import frechet, statistics
 from genshift.runs.folder import RunFolder
 from genshift.runs.results import EvaluationOptions
+from genshift.runs.trained_run import open_run
 from genshift.sampling.sampler_settings import open_generator
 from genshift.training import train as training
-from genshift.training.train import Settings, open_method
+from genshift.training.train import Settings
 
 SIDE = 12
 SMALL = {
@@ -346,7 +347,7 @@ def test_accuracy_and_distance_of_each_class():
 def test_a_run_is_measured_class_by_class(workshop, found):
     results, evaluation = found
     run, space = workshop["flow"], classifier_space(workshop["judge"].path)
-    method, judge = method_of(run), open_method(workshop["judge"])[1]
+    method, judge = method_of(run), open_run(workshop["judge"]).method
     train = open_packed(workshop.data / "train")
     one, other = per_class.even_halves(train.labels, 1_000)
     series = [method.sample(40, seed) for seed in range(3)]

@@ -12,7 +12,7 @@ from genshift.diffusion.process import PROCESSES
 from genshift.errors import Refusal
 from genshift.methods import base, diffusion
 from genshift.methods.schedules import Progress
-from genshift.training.train import build_method
+from genshift.runs.trained_run import build_method
 from genshift.training.training_data import open_training_data
 
 SMALL = {

@@ -16,6 +16,7 @@ from genshift.errors import Refusal
 from genshift.methods import DANN, Supervised
 from genshift.methods.schedules import Progress, learning_rate
 from genshift.runs.folder import RunFolder
+from genshift.runs.trained_run import preset_of
 from genshift.training import train as training
 from genshift.training.console import Console
 from genshift.training.distributed import World
@@ -393,7 +394,7 @@ def test_the_average_is_what_is_validated_kept_as_best_and_used(domains, tmp_pat
     averaged = state["average/" + key.replace("/", ".", 1)]
     assert torch.equal(best["network/" + key], averaged)
     assert not torch.equal(state["network/" + key], averaged)
-    used = training.open_method(RunFolder(run))[1].networks["extractor"].conv[0].weight
+    used = training.open_run(RunFolder(run)).method.networks["extractor"].conv[0].weight
     assert torch.equal(used, averaged)
 
 
@@ -429,7 +430,7 @@ def test_a_run_says_what_it_is(domains, tmp_path):
     preset, run = tiny.tiny("hw3-dann-usps-mnistm", domains), tmp_path / "run"
     tiny.train(preset, run, command="genshift train x", seed=3)
     config = RunFolder(run).config
-    made = training.preset_of(config)
+    made = preset_of(config)
     assert made.options() == {**preset.options(), "images": 24} and made.name == preset.name
     assert config["preset"]["origins"]["lr"] == "published" and config["preset"]["origins"]["source"] == "yours"
     assert (config["seed"], config["images"], config["command"]) == (3, 24, "genshift train x")

@@ -17,10 +17,10 @@ from genshift.presets import Adaptation
 from genshift.report.model.grouping import group_runs
 from genshift.report.model.run_records import read_runs
 from genshift.runs.folder import RunFolder
+from genshift.runs.trained_run import preset_of
 from genshift.sampling.write_samples import _Names
 from genshift.selection import checkpoint_selection
 from genshift.training.domains import open_domains
-from genshift.training.train import preset_of
 from genshift.training.training_data import open_training_data
 
 pytestmark = pytest.mark.usefixtures("quick")

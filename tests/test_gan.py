@@ -22,9 +22,9 @@ from genshift.methods.gan import discriminator_loss, generator_loss, spread, tol
 from genshift.methods.schedules import Progress
 from genshift.nets.layers import BatchNorm2d
 from genshift.runs.folder import RunFolder
+from genshift.runs.trained_run import build_method, open_run
 from genshift.training import train as training
 from genshift.training.loop import PATIENCE, NonFinite
-from genshift.training.train import build_method, open_method
 
 SMALL = {"size": 16, "width": 8, "batch": 4, "lr": 1e-3}
 PLAIN = {  # whatever faces-gan comes to be
@@ -527,7 +527,8 @@ def test_class_folders_train_a_conditional_generator(tmp_path):
         tiny.write_flat(tmp_path / "pets" / name, place, count=6)
     preset = tiny.of_pictures("faces-gan", tmp_path / "pets", **SMALL, condition="classes")
     assert tiny.train(preset, tmp_path / "run", images=8)
-    method, classes = open_method(RunFolder(tmp_path / "run"))[1:]
+    opened = open_run(tmp_path / "run")
+    method, classes = opened.method, opened.classes
     assert classes == ("cats", "dogs") and method.classes == 2
     cats, dogs = (method.sample(3, seed=0, label=label) for label in range(2))
     assert cats.shape == (3, 3, 16, 16) and not torch.equal(cats, dogs)
@@ -565,7 +566,7 @@ def test_a_gan_learns_the_colour_of_each_class(tmp_path):
     changes = {**SMALL, **PLAIN, "batch": 16, "latent": 8, "lr": 2e-3, "spectral_norm": "on", "ema_half_life": 300}
     preset = tiny.of_pictures("faces-gan", folder, **changes, condition="classes")
     assert tiny.train(preset, tmp_path / "run", images=16 * 150)
-    method = open_method(RunFolder(tmp_path / "run"))[1]
+    method = open_run(RunFolder(tmp_path / "run")).method
     for label, colour in enumerate(COLOURS):
         drawn = method.sample(40, seed=0, label=label).double().mean((0, 2, 3))
         assert (drawn - torch.tensor(colour)).abs().max() < 30, (label, drawn)
@@ -579,7 +580,7 @@ def test_a_classifier_learns_attributes(tmp_path):
     changes = {"size": 16, "width": 8, "batch": 32, "lr": 3e-3, "lr_warmup": 100, "ema_half_life": 300, "shift": 0.0}
     preset = tiny.of_pictures("faces-attributes", tmp_path / "faces", **changes, validation=0.2)
     assert tiny.train(preset, tmp_path / "run", images=32 * 60)
-    method = open_method(RunFolder(tmp_path / "run"))[1]
+    method = open_run(RunFolder(tmp_path / "run")).method
     unseen = tiny.faces(100, 77, 16)
     said = method.predict(unseen.images)
     assert said.shape == (100, 3) and said.min() >= 0 and said.max() <= 1

@@ -20,9 +20,10 @@ from genshift.metrics.neighbours import nearest_rows
 from genshift.runs.folder import RunFolder
 from genshift.runs.png import grid, write_png
 from genshift.runs.results import EvaluationOptions
+from genshift.runs.trained_run import open_run
 from genshift.sampling.sampler_settings import open_generator
 from genshift.training import train as training
-from genshift.training.train import Settings, open_method
+from genshift.training.train import Settings
 
 LAST = 32  # images of a run of faces_tiny; its checks are at 8, 16, 24, 32
 
@@ -83,7 +84,7 @@ def test_a_vae_keeps_the_same_pictures_latent_vectors(studio):
     kept = sorted(samples.glob("latents-*"))
     assert [int(path.stem.rpartition("-")[2]) for path in kept] == [8, 16, 24, 32]
     held_out = open_packed(studio.data / "test").images
-    assert torch.equal(load_file(kept[-1])["latents"], open_method(RunFolder(studio["vae"]))[1].embed(held_out))
+    assert torch.equal(load_file(kept[-1])["latents"], open_run(RunFolder(studio["vae"])).method.embed(held_out))
     assert read(samples / f"images-{LAST:012}.png").tolist() == read(samples / "prior-normal.png").tolist()
     assert read(samples / "grid.png").tolist() != read(samples / "prior-normal.png").tolist(), "the prior changes it"
 
@@ -129,7 +130,7 @@ def test_every_measure_has_its_count_error_floor_and_protocol(name, judged):
 
 
 def features_of(studio, pictures):
-    return open_method(RunFolder(studio["judge"]))[1].embed(pictures).double().numpy()
+    return open_run(RunFolder(studio["judge"])).method.embed(pictures).double().numpy()
 
 
 def frechet_by_nuclear_norm(a, b):
@@ -196,7 +197,7 @@ def test_nearest_training_pictures_by_brute_force(studio, judged):
 def test_reconstructions_are_measured_on_held_out_pictures(name, studio, judged):
     results, evaluation = judged[name]
     test = open_packed(studio.data / "test")
-    method = open_method(RunFolder(studio[name]))[1]
+    method = open_run(RunFolder(studio[name])).method
     decoded = method.reconstruct(test.images, test.labels if name == "vae-classes" else None).double().numpy()
     errors = ((test.images.numpy() / 255 - decoded) ** 2).mean((1, 2, 3))
     found = results["reconstruction_mse"]
@@ -239,7 +240,7 @@ def test_stages_are_the_first_the_middle_and_the_last_check(studio, judged):
 
 def test_the_ends_of_an_interpolation_are_reconstructions(studio):
     test = open_packed(studio.data / "test").images
-    decoded = open_method(RunFolder(studio["vae"]))[1].reconstruct(test[:8])
+    decoded = open_run(RunFolder(studio["vae"])).method.reconstruct(test[:8])
     walks = tiles(studio["vae"] / "samples" / "interpolation.png", columns=8)
     assert len(walks) == 32
     for row in range(4):
@@ -249,7 +250,7 @@ def test_the_ends_of_an_interpolation_are_reconstructions(studio):
 
 
 def test_arithmetic_moves_along_the_difference_of_means(studio):
-    method = open_method(RunFolder(studio["vae"]))[1]
+    method = open_run(RunFolder(studio["vae"])).method
     train, test = (open_packed(studio.data / split) for split in ("train", "test"))
     latents, male = method.embed(train.images), train.attributes[:, 0] == 1
     direction = latents[male].mean(0) - latents[~male].mean(0)
@@ -320,7 +321,7 @@ def test_faces_are_looked_for_in_celeba(studio, monkeypatch, capfd):
     train = open_packed(studio.data / "train")
     sides = feature_distance.RealAndGenerated(train.images[:2], train.images[2:4], [bright(100)] * 3, "words")
     run, preset = RunFolder(studio["gan"]), of_pictures("faces-gan", "celeba")
-    method = open_method(run)[1]
+    method = open_run(run).method
     case = generation.EvaluationContext(run, preset, method, train, None, generation.Console(), sides)
     monkeypatch.setattr(generation, "has_face", lambda images: images.float().mean((1, 2, 3)) > 127)
     found = generation._looked_at(case)["face_rate"]

@@ -10,7 +10,7 @@ from genshift import presets
 from genshift.data.strong import strong_view
 from genshift.methods.mean_teacher import agreement
 from genshift.methods.schedules import Progress
-from genshift.training.train import build_method
+from genshift.runs.trained_run import build_method
 
 
 def method_of(**changes):

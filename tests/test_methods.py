@@ -13,7 +13,7 @@ from genshift.data.feed import Batch, StepRandom
 from genshift.methods import DANN, Supervised, base
 from genshift.methods.dann import GradientReversal, domain_accuracy, domain_loss, mixed_loss
 from genshift.methods.schedules import Progress, dann_lambda, learning_rate, make_optimizer
-from genshift.training.train import build_method
+from genshift.runs.trained_run import build_method
 
 START, HALF, END = (Progress(images, 100) for images in (0, 50, 100))
 LR = 1e-3

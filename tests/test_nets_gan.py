@@ -9,8 +9,9 @@ from test_nets import norm, numbered, printed
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from genshift import nets, presets
+from genshift import presets
 from genshift.errors import Refusal
+from genshift.methods import networks_of
 from genshift.nets import layers
 from genshift.nets.gan import widths
 from genshift.nets.layers import Conv2d, ConvTranspose2d, LayerNorm, Sigmoid, spectral
@@ -135,7 +136,7 @@ WEIGHTS = {  # by hand: kernels, biases, two a channel of BatchNorm, and a Layer
 
 @pytest.fixture(scope="module")
 def built():
-    return {name: nets.build(presets.get(name).replaced(spectral_norm="off"), 0) for name in REPORTS}
+    return {name: networks_of(presets.get(name).replaced(spectral_norm="off"), 0) for name in REPORTS}
 
 
 @pytest.mark.parametrize("name", REPORTS)
@@ -146,7 +147,7 @@ def test_a_network_prints_as_in_the_report(name, built):
 
 
 def test_spectral_normalisation_does_not_show_in_the_print(built):
-    normalised = nets.build(presets.get("hw2-gan-b"), 0)["discriminator"]
+    normalised = networks_of(presets.get("hw2-gan-b"), 0)["discriminator"]
     assert str(normalised) == str(built["hw2-gan-b"]["discriminator"])
     convolutions = [layer for layer in normalised.modules() if isinstance(layer, nn.Conv2d)]
     assert len(convolutions) == 5 and all(hasattr(layer, "weight_free") for layer in convolutions)
@@ -183,7 +184,7 @@ def test_printed_networks_begin_as_dcgans(built):
 )
 def test_printed_networks_refuse_what_they_cannot_take(name, changes, classes, says):
     with pytest.raises(Refusal, match=says):
-        nets.build(presets.get(name).replaced(**changes), classes)
+        networks_of(presets.get(name).replaced(**changes), classes)
 
 
 @pytest.mark.parametrize("size", [16, 32, 64, 128])
@@ -191,7 +192,7 @@ def test_printed_networks_refuse_what_they_cannot_take(name, changes, classes, s
 @pytest.mark.parametrize("classes", [0, 3])
 def test_ours_take_any_size_colour_and_classes(size, colour, channels, classes):
     preset = presets.get("faces-gan").replaced(size=size, colour=colour, width=8)
-    networks = nets.build(preset, classes)
+    networks = networks_of(preset, classes)
     labels = (torch.tensor([0, 2]),) if classes else ()
     with torch.no_grad():
         pictures = networks["generator"](torch.randn(2, preset.latent), *labels)
@@ -206,7 +207,7 @@ def test_sizes_that_ours_cannot_take_are_refused(size):
 
 
 def test_a_label_changes_what_ours_draw_and_how_they_judge():
-    networks = nets.build(presets.get("faces-gan").replaced(size=16, width=8), 2)
+    networks = networks_of(presets.get("faces-gan").replaced(size=16, width=8), 2)
     z, zeros, ones = torch.randn(4, 128), torch.zeros(4, dtype=torch.long), torch.ones(4, dtype=torch.long)
     with torch.no_grad():
         pictures = [networks["generator"](z, labels) for labels in (zeros, ones)]

@@ -14,13 +14,13 @@ from report_fixtures import patch_json, write_json, write_lines, write_run
 from test_report_selection import write_scores
 
 from genshift.presets import PRESETS
-from genshift.presets.adaptation import Role
+from genshift.presets.methods import METHODS
 from genshift.report.figures.adaptation import CLASS_COLOURS, loss_curves
 from genshift.report.figures.thumbnails import SIDE, thumbnails
-from genshift.report.model.run_records import METHOD_TITLES, read_runs
+from genshift.report.model.run_records import read_runs
 from genshift.report.page import write_page
 from genshift.report.results_md import write_results
-from genshift.report.sections.citations import DATA, METHODS, PAPERS, cited_for, what_to_cite
+from genshift.report.sections.citations import DATA, cited_for, what_to_cite
 from genshift.report.sections.hyperparameters import variants
 from genshift.report.sections.method_comparison import matrices, oracle_texts, table, verdicts
 
@@ -186,19 +186,20 @@ def test_a_method_in_one_way_has_no_such_table(tmp_path):
 
 
 def test_every_method_and_data_set_of_adaptation_has_its_papers():
-    roles = set(METHOD_TITLES) - {"source", "target"}
-    assert set(METHODS) == roles and roles <= set(Role.__args__)
+    assert {name for name, row in METHODS.items() if not row.papers} == {"source", "target"}
     sets = {name for p in PRESETS.values() if p.family == "adaptation" for name in (p.source, p.target)}
     sets -= {"source/", "target/"}  # a user's own
     assert sets <= set(DATA)
-    assert {key for keys in (*METHODS.values(), *DATA.values()) for key in keys} <= set(PAPERS)
     origins = {said for p in PRESETS.values() for said in p.origins.values() if p.method in METHODS}
     numbers = {number for said in origins for number in re.findall(r"arXiv (\d{4}\.\d{5})", said)}
-    assert numbers <= {paper.arxiv for paper in PAPERS.values()}
+    assert numbers <= {paper.arxiv for row in METHODS.values() for paper in row.papers}
 
 
 def test_entries_are_bibtex():
-    for paper in PAPERS.values():
+    for paper in {
+        *(p for row in METHODS.values() for p in row.papers),
+        *(p for papers in DATA.values() for p in papers),
+    }:
         assert paper.bibtex.count("{") == paper.bibtex.count("}")
         assert re.match(rf"@(article|inproceedings|misc)\{{{paper.key},\n  author = \{{", paper.bibtex)
         assert all(re.match(r"  \w+ = \{.+\},$", line) for line in paper.bibtex.splitlines()[1:-1])

@@ -20,9 +20,9 @@ from genshift.evaluation import evaluate
 from genshift.runs import files
 from genshift.runs.folder import RunFolder
 from genshift.runs.results import EvaluationOptions
+from genshift.runs.trained_run import load_networks, open_run, preset_of
 from genshift.selection import checkpoint_selection
 from genshift.training import train as training
-from genshift.training.train import load_networks, open_method
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,7 @@ def test_agreement_is_with_the_mean_of_all_candidates_of_all_runs(trained):
     target, said = open_packed(trained[2] / "train").images, []
     order = torch.from_numpy(checkpoint_selection.fixed_sample(40, checkpoint_selection.IMAGES, 0))
     for folder in folders:
-        _, method, _ = open_method(folder, "last")
+        method = open_run(folder, "last").method
         for path in folder.candidates():
             load_networks(method, path)
             said.append(method.predict(target[order]).numpy())
@@ -161,7 +161,7 @@ def test_no_target_label_and_no_test_split_is_in_reach(trained, tmp_path):
 
 
 def _preset(trained):
-    return training.preset_of(RunFolder(trained[0] / "dann-0").config)
+    return preset_of(RunFolder(trained[0] / "dann-0").config)
 
 
 # --- the choice -----------------------------------------------------------------------------------------------------
@@ -176,7 +176,8 @@ def test_predict_embed_and_evaluate_use_the_chosen_checkpoint(run, trained, capf
     assert "the rule 'snd' takes the checkpoint of 12 images" in said
     choice = json.loads((run / "checkpoint_selection.json").read_text())
     assert (choice["rule"], choice["checkpoint"], choice["images"]) == ("snd", name, 12)
-    _, method, classes = open_method(RunFolder(run), "last")
+    opened = open_run(run, "last")
+    method, classes = opened.method, opened.classes
     load_networks(method, run / "checkpoints" / name)
     images = open_packed(pictures / "train").images
     assert np.array_equal(api.embed(run, pictures), method.embed(images).numpy())

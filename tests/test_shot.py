@@ -13,7 +13,7 @@ from genshift import presets
 from genshift.data.feed import TrainingSet
 from genshift.methods.schedules import Progress
 from genshift.methods.shot import class_centroids, information, nearest
-from genshift.training.train import build_method
+from genshift.runs.trained_run import build_method
 
 EARLY, LATE = Progress(0, 100), Progress(50, 100)
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from genshift import presets
 from genshift.runs.folder import RunFolder
-from genshift.training.train import open_method
+from genshift.runs.trained_run import open_run
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -79,7 +79,7 @@ def test_a_run_starts_from_the_weights_that_were_asked_for_and_does_not_need_the
     assert tiny.train(preset, tmp_path / "run") is True
     found = tiny.last(tmp_path / "run")[KEY]
     assert torch.allclose(found, fetched().conv1.weight, atol=1e-6) is (weights != "none")
-    _, method, _ = open_method(RunFolder(tmp_path / "run"))
+    method = open_run(RunFolder(tmp_path / "run")).method
     assert method.embed(tiny.digits(3, 0, side=preset.size).images).shape == (3, 6)
 
 

@@ -16,14 +16,14 @@ from genshift.errors import Refusal
 from genshift.evaluation import evaluate as evaluating
 from genshift.evaluation import sweep as sweeping
 from genshift.evaluation.generation import as_taken
-from genshift.methods import Attributes, ClassifierMethod
+from genshift.methods import Attributes, ClassifierMethod, class_of, networks_of
 from genshift.methods.vae import VAEMethod
-from genshift.nets.backbone import ConditionalAdversary
 from genshift.presets import VAE, Adaptation, Classifier, Generator, Preset
 from genshift.presets.benchmark import OWN
 from genshift.runs.files import csv_text, write_text, write_whole
 from genshift.runs.folder import RunFolder
 from genshift.runs.results import EvaluationOptions
+from genshift.runs.trained_run import open_run, preset_of
 from genshift.sampling import write_samples
 from genshift.sampling.sampler_settings import sampling_of
 from genshift.sampling.write_samples import SampleRequest
@@ -32,7 +32,7 @@ from genshift.selection.rules import DEFAULT
 from genshift.studies import BudgetName
 from genshift.studies.running import run_study
 from genshift.training.domains import in_classes, open_set
-from genshift.training.train import Settings, open_method, preset_of
+from genshift.training.train import Settings
 
 
 def train(
@@ -147,7 +147,8 @@ def reconstruct(
     preset = preset_of(folder.config)
     if not isinstance(preset, VAE):
         raise Refusal(f"{run} is {preset.summary}: it reconstructs nothing; name a VAE's run.")
-    _, method, classes = open_method(folder)
+    opened = open_run(folder)
+    method, classes = opened.method, opened.classes
     assert isinstance(method, VAEMethod)
     pictures, names = _read(preset, images, split, data_root, skip_broken, labels=preset.condition == "classes")
     return write_samples.reconstruct(method, in_classes(as_taken(preset, pictures), classes), names, Path(out))
@@ -164,7 +165,8 @@ def predict(
 ) -> list[tuple[Any, ...]]:
     """(image name, class, confidence) for each picture, or (image name, a probability for each attribute); written to
     `out` as CSV where given. Raises Refusal for a run that tells nothing of pictures, or has diverged."""
-    preset, method, classes = open_method(RunFolder(Path(run)))
+    opened = open_run(Path(run))
+    preset, method, classes = opened.preset, opened.method, opened.classes
     if not isinstance(method, ClassifierMethod):
         raise Refusal(f"{run} is {preset.summary}: it predicts no labels; name a run that learnt classes.")
     pictures, names = _read(preset, images, split, data_root, skip_broken)
@@ -205,7 +207,8 @@ def embed(
 
     A VAE's are the means of its posterior. Raises Refusal for a run without an encoder.
     """
-    preset, method, _ = open_method(RunFolder(Path(run)))
+    opened = open_run(Path(run))
+    preset, method = opened.preset, opened.method
     if not isinstance(method, ClassifierMethod | VAEMethod):
         raise Refusal(f"{run} is {preset.summary}: it has no encoder; name a run of a VAE or of a classifier.")
     pictures, names = _read(preset, images, split, data_root, skip_broken)
@@ -225,24 +228,16 @@ def show(preset: str | Preset) -> dict[str, Any]:
     GFLOP an image of the forward pass."""
     chosen = presets.get(preset) if isinstance(preset, str) else preset
     classes = _classes_to_show(chosen)
-    networks = nets.build(chosen, classes)
-    told = (torch.zeros(2, dtype=torch.int64),) if isinstance(chosen, Generator) and classes else ()
+    method, networks = class_of(chosen), networks_of(chosen, classes)
+    pictures = torch.zeros(2, nets.channels(chosen), chosen.size, chosen.size)
+    labels = torch.zeros(2, dtype=torch.int64) if chosen.draws and classes else None
+    outputs = {"latents": torch.zeros(2, getattr(chosen, "latent", 0))}
     described, gflop = {}, 0.0
-    picture = torch.zeros(2, nets.channels(chosen), chosen.size, chosen.size)
-    taken = {"generator": (2, getattr(chosen, "latent", 0)), "decoder": (2, getattr(chosen, "latent", 0))}
     for name, net in networks.items():
         if not list(net.parameters()):  # what a method keeps in mind: nothing passes it
             continue
-        net.eval()
-        shape = taken.get("predictor" if name.endswith("predictor") else name)
-        given = picture if shape is None else torch.zeros(shape)
-        beside = {"encoder": (), "unet": (torch.ones(2), *told)}.get(name, told)
-        if isinstance(net, ConditionalAdversary):
-            beside = (torch.zeros(2, classes),)
         with FlopCounterMode(display=False) as flops, torch.no_grad():
-            answer = net(given, *beside)
-        if name.endswith("extractor"):
-            taken |= {"predictor": tuple(answer.shape), "domain": tuple(answer.shape)}
+            outputs[name] = net.eval()(*method.inputs(name, pictures, outputs, labels))
         gflop += flops.get_total_flops() / 2 / 1e9
         described[net._get_name()] = {"printed": str(net), "parameters": sum(p.numel() for p in net.parameters())}
     origins = {**dict.fromkeys(chosen.options(), presets.OURS), **chosen.origins}

@@ -8,18 +8,18 @@ import os
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import genshift
 from genshift import presets
 from genshift.cli.parser import (
     Parser,
     add_data_root,
-    add_field,
     add_int,
     add_json,
+    add_options,
     add_sampling,
     check_positive,
     choice,
@@ -30,7 +30,7 @@ from genshift.cli.parser import (
     several,
 )
 from genshift.errors import Refusal, of_os_error, unknown
-from genshift.presets import FAMILIES, PRESETS, Preset, option_fields
+from genshift.presets import FAMILIES, METHODS, PRESETS, Preset, option_fields
 
 INTERRUPTED = 130
 
@@ -62,11 +62,9 @@ def ls(argv: Sequence[str]) -> int:
 def show(argv: Sequence[str]) -> int:
     """what a preset is: options and where they come from, networks, cost"""
     parser = Parser("genshift show", description="Prints a preset: options, origins, networks, parameters, GFLOP.")
-    parser.add_argument("preset")
-    _preset_flags(parser, argv)
+    parser.add_argument("preset", help="a preset's name, or a method's")
     add_json(parser)
-    args = parser.parse(argv)
-    preset = _preset(args)
+    args, preset = _with_preset(parser, argv, presets.benchmark.OWN)
     from genshift import api
     from genshift.cli.listing import show_text
 
@@ -78,31 +76,36 @@ def show(argv: Sequence[str]) -> int:
     return 0
 
 
-def _preset_flags(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
-    """The options of the preset that `argv` names, or of all families where it names none (for --help)."""
-    named = [PRESETS[word] for word in argv if word in PRESETS]
-    families: list[type[Preset]] = [type(named[0])] if named else list(FAMILIES.values())
-    group = parser.add_argument_group("options of the preset (default: the preset's own, see `genshift show PRESET`)")
-    added: set[str] = set()
-    for family in families:
-        kinds = get_type_hints(family)
-        for field in option_fields(family):
-            if field.name not in added:
-                add_field(group, field.name, kinds[field.name], field.metadata["help"])  # type: ignore[arg-type]
-                added.add(field.name)
+def _with_preset(parser: Parser, argv: Sequence[str], sets: Mapping[str, str]) -> tuple[argparse.Namespace, Preset]:
+    """The arguments, and the preset or method that they name with the options that were given.
 
-
-def _preset(args: argparse.Namespace) -> Preset:
-    """The named preset with the flags that were given."""
-    preset = presets.get(args.preset)
+    `sets` stand for a method's source and target where none are given.
+    """
+    title = "options of the preset (default: the preset's own, see `genshift show PRESET`)"
+    if {"-h", "--help"} & set(argv):  # the options of what is named, or of every family
+        named = [presets.named(word, **presets.benchmark.OWN) for word in argv if word in (*PRESETS, *METHODS)]
+        add_options(parser.add_argument_group(title), [type(preset) for preset in named] or list(FAMILIES.values()))
+        parser.parse(argv)
+    # First which preset it is: its name may stand anywhere, and a flag's value may be the name of another.
+    every = [*FAMILIES.values(), *map(presets.benchmark.class_of, METHODS.values())]
+    first = Parser(parser.prog, "", parents=[parser], conflict_handler="resolve", add_help=False)
+    add_options(first, every, typed=False)
+    known, _ = first.parse_known_args(argv)
+    pair = {role: getattr(known, role) or sets.get(role) for role in presets.benchmark.OWN}
+    preset = presets.named(known.preset, **pair)
+    # Then its own options, each of its type.
+    add_options(parser.add_argument_group(title), [type(preset)])
+    args = parser.parse(argv)
     given = {f.name: getattr(args, f.name) for f in option_fields(preset) if getattr(args, f.name) is not None}
-    return preset.replaced(**given) if given else preset
+    if args.preset in METHODS:  # its sets made the preset
+        given = {name: value for name, value in given.items() if name not in pair}
+    return args, preset.replaced(**given) if given else preset
 
 
 def train(argv: Sequence[str]) -> int:
     """train a preset into a run folder; the same command continues"""
     parser = Parser("genshift train", description="Trains a preset into a run folder. The same command continues it.")
-    parser.add_argument("preset")
+    parser.add_argument("preset", help="a preset's name, or a method's with --source and --target")
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="the run folder")
     parser.add_argument(
         "--minutes",
@@ -123,9 +126,7 @@ def train(argv: Sequence[str]) -> int:
     parser.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
     parser.add_argument("-n", "--dry-run", action="store_true", help="print what would be trained and leave")
     add_data_root(parser)
-    _preset_flags(parser, argv)
-    args = parser.parse(argv)
-    preset = _preset(args)
+    args, preset = _with_preset(parser, argv, {})
     check_positive(args, "threads", "keep", "minutes")
     if args.images is not None and args.minutes is not None:
         raise Refusal("--images and --minutes both name the budget: give one of them.")

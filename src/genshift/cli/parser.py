@@ -19,8 +19,8 @@ MOST = {"threads": 4096, "jobs": 4096, "seeds": 10_000, "minutes": 10_000_000, "
 class Parser(argparse.ArgumentParser):
     """An argument parser that refuses in one sentence, and takes no flag for a longer one."""
 
-    def __init__(self, prog: str, description: str) -> None:
-        super().__init__(prog, description=description, allow_abbrev=False)
+    def __init__(self, prog: str, description: str, **options: Any) -> None:
+        super().__init__(prog, description=description, allow_abbrev=False, **options)
         self.register("type", Path, _path)
 
     def error(self, message: str) -> NoReturn:
@@ -104,8 +104,19 @@ def interval(flag: str) -> Callable[[str], tuple[float, float]]:
     return read
 
 
-def add_field(parser: argparse.ArgumentParser, name: str, kind: Any, help: str) -> None:
-    """The flag of a preset's option, of its type."""
+def add_options(parser: argparse._ActionsContainer, classes: Sequence[type], typed: bool = True) -> None:
+    """The flags of the options of these dataclasses, each once; as plain text where not `typed`."""
+    added: set[str] = set()
+    for each in classes:
+        kinds = get_type_hints(each)
+        for field in fields(each):
+            if "option" in field.metadata and field.name not in added:
+                _add_option(parser, field.name, kinds[field.name] if typed else str, field.metadata["option"].help)
+                added.add(field.name)
+
+
+def _add_option(parser: argparse._ActionsContainer, name: str, kind: Any, help: str) -> None:
+    """The flag of an option, of its type."""
     flag = "--" + name.replace("_", "-")
     if get_origin(kind) is Literal:
         valid = get_args(kind)
@@ -118,9 +129,7 @@ def add_field(parser: argparse.ArgumentParser, name: str, kind: Any, help: str) 
 def add_sampling(parser: argparse.ArgumentParser) -> None:
     """The flags of how a diffusion model draws."""
     title = "how a diffusion model draws (default: what `genshift sweep` chose, else the preset's own)"
-    group, kinds = parser.add_argument_group(title), get_type_hints(Sampling)
-    for field in fields(Sampling):
-        add_field(group, field.name, kinds[field.name], field.metadata["help"])  # type: ignore[arg-type]
+    add_options(parser.add_argument_group(title), [Sampling])
 
 
 def given_sampling(args: argparse.Namespace) -> dict[str, Any]:

@@ -13,10 +13,11 @@ from genshift.presets import Adaptation, Generator, Preset
 from genshift.runs.files import write_text
 from genshift.runs.folder import RunFolder
 from genshift.runs.results import EvaluationOptions, card, costs
+from genshift.runs.trained_run import open_run, preset_of
 from genshift.selection import checkpoint_selection
 from genshift.selection.rules import DEFAULT
 from genshift.training.loop import Observer
-from genshift.training.train import Settings, open_method, preset_of, train
+from genshift.training.train import Settings, train
 
 
 def train_and_evaluate(preset: Preset, path: Path, settings: Settings, asked: EvaluationOptions) -> bool:
@@ -86,7 +87,8 @@ def evaluate(path: Path, asked: EvaluationOptions) -> dict[str, Any]:
     Raises Refusal where the run or its data cannot be read.
     """
     run = RunFolder(path)
-    preset, method, classes = open_method(run)
+    opened = open_run(run)
+    preset, method, classes = opened.preset, opened.method, opened.classes
     if isinstance(preset, Adaptation):
         found, evaluation = adaptation.measure(run, preset, method, classes, asked)
         found |= checkpoint_selection.estimates_of(run)

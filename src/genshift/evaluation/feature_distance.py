@@ -20,7 +20,7 @@ from genshift.metrics.manifold import precision_recall
 from genshift.presets import Classifier
 from genshift.runs.folder import RunFolder
 from genshift.runs.results import value_of
-from genshift.training.train import open_method
+from genshift.runs.trained_run import open_run
 
 IN_CLASSIFIER = {"frechet": "frechet", "precision": "precision", "recall": "recall"}
 IN_INCEPTION = {"fid": "frechet", "kid": "kid", "inception_precision": "precision", "inception_recall": "recall"}
@@ -79,7 +79,8 @@ def judge_name(path: Path) -> str:
 
 def classifier_space(path: Path) -> FeatureSpace:
     """The features of a classifier's run; Refusal for a run of another kind."""
-    preset, method, classes = open_method(RunFolder(path))
+    opened = open_run(path)
+    preset, method, classes = opened.preset, opened.method, opened.classes
     if not isinstance(preset, Classifier) or not isinstance(method, ClassifierMethod):
         raise Refusal(f"--features {path} is {preset.summary}: name a classifier's run, e.g. one of faces-attributes.")
 

@@ -23,10 +23,10 @@ from genshift.metrics.classification import accuracy, standard_error
 from genshift.metrics.frechet import Gaussian, frechet, statistics
 from genshift.presets import Diffusion, Sampling
 from genshift.runs.folder import RunFolder
+from genshift.runs.trained_run import preset_of
 from genshift.sampling.sampler_settings import SAMPLING, open_generator, sampling_of, unguided
 from genshift.training.console import Console
 from genshift.training.domains import in_classes
-from genshift.training.train import preset_of
 
 FILE = "sweep.json"
 SEED = 1000  # of the pictures that settings are chosen by; an evaluation's series are others, 0 to 2

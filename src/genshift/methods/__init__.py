@@ -1,70 +1,71 @@
-"""How networks learn: one file a method, each read as its paper."""
+"""How networks learn: one file a method, each read as its paper.
+
+A method is a class: `step` is one optimisation step, `validate` measures it while it trains, and what it answers with
+(`predict`, `embed`, `sample`, `decode`) stands in its base class (`base.py`). Its options are fields of its preset.
+A method of adaptation is found through its row in `genshift.presets.methods`; to add one, write a file here and a row
+there (docs/adding.md). `aligning.py` and `dann.py` hold what several share; `schedules.py` what changes over training.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import importlib
 
 from torch import nn
 
+from genshift import nets
 from genshift.data.feed import PixelNormalization
 from genshift.device import Arithmetic
-from genshift.methods.adabn import AdaBNMethod
-from genshift.methods.adamatch import AdaMatchMethod
-from genshift.methods.adda import ADDA
 from genshift.methods.attributes import Attributes
 from genshift.methods.base import ClassifierMethod, GeneratorMethod, LatentGeneratorMethod, Method
-from genshift.methods.cdan import CDANMethod
-from genshift.methods.coral import CORALMethod
 from genshift.methods.dann import DANN
 from genshift.methods.diffusion import DiffusionMethod
 from genshift.methods.gan import GANMethod
-from genshift.methods.mcc import MCCMethod
-from genshift.methods.mean_teacher import MeanTeacherMethod
-from genshift.methods.shot import SHOTMethod
 from genshift.methods.supervised import Supervised
 from genshift.methods.vae import VAEMethod
-from genshift.presets import GAN, VAE, Adaptation, Classifier, Diffusion, Preset
+from genshift.nets.backbone import BackboneParts
+from genshift.presets import Adaptation, BenchmarkPreset, Preset
+from genshift.presets.methods import row_of
+
+# Methods by what a preset says that learns it, beside those of the table of adaptation methods.
+BUILT_IN: dict[str, type[Method]] = {
+    "classes": Supervised,
+    "attributes": Attributes,
+    "gan": GANMethod,
+    "vae": VAEMethod,
+    "diffusion": DiffusionMethod,
+}
+
+
+def class_of(preset: Preset) -> type[Method]:
+    """The class of a preset's method. Raises Refusal for an adaptation method that is not here."""
+    if not isinstance(preset, Adaptation):
+        return BUILT_IN[preset.learner]
+    implementation = row_of(preset.method).implementation
+    if isinstance(implementation, type):
+        return implementation
+    module, _, title = implementation.partition(":")
+    return getattr(importlib.import_module(f"genshift.methods.{module}"), title)
+
+
+def networks_of(preset: Preset, classes: int) -> dict[str, nn.Module]:
+    """The networks of a preset by name, freshly initialised; `classes` is the number of what is learnt beside the
+    pictures, or 0. Raises Refusal where they cannot take the preset's size."""
+    if not isinstance(preset, BenchmarkPreset):
+        return nets.build(preset, classes)
+    method = class_of(preset)
+    assert issubclass(method, ClassifierMethod)
+    parts = BackboneParts(preset, classes, nets.channels(preset))
+    return {**parts.common(), **method.own_networks(preset, parts)}
 
 
 def build(
     preset: Preset, networks: dict[str, nn.Module], classes: int, rule: PixelNormalization, arithmetic: Arithmetic
 ) -> Method:
     """The method of a preset over its networks; `classes` is the number of what is learnt beside the pictures."""
-    match preset:
-        case Adaptation():
-            return _adapting(preset)(preset, networks, rule, arithmetic)
-        case Classifier():
-            return (Attributes if preset.answers == "attributes" else Supervised)(preset, networks, rule, arithmetic)
-        case GAN():
-            return GANMethod(preset, networks, classes, rule, arithmetic)
-        case VAE():
-            return VAEMethod(preset, networks, classes, rule, arithmetic)
-        case Diffusion():
-            return DiffusionMethod(preset, networks, classes, rule, arithmetic)
-    raise TypeError(f"no method for {type(preset).__name__}")
-
-
-# Methods by role, those that the adversary alone does not tell.
-ROLES: dict[str, type[Any]] = {
-    "adabn": AdaBNMethod,
-    "coral": CORALMethod,
-    "cdan": CDANMethod,
-    "mcc": MCCMethod,
-    "dann-mcc": MCCMethod,
-    "mean-teacher": MeanTeacherMethod,
-    "adamatch": AdaMatchMethod,
-    "adamatch-im": AdaMatchMethod,
-    "shot": SHOTMethod,
-}
-
-
-def _adapting(preset: Adaptation) -> type[Any]:
-    by_adversary = {"none": Supervised, "inverted": ADDA}
-    return ROLES.get(preset.method) or by_adversary.get(preset.adversary, DANN)
+    return class_of(preset)(preset, networks, classes, rule, arithmetic)
 
 
 __all__ = [
-    "ADDA",
     "DANN",
     "Attributes",
     "ClassifierMethod",
@@ -76,4 +77,6 @@ __all__ = [
     "Supervised",
     "VAEMethod",
     "build",
+    "class_of",
+    "networks_of",
 ]

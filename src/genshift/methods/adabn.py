@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from genshift.data.feed import Batch, PixelNormalization
-from genshift.device import Arithmetic
+from genshift.data.feed import Batch
 from genshift.methods.schedules import Progress
 from genshift.methods.supervised import Supervised
 from genshift.nets.layers import in_domain
-from genshift.presets.benchmark import AdaBN
 
 
-class AdaBNMethod(Supervised):
+class AdaBN(Supervised):
     """Source-only learning. In each step target images pass too, without any gradient, and leave the running mean and
     variance of each BatchNorm layer that answer the target (algorithm 1), in their weak view, which is nearest to what
     will be asked; scale and shift are shared.
@@ -24,10 +22,8 @@ class AdaBNMethod(Supervised):
     their momentum, and are there at every check.
     """
 
-    def __init__(
-        self, preset: AdaBN, networks: dict[str, nn.Module], rule: PixelNormalization, arithmetic: Arithmetic
-    ) -> None:
-        super().__init__(preset, networks, rule, arithmetic)
+    def set_up(self) -> None:
+        super().set_up()
         self.draws = ("source", "target")
 
     def step(self, batch: Mapping[str, Batch], progress: Progress) -> dict[str, Tensor]:

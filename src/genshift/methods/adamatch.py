@@ -9,16 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genshift.data.feed import Batch, PixelNormalization
+from genshift.data.feed import Batch
 from genshift.data.strong import strong_view
-from genshift.device import Arithmetic
 from genshift.methods.base import ClassifierMethod, FrozenBatchNormStats, at_least_float32
 from genshift.methods.schedules import Progress
 from genshift.methods.shot import information
 from genshift.methods.supervised import batch_accuracy, label_loss
-from genshift.nets.backbone import Frequencies
+from genshift.nets.backbone import BackboneParts, Frequencies
 from genshift.nets.layers import all_gather_rows
-from genshift.presets.benchmark import AdaMatch
+from genshift.presets import BenchmarkPreset
 
 # Of the running means of answers, in source images: the paper's code takes the target's over 128 steps of 64.
 HALF_LIFE = 3_000
@@ -26,7 +25,7 @@ TINY = 1e-6
 LOUD, FEW = 0.5, 0.01  # μ from which a share of images labelled below FEW is an alarm
 
 
-class AdaMatchMethod(ClassifierMethod):
+class AdaMatch(ClassifierMethod):
     """BatchNorm: both domains' views in one pass, whose statistics the running ones follow; a second pass of the
     source's alone is normalised by the source's and leaves them (random logit interpolation needs both). Target images
     are thus answered with statistics of both domains, as they were labelled.
@@ -36,13 +35,12 @@ class AdaMatchMethod(ClassifierMethod):
     """
 
     draws = ("source", "target")
-    preset: AdaMatch
+    preset: BenchmarkPreset
 
-    def __init__(
-        self, preset: AdaMatch, networks: dict[str, nn.Module], rule: PixelNormalization, arithmetic: Arithmetic
-    ) -> None:
-        super().__init__(preset, networks, rule, arithmetic)
-        self.optimizers = {"all": self._optimizer(preset.lr, *networks)}
+    @classmethod
+    def own_networks(cls, preset: BenchmarkPreset, parts: BackboneParts) -> dict[str, nn.Module]:
+        """The running means of the distribution alignment."""
+        return {"frequencies": Frequencies(parts.classes)}
 
     def step(self, batch: Mapping[str, Batch], progress: Progress) -> dict[str, Tensor]:
         """One step on weak and strong views of labelled source and unlabelled target images."""

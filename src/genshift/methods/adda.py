@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genshift.data.feed import Batch, PixelNormalization
-from genshift.device import Arithmetic
+from genshift.data.feed import Batch
 from genshift.methods.base import WON, ClassifierMethod, Domain, Frozen
 from genshift.methods.dann import adversary_scalars, domain_loss, source_odds
 from genshift.methods.schedules import Progress
 from genshift.methods.supervised import label_loss, labelled_scalars
-from genshift.presets import Adaptation
+from genshift.nets.backbone import Adversary, BackboneParts
+from genshift.presets import Adaptation, BenchmarkPreset
 
 
 class ADDA(ClassifierMethod):
@@ -33,15 +33,17 @@ class ADDA(ClassifierMethod):
     draws = ("source", "target")
     preset: Adaptation
 
-    def __init__(
-        self, preset: Adaptation, networks: dict[str, nn.Module], rule: PixelNormalization, arithmetic: Arithmetic
-    ) -> None:
-        super().__init__(preset, networks, rule, arithmetic)
-        self.phases = (0.0, preset.pretrain)
+    @classmethod
+    def own_networks(cls, preset: BenchmarkPreset, parts: BackboneParts) -> dict[str, nn.Module]:
+        """The discriminator, and M_s; `extractor` is M_t."""
+        return {"domain": Adversary(parts.features), "source_extractor": parts.extractor()}
+
+    def set_up(self) -> None:
+        self.phases = (0.0, self.preset.pretrain)
         self.optimizers = {
-            "labels": self._optimizer(preset.pretrain_lr, "source_extractor", "predictor"),
-            "domain": self._optimizer(preset.lr, "domain"),
-            "extractor": self._optimizer(preset.lr, "extractor"),
+            "labels": self._optimizer(self.preset.pretrain_lr, "source_extractor", "predictor"),
+            "domain": self._optimizer(self.preset.lr, "domain"),
+            "extractor": self._optimizer(self.preset.lr, "extractor"),
         }
         self._follow()
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from genshift.data.feed import Batch, PixelNormalization
-from genshift.device import Arithmetic
+from genshift.data.feed import Batch
 from genshift.methods.base import at_least_float32
 from genshift.methods.dann import Adversarial, both_features
 from genshift.methods.schedules import Progress
@@ -25,12 +24,6 @@ class Aligning(Adversarial):
 
     draws = ("source", "target")
     preset: BenchmarkPreset
-
-    def __init__(
-        self, preset: BenchmarkPreset, networks: dict[str, nn.Module], rule: PixelNormalization, arithmetic: Arithmetic
-    ) -> None:
-        super().__init__(preset, networks, rule, arithmetic)
-        self.optimizers = {"all": self._optimizer(preset.lr, *networks)}
 
     def step(self, batch: Mapping[str, Batch], progress: Progress) -> dict[str, Tensor]:
         """One step on labelled source and unlabelled target images."""

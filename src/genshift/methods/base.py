@@ -18,8 +18,10 @@ from genshift.data.imageset import ImageSet
 from genshift.device import Arithmetic
 from genshift.errors import Refusal
 from genshift.methods.schedules import Progress, make_optimizer
+from genshift.nets.backbone import Adversary, BackboneParts
 from genshift.nets.layers import in_domain
-from genshift.presets import Adaptation, Classifier, Generator, LatentGenerator
+from genshift.nets.pretrained import TimmBackbone
+from genshift.presets import Adaptation, BenchmarkPreset, Classifier, Generator, LatentGenerator, Preset
 
 EVALUATION_BATCH = 500
 CHUNK = 50  # pictures drawn at a time, always
@@ -32,17 +34,31 @@ class Method:
     """How networks learn: losses and one optimisation step; and how a learnt model answers.
 
     `networks` are the modules whose state is saved. `nets` are what a step calls: the same modules, or their
-    data-parallel wrappers. `optimizers` are stepped by the method; the loop schedules each one's learning rate from
-    what it was made with. `phases` are the shares of the budget at which a step begins to cost otherwise.
+    data-parallel wrappers. `draws` names the sets that a step draws from. `optimizers` are stepped by the method; the
+    loop schedules each one's learning rate from what it was made with. `classes` is the number of what is learnt
+    beside the pictures. `phases` are the shares of the budget at which a step begins to cost otherwise.
     """
 
     draws: tuple[str, ...]
     phases: tuple[float, ...] = (0.0,)
-    networks: dict[str, nn.Module]
-    nets: dict[str, nn.Module]
     optimizers: dict[str, Optimizer]
-    arithmetic: Arithmetic
-    rule: PixelNormalization
+
+    def __init__(
+        self,
+        preset: Preset,
+        networks: dict[str, nn.Module],
+        classes: int,
+        rule: PixelNormalization,
+        arithmetic: Arithmetic,
+    ) -> None:
+        self.preset, self.classes = preset, classes
+        self.networks, self.nets = networks, dict(networks)
+        self.rule, self.arithmetic = rule, arithmetic
+        self.set_up()
+
+    def set_up(self) -> None:
+        """Makes the optimizers, and whatever else steps need, once."""
+        raise NotImplementedError
 
     def begin(self, parts: Mapping[str, TrainingSet]) -> None:
         """Shows the sets that steps will draw from, once, before the first step (the target's is without labels)."""
@@ -55,6 +71,21 @@ class Method:
         """Measures on held-out images, by name; the first one chooses the best checkpoint (larger is better), and
         "error", where given, is its standard error. Empty where there is nothing to measure them by."""
         return {}
+
+    @classmethod
+    def inputs(
+        cls, name: str, pictures: Tensor, outputs: Mapping[str, Tensor], labels: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        """What the network of that name takes where `pictures` float `[N, C, H, W]`, and `labels` int64 `[N]` of a
+        conditional model, pass through all of them; `outputs` are those of the networks before it."""
+        raise NotImplementedError
+
+    def start_from_pretrained(self) -> None:
+        """Before the first step: loads weights that a network of the preset is to start from, where it names any."""
+
+    def learn_by(self, features: Callable[[Tensor], list[Tensor]]) -> None:
+        """Gives a method whose preset has a `teacher` its feature maps, of pictures in the method's pixel rule."""
+        raise NotImplementedError
 
     def train_mode(self, on: bool) -> None:
         """Puts every network in training or evaluation mode."""
@@ -70,7 +101,7 @@ class GeneratorMethod(Method):
     """A method whose model draws pictures."""
 
     preset: Generator
-    classes: int  # 0 where pictures are drawn of any class
+    # `classes` is 0 where pictures are drawn of any class.
 
     def sample(self, count: int, seed: int, first: int = 0, label: int | None = None) -> Tensor:
         """Pictures number `first` to `first + count - 1` of the series that `seed` names: uint8 `[count, C, H, W]`.
@@ -203,15 +234,9 @@ class ClassifierMethod(Method):
 
     preset: Adaptation | Classifier
 
-    def __init__(
-        self,
-        preset: Adaptation | Classifier,
-        networks: dict[str, nn.Module],
-        rule: PixelNormalization,
-        arithmetic: Arithmetic,
-    ) -> None:
-        self.preset, self.networks, self.nets = preset, networks, dict(networks)
-        self.rule, self.arithmetic = rule, arithmetic
+    def set_up(self) -> None:
+        """One optimizer for every network; a method of several says so itself."""
+        self.optimizers = {"all": self._optimizer(self.preset.lr, *self.networks)}
 
     def _optimizer(self, lr: float, *names: str) -> Optimizer:
         """The preset's, over the parameters of the networks of these names."""
@@ -234,6 +259,27 @@ class ClassifierMethod(Method):
         """uint8 `[N, C, H, W]` to class probabilities, float32 `[N, K]` on the CPU."""
         features = (self._features(chunk, domain) for chunk in self._chunks(images))
         return torch.cat([self._logits(each).softmax(1).cpu() for each in features])
+
+    @classmethod
+    def own_networks(cls, preset: BenchmarkPreset, parts: BackboneParts) -> dict[str, nn.Module]:
+        """What the method needs on the common backbone beside `extractor` and `predictor`: by default the adversary
+        `domain`, where domains are told apart. Networks are initialised in the order in which they stand."""
+        return {} if preset.adversary == "none" else {"domain": Adversary(parts.features)}
+
+    @classmethod
+    def inputs(
+        cls, name: str, pictures: Tensor, outputs: Mapping[str, Tensor], labels: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        """An extractor, and what is its copy, takes pictures; any other network features."""
+        if name.endswith(("extractor", "anchor")):
+            return (pictures,)
+        return (next(features for before, features in outputs.items() if before.endswith("extractor")),)
+
+    def start_from_pretrained(self) -> None:
+        """Of timm's backbones the weights that the preset names."""
+        backbone = self.extractor_of("source")
+        if isinstance(backbone, TimmBackbone) and isinstance(self.preset, BenchmarkPreset):
+            backbone.start_from(self.preset.weights)
 
     def extractor_of(self, domain: Domain) -> nn.Module:
         """The extractor that images of a domain pass, with that domain's statistics where it keeps them apart."""

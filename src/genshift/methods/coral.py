@@ -7,13 +7,13 @@ from torch import Tensor
 from genshift.methods.aligning import Aligning
 from genshift.methods.schedules import Progress
 from genshift.nets.layers import all_gather_rows
-from genshift.presets.benchmark import CORAL
+from genshift.presets import BenchmarkPreset
 
 
-class CORALMethod(Aligning):
+class CORAL(Aligning):
     """The CORAL loss at one layer, the paper's own choice, the last. BatchNorm: as `Aligning`."""
 
-    preset: CORAL
+    preset: BenchmarkPreset
 
     def transfer(
         self, features: Tensor, logits: Tensor, sources: int, progress: Progress

@@ -17,8 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genshift.data.feed import Batch, PixelNormalization
-from genshift.device import Arithmetic
+from genshift.data.feed import Batch
 from genshift.methods.base import ClassifierMethod, at_least_float32
 from genshift.methods.schedules import Progress, dann_lambda
 from genshift.methods.supervised import label_loss, labelled_scalars
@@ -71,17 +70,14 @@ class DANN(Adversarial):
 
     draws = ("source", "target")
 
-    def __init__(
-        self, preset: Adaptation, networks: dict[str, nn.Module], rule: PixelNormalization, arithmetic: Arithmetic
-    ) -> None:
-        super().__init__(preset, networks, rule, arithmetic)
+    def set_up(self) -> None:
         model = ("extractor", "predictor")
-        if preset.adversary == "reversal":
-            self.optimizers = {"all": self._optimizer(preset.lr, *model, "domain")}
+        if self.preset.adversary == "reversal":
+            self.optimizers = {"all": self._optimizer(self.preset.lr, *model, "domain")}
         else:
             self.optimizers = {
-                "model": self._optimizer(preset.lr, *model),
-                "domain": self._optimizer(preset.lr, "domain"),
+                "model": self._optimizer(self.preset.lr, *model),
+                "domain": self._optimizer(self.preset.lr, "domain"),
             }
 
     def step(self, batch: Mapping[str, Batch], progress: Progress) -> dict[str, Tensor]:

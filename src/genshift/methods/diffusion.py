@@ -8,8 +8,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from genshift.data.feed import Batch, PixelNormalization, StepRandom
-from genshift.device import Arithmetic
+from genshift.data.feed import Batch, StepRandom
 from genshift.diffusion.guidance import Guidance, Guided
 from genshift.diffusion.process import PROCESSES, Parametrisation, levels, weight
 from genshift.diffusion.samplers import SAMPLERS, State, ddim
@@ -30,24 +29,23 @@ class DiffusionMethod(GeneratorMethod):
     preset: Diffusion
     weak: nn.Module | None = None
 
-    def __init__(
-        self,
-        preset: Diffusion,
-        networks: dict[str, nn.Module],
-        classes: int,
-        rule: PixelNormalization,
-        arithmetic: Arithmetic,
-    ) -> None:
-        self.preset, self.classes = preset, classes
-        self.networks, self.nets = networks, dict(networks)
-        self.rule, self.arithmetic = rule, arithmetic
+    def set_up(self) -> None:
+        preset = self.preset
         self.process = PROCESSES[preset.process]()
         straight = preset.process == "flow" and preset.predict == "v"
         self.parametrisation = Parametrisation("velocity" if straight else preset.predict)
         self.sampling: Sampling = preset.sampling()
-        parameters = networks["unet"].parameters()
+        parameters = self.networks["unet"].parameters()
         self.optimizers = {"unet": make_optimizer(preset.optimizer, parameters, preset.lr, preset.weight_decay)}
         self.evaluations = 0.0  # network passes a picture, of the last drawing
+
+    @classmethod
+    def inputs(
+        cls, name: str, pictures: Tensor, outputs: Mapping[str, Tensor], labels: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        """Noisy pictures, their times, and labels of a conditional model."""
+        times = pictures.new_ones(len(pictures))
+        return (pictures, times) if labels is None else (pictures, times, labels)
 
     # --- learning ---------------------------------------------------------------------------------------------------
 

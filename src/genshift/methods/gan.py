@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from genshift.data.feed import Batch, PixelNormalization
-from genshift.device import Arithmetic
+from genshift.data.feed import Batch
 from genshift.methods.base import WON, Frozen, LatentGeneratorMethod, at_least_float32
 from genshift.methods.diffaugment import diffaugment
 from genshift.methods.schedules import Progress, make_optimizer
@@ -36,22 +35,22 @@ class GANMethod(LatentGeneratorMethod):
     draws = ("data",)
     preset: GAN
 
-    def __init__(
-        self,
-        preset: GAN,
-        networks: dict[str, nn.Module],
-        classes: int,
-        rule: PixelNormalization,
-        arithmetic: Arithmetic,
-    ) -> None:
-        self.preset, self.networks, self.nets = preset, networks, dict(networks)
-        self.classes, self.rule, self.arithmetic = classes, rule, arithmetic
-        self.normalises_batches = any(isinstance(m, _BatchNorm) for m in networks["discriminator"].modules())
+    def set_up(self) -> None:
+        preset = self.preset
+        self.normalises_batches = any(isinstance(m, _BatchNorm) for m in self.networks["discriminator"].modules())
         betas = (preset.beta1, preset.beta2)
         self.optimizers = {
             name: make_optimizer(preset.optimizer, net.parameters(), preset.lr, preset.weight_decay, betas)
-            for name, net in networks.items()
+            for name, net in self.networks.items()
         }
+
+    @classmethod
+    def inputs(
+        cls, name: str, pictures: Tensor, outputs: Mapping[str, Tensor], labels: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        """The generator makes pictures of latent vectors, the discriminator looks at them."""
+        beside = () if labels is None else (labels,)
+        return (outputs["latents"] if name == "generator" else pictures, *beside)
 
     def step(self, batch: Mapping[str, Batch], progress: Progress) -> dict[str, Tensor]:
         """One step of the discriminator, and one of the generator in every `critic_steps`."""

@@ -7,13 +7,13 @@ from torch import Tensor
 from genshift.methods.aligning import Aligning, certainty
 from genshift.methods.schedules import Progress
 from genshift.nets.layers import all_gather_rows
-from genshift.presets.benchmark import MCC
+from genshift.presets import BenchmarkPreset
 
 
-class MCCMethod(Aligning):
+class MCC(Aligning):
     """Class confusion, and DANN's loss where there is an adversary `domain`. BatchNorm: as `Aligning`."""
 
-    preset: MCC
+    preset: BenchmarkPreset
 
     def transfer(
         self, features: Tensor, logits: Tensor, sources: int, progress: Progress

@@ -7,19 +7,19 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from genshift.data.feed import Batch, PixelNormalization
+from genshift.data.feed import Batch
 from genshift.data.strong import strong_view
-from genshift.device import Arithmetic
 from genshift.methods.base import ClassifierMethod, at_least_float32
 from genshift.methods.schedules import Progress
 from genshift.methods.supervised import batch_accuracy, label_loss
+from genshift.nets.backbone import BackboneParts
 from genshift.nets.layers import all_gather_rows, in_domain
-from genshift.presets.benchmark import MeanTeacher
+from genshift.presets import BenchmarkPreset
 
 PAIRS = ("extractor", "predictor")
 
 
-class MeanTeacherMethod(ClassifierMethod):
+class MeanTeacher(ClassifierMethod):
     """`extractor` and `predictor` are the teacher, which answers; `student_extractor` and `student_predictor` learn.
 
     BatchNorm: each domain is normalised by its own batch, as the paper asks. The teacher's weights and its
@@ -27,16 +27,18 @@ class MeanTeacherMethod(ClassifierMethod):
     """
 
     draws = ("source", "target")
-    preset: MeanTeacher
+    preset: BenchmarkPreset
 
-    def __init__(
-        self, preset: MeanTeacher, networks: dict[str, nn.Module], rule: PixelNormalization, arithmetic: Arithmetic
-    ) -> None:
-        super().__init__(preset, networks, rule, arithmetic)
+    @classmethod
+    def own_networks(cls, preset: BenchmarkPreset, parts: BackboneParts) -> dict[str, nn.Module]:
+        """The student, which learns."""
+        return {"student_extractor": parts.extractor(), "student_predictor": parts.predictor()}
+
+    def set_up(self) -> None:
         for name in PAIRS:
-            networks[name].load_state_dict(networks[f"student_{name}"].state_dict())
-            networks[name].requires_grad_(False)
-        self.optimizers = {"all": self._optimizer(preset.lr, *(f"student_{name}" for name in PAIRS))}
+            self.networks[name].load_state_dict(self.networks[f"student_{name}"].state_dict())
+            self.networks[name].requires_grad_(False)
+        self.optimizers = {"all": self._optimizer(self.preset.lr, *(f"student_{name}" for name in PAIRS))}
 
     def step(self, batch: Mapping[str, Batch], progress: Progress) -> dict[str, Tensor]:
         """One step of the student on labelled source images and on strong views of the target's, which the teacher

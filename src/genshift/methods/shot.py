@@ -8,20 +8,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genshift.data.feed import Batch, PixelNormalization, TrainingSet
-from genshift.device import Arithmetic
+from genshift.data.feed import Batch, TrainingSet
 from genshift.methods.aligning import entropy
 from genshift.methods.base import ClassifierMethod, Frozen, at_least_float32
 from genshift.methods.schedules import Progress
 from genshift.methods.supervised import batch_accuracy, labelled_scalars
-from genshift.nets.backbone import Centroids
+from genshift.nets.backbone import BackboneParts, Centroids
 from genshift.nets.layers import all_gather_rows
-from genshift.presets.benchmark import SHOT
+from genshift.presets import BenchmarkPreset
 
 SAMPLE = 10_000  # target images that centroids are computed from, at most
 
 
-class SHOTMethod(ClassifierMethod):
+class SHOT(ClassifierMethod):
     """Two phases of one budget: `extractor` g and `predictor` h learn the source's smoothed labels; then h
     is frozen, no source image is seen, and g learns on the target by information maximisation and pseudo-labels.
 
@@ -35,17 +34,19 @@ class SHOTMethod(ClassifierMethod):
     """
 
     draws = ("source", "target")
-    preset: SHOT
+    preset: BenchmarkPreset
 
-    def __init__(
-        self, preset: SHOT, networks: dict[str, nn.Module], rule: PixelNormalization, arithmetic: Arithmetic
-    ) -> None:
-        super().__init__(preset, networks, rule, arithmetic)
-        self.phases = (0.0, preset.pretrain)
-        networks["anchor"].requires_grad_(False)
+    @classmethod
+    def own_networks(cls, preset: BenchmarkPreset, parts: BackboneParts) -> dict[str, nn.Module]:
+        """The extractor that labels, and the centroids of its features."""
+        return {"anchor": parts.extractor(), "centroids": Centroids(parts.classes, parts.features)}
+
+    def set_up(self) -> None:
+        self.phases = (0.0, self.preset.pretrain)
+        self.networks["anchor"].requires_grad_(False)
         self.optimizers = {
-            "labels": self._optimizer(preset.pretrain_lr, "extractor", "predictor"),
-            "extractor": self._optimizer(preset.lr, "extractor"),
+            "labels": self._optimizer(self.preset.pretrain_lr, "extractor", "predictor"),
+            "extractor": self._optimizer(self.preset.lr, "extractor"),
         }
 
     def begin(self, parts: Mapping[str, TrainingSet]) -> None:

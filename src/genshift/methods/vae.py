@@ -13,12 +13,11 @@ import math
 from collections.abc import Callable, Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from genshift.data.feed import Batch, PixelNormalization
+from genshift.data.feed import Batch
 from genshift.data.imageset import ImageSet
-from genshift.device import Arithmetic
 from genshift.errors import Refusal
 from genshift.methods.base import EVALUATION_BATCH, LatentGeneratorMethod, at_least_float32
 from genshift.methods.mixture import Mixture, fit_mixture
@@ -43,20 +42,24 @@ class VAEMethod(LatentGeneratorMethod):
     preset: VAE
     features: Features | None = None
 
-    def __init__(
-        self,
-        preset: VAE,
-        networks: dict[str, nn.Module],
-        classes: int,
-        rule: PixelNormalization,
-        arithmetic: Arithmetic,
-    ) -> None:
-        self.preset, self.classes = preset, classes
-        self.networks, self.nets = networks, dict(networks)
-        self.rule, self.arithmetic = rule, arithmetic
+    def set_up(self) -> None:
+        preset = self.preset
         self.mixture: Mixture | None = None
-        parameters = [p for net in networks.values() for p in net.parameters()]
+        parameters = [p for net in self.networks.values() for p in net.parameters()]
         self.optimizers = {"all": make_optimizer(preset.optimizer, parameters, preset.lr, preset.weight_decay)}
+
+    def learn_by(self, features: Features) -> None:
+        """Takes the feature maps in which `perceptual` measures."""
+        self.features = features
+
+    @classmethod
+    def inputs(
+        cls, name: str, pictures: Tensor, outputs: Mapping[str, Tensor], labels: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        """The encoder takes pictures, the decoder latent vectors, and the class where there is one."""
+        if name == "encoder":
+            return (pictures,)
+        return (outputs["latents"],) if labels is None else (outputs["latents"], labels)
 
     # --- learning ---------------------------------------------------------------------------------------------------
 

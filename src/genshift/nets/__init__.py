@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import nn
 
 from genshift.errors import Refusal
 from genshift.nets import adaptation, adda
-from genshift.nets.backbone import build_benchmark
 from genshift.nets.classifier import build_classifier
 from genshift.nets.gan import build_gan
 from genshift.nets.unet import UNet
 from genshift.nets.unet_report import UNet_conditional
 from genshift.nets.vae import build_vae
-from genshift.presets import GAN, VAE, Adaptation, BenchmarkPreset, Classifier, Diffusion, Preset
+from genshift.presets import GAN, VAE, Adaptation, Classifier, Diffusion, Preset
 
 # By name: (extractor, label predictor, domain classifier, the image sides that give 512 features).
 ADAPTATION = {
@@ -27,26 +28,18 @@ ADAPTATION = {
 
 
 def build(preset: Preset, classes: int) -> dict[str, nn.Module]:
-    """The networks of a preset by name; `classes` is the number of what is learnt beside the pictures, or 0.
+    """The networks of a preset by name, but for the common backbone's (`genshift.methods.networks_of` has all);
+    `classes` is the number of what is learnt beside the pictures, or 0.
 
     Raises Refusal where they cannot take the preset's size.
     """
-    match preset:
-        case BenchmarkPreset():
-            return build_benchmark(preset, classes, channels(preset))
-        case Adaptation():
-            if preset.adversary == "inverted":
-                return build_adda(classes, preset.size)
-            return build_adaptation(preset.networks, classes, preset.size, preset.adversary != "none")
-        case Classifier():
-            return build_classifier(preset, classes)
-        case GAN():
-            return build_gan(preset, classes)
-        case VAE():
-            return build_vae(preset, classes)
-        case Diffusion():
-            return {"unet": build_unet(preset, classes)}
-    raise TypeError(f"no networks for {type(preset).__name__}")
+    return _BUILDERS[preset.family](preset, classes)
+
+
+def _adaptation(preset: Adaptation, classes: int) -> dict[str, nn.Module]:
+    if preset.adversary == "inverted":
+        return build_adda(classes, preset.size)
+    return build_adaptation(preset.networks, classes, preset.size, preset.adversary != "none")
 
 
 def channels(preset: Preset) -> int:
@@ -94,3 +87,12 @@ def _check_size(name: str, size: int) -> None:
         raise Refusal(
             f"The {name} extractor takes images of {sizes[0]} to {sizes[-1]} pixels, not {size}: give --size 28."
         )
+
+
+_BUILDERS: dict[str, Callable[..., dict[str, nn.Module]]] = {
+    Adaptation.family: _adaptation,
+    Classifier.family: build_classifier,
+    GAN.family: build_gan,
+    VAE.family: build_vae,
+    Diffusion.family: lambda preset, classes: {"unet": build_unet(preset, classes)},
+}

@@ -12,7 +12,7 @@ from genshift.nets.classifier import SMALL, Block
 from genshift.nets.layers import BatchNorm2d, Conv2d, DomainBatchNorm2d
 from genshift.nets.pretrained import TimmBackbone
 from genshift.presets import BenchmarkPreset
-from genshift.presets.benchmark import OUR_BACKBONE, TIMM, AdaMatch
+from genshift.presets.benchmark import OUR_BACKBONE, TIMM
 
 HIDDEN = 512  # of an adversary
 WIDEST = 4096  # inputs of CDAN's adversary; above, its map is drawn at random (CDAN, section 3.2)
@@ -110,27 +110,25 @@ class Frequencies(nn.Module):
             self.register_buffer(name, torch.full((classes,), 1 / classes))
 
 
-def build_benchmark(preset: BenchmarkPreset, classes: int, channels: int) -> dict[str, nn.Module]:
-    """The networks `extractor` and `predictor`, and what a role needs besides (see its method)."""
+class BackboneParts:
+    """What a method on the common backbone builds its networks from: extractors, and how many features they give."""
 
-    def extractor() -> Backbone | TimmBackbone:
+    def __init__(self, preset: BenchmarkPreset, classes: int, channels: int) -> None:
+        self.preset, self.classes, self.channels = preset, classes, channels
+        self.first = self.extractor()
+        self.features = self.first.features
+
+    def extractor(self) -> Backbone | TimmBackbone:
+        """Pictures `[N, C, H, W]` to features `[N, D]`, freshly initialised."""
+        preset = self.preset
         if preset.backbone != OUR_BACKBONE:
-            return TimmBackbone(preset.backbone.removeprefix(TIMM), channels, preset.size)
-        return Backbone(preset.width, channels, preset.size, preset.statistics == "own")
+            return TimmBackbone(preset.backbone.removeprefix(TIMM), self.channels, preset.size)
+        return Backbone(preset.width, self.channels, preset.size, preset.statistics == "own")
 
-    first = extractor()
-    features = first.features
-    networks: dict[str, nn.Module] = {"extractor": first, "predictor": nn.Linear(features, classes)}
-    if preset.method == "cdan":
-        networks["domain"] = ConditionalAdversary(features, classes)
-    elif preset.adversary != "none":
-        networks["domain"] = Adversary(features)
-    if preset.method == "adda":
-        networks["source_extractor"] = extractor()
-    if preset.method == "mean-teacher":
-        networks |= {"student_extractor": extractor(), "student_predictor": nn.Linear(features, classes)}
-    if isinstance(preset, AdaMatch):
-        networks["frequencies"] = Frequencies(classes)
-    if preset.method == "shot":
-        networks |= {"anchor": extractor(), "centroids": Centroids(classes, features)}
-    return networks
+    def predictor(self) -> nn.Linear:
+        """Features to logits `[N, K]`, freshly initialised."""
+        return nn.Linear(self.features, self.classes)
+
+    def common(self) -> dict[str, nn.Module]:
+        """The networks of every method: `extractor` and `predictor`."""
+        return {"extractor": self.first, "predictor": self.predictor()}

@@ -1,39 +1,79 @@
-"""Presets: named, complete, frozen descriptions of experiments. Imports no torch."""
+"""Presets: named, complete, frozen descriptions of experiments. Imports no torch.
+
+- `base.py`: what every preset is, and what an option is (help, default, bounds, origin).
+- `adaptation.py`, `pictures.py`, `diffusion.py`: the families, a class each, with their options.
+- `methods.py`: THE table of adaptation methods, one row a method; `papers.py`: what they cite.
+- `benchmark.py`: a preset of any method on any two sets, all at equal conditions.
+- `hw2.py`, `hw3.py`, `demo.py`: the facts of a report in one place; `ours.py`: our generators and classifiers.
+
+Networks are in `genshift.nets`, how they learn in `genshift.methods`. `named` finds a preset by its name, or makes that
+of a method on two sets.
+"""
 
 from __future__ import annotations
 
-from genshift.errors import unknown
-from genshift.presets import adaptation, benchmark, diffusion, pictures
+from genshift.errors import Refusal, unknown
+from genshift.presets import benchmark, demo, hw2, hw3, methods, ours
 from genshift.presets.adaptation import Adaptation
 from genshift.presets.base import OURS, PUBLISHED, YOURS, Preset, option_fields
 from genshift.presets.benchmark import BenchmarkPreset
 from genshift.presets.diffusion import Diffusion, Sampling
+from genshift.presets.methods import METHODS, MethodRow
 from genshift.presets.pictures import GAN, VAE, Classifier, Generator, LatentGenerator, Pictures
 
 FAMILIES: dict[str, type[Preset]] = {family.family: family for family in (Adaptation, Classifier, VAE, GAN, Diffusion)}
 PRESETS: dict[str, Preset] = {
-    preset.name: preset.checked()
-    for module in (adaptation, benchmark, pictures, diffusion)
-    for preset in module.all_presets()
+    preset.name: preset.checked() for room in (demo, hw2, hw3, benchmark, ours) for preset in room.all_presets()
 }
 
 
-def class_of(family: str, networks: str, role: str) -> type[Preset]:
-    """The class of a preset by what its config.json says; KeyError where there is no such family."""
-    own = benchmark.CLASSES.get(role, benchmark.BenchmarkPreset)
-    return own if (family, networks) == (Adaptation.family, benchmark.NETWORKS) else FAMILIES[family]
+def class_of(family: str, networks: str, method: str) -> type[Preset]:
+    """The class of a preset by what its config.json says; KeyError where there is no such family.
+
+    Raises Refusal for a method that is not here, such as a plugin's.
+    """
+    if family == Adaptation.family:
+        row = methods.row_of(method)
+        return benchmark.class_of(row) if networks == benchmark.NETWORKS else Adaptation
+    return FAMILIES[family]
+
+
+def named(name: str, source: str | None = None, target: str | None = None) -> Preset:
+    """The preset of that name, or of that method on the two sets; both sets are for a method alone.
+
+    Raises Refusal with the nearest name where there is none, and for a method without its sets.
+    """
+    if name in PRESETS:
+        return PRESETS[name]
+    if name in METHODS:
+        if not source or not target:
+            raise Refusal(f"{name} is a method: give it two sets, --source LABELLED --target UNLABELLED.")
+        return benchmark.preset_of(METHODS[name], source, target).checked()
+    if (preset := benchmark.by_alias(name)) is not None:
+        return preset.checked()
+    raise unknown("preset or method", name, [*PRESETS, *METHODS], "`genshift ls` lists them all.")
 
 
 def get(name: str) -> Preset:
     """The preset of that name; Refusal with the nearest name where there is none."""
-    if name not in PRESETS:
-        raise unknown("preset", name, PRESETS, "`genshift ls` lists them all.")
-    return PRESETS[name]
+    return named(name)
+
+
+def add_method(row: MethodRow) -> None:
+    """Adds a method from outside the package, with its presets on the study's tasks.
+
+    Raises Refusal where its name is taken.
+    """
+    methods.add(row)
+    for source, target in benchmark.TASKS:
+        preset = benchmark.preset_of(row, source, target).checked()
+        PRESETS[preset.name] = preset
 
 
 __all__ = [
     "FAMILIES",
     "GAN",
+    "METHODS",
     "OURS",
     "PRESETS",
     "PUBLISHED",
@@ -45,10 +85,13 @@ __all__ = [
     "Diffusion",
     "Generator",
     "LatentGenerator",
+    "MethodRow",
     "Pictures",
     "Preset",
     "Sampling",
+    "add_method",
     "class_of",
     "get",
+    "named",
     "option_fields",
 ]

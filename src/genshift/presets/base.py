@@ -18,9 +18,44 @@ YOURS = "yours"
 HALF_LIFE = 10_000
 
 
-def option(help: str, default: Any = dataclasses.MISSING) -> Any:
-    """A field that `genshift train` takes as a flag."""
-    return field(default=default, metadata={"help": help})
+@dataclass(frozen=True)
+class Option:
+    """An option of `genshift train`: help, default, the values that it takes, and where its default comes from.
+
+    A default of None is none: the preset must give a value. choices: the words that it takes. above, at_least, at_most:
+    bounds of a number; a number with `at_most` is a share.
+    """
+
+    help: str
+    default: Any = dataclasses.MISSING
+    above: float | None = None
+    at_least: float | None = None
+    at_most: float | None = None
+    choices: tuple[str, ...] = ()
+    origin: str = ""
+
+    def field(self) -> Any:
+        """The dataclass field of a preset."""
+        return field(default=self.default, metadata={"option": self})
+
+    @property
+    def kind(self) -> Any:
+        """The type of its values."""
+        return Literal[self.choices] if self.choices else type(self.default)
+
+    def check(self, name: str, value: Any) -> None:
+        """Refuses a value out of bounds."""
+        if self.above is not None and not value > self.above:
+            raise Refusal(f"{flag(name)} must be above {self.above:g}, not {value}.")
+        if self.at_least is not None and not value >= self.at_least:
+            raise Refusal(f"{flag(name)} must be {self.at_least:g} or more, not {value}.")
+        if self.at_most is not None and value > self.at_most:
+            raise Refusal(f"{flag(name)} is a share of at most {self.at_most}, not {value}.")
+
+
+def option(help: str, default: Any = dataclasses.MISSING, **bounds: Any) -> Any:
+    """A field that `genshift train` takes as a flag; `bounds` are those of `Option`."""
+    return Option(help, default, **bounds).field()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,31 +67,30 @@ class Preset:
     """
 
     family: ClassVar[str]
-    # Options that must be above 0, those that must not be below, and the largest value of some.
-    positive: ClassVar[tuple[str, ...]] = ("images", "size", "lr", "std")
-    not_negative: ClassVar[tuple[str, ...]] = (
-        "weight_decay", "lr_warmup", "ema_half_life", "flip", "rotate", "shift", "scale", "recolour", "strong"
-    )  # fmt: skip
-    at_most: ClassVar[Mapping[str, float]] = {"flip": 1, "shift": 1, "scale": 0.9, "recolour": 1, "strong": 1}
-
+    labelled: ClassVar[str]  # the name of the set whose labels are learnt and whose images count progress
     name: str
     study: str
     method: str
     networks: str
-    images: int = option("budget, counted in images of the first set (in adaptation: the source)")
+    images: int = option("budget, counted in images of the first set (in adaptation: the source)", above=0)
     epochs: int = 0  # behind the budget, for information
-    size: int = option("side of the images in pixels", 28)
+    size: int = option("side of the images in pixels", 28, above=0)
     colour: Literal["rgb", "grey"] = option("rgb, or grey", "rgb")
     mean: float = option("subtracted from pixels in [0, 1]", 0.0)
-    std: float = option("what pixels are then divided by", 1.0)
-    flip: float = option("probability of a horizontal flip in training; never for digits", 0.0)
-    rotate: float = option("largest rotation in training, in degrees", 0.0)
-    shift: float = option("largest shift in training, as a share of the side", 0.0)
-    scale: float = option("largest relative change of scale in training", 0.0)
+    std: float = option("what pixels are then divided by", 1.0, above=0)
+    flip: float = option("probability of a horizontal flip in training; never for digits", 0.0, at_least=0, at_most=1)
+    rotate: float = option("largest rotation in training, in degrees", 0.0, at_least=0)
+    shift: float = option("largest shift in training, as a share of the side", 0.0, at_least=0, at_most=1)
+    scale: float = option("largest relative change of scale in training", 0.0, at_least=0, at_most=0.9)
     recolour: float = option(
-        "probability that channels are put in another order and each inverted or not, in training", 0.0
+        "probability that channels are put in another order and each inverted or not, in training",
+        0.0,
+        at_least=0,
+        at_most=1,
     )
-    strong: float = option("probability that an image is moved, recoloured and cut strongly, in training", 0.0)
+    strong: float = option(
+        "probability that an image is moved, recoloured and cut strongly, in training", 0.0, at_least=0, at_most=1
+    )
     validation: float = option("share of each training split held out", 0.0)
     select: Literal["last", "best", "label-free"] = option(
         "checkpoint to use: last, best on held-out images (the latest within one standard error), or, of a run that "
@@ -66,11 +100,11 @@ class Preset:
     optimizer: Literal["adam", "adamw", "muon", "sgd"] = option(
         "optimizer; muon: Muon for convolutions' kernels, AdamW for the rest", "adam"
     )
-    lr: float = option("learning rate", 1e-3)
+    lr: float = option("learning rate", 1e-3, above=0)
     lr_schedule: Literal["constant", "cosine", "linear"] = option("learning rate over progress", "constant")
-    lr_warmup: int = option("images over which the learning rate rises from 0", 0)
-    weight_decay: float = option("weight decay", 0.0)
-    ema_half_life: int = option("half-life in images of the weights' moving average; 0 for none", 0)
+    lr_warmup: int = option("images over which the learning rate rises from 0", 0, at_least=0)
+    weight_decay: float = option("weight decay", 0.0, at_least=0)
+    ema_half_life: int = option("half-life in images of the weights' moving average; 0 for none", 0, at_least=0)
     precision: Literal["auto", "float32", "bfloat16", "float64"] = option("arithmetic; auto states why", "auto")
     origins: Mapping[str, str] = field(default_factory=dict, hash=False)
     published: Mapping[str, float] = field(default_factory=dict, hash=False)
@@ -89,6 +123,21 @@ class Preset:
     def trains_on(self) -> str:
         """The set whose images count progress."""
         raise NotImplementedError
+
+    @property
+    def learner(self) -> str:
+        """What learns it, by a name of `genshift.methods.BUILT_IN`."""
+        return self.family
+
+    @property
+    def draws(self) -> bool:
+        """Whether its runs draw pictures."""
+        return False
+
+    @property
+    def teacher(self) -> str:
+        """The run of a classifier whose features the method learns by; "" for none."""
+        return ""
 
     @property
     def adapts(self) -> bool:
@@ -122,15 +171,8 @@ class Preset:
         for name, kind in get_type_hints(type(self)).items():
             if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
                 raise unknown(f"{name} called", str(getattr(self, name)), get_args(kind))
-        for name in self.positive:
-            if not getattr(self, name) > 0:
-                raise Refusal(f"{flag(name)} must be above 0, not {getattr(self, name)}.")
-        for name in self.not_negative:
-            if not getattr(self, name) >= 0:
-                raise Refusal(f"{flag(name)} must be 0 or more, not {getattr(self, name)}.")
-        for name, top in self.at_most.items():
-            if getattr(self, name) > top:
-                raise Refusal(f"{flag(name)} is a share of at most {top}, not {getattr(self, name)}.")
+        for each in option_fields(self):
+            each.metadata["option"].check(each.name, getattr(self, each.name))
         if not 0 <= self.validation <= 0.9:
             raise Refusal(f"--validation is a share from 0 to 0.9, not {self.validation}.")
         if self.select == "label-free" and not self.adapts:
@@ -142,7 +184,7 @@ class Preset:
 
 def option_fields(preset: Preset | type[Preset]) -> list[dataclasses.Field[Any]]:
     """The dataclass fields that are options of the command line."""
-    return [f for f in dataclasses.fields(preset) if "help" in f.metadata]
+    return [f for f in dataclasses.fields(preset) if "option" in f.metadata]
 
 
 def flag(name: str) -> str:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import ClassVar, Literal, Self
 
-from genshift.data.catalog import CATALOG
 from genshift.errors import Refusal
-from genshift.presets.base import HALF_LIFE, PUBLISHED, Preset, flag, option
+from genshift.presets.base import flag, option
 from genshift.presets.pictures import Generator
 
-DDPM_CONDITIONAL = "cited source (dome272/Diffusion-Models-pytorch)"
-DDPM_PAPER = "cited source (DDPM, arXiv 2006.11239)"
 TRAINING_STEPS = 1000  # T of the linear and the cosine schedule
 
 
@@ -67,9 +63,6 @@ class Diffusion(Generator, Sampling):
     """A denoising diffusion model, of any process and prediction."""
 
     family: ClassVar[str] = "diffusion"
-    positive: ClassVar[tuple[str, ...]] = (*Preset.positive, "batch", "width", "gamma", "patch")
-    not_negative: ClassVar[tuple[str, ...]] = (*Preset.not_negative, "label_dropout", "dropout")
-    at_most: ClassVar[Mapping[str, float]] = {**Preset.at_most, "label_dropout": 1, "dropout": 0.9}
 
     process: Literal["linear", "cosine", "flow", "edm"] = option(
         "how pictures become noise: a schedule of β (linear, cosine), straight lines (flow), or growing σ (edm)",
@@ -79,10 +72,12 @@ class Diffusion(Generator, Sampling):
         "what the network answers: the noise, the picture, the velocity, or EDM's mixture", "epsilon"
     )
     weighting: Literal["uniform", "min-snr"] = option("what the error at each noise level weighs", "uniform")
-    gamma: float = option("γ of min-SNR weighting", 5.0)
-    label_dropout: float = option("probability that an image is learnt without its label", 0.1)
-    patch: int = option("side in pixels of the squares that become channels before the network's first layer", 1)
-    dropout: float = option("dropout in the network's blocks", 0.0)
+    gamma: float = option("γ of min-SNR weighting", 5.0, above=0)
+    label_dropout: float = option("probability that an image is learnt without its label", 0.1, at_least=0, at_most=1)
+    patch: int = option(
+        "side in pixels of the squares that become channels before the network's first layer", 1, above=0
+    )
+    dropout: float = option("dropout in the network's blocks", 0.0, at_least=0, at_most=0.9)
 
     @property
     def summary(self) -> str:
@@ -112,60 +107,3 @@ class Diffusion(Generator, Sampling):
         if self.select == "best":
             raise Refusal("A diffusion model has no measure on held-out pictures to be best at: leave --select out.")
         return self
-
-
-_REPORT = {
-    "networks": PUBLISHED,
-    "epochs": PUBLISHED,
-    "images": "published (300 epochs of MNIST-M's training images)",
-    "batch": PUBLISHED,
-    "lr": PUBLISHED,
-    "optimizer": PUBLISHED,
-    "predict": "published (Algorithm 1)",
-    "sampler": "published (Algorithm 2)",
-    "weighting": "published (Algorithm 1)",
-    "width": "published (printed)",
-    "colour": "published (printed)",
-    "steps": "published (the figure's 1,000 time steps)",
-    "process": DDPM_CONDITIONAL,
-    "guide": "published (its unconditional branch)",
-    "guidance": DDPM_CONDITIONAL,
-    "label_dropout": f"{DDPM_CONDITIONAL}; per image instead of per batch: ours",
-    "ema_half_life": "published (none is named)",
-    "skip": "ours (the report names no probability)",
-    "mean": "cited source (DDPM, arXiv 2006.11239: pixels in [-1, 1])",
-    "std": "cited source (DDPM, arXiv 2006.11239: pixels in [-1, 1])",
-    "weight_decay": "cited source (AdamW's default in PyTorch)",
-}
-
-
-def _hw2() -> Diffusion:
-    return Diffusion(
-        name="hw2-diffusion", study="hw2", method="diffusion", networks="hw2-unet", data="mnistm",
-        images=300 * CATALOG["mnistm"].published_counts["train"], epochs=300, size=28, batch=64, optimizer="adamw",
-        lr=3e-4, weight_decay=0.01, mean=0.5, std=0.5, condition="classes", process="linear", predict="epsilon",
-        label_dropout=0.1, sampler="ddpm", steps=1000, guidance=3.0, skip=0.5, origins=_REPORT,
-    )  # fmt: skip
-
-
-def _digits() -> Diffusion:
-    return Diffusion(
-        name="digits-diffusion", study="digits", method="diffusion", networks="unet", data="mnistm", images=212_000,
-        size=28, batch=32, width=96, patch=2, optimizer="muon", lr=1.5e-3, lr_schedule="cosine", lr_warmup=5_000,
-        mean=0.5, std=0.5, condition="classes", process="flow", predict="v", label_dropout=0.1, sampler="unipc",
-        steps=12, guide="both", guidance=3.25, guidance_from=0.15, guidance_to=0.9, ema_half_life=HALF_LIFE,
-    )  # fmt: skip
-
-
-def _faces() -> Diffusion:
-    return Diffusion(
-        name="faces-diffusion", study="faces", method="diffusion", networks="unet", data="celeba", images=1_000_000,
-        size=64, batch=32, width=96, patch=4, flip=0.5, optimizer="muon", lr=1.5e-3, lr_schedule="cosine",
-        lr_warmup=5_000, mean=0.5, std=0.5, condition="attribute", attribute="Male", process="flow", predict="v",
-        label_dropout=0.1, sampler="dpm++2m", steps=12, guidance=1.25, ema_half_life=HALF_LIFE,
-    )  # fmt: skip
-
-
-def all_presets() -> Iterator[Diffusion]:
-    """Every preset of this family."""
-    yield from (_hw2(), _digits(), _faces())

@@ -19,9 +19,9 @@ from genshift.runs import checkpoint
 from genshift.runs.checkpoint import Checkpoint
 from genshift.runs.files import read_json
 from genshift.runs.folder import RunFolder
+from genshift.runs.trained_run import open_run, preset_of
 from genshift.sampling.autoguidance import load_weak
 from genshift.training.console import Console
-from genshift.training.train import open_method, preset_of
 
 MIXTURE = "prior.safetensors"
 SAMPLING = "sampling.json"
@@ -43,7 +43,8 @@ def open_generator(
     if not labelled:
         _check_unlabelled(run, preset)
     sampling_of(run, preset, sampling or {}, labelled)  # refuses before a network is read
-    _, method, classes = open_method(run)
+    opened = open_run(run)
+    method, classes = opened.method, opened.classes
     assert isinstance(method, GeneratorMethod)
     if isinstance(method, VAEMethod) and has_mixture(method):
         method.load_prior(_stored_mixture(run))

@@ -129,10 +129,10 @@ def _plain(name: str) -> str:
 
 def _draw_share(method: GeneratorMethod, order: SampleRequest, label: int | None, names: _Names, world: World) -> None:
     """Draws what is missing among this process's chunks."""
-    console, begun = Console(world.leads), time.monotonic()
+    begun = time.monotonic()
     shares = list(_share(order, world, method.chunks_at_once))
     total = sum(map(len, shares))
-    try:
+    with Console(world.leads) as console:
         for numbers in shares:
             missing = [number for number in numbers if not names.of(number).exists()]
             if missing:
@@ -140,8 +140,6 @@ def _draw_share(method: GeneratorMethod, order: SampleRequest, label: int | None
             for number in missing:
                 write_png(names.of(number), pictures[number - missing[0]])
             console.row(numbers.stop - shares[0].start, total, time.monotonic() - begun, {})
-    finally:
-        console.close()
 
 
 def _share(order: SampleRequest, world: World, at_once: int) -> Iterator[range]:

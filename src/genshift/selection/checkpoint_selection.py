@@ -35,6 +35,7 @@ from genshift.runs import checkpoint
 from genshift.runs.checkpoint import Checkpoint
 from genshift.runs.folder import CHOICE, SCORES, RunFolder, images_of
 from genshift.runs.results import value_of
+from genshift.runs.trained_run import load_networks, open_run, preset_of
 from genshift.selection.rules import (
     ESTIMATE,
     ESTIMATES,
@@ -47,7 +48,6 @@ from genshift.selection.rules import (
 )
 from genshift.training.domains import open_domains
 from genshift.training.loop import Observer
-from genshift.training.train import load_networks, open_method, preset_of
 
 IMAGES = 2_000  # of the source's and of the target's training images, the same for every checkpoint and run
 SAID = "scores.safetensors"
@@ -160,7 +160,7 @@ def score_run(run: RunFolder, data_root: Path | None = None) -> list[Candidate]:
     preset = _adapting(run)
     paths = checkpoints_of(run)
     seen = look(preset, data_root, bool(run.config.get("skip_broken")))
-    _, method, _ = open_method(run, "last")
+    method = open_run(run, "last").method
     assert isinstance(method, ClassifierMethod)
     found = []
     for path in paths:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from genshift.errors import unknown
-from genshift.presets import PRESETS, Generator, Preset
-from genshift.presets.benchmark import DEFAULT_ROLE, TASKS
+from genshift.presets import PRESETS, Preset, methods
+from genshift.presets.benchmark import TASKS
 
 BudgetName = Literal["quick", "cpu", "full"]
 VARIED = "yours (varied by the study)"
@@ -28,14 +28,14 @@ JUDGES = {"celeba": Judge("faces-attributes", 0), "mnistm": Judge("digits-classi
 
 def judge_of(preset: Preset) -> Judge | None:
     """Who measures what a preset draws; None for one that draws nothing, or draws what no classifier of ours knows."""
-    return JUDGES.get(preset.task) if isinstance(preset, Generator) else None
+    return JUDGES.get(preset.task) if preset.draws else None
 
 
 @dataclass(frozen=True)
 class Study:
     """A set of presets compared at equal conditions.
 
-    `cpu` caps the images of each role, or of a preset by its name, so that on one core with AMX a run takes at most 5
+    `cpu` caps the images of each method, or of a preset by its name, so that on one core with AMX a run takes at most 5
     minutes of it (adaptation; in the study of that name, in `default` and of hw3's ADDA 10) or an hour (generators);
     `quick` is a tenth of that, to see that everything works; `full` is the presets' own budget.
     """
@@ -83,24 +83,8 @@ def varied_options(preset: Preset) -> dict[str, Any]:
 FACES = {"gan": 64_000, "vae": 48_000}
 # On one core with AMX hw2's U-Net learns from 15 pictures a second, ours from 60 digits or 40 faces.
 DIFFUSION = {"hw2-diffusion": 50_000, "faces-diffusion": 150_000, "digits-diffusion": 212_000}
-# Source images that a method gets through in at most 10 minutes of one core with AMX, its checks and the oracle's curve
-# with it: source-only learns from 720 a second, AdaMatch, which passes ten views of images for each, from 90.
-ADAPTATION = {
-    "source": 320_000,
-    "dann": 170_000,
-    "adda": 200_000,
-    "adabn": 230_000,
-    "coral": 170_000,
-    "cdan": 170_000,
-    "mcc": 170_000,
-    "dann-mcc": 170_000,
-    "mean-teacher": 140_000,
-    "adamatch": 45_000,
-    "adamatch-im": 45_000,
-    "shot": 240_000,
-    "target": 320_000,
-}
-DEFAULT = {"source": 320_000, DEFAULT_ROLE: 60_000}
+ADAPTATION = {name: row.cpu_images for name, row in methods.METHODS.items()}
+DEFAULT = {"source": 320_000, methods.DEFAULT: 60_000}
 # hw3 finds that ADDA's learning rate and what is done to its images matter, each by task: the rates and the transforms
 # (this problem's and the one's before it) that it names, on every task.
 ADDA = ("hw3-adda-usps-mnistm", "hw3-adda-mnistm-svhn", "hw3-adda-svhn-usps")
@@ -131,7 +115,7 @@ STUDIES = {
         ),
         Study(
             "adaptation",
-            "thirteen ways from labelled to unlabelled digits, on one backbone, at about ten minutes of one core each",
+            "every method from labelled to unlabelled digits, on one backbone, at about ten minutes of one core each",
             ADAPTATION,
             seeds=1,
         ),
@@ -139,7 +123,7 @@ STUDIES = {
             "default",
             "the default method beside source-only on four tasks, at about ten minutes of one core each",
             DEFAULT,
-            others=tuple(f"{role}-{task}" for role in ("source", DEFAULT_ROLE) for task in TASKS),
+            others=tuple(f"{method}-{'-'.join(task)}" for method in ("source", methods.DEFAULT) for task in TASKS),
         ),
         Study(
             "adda-tables",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -118,7 +117,7 @@ class Trainer:
         with _Signals(self._note_signal):
             clock = _Clock(self.seconds, self.cpu_seconds)
             while self.seen < self.schedule.total:
-                self.step()
+                self.finish_step(self.method.step(self.feed.at(self.seen), self.prepare_step()))
                 self.seconds, self.cpu_seconds = clock.read()
                 if self._crossed(self.schedule.log_every):
                     self.read_back()
@@ -132,8 +131,8 @@ class Trainer:
                     return False
         return True
 
-    def step(self) -> None:
-        """One step of the method at the present progress."""
+    def prepare_step(self) -> Progress:
+        """Sets the learning rates of the step that comes, and tells how far training is."""
         progress = Progress(self.seen, self.schedule.total)
         for optimizer in self.method.optimizers.values():
             own = optimizer.defaults["lr"]
@@ -141,7 +140,11 @@ class Trainer:
             for group in optimizer.param_groups:
                 group["lr"] = rate
         self.method.train_mode(True)
-        self.meter.add(self.method.step(self.feed.at(self.seen), progress))
+        return progress
+
+    def finish_step(self, scalars: Mapping[str, Tensor]) -> None:
+        """Keeps a step's scalars, moves the weights' average along, and counts the images."""
+        self.meter.add(scalars)
         if self.average:
             self.average.update(self.method.networks, self.feed.batch, self.seen)
         self.seen += self.feed.batch
@@ -288,15 +291,10 @@ class _Clock:
 
     def __init__(self, seconds: float, cpu_seconds: float) -> None:
         self.wall = time.monotonic() - seconds
-        self.cpu = _cpu_seconds() - cpu_seconds
+        self.cpu = time.process_time() - cpu_seconds
 
     def read(self) -> tuple[float, float]:
-        return time.monotonic() - self.wall, _cpu_seconds() - self.cpu
-
-
-def _cpu_seconds() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
+        return time.monotonic() - self.wall, time.process_time() - self.cpu
 
 
 class _Signals:

@@ -4,7 +4,6 @@ then all is put back."""
 from __future__ import annotations
 
 import math
-import resource
 import sys
 import time
 from dataclasses import dataclass
@@ -32,13 +31,15 @@ class Probe:
 
     def sentence(self, images_left: int) -> str:
         """For the user, before the start."""
+        memory = "" if math.isnan(self.memory_gib) else f", {self.memory_gib:.2f} GiB"
         return (
-            f"{STEPS}-step probe: {self.images_per_second:,.0f} images/s, {self.gflop:.3f} GFLOP an image, "
-            f"{self.memory_gib:.2f} GiB; {_duration(images_left / self.images_per_second)} to the end."
+            f"{STEPS}-step probe: {self.images_per_second:,.0f} images/s, {self.gflop:.3f} GFLOP an image{memory}; "
+            f"{duration(images_left / self.images_per_second)} to the end."
         )
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A time in words."""
     if seconds < 90:
         return f"about {seconds:.0f} s"
     return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
@@ -77,17 +78,22 @@ def _measure(trainer: Trainer) -> Probe:
 def _measure_from(trainer: Trainer, start: float) -> Probe:
     _stand_at(trainer, start)
     device, batch = trainer.method.arithmetic.device, trainer.feed.batch
-    trainer.step()
+    _step(trainer)
     _wait_for(device)
     began, timed = time.perf_counter(), STEPS - 2
     for _ in range(timed):
-        trainer.step()
+        _step(trainer)
     _wait_for(device)
     seconds = time.perf_counter() - began
     with FlopCounterMode(display=False) as flops:
-        trainer.step()
+        _step(trainer)
     gflop = flops.get_total_flops() / (batch / trainer.world.size) / 1e9
     return Probe(timed * batch / seconds, gflop, _memory_gib(device))
+
+
+def _step(trainer: Trainer) -> None:
+    """One step of the method, as the loop takes them, without readings and checks."""
+    trainer.finish_step(trainer.method.step(trainer.feed.at(trainer.seen), trainer.prepare_step()))
 
 
 def _stand_at(trainer: Trainer, start: float) -> None:
@@ -117,7 +123,7 @@ def _batch_that_fits(trainer: Trainer, before: Checkpoint) -> str:
             _put_back(trainer, before)
             for start in trainer.method.phases:
                 _stand_at(trainer, start)
-                trainer.step()
+                _step(trainer)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):
                 raise
@@ -143,5 +149,9 @@ def _wait_for(device: torch.device) -> None:
 def _memory_gib(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
+    if sys.platform == "win32":  # it has no `resource`, and nothing in the standard library that tells as much
+        return math.nan
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**30 if sys.platform == "darwin" else 2**20)
+    return peak / (2**30 if sys.platform == "darwin" else 2**20)  # bytes there, KiB on Linux

@@ -1,40 +1,38 @@
-"""From a preset to a trained run folder."""
+"""From a preset to a trained run folder: `train` reads as a run, top to bottom.
+
+The loop itself is in `loop.py`, what is learnt from in `training_data.py`, how fast it goes in `probe.py`.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn import functional as F
 
 import genshift
-from genshift import device, nets
+from genshift import device
 from genshift.data.augment import Augment
-from genshift.data.batches import seed_of
-from genshift.data.feed import Feed, PixelNormalization
+from genshift.data.feed import Feed
 from genshift.errors import Refusal
-from genshift.methods import ClassifierMethod, Method, VAEMethod, build
-from genshift.nets.classifier import ResidualExtractor
-from genshift.nets.pretrained import TimmBackbone
-from genshift.presets import BenchmarkPreset, Preset, class_of
-from genshift.runs import checkpoint
+from genshift.presets import Preset
 from genshift.runs.folder import RunFolder
+from genshift.runs.trained_run import build_method, feature_maps, preset_of
 from genshift.selection.rules import FEWEST
 from genshift.training.console import Console, tensorboard_sink
 from genshift.training.distributed import World, world_of
 from genshift.training.ema import MovingAverage
 from genshift.training.loop import Observer, Schedule, Trainer
-from genshift.training.probe import Probe, probe
+from genshift.training.probe import Probe as Measured
+from genshift.training.probe import probe
 from genshift.training.training_data import TrainingData, open_training_data
 
-LOGS = 100
-CHECKS = 20
-MOST_MINUTES = 1_000_000
+LOGS = 100  # readings of the scalars in a training: a curve needs no more points
+CHECKS = 20  # checkpoints in a training: at most a twentieth is lost where the machine dies
+MOST_MINUTES = 1_000_000  # two years: above it, something else was meant
 
 
 @dataclass(frozen=True)
@@ -59,76 +57,41 @@ def train(preset: Preset, out: Path, settings: Settings) -> bool:
     Returns False where Ctrl-C or SIGTERM stopped it early; the same call then continues. A finished run is left as
     it is. Raises Refusal for wrong input, and where a loss stops being finite.
     """
+    # The machine, and the processes that share the batch.
     _check_settings(settings)
     chosen = device.choose_device(settings.device)
     device.prepare_process(settings.threads, chosen)
-    with world_of(chosen.type) as world:
-        console = Console(world.leads)
-        try:
-            return _train(preset, RunFolder(out), settings, chosen, world, console)
-        finally:
-            console.close()
-
-
-def _train(
-    preset: Preset,
-    run: RunFolder,
-    settings: Settings,
-    chosen: torch.device,
-    world: World,
-    console: Console,
-) -> bool:
-    begun = run.exists()
-    if begun:
-        _check_same(run, preset, settings)
-    arithmetic = device.choose_arithmetic(preset.precision, chosen)
-    training_data = open_training_data(preset, settings.data_root, settings.skip_broken)
-    _check_choice(preset, training_data)
-    trainer = assemble(preset, run, training_data, settings, arithmetic, world, console)
-    if world.leads and not begun:
-        run.create()
-    world.wait()
-    for note in dict.fromkeys(training_data.notes):
-        console.say(f"note: {note}")
-    console.say(f"{preset.name}: {preset.summary}; seed {settings.seed}, into {run.path}")
-    console.say(f"{device.machine(chosen)}, {torch.get_num_threads()} threads; {arithmetic.reason}.")
-    trainer.observers = list(settings.observers)
-    if settings.tensorboard and world.leads:
-        trainer.sink = tensorboard_sink(run.path / "tensorboard")
-    return _resume_and_train(preset, run, trainer, training_data, settings, begun)
-
-
-def _resume_and_train(
-    preset: Preset, run: RunFolder, trainer: Trainer, training_data: TrainingData, settings: Settings, begun: bool
-) -> bool:
-    console, world, method = trainer.console, trainer.world, trainer.method
-    if begun:
-        trainer.schedule = _schedule(preset, method.phases, run.config["images"], trainer.feed.batch, settings.keep)
-        saved = run.last()
-        if saved is not None:
-            trainer.restore(saved, run.saved()[-1])
-        if trainer.seen >= trainer.schedule.total:
-            console.say(f"{run.path} is finished ({trainer.seen:,} images): nothing to train.")
+    with world_of(chosen.type) as world, Console(world.leads) as console:
+        # The run folder: new, or begun with the very same description.
+        run = RunFolder(out)
+        begun = run.exists()
+        if begun:
+            _check_same(run, preset, settings)
+        # What is learnt from, and the trainer at its start.
+        training_data = open_training_data(preset, settings.data_root, settings.skip_broken)
+        _check_choice(preset, training_data)
+        arithmetic = device.choose_arithmetic(preset.precision, chosen)
+        trainer = assemble(preset, run, training_data, settings, arithmetic, world, console)
+        if world.leads and not begun:
+            run.create()
+        world.wait()
+        _introduce(trainer, preset, training_data, settings)
+        # From where an earlier sitting saved; then four steps that are put back, to tell how long it takes.
+        if begun and _resume(trainer, preset, settings):
             return True
-        console.say(f"Continuing from {trainer.seen:,} images.")
-        if otherwise := _differences(run.config, trainer):
-            console.say(f"note: {'; '.join(otherwise)}: the weights will differ a little from an undisturbed run's.")
-    found = probe(trainer)
-    if not begun:
-        total = _budget(preset, settings, found, trainer.feed.batch, world, trainer)
-        trainer.schedule = _schedule(preset, method.phases, total, trainer.feed.batch, settings.keep)
-        if world.leads:
-            spent = preset if settings.minutes is None else preset.replaced(images=total)
-            run.write("config.json", _config(spent, settings, trainer, training_data, found))
-    elif world.leads:
-        _check_fingerprints(run, training_data)
-        run.rewind(trainer.seen)
-    world.wait()
-    console.say(found.sentence(trainer.schedule.total - trainer.seen))
-    finished = trainer.train()
-    if not finished:
-        console.say(f"Stopped and saved at {trainer.seen:,} images; the same command continues.")
-    return finished
+        measured = probe(trainer)
+        if not begun:
+            _begin(trainer, preset, settings, training_data, measured)
+        elif world.leads:
+            _check_fingerprints(run, training_data)
+            run.rewind(trainer.seen)
+        world.wait()
+        # To the end of the budget, or to a signal.
+        console.say(measured.sentence(trainer.schedule.total - trainer.seen))
+        finished = trainer.train()
+        if not finished:
+            console.say(f"Stopped and saved at {trainer.seen:,} images; the same command continues.")
+        return finished
 
 
 def assemble(
@@ -142,94 +105,56 @@ def assemble(
 ) -> Trainer:
     """The trainer of a preset at its start: networks initialised from the seed, feed, method."""
     method = build_method(preset, len(training_data.classes), arithmetic, settings.seed)
-    if isinstance(method, VAEMethod) and method.preset.perceptual:
-        method.features = feature_maps(Path(method.preset.features), method.rule)
-    parts = {name: part for name, part in training_data.on(arithmetic.device).parts.items() if name in method.draws}
+    if preset.teacher:
+        method.learn_by(feature_maps(Path(preset.teacher), method.rule))
+    sets = {name: part for name, part in training_data.on(arithmetic.device).parts.items() if name in method.draws}
     augment = Augment(preset.flip, preset.rotate, preset.shift, preset.scale, preset.recolour, preset.strong)
-    feed = Feed(parts, method.rule, arithmetic, settings.seed, world.rank, world.size, augment)
-    if isinstance(preset, BenchmarkPreset) and isinstance(method, ClassifierMethod) and not run.saved():
-        backbone = method.extractor_of("source")
-        if isinstance(backbone, TimmBackbone):
-            backbone.start_from(preset.weights)
+    feed = Feed(sets, method.rule, arithmetic, settings.seed, world.rank, world.size, augment)
+    if not run.saved():
+        method.start_from_pretrained()
     average = MovingAverage(method.networks, preset.ema_half_life) if preset.ema_half_life else None
     schedule = _schedule(preset, method.phases, preset.images, feed.batch, settings.keep)
     return Trainer(run, method, feed, schedule, world, console, training_data.held_out, average)
 
 
-def build_method(preset: Preset, classes: int, arithmetic: device.Arithmetic, seed: int) -> Method:
-    """The method over freshly initialised networks, a function of the seed."""
-    torch.manual_seed(seed_of("networks", seed) % 2**63)
-    networks = nets.build(preset, classes)
-    for net in networks.values():
-        net.to(arithmetic.device, arithmetic.dtype)
-        for parameter in net.parameters():
-            if parameter.dim() == 4:
-                parameter.data = parameter.data.contiguous(memory_format=arithmetic.memory_format)
-    rule = PixelNormalization(preset.mean, preset.std, nets.channels(preset))
-    return build(preset, networks, classes, rule, arithmetic)
+def _introduce(trainer: Trainer, preset: Preset, training_data: TrainingData, settings: Settings) -> None:
+    """Says what is trained from what on which machine, and lets observers and TensorBoard look."""
+    console, arithmetic = trainer.console, trainer.method.arithmetic
+    for note in dict.fromkeys(training_data.notes):
+        console.say(f"note: {note}")
+    console.say(f"{preset.name}: {preset.summary}; seed {settings.seed}, into {trainer.run.path}")
+    console.say(f"{device.machine(arithmetic.device)}, {torch.get_num_threads()} threads; {arithmetic.reason}.")
+    trainer.observers = list(settings.observers)
+    if settings.tensorboard and trainer.world.leads:
+        trainer.sink = tensorboard_sink(trainer.run.path / "tensorboard")
 
 
-def feature_maps(path: Path, rule: PixelNormalization) -> Callable[[torch.Tensor], list[torch.Tensor]]:
-    """The feature maps of a trained classifier's run, frozen, for pictures in another method's pixel `rule`.
-
-    Raises Refusal where the run is no classifier that genshift's own networks make up.
-    """
-    preset, judge, _ = open_method(RunFolder(path))
-    extractor = judge.networks.get("extractor")
-    if not isinstance(extractor, ResidualExtractor):
-        raise Refusal(f"--features {path} is a run of {preset.name}: name one of faces-attributes, or of its kind.")
-    extractor.eval().requires_grad_(False)
-
-    def look(x: torch.Tensor) -> list[torch.Tensor]:
-        pixels = x * rule.std + rule.mean
-        if pixels.shape[-1] != preset.size:
-            pixels = F.interpolate(pixels, size=(preset.size, preset.size), mode="bilinear", antialias=True)
-        with judge.arithmetic.autocast():
-            return extractor.maps((pixels - preset.mean) / preset.std)
-
-    return look
+def _resume(trainer: Trainer, preset: Preset, settings: Settings) -> bool:
+    """Puts the trainer where the run was saved last. Returns whether nothing is left to train."""
+    run, console = trainer.run, trainer.console
+    total = run.config["images"]  # as it was worked out when the run began
+    trainer.schedule = _schedule(preset, trainer.method.phases, total, trainer.feed.batch, settings.keep)
+    saved = run.last()
+    if saved is not None:
+        trainer.restore(saved, run.saved()[-1])
+    if trainer.seen >= total:
+        console.say(f"{run.path} is finished ({trainer.seen:,} images): nothing to train.")
+        return True
+    console.say(f"Continuing from {trainer.seen:,} images.")
+    if otherwise := _differences(run.config, trainer):
+        console.say(f"note: {'; '.join(otherwise)}: the weights will differ a little from an undisturbed run's.")
+    return False
 
 
-def open_method(run: RunFolder, which: str | None = None) -> tuple[Preset, Method, tuple[str, ...]]:
-    """The trained method of a run with its preset and classes; `which` is "last", "best" or by default what
-    `genshift select` chose, else the preset's choice.
-
-    Raises Refusal where the run has no checkpoint or holds another network.
-    """
-    config = run.config
-    preset = preset_of(config)
-    chosen = device.choose_device("auto")
-    same = chosen.type == config["device"]
-    arithmetic = device.choose_arithmetic(config["precision"] if same else preset.precision, chosen)
-    method = build_method(preset, len(config["classes"]), arithmetic, 0)
-    path = (None if which else run.selected()) or run.chosen(which or preset.select)
-    load_networks(method, path)
-    return preset, method, tuple(config["classes"])
-
-
-def load_networks(method: Method, path: Path) -> None:
-    """Puts a checkpoint's networks, or their moving average, into the method; Refusal where they are others."""
-    checkpoint.unpack_networks(_averaged(checkpoint.load(path).tensors), method.networks, path)
-
-
-def _averaged(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The networks to use: their moving average where the checkpoint has one."""
-    average = checkpoint.under(tensors, "average/")
-    return tensors | {"network/" + name.replace(".", "/", 1): value for name, value in average.items()}
-
-
-def preset_of(config: dict[str, Any]) -> Preset:
-    """The preset that config.json describes; Refusal where it does not fit this version."""
-    stored = config["preset"]
-    try:
-        # Runs of 0.1 and before know one family alone.
-        family = class_of(stored.get("family", "adaptation"), stored["networks"], stored["role"])
-        plain = {k: stored[k] for k in ("name", "study", "role", "networks", "origins", "published")}
-        if extra := ", ".join(sorted(set(stored["fields"]) - {f.name for f in dataclasses.fields(family)})):
-            raise Refusal(f"config.json has fields unknown to genshift {genshift.__version__}: {extra}.")
-        return family(**plain, **stored["fields"]).checked()
-    except (KeyError, TypeError) as error:
-        raise Refusal(f"config.json describes no preset ({error}): restore it, or name another run folder.") from None
+def _begin(
+    trainer: Trainer, preset: Preset, settings: Settings, training_data: TrainingData, measured: Measured
+) -> None:
+    """Works the budget out and writes config.json."""
+    total = _budget(preset, settings, measured, trainer)
+    trainer.schedule = _schedule(preset, trainer.method.phases, total, trainer.feed.batch, settings.keep)
+    if trainer.world.leads:
+        spent = preset if settings.minutes is None else preset.replaced(images=total)
+        trainer.run.write("config.json", _config(spent, settings, trainer, training_data, measured))
 
 
 # --- the budget, and config.json ------------------------------------------------------------------------------------
@@ -244,14 +169,16 @@ def _check_settings(settings: Settings) -> None:
         raise Refusal(f"--keep must be 1 or more, not {settings.keep}.")
 
 
-def _budget(preset: Preset, settings: Settings, found: Probe, batch: int, world: World, trainer: Trainer) -> int:
+def _budget(preset: Preset, settings: Settings, measured: Measured, trainer: Trainer) -> int:
     """Images to train on, a whole number of steps. Minutes are turned into images once, by the probe's speed, so that
     schedules, and a continued run, do not depend on how busy the machine is later."""
     images = preset.images
     if settings.minutes is not None:
-        speed = world.mean(torch.tensor(found.images_per_second, device=trainer.method.arithmetic.device)).item()
+        own = torch.tensor(measured.images_per_second, device=trainer.method.arithmetic.device)
+        speed = trainer.world.mean(own).item()
         images = int(speed * settings.minutes * 60)
         trainer.console.say(f"{settings.minutes:g} minutes are {images:,} images at the probe's speed.")
+    batch = trainer.feed.batch
     return max(1, -(-images // batch)) * batch
 
 
@@ -278,7 +205,7 @@ def _marks(phases: Sequence[float], total: int, batch: int, every: int) -> Itera
 
 
 def _config(
-    preset: Preset, settings: Settings, trainer: Trainer, training_data: TrainingData, found: Probe
+    preset: Preset, settings: Settings, trainer: Trainer, training_data: TrainingData, measured: Measured
 ) -> dict[str, Any]:
     networks = trainer.method.networks
     return {
@@ -306,7 +233,7 @@ def _config(
         "machine": device.machine(trainer.method.arithmetic.device),
         "threads": torch.get_num_threads(),
         "world": trainer.world.size,
-        "gflop_per_image": round(found.gflop, 6),
+        "gflop_per_image": round(measured.gflop, 6),
         "command": settings.command,
         "data": training_data.describe(),
         "networks": {net._get_name(): str(net) for net in networks.values()},

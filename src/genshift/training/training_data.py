@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -12,7 +12,7 @@ from genshift.data import load_named
 from genshift.data.feed import TrainingSet, to_device
 from genshift.data.imageset import ImageSet
 from genshift.errors import Refusal
-from genshift.presets import Adaptation, Classifier, Generator, Pictures, Preset
+from genshift.presets import Adaptation, Pictures, Preset
 from genshift.training.domains import HELD_OUT_IMAGES, evaluation_split, hold_out, open_domains, unseen
 
 
@@ -65,8 +65,7 @@ def open_training_data(preset: Preset, data_root: Path | None, skip_broken: bool
     """
     if isinstance(preset, Adaptation):
         return _two_domains(preset, data_root, skip_broken)
-    assert isinstance(preset, Pictures)
-    return _one_set(preset, data_root, skip_broken)
+    return _one_set(cast(Pictures, preset), data_root, skip_broken)
 
 
 def _two_domains(preset: Adaptation, data_root: Path | None, skip_broken: bool) -> TrainingData:
@@ -97,8 +96,8 @@ def open_pictures(preset: Pictures, split: str, data_root: Path | None, **option
     """A split of the preset's set in its size and colour, with one name an image."""
     options = {"data_root": data_root, "size": preset.size, "colour": preset.colour, **options}
     images, names = load_named(preset.data, split, **options)
-    if isinstance(preset, Generator) and preset.condition == "attribute":
-        images = images.by_attribute(preset.attribute)
+    if preset.labelling_attribute:
+        images = images.by_attribute(preset.labelling_attribute)
     return images, names
 
 
@@ -122,11 +121,11 @@ def _one_set(preset: Pictures, data_root: Path | None, skip_broken: bool) -> Tra
 
 def _learnt(preset: Pictures, images: ImageSet) -> tuple[str, ...]:
     """The names of what is learnt beside the pictures; Refusal where the set does not tell it."""
-    if isinstance(preset, Classifier) and preset.answers == "attributes":
+    if preset.learns == "attributes":
         if images.attributes is None:
             raise Refusal(f"{preset.data} has no attributes: take celeba with its list_attr_celeba.txt beside it.")
         return images.attribute_names
-    if isinstance(preset, Generator) and preset.condition == "none":
+    if preset.learns == "nothing":
         return ()
     if images.labels is None or len(images.classes) < 2:
         raise Refusal(f"{preset.data} has no classes to learn: give class folders, or a labels.csv (image_name,label).")

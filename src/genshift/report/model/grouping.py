@@ -6,7 +6,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from genshift.report.model.run_records import METHOD_TITLES, Run
+from genshift.presets.methods import title_of
+from genshift.report.model.run_records import Run
 
 SHOWN_APART = 3  # settings in a label, where more set siblings apart
 
@@ -73,7 +74,7 @@ def _variants(siblings: Sequence[Run]) -> list[str]:
 
 def _roles(siblings: Sequence[Run]) -> list[str]:
     """For each the role's name, with what sets it apart where a role was trained in more than one way."""
-    bases = [method_title(run.method) if run.adapts else run.name for run in siblings]
+    bases = [title_of(run.method) if run.adapts else run.name for run in siblings]
     if len(siblings) == 1:
         return bases
     conditions = [run.conditions for run in siblings]
@@ -96,7 +97,3 @@ def _differing(conditions: Sequence[dict[str, str]]) -> list[str]:
     """The conditions that are not the same everywhere."""
     keys = dict.fromkeys(key for own in conditions for key in own)
     return [key for key in keys if len({own.get(key) for own in conditions}) > 1]
-
-
-def method_title(role: str) -> str:
-    return METHOD_TITLES.get(role, role)

@@ -9,26 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from genshift.errors import Refusal, of_os_error
+from genshift.presets.methods import METHODS
 from genshift.runs import files
 from genshift.runs.folder import CHOICE, SCORES
 
 RESOLVED = ("seed", "images", "epochs", "precision")  # fields that config.json states apart, as they were used
 PARTS = {"source": "source data", "target": "target data", "held_out": "held-out data", "data": "data"}
-METHOD_TITLES = {
-    "source": "Source only",
-    "adabn": "AdaBN",
-    "coral": "Deep CORAL",
-    "dann": "DANN",
-    "adda": "ADDA",
-    "cdan": "CDAN+E",
-    "mcc": "MCC",
-    "dann-mcc": "DANN + MCC",
-    "mean-teacher": "Mean teacher",
-    "adamatch": "AdaMatch",
-    "adamatch-im": "AdaMatch + IM",
-    "shot": "SHOT",
-    "target": "Trained on target",
-}
 ADAPTATION = "adaptation"
 DIFFUSION = "diffusion"
 GENERATORS = ("gan", "vae", DIFFUSION)
@@ -272,9 +258,9 @@ def _brief(fingerprint: Any) -> str:
 
 
 def _order(run: Run) -> tuple[str, str, int, str, str, int, str, int]:
-    """Source only first and trained on target last, methods between as METHOD_TITLES has them; a preset as it is before
+    """Source only first and trained on target last, methods between as their table has them; a preset as it is before
     its variants."""
-    places = {role: place for place, role in enumerate(METHOD_TITLES)}
+    places = {name: place for place, name in enumerate(METHODS)}
     changed = run.changed if run.draws else []
     return (
         *(run.study, run.task, places.get(run.method, 1), run.method, run.name),

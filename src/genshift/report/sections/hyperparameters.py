@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
+from genshift.presets.methods import title_of
 from genshift.report.blocks import Block, Cell, Heading, Table
 from genshift.report.model.formatting import counted, ours_text
-from genshift.report.model.grouping import Group, method_title
+from genshift.report.model.grouping import Group
 from genshift.report.model.measures import TARGET_ACCURACY, percent
 from genshift.report.model.run_records import Run
 from genshift.report.model.summary import Row, row_of
@@ -50,7 +51,7 @@ def variants(runs: Sequence[Run]) -> list[Variants]:
     for (study, equal), groups in equal_conditions(runs).items():
         for axis, group in product(AXES, groups):
             others = [group.first.conditions[key] for key in method_options(group.first) if key not in AXES[axis]]
-            title = f"{study}: {', '.join([method_title(group.method), *others])} by {axis} and task: {equal}"
+            title = f"{study}: {', '.join([title_of(group.method), *others])} by {axis} and task: {equal}"
             alike.setdefault((title, axis), []).append(group)
     found = [_variants(title, AXES[axis], groups) for (title, axis), groups in alike.items()]
     return [each for each in found if len(each.settings) > 1 and len(each.own) < len(each.rows)]

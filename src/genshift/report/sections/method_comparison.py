@@ -7,11 +7,12 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from genshift.presets.methods import METHODS, title_of
 from genshift.report.blocks import Block, Cell, Heading, Prose, Table
 from genshift.report.model.formatting import counted, joined, ours_text
-from genshift.report.model.grouping import Group, group_runs, method_title
+from genshift.report.model.grouping import Group, group_runs
 from genshift.report.model.measures import TARGET_ACCURACY, percent
-from genshift.report.model.run_records import METHOD_TITLES, Run
+from genshift.report.model.run_records import Run
 from genshift.report.model.summary import Row, row_of
 
 BOUND = "target"  # learns from the target's own labels: no method is held against it
@@ -148,7 +149,7 @@ def _matrix(said: str, groups: Sequence[Group]) -> Matrix:
         names = [_method(group) for group in members]
         for name, group in zip(names, members, strict=True):
             rows[name if names.count(name) == 1 else group.label, task] = row_of(group, TARGET_ACCURACY)
-    places = list(METHOD_TITLES)
+    places = list(METHODS)
     roles = {method: row.method for (method, _), row in rows.items()}
     order = sorted(roles, key=lambda m: (places.index(roles[m]) if roles[m] in places else 1, m))
     return Matrix(said, tuple(order), tuple(dict.fromkeys(task for _, task in rows)), rows)
@@ -156,9 +157,7 @@ def _matrix(said: str, groups: Sequence[Group]) -> Matrix:
 
 def _method(group: Group) -> str:
     """The role, and the options that were given for it."""
-    return ", ".join(
-        [method_title(group.method), *(group.first.conditions[key] for key in method_options(group.first))]
-    )
+    return ", ".join([title_of(group.method), *(group.first.conditions[key] for key in method_options(group.first))])
 
 
 def method_options(run: Run) -> list[str]:
