@@ -19,7 +19,7 @@ from genshift.runs.trained_run import build_method, open_run
 from genshift.training import train as training
 from genshift.training.console import Console
 from genshift.training.distributed import World
-from genshift.training.probe import probe
+from genshift.training.probe import one_step, probe
 from genshift.training.train import Settings
 from genshift.training.training_data import open_training_data
 
@@ -192,7 +192,7 @@ def test_each_phase_has_its_learning_rate(domains, tmp_path):
         return {name: o.param_groups[0]["lr"] for name, o in trainer.method.optimizers.items()}
 
     for fraction in (0.0, 4 / 24):
-        trainer.step()
+        one_step(trainer)
         shape = 1 - fraction
         expected = {"labels": 1e-3 * shape, "domain": 1e-5 * shape, "extractor": 1e-5 * shape}
         assert rates() == pytest.approx(expected)
@@ -208,7 +208,7 @@ def test_the_target_begins_as_the_source_is_at_the_turn(domains, tmp_path):
     nets = trainer.method.networks
     for seen in range(0, 24, 4):
         frozen = copy.deepcopy(nets["source_extractor"].state_dict())
-        trainer.step()
+        one_step(trainer)
         moved = tiny.different(frozen, nets["source_extractor"].state_dict())
         apart = tiny.different(nets["extractor"].state_dict(), nets["source_extractor"].state_dict())
         averages = [trainer.average.of(name) for name in ("extractor", "source_extractor")]

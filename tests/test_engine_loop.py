@@ -16,13 +16,13 @@ from genshift.errors import Refusal
 from genshift.methods import DANN, Supervised
 from genshift.methods.schedules import Progress, learning_rate
 from genshift.runs.folder import RunFolder
-from genshift.runs.trained_run import preset_of
+from genshift.runs.trained_run import open_run, preset_of
 from genshift.training import train as training
 from genshift.training.console import Console
 from genshift.training.distributed import World
 from genshift.training.ema import RAMP, MovingAverage
 from genshift.training.loop import Meter, NonFinite
-from genshift.training.probe import Probe, probe
+from genshift.training.probe import Probe, one_step, probe
 from genshift.training.train import Settings
 from genshift.training.training_data import open_training_data
 
@@ -54,7 +54,7 @@ def snapshot(trainer):
 def test_the_probe_leaves_no_trace(changes, steps, domains, tmp_path):
     trainer = trainer_of(tiny.tiny("demo-dann", domains, **changes), tmp_path / "run")
     for _ in range(steps):
-        trainer.step()
+        one_step(trainer)
     before = snapshot(trainer)
     found = probe(trainer)
     assert tiny.different(before, snapshot(trainer)) == []
@@ -394,7 +394,7 @@ def test_the_average_is_what_is_validated_kept_as_best_and_used(domains, tmp_pat
     averaged = state["average/" + key.replace("/", ".", 1)]
     assert torch.equal(best["network/" + key], averaged)
     assert not torch.equal(state["network/" + key], averaged)
-    used = training.open_run(RunFolder(run)).method.networks["extractor"].conv[0].weight
+    used = open_run(RunFolder(run)).method.networks["extractor"].conv[0].weight
     assert torch.equal(used, averaged)
 
 

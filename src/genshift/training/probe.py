@@ -78,20 +78,20 @@ def _measure(trainer: Trainer) -> Probe:
 def _measure_from(trainer: Trainer, start: float) -> Probe:
     _stand_at(trainer, start)
     device, batch = trainer.method.arithmetic.device, trainer.feed.batch
-    _step(trainer)
+    one_step(trainer)
     _wait_for(device)
     began, timed = time.perf_counter(), STEPS - 2
     for _ in range(timed):
-        _step(trainer)
+        one_step(trainer)
     _wait_for(device)
     seconds = time.perf_counter() - began
     with FlopCounterMode(display=False) as flops:
-        _step(trainer)
+        one_step(trainer)
     gflop = flops.get_total_flops() / (batch / trainer.world.size) / 1e9
     return Probe(timed * batch / seconds, gflop, _memory_gib(device))
 
 
-def _step(trainer: Trainer) -> None:
+def one_step(trainer: Trainer) -> None:
     """One step of the method, as the loop takes them, without readings and checks."""
     trainer.finish_step(trainer.method.step(trainer.feed.at(trainer.seen), trainer.prepare_step()))
 
@@ -123,7 +123,7 @@ def _batch_that_fits(trainer: Trainer, before: Checkpoint) -> str:
             _put_back(trainer, before)
             for start in trainer.method.phases:
                 _stand_at(trainer, start)
-                _step(trainer)
+                one_step(trainer)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):
                 raise
