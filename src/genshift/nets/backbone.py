@@ -12,7 +12,7 @@ from genshift.nets.classifier import SMALL, Block
 from genshift.nets.layers import BatchNorm2d, Conv2d, DomainBatchNorm2d
 from genshift.nets.pretrained import TimmBackbone
 from genshift.presets import BenchmarkPreset
-from genshift.presets.benchmark import OUR_BACKBONE, TIMM
+from genshift.presets.benchmark import BACKBONES, OUR_BACKBONE, TIMM
 
 HIDDEN = 512  # of an adversary
 WIDEST = 4096  # inputs of CDAN's adversary; above, its map is drawn at random (CDAN, section 3.2)
@@ -121,6 +121,8 @@ class BackboneParts:
     def extractor(self) -> Backbone | TimmBackbone:
         """Pictures `[N, C, H, W]` to features `[N, D]`, freshly initialised."""
         preset = self.preset
+        if preset.backbone in BACKBONES:
+            return BACKBONES[preset.backbone](self.channels, preset.size)
         if preset.backbone != OUR_BACKBONE:
             return TimmBackbone(preset.backbone.removeprefix(TIMM), self.channels, preset.size)
         return Backbone(preset.width, self.channels, preset.size, preset.statistics == "own")

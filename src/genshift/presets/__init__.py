@@ -12,15 +12,20 @@ of a method on two sets.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
 from genshift.errors import Refusal, unknown
 from genshift.presets import benchmark, demo, hw2, hw3, methods, ours
 from genshift.presets.adaptation import Adaptation
-from genshift.presets.base import OURS, PUBLISHED, YOURS, Preset, option_fields
-from genshift.presets.benchmark import BenchmarkPreset
+from genshift.presets.base import OURS, PUBLISHED, YOURS, Option, Preset, option_fields
+from genshift.presets.benchmark import BenchmarkPreset, backbone
 from genshift.presets.diffusion import Diffusion, Sampling
 from genshift.presets.methods import METHODS, MethodRow
 from genshift.presets.pictures import GAN, VAE, Classifier, Generator, LatentGenerator, Pictures
 
+_M = TypeVar("_M")
 FAMILIES: dict[str, type[Preset]] = {family.family: family for family in (Adaptation, Classifier, VAE, GAN, Diffusion)}
 PRESETS: dict[str, Preset] = {
     preset.name: preset.checked() for room in (demo, hw2, hw3, benchmark, ours) for preset in room.all_presets()
@@ -34,7 +39,7 @@ def class_of(family: str, networks: str, method: str) -> type[Preset]:
     """
     if family == Adaptation.family:
         row = methods.row_of(method)
-        return benchmark.class_of(row) if networks == benchmark.NETWORKS else Adaptation
+        return benchmark.class_of(row.name) if networks == benchmark.NETWORKS else Adaptation
     return FAMILIES[family]
 
 
@@ -59,8 +64,26 @@ def get(name: str) -> Preset:
     return named(name)
 
 
+def method(
+    name: str, *, like: str, title: str, summary: str, options: Mapping[str, Option] | None = None, **changes: Any
+) -> Callable[[type[_M]], type[_M]]:
+    """A decorator that adds a method from outside the package: a class of `genshift.methods`, under its own name.
+
+    like: the method whose row it takes what is not said. options: what it adds to that one's. changes: other fields of
+    `MethodRow`. Raises Refusal where the name is taken.
+    """
+    parent = methods.row_of(like)
+    own = {"papers": (), **changes, "options": {**parent.options, **(options or {})}}
+
+    def add(implementation: type[_M]) -> type[_M]:
+        add_method(replace(parent, name=name, title=title, summary=summary, implementation=implementation, **own))
+        return implementation
+
+    return add
+
+
 def add_method(row: MethodRow) -> None:
-    """Adds a method from outside the package, with its presets on the study's tasks.
+    """Adds a method's row from outside the package, with its presets on the study's tasks.
 
     Raises Refusal where its name is taken.
     """
@@ -86,12 +109,15 @@ __all__ = [
     "Generator",
     "LatentGenerator",
     "MethodRow",
+    "Option",
     "Pictures",
     "Preset",
     "Sampling",
     "add_method",
+    "backbone",
     "class_of",
     "get",
+    "method",
     "named",
     "option_fields",
 ]

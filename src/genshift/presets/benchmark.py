@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from genshift import plugins
 from genshift.data.catalog import CATALOG
 from genshift.errors import Refusal
+from genshift.plugins import load_installed
 from genshift.presets.adaptation import Adaptation
 from genshift.presets.base import HALF_LIFE, option
 from genshift.presets.methods import METHODS, MethodRow, row_of
@@ -27,6 +29,24 @@ OWN_SIZE, OWN_VALIDATION = (
     0.1,
 )  # pixels; share of the source held out: folders are smaller than the catalogue's sets
 OUR_BACKBONE, TIMM = "residual", "timm:"
+_B = TypeVar("_B", bound=Callable[[int, int], Any])
+
+
+# Backbones from outside the package by name: each makes, of channels and the side in pixels, a module that maps
+# pictures `[N, C, side, side]` to features `[N, D]`, where D is its attribute `features`.
+BACKBONES: dict[str, Callable[[int, int], Any]] = {}
+
+
+def backbone(name: str) -> Callable[[_B], _B]:
+    """A decorator that adds a backbone from outside the package (see BACKBONES); Refusal where its name is taken."""
+    if name in BACKBONES or name == OUR_BACKBONE or name.startswith(TIMM):
+        raise Refusal(f"There is a backbone '{name}' already: give the plugin's another name.")
+
+    def add(make: _B) -> _B:
+        BACKBONES[name] = make
+        return make
+
+    return add
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,25 +82,24 @@ class BenchmarkPreset(Adaptation):
                     f"--weights {self.weights} are for timm's models: name one, e.g. --backbone timm:resnet18."
                 )
             return
-        if not self.backbone.removeprefix(TIMM) or not self.backbone.startswith(TIMM):
-            raise Refusal(f"--backbone takes {OUR_BACKBONE}, or {TIMM}NAME such as timm:resnet18, not {self.backbone}.")
+        of_timm = self.backbone.startswith(TIMM) and self.backbone != TIMM
+        if not of_timm and self.backbone not in BACKBONES:
+            load_installed(plugins.BACKBONES, self.backbone)
+        if not of_timm and self.backbone not in BACKBONES:
+            others = "".join(f", {name}" for name in BACKBONES)
+            raise Refusal(
+                f"--backbone takes {OUR_BACKBONE}{others}, or {TIMM}NAME such as timm:resnet18, not {self.backbone}."
+            )
         if self.statistics == "own":
             raise Refusal(
-                f"{self.name} keeps statistics for each domain, which timm's models do not: leave --backbone out."
+                f"{self.name} keeps statistics for each domain, which only our backbone does: leave --backbone out."
             )
 
 
-def class_of(row: MethodRow) -> type[BenchmarkPreset]:
-    """The class of a method's presets: what all have in common, and a field for each option of its row."""
-    return _class_of(row.name) if METHODS.get(row.name) is row else _make_class(row)
-
-
 @functools.cache
-def _class_of(name: str) -> type[BenchmarkPreset]:
-    return _make_class(METHODS[name])
-
-
-def _make_class(row: MethodRow) -> type[BenchmarkPreset]:
+def class_of(name: str) -> type[BenchmarkPreset]:
+    """The class of a method's presets: what all have in common, and a field for each option of its row."""
+    row = row_of(name)
     fields = [(name, each.kind, each.field()) for name, each in row.options.items()]
     made = dataclasses.make_dataclass(f"{row.name}-preset", fields, bases=(BenchmarkPreset,), frozen=True, kw_only=True)
     assert issubclass(made, BenchmarkPreset)
@@ -91,7 +110,7 @@ def preset_of(row: MethodRow, source: str, target: str) -> BenchmarkPreset:
     """The preset of a method that learns from `source` and adapts to `target`: names of the catalogue's, or paths."""
     options: dict[str, Any] = {"statistics": "own", "ema_half_life": HALF_LIFE, "strong": 0.5, "lr": 1e-3}
     of_catalogue = source in CATALOG and target in CATALOG
-    preset = class_of(row)(
+    preset = class_of(row.name)(
         name=f"{row.name}-{source}-{target}" if of_catalogue else row.name,
         study=STUDY if (source, target) in TASKS else OWN_STUDY,
         method=row.name,

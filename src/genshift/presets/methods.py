@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from genshift import plugins
 from genshift.errors import Refusal, unknown
+from genshift.plugins import load_installed
 from genshift.presets.base import OURS, Option
 from genshift.presets.papers import (
     ADABN_PAPER,
@@ -277,7 +279,9 @@ DEFAULT = "adamatch-im"  # the method of the study `default`
 
 
 def row_of(name: str) -> MethodRow:
-    """The row of a method; Refusal with the nearest name where there is none."""
+    """The row of a method; Refusal with the nearest name where there is none, neither here nor in what is installed."""
+    if name not in METHODS:
+        load_installed(plugins.METHODS, name)
     if name not in METHODS:
         raise unknown("method", name, METHODS, "A plugin's must be installed, or named by --plugin FILE.")
     return METHODS[name]

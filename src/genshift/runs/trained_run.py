@@ -1,0 +1,124 @@
+"""A trained run, opened once: its preset, its method over the trained networks, its classes and its configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+import genshift
+from genshift import device, nets
+from genshift.data.batches import seed_of
+from genshift.data.feed import PixelNormalization
+from genshift.errors import Refusal
+from genshift.methods import Method, build, networks_of
+from genshift.nets.classifier import ResidualExtractor
+from genshift.presets import Preset, class_of
+from genshift.runs import checkpoint
+from genshift.runs.folder import RunFolder
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """What `open_run` found: `method` answers with the networks of `checkpoint`, on the device that it was opened on."""
+
+    folder: RunFolder
+    config: dict[str, Any]
+    preset: Preset
+    method: Method
+    classes: tuple[str, ...]
+    checkpoint: Path
+
+
+def open_run(
+    run: RunFolder | Path, which: str | None = None, *, on: str = "auto", threads: int | None = None
+) -> TrainedRun:
+    """Opens a run; `which` is "last", "best" or by default what `genshift select` chose, else the preset's choice.
+
+    on: the device, as `genshift.device.choose_device` takes it. threads: CPU threads. Raises Refusal where the run has
+    no checkpoint or holds another network.
+    """
+    folder = run if isinstance(run, RunFolder) else RunFolder(run)
+    config = folder.config
+    preset = preset_of(config)
+    chosen = device.choose_device(on)
+    if threads is not None:
+        device.prepare_process(threads, chosen)
+    # The arithmetic that it was trained in, where this is the same kind of machine.
+    precision = config["precision"] if chosen.type == config["device"] else preset.precision
+    method = build_method(preset, len(config["classes"]), device.choose_arithmetic(precision, chosen), seed=0)
+    path = (None if which else folder.selected()) or folder.chosen(which or preset.select)
+    load_networks(method, path)
+    return TrainedRun(folder, config, preset, method, tuple(config["classes"]), path)
+
+
+def preset_of(config: dict[str, Any]) -> Preset:
+    """The preset that config.json describes; Refusal where it does not fit this version, or its method is not here."""
+    if _version(str(config.get("genshift", ""))) > _version(genshift.__version__):
+        raise Refusal(
+            f"This run was made by genshift {config['genshift']}, which is newer than this {genshift.__version__}: "
+            "install that version."
+        )
+    stored = config["preset"]
+    try:
+        # Runs of 0.1 and before know one family alone, and all call the method a role.
+        family = class_of(stored.get("family", "adaptation"), stored["networks"], stored["role"])
+        plain = {key: stored[key] for key in ("name", "study", "networks", "origins", "published")}
+        if extra := ", ".join(sorted(set(stored["fields"]) - {f.name for f in dataclasses.fields(family)})):
+            raise Refusal(f"config.json has fields unknown to genshift {genshift.__version__}: {extra}.")
+        return family(method=stored["role"], **plain, **stored["fields"]).checked()
+    except (KeyError, TypeError) as error:
+        raise Refusal(f"config.json describes no preset ({error}): restore it, or name another run folder.") from None
+
+
+def _version(text: str) -> tuple[int, ...]:
+    """The numbers of a version, to compare by; none where there are none."""
+    return tuple(int(part) for part in text.split(".") if part.isdecimal())
+
+
+def build_method(preset: Preset, classes: int, arithmetic: device.Arithmetic, seed: int) -> Method:
+    """The method over freshly initialised networks, a function of the seed."""
+    torch.manual_seed(seed_of("networks", seed) % 2**63)
+    networks = networks_of(preset, classes)
+    for net in networks.values():
+        net.to(arithmetic.device, arithmetic.dtype)
+        for parameter in net.parameters():
+            if parameter.dim() == 4:  # convolutions' kernels
+                parameter.data = parameter.data.contiguous(memory_format=arithmetic.memory_format)
+    rule = PixelNormalization(preset.mean, preset.std, nets.channels(preset))
+    return build(preset, networks, classes, rule, arithmetic)
+
+
+def load_networks(method: Method, path: Path) -> None:
+    """Puts a checkpoint's networks, or their moving average, into the method; Refusal where they are others."""
+    tensors = checkpoint.load(path).tensors
+    average = checkpoint.under(tensors, "average/")
+    tensors |= {"network/" + name.replace(".", "/", 1): value for name, value in average.items()}
+    checkpoint.unpack_networks(tensors, method.networks, path)
+
+
+def feature_maps(path: Path, rule: PixelNormalization) -> Callable[[torch.Tensor], list[torch.Tensor]]:
+    """The feature maps of a trained classifier's run, frozen, for pictures in another method's pixel `rule`.
+
+    Raises Refusal where the run is no classifier that genshift's own networks make up.
+    """
+    run = open_run(path)
+    preset, arithmetic = run.preset, run.method.arithmetic
+    extractor = run.method.networks.get("extractor")
+    if not isinstance(extractor, ResidualExtractor):
+        raise Refusal(f"--features {path} is a run of {preset.name}: name one of faces-attributes, or of its kind.")
+    extractor.eval().requires_grad_(False)
+
+    def maps(x: torch.Tensor) -> list[torch.Tensor]:
+        pixels = x * rule.std + rule.mean
+        if pixels.shape[-1] != preset.size:
+            pixels = F.interpolate(pixels, size=(preset.size, preset.size), mode="bilinear", antialias=True)
+        with arithmetic.autocast():
+            return extractor.maps((pixels - preset.mean) / preset.std)
+
+    return maps
