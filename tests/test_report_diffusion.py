@@ -15,10 +15,11 @@ from genshift.report.console import compare_table, format_table
 from genshift.report.figures import generators
 from genshift.report.figures.diffusion import sweep_figures
 from genshift.report.figures.pictures import kind_and_size
-from genshift.report.model.run_records import read_run, read_runs
+from genshift.report.model.run_records import read_runs
 from genshift.report.page import write_page
 from genshift.report.results_md import write_results
 from genshift.report.sections.adaptation import sections
+from genshift.runs.records import read_record
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +148,7 @@ def test_a_class_that_was_too_small_to_measure_is_a_dash(tmp_path):
 
 
 def test_losses_of_diffusion_models_are_drawn_and_no_other_familys(tmp_path):
-    run, gan = read_run(write_diffusion(tmp_path)), read_run(write_gan(tmp_path))
+    run, gan = read_record(write_diffusion(tmp_path)), read_record(write_gan(tmp_path))
     (figure,) = generators.denoising_curves([("ours", run), ("gan", gan)])
     assert [trace["name"] for trace in json.loads(figure.spec)["data"]] == [
         "loss", "squared error of the predicted picture"

@@ -5,13 +5,15 @@ import json
 import browser
 import numpy as np
 import pytest
-from report_fixtures import write_json, write_lines, write_run
+from report_fixtures import patch_json, write_json, write_lines, write_run
 
+from genshift.report.model.grouping import group_runs
+from genshift.report.model.rule_choices import rule_choices, source_only_accuracy
 from genshift.report.model.run_records import read_runs
 from genshift.report.page import write_page
 from genshift.report.results_md import write_results
 from genshift.report.sections.adaptation import sections
-from genshift.report.sections.selection import TITLE, judged, score_curves, trust
+from genshift.report.sections.selection import TITLE, score_curves, trust
 from genshift.selection.rules import RULES
 
 ORACLE = [0.30, 0.50, 0.70, 0.60]
@@ -38,6 +40,10 @@ def write_scores(folder, oracle=ORACLE, scores=SCORES):
     lines = [{"images": count, "target_accuracy": value, "n": 400} for count, value in zip(images, oracle, strict=True)]
     write_lines(folder / "oracle.jsonl", lines)
     return folder
+
+
+def judged(folders):
+    return rule_choices(group_runs(read_runs(folders)))
 
 
 @pytest.fixture
@@ -70,7 +76,7 @@ def test_the_best_rule_is_marked(tmp_path):
 
 
 def test_each_score_has_its_own_range_and_a_star_at_its_choice(folders):
-    drawn = json.loads(score_curves(judged(read_runs(folders))[0]).spec)["data"]
+    drawn = json.loads(score_curves(judged(folders)[0]).spec)["data"]
     oracle, lines = drawn[0], {line["name"]: line for line in drawn[1:]}
     assert oracle["y"] == ORACLE and "yaxis" not in oracle
     assert lines["IM"]["y"] == pytest.approx([0, 1 / 3, 2 / 3, 1], abs=1e-4)
@@ -82,7 +88,7 @@ def test_each_score_has_its_own_range_and_a_star_at_its_choice(folders):
 def test_a_score_that_never_changes_is_drawn_level(tmp_path):
     flat = {**SCORES, "snd": [2.0] * 4}
     folder = write_scores(write_run(tmp_path, "own", "a→b", "dann", 0, 0.6), scores=flat)
-    drawn = json.loads(score_curves(judged(read_runs([folder]))[0]).spec)["data"]
+    drawn = json.loads(score_curves(judged([folder])[0]).spec)["data"]
     (line,) = [line for line in drawn if line["name"] == "SND"]
     assert line["y"] == [0.5] * 4 and line["marker"]["symbol"][-1] == "star"
 
@@ -90,10 +96,49 @@ def test_a_score_that_never_changes_is_drawn_level(tmp_path):
 def test_runs_without_scores_or_with_candidates_that_no_oracle_saw_are_left_out(folders, tmp_path):
     plain = write_run(tmp_path, "own", "a→b", "source", 0, 0.5)
     (folders[1] / "oracle.jsonl").unlink()
-    assert [each.run.folder for each in judged(read_runs([plain, *folders]))] == [folders[0]]
+    assert [each.run.folder for each in judged([plain, *folders])] == [folders[0]]
     assert trust(read_runs([plain, folders[1]])) == []
     titles = [section.title for section in sections(read_runs([plain, *folders]))]
     assert titles == ["own: a→b", TITLE]
+
+
+def of_source(folder, accuracy):
+    """A run's source accuracies, on held-out images and on test images."""
+    write_lines(folder / "metrics.jsonl", [{"images": 1, "valid/source_accuracy": accuracy - 0.01}, {"images": 2}])
+    entry = {"value": accuracy, "std": None, "n": 100, "protocol": "made up"}
+    patch_json(folder / "results.json", lambda r: r.update(source_test_accuracy=entry))
+    return folder
+
+
+def test_what_the_record_says_of_source_only_goes_before_what_lies_beside_it(tmp_path):
+    adapted = write_scores(write_run(tmp_path / "a", "own", "a→b", "dann", 0, 0.6))
+    base = of_source(write_run(tmp_path / "a", "own", "a→b", "source", 0, 0.5), 0.9)
+    others = [of_source(write_run(tmp_path / "b", "own", "a→b", "source", 0, 0.5), 0.8)]
+    others += [
+        of_source(write_run(tmp_path / "a", "own", *other, 0.5), 0.7)
+        for other in (("a→b", "source", 1), ("a→c", "source", 0))
+    ]
+
+    def known(*folders):
+        runs = read_runs([adapted, *others, *folders])
+        return source_only_accuracy(next(run for run in runs if run.method == "dann"), runs)
+
+    assert known() is None and known(base) == 0.89
+    (base / "metrics.jsonl").unlink()  # as runs are kept under docs/results
+    assert known(base) == 0.9
+    for name, value in (("scores.json", 0.4), ("selection.json", 0.3), ("evaluation.json", 0.2)):
+        content = json.loads((adapted / name).read_text()) if (adapted / name).exists() else {}
+        write_json(adapted / name, {**content, "source_only_accuracy": value})
+        assert known(base) == known() == value
+
+
+def test_the_recorded_source_only_accuracy_raises_the_default_rules_floor(tmp_path):
+    """0.90 is within 5 points of the best candidate's 0.93, and not of source-only's 0.96."""
+    unlike = {**SCORES, "source_accuracy": [0.80, 0.90, 0.82, 0.93]}
+    folder = write_scores(write_run(tmp_path, "own", "a→b", "dann", 0, 0.6), scores=unlike)
+    assert judged([folder])[0].taken["default"] == 2000
+    patch_json(folder / "scores.json", lambda s: s.update(source_only_accuracy=0.96))
+    assert judged([folder])[0].taken["default"] == 4000
 
 
 def test_the_error_of_estimates_is_measured_over_all_runs_that_have_both(tmp_path):

@@ -12,9 +12,10 @@ from report_fixtures import patch_json, write_json, write_lines, write_run, writ
 from genshift.errors import Refusal
 from genshift.report.console import compare_table, format_table
 from genshift.report.model.grouping import group_runs
-from genshift.report.model.run_records import read_jsonl, read_runs
+from genshift.report.model.run_records import read_runs
 from genshift.report.model.summary import cautions, shortfalls, summarise
 from genshift.report.results_md import write_results
+from genshift.runs.files import read_jsonl
 
 
 def rows_of(folders):
@@ -148,6 +149,15 @@ def test_a_torn_last_line_is_left_out_and_any_other_refused(tmp_path):
     assert read_jsonl(path) == [{"images": 1}, {"images": 2}]
     path.write_text('{"images": 1}\n{"ima\n{"images": 3}\n')
     with pytest.raises(Refusal, match=r"Line 2 of .*metrics\.jsonl"):
+        read_jsonl(path)
+
+
+def test_a_line_that_is_torn_within_a_character_is_left_out_and_signs_within_a_text_end_no_line(tmp_path):
+    path, whole = tmp_path / "metrics.jsonl", '{"alarms": ["λ\u2028"]}\n'.encode()
+    path.write_bytes(whole + whole[: whole.index("λ".encode()) + 1])
+    assert read_jsonl(path) == [{"alarms": ["λ\u2028"]}]
+    path.write_bytes(whole + b"\xff" + whole)
+    with pytest.raises(Refusal, match="is not text"):
         read_jsonl(path)
 
 

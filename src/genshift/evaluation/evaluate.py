@@ -12,10 +12,11 @@ from genshift.evaluation.feature_distance import judge_name
 from genshift.presets import Adaptation, Generator, Preset
 from genshift.runs.files import write_text
 from genshift.runs.folder import RunFolder
+from genshift.runs.records import SOURCE_ONLY
 from genshift.runs.results import EvaluationOptions, card, costs
 from genshift.runs.trained_run import open_run, preset_of
 from genshift.selection import checkpoint_selection
-from genshift.selection.rules import DEFAULT
+from genshift.selection.rules import DEFAULT, source_only_accuracy
 from genshift.training.loop import Observer
 from genshift.training.train import Settings, train
 
@@ -93,6 +94,8 @@ def evaluate(path: Path, asked: EvaluationOptions) -> dict[str, Any]:
         found, evaluation = adaptation.measure(run, preset, method, classes, asked)
         found |= checkpoint_selection.estimates_of(run)
         evaluation["warnings"] += checkpoint_selection.warnings_of(run)
+        if preset.adapts:  # a record may stand alone, without the run that this was read from
+            evaluation[SOURCE_ONLY] = source_only_accuracy(run)
     elif isinstance(preset, Generator):
         found, evaluation = generation.measure(run, preset, method, classes, asked)
     else:

@@ -15,6 +15,7 @@ from genshift.report.model.formatting import (
     published_text,
     seeds_text,
 )
+from genshift.report.model.grouping import subject_of
 from genshift.report.model.measures import TARGET_ACCURACY, measure_of, ordered, percent
 from genshift.report.model.run_records import read_runs
 from genshift.report.model.summary import Row, summarise
@@ -55,7 +56,7 @@ def _by_measure(rows: Iterable[Row]) -> list[Row]:
     """Runs of one subject stand below one another, measure by measure."""
     subjects: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
-        subjects.setdefault(row.group.first.subject, []).append(row)
+        subjects.setdefault(subject_of(row.group.first), []).append(row)
     return [
         row
         for subject in subjects.values()

@@ -14,7 +14,7 @@ from genshift.errors import Refusal
 from genshift.report.blocks import Block, Figures, Heading
 from genshift.report.figures.adaptation import overview
 from genshift.report.model.formatting import joined
-from genshift.report.model.run_records import Run, read_runs
+from genshift.report.model.run_records import read_runs
 from genshift.report.model.summary import cautions, summarise
 from genshift.report.sections.adaptation import results_table, sections
 from genshift.report.sections.citations import what_to_cite
@@ -22,6 +22,7 @@ from genshift.report.sections.hyperparameters import variants_by_task
 from genshift.report.sections.method_comparison import methods_by_task
 from genshift.runs.files import write_text
 from genshift.runs.find import find_runs
+from genshift.runs.records import RunRecord
 
 ADAPTATION_LEAD = (
     "Classifiers learn from a labelled source and are tested on a target of another look: source only, "
@@ -61,14 +62,14 @@ def write_page(run_folders: Sequence[Path], out: Path, title: str | None = None)
     return out
 
 
-def _title(runs: Sequence[Run]) -> str:
+def _title(runs: Sequence[RunRecord]) -> str:
     studies = joined(list(dict.fromkeys(run.study for run in runs)))
     if all(run.adapts for run in runs):
         return f"{studies}: domain adaptation"
     return f"{studies}: {'generators' if any(run.draws for run in runs) else 'report'}"
 
 
-def render(runs: Sequence[Run], title: str) -> str:
+def render(runs: Sequence[RunRecord], title: str) -> str:
     """The page as HTML."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(_asset("page.html")).render(
@@ -85,7 +86,7 @@ def render(runs: Sequence[Run], title: str) -> str:
     )
 
 
-def _top(adapting: Sequence[Run]) -> list[Block]:
+def _top(adapting: Sequence[RunRecord]) -> list[Block]:
     """Every task of adaptation in one table and one drawing; other kinds of runs have theirs in their sections."""
     if not adapting:
         return []
@@ -96,13 +97,13 @@ def _top(adapting: Sequence[Run]) -> list[Block]:
     return [*tables, *([Heading("By task, with published figures and cost")] if tables else []), *shown]
 
 
-def _lead(runs: Sequence[Run]) -> str:
+def _lead(runs: Sequence[RunRecord]) -> str:
     leads = [ADAPTATION_LEAD] if any(run.adapts for run in runs) else []
     leads += [GENERATOR_LEAD] if any(run.draws for run in runs) else []
     return " ".join(leads) or GENERIC_LEAD
 
 
-def _made(runs: Sequence[Run]) -> str:
+def _made(runs: Sequence[RunRecord]) -> str:
     versions = ", ".join(sorted({str(run.config.get("genshift", "?")) for run in runs}))
     return f"genshift {versions} · {len(runs)} {'run' if len(runs) == 1 else 'runs'}"
 

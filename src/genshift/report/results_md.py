@@ -24,15 +24,16 @@ from genshift.report.model.formatting import (
     published_text,
     seeds_text,
 )
-from genshift.report.model.grouping import group_runs
+from genshift.report.model.grouping import group_runs, subject_of
 from genshift.report.model.measures import percent
-from genshift.report.model.run_records import Run, read_runs
+from genshift.report.model.run_records import read_runs
 from genshift.report.model.summary import Row, Shortfall, shortfalls, summarise
 from genshift.report.sections.hyperparameters import variants_by_task
 from genshift.report.sections.measures_table import Comparison, comparison, heading
 from genshift.report.sections.method_comparison import methods_by_task
 from genshift.report.sections.selection import in_tables
 from genshift.runs.files import write_text
+from genshift.runs.records import RunRecord
 
 HEAD = ("role", "ours", "published", "difference", "seeds", "test images (± se)", "images seen", "CPU min")
 COUNTED = (("threads", "thread"), ("world", "process"))
@@ -74,7 +75,7 @@ def _run_folders(study: Path) -> Iterator[Path]:
     return (path for path in sorted(_folders(study)) if (path / "config.json").exists())
 
 
-def _study(folder: Path, runs: Sequence[Run]) -> str:
+def _study(folder: Path, runs: Sequence[RunRecord]) -> str:
     rows, notes = summarise(runs), read_notes(folder / "notes.md")
     lines = [f"## {folder.name}", "", *([notes[""], ""] if notes.get("") else []), *_made(runs), ""]
     lines += _blocks([*methods_by_task(runs), *variants_by_task(runs)])
@@ -84,7 +85,7 @@ def _study(folder: Path, runs: Sequence[Run]) -> str:
     return "\n".join(lines + _data(runs) + _fell_short(shortfalls(rows), notes, runs))
 
 
-def _chosen(runs: Sequence[Run]) -> list[str]:
+def _chosen(runs: Sequence[RunRecord]) -> list[str]:
     """What all studies together say of choosing without target labels, where any does."""
     lines = [line for section in in_tables(runs) for line in _blocks([Heading(section.title), *section.blocks])]
     return ["\n".join(["## Choosing without target labels, over all studies", "", *lines])] if lines else []
@@ -109,12 +110,12 @@ def _cell(cell: Cell) -> str:
     return " · ".join(filter(None, [text, cell.note]))
 
 
-def _subject(run: Run) -> tuple[str, ...]:
+def _subject(run: RunRecord) -> tuple[str, ...]:
     """What shares a table: a task of adaptation, whatever study its runs are of; else what shares a section."""
-    return ("", run.task) if run.adapts else run.subject
+    return ("", run.task) if run.adapts else subject_of(run)
 
 
-def _made(runs: Sequence[Run]) -> list[str]:
+def _made(runs: Sequence[RunRecord]) -> list[str]:
     """How many runs and seeds there are, and the machines that they ran on."""
     seeds = sorted({run.seed for run in runs})
     listed = f"{counted(len(seeds), 'seed')} ({', '.join(map(str, seeds))})"
@@ -122,23 +123,23 @@ def _made(runs: Sequence[Run]) -> list[str]:
     return [f"{counted(len(runs), 'run')}, {listed}.", *(f"Machine: {machine}." for machine in machines)]
 
 
-def _machine(run: Run) -> str:
+def _machine(run: RunRecord) -> str:
     config, parts = run.config, [str(run.config.get("machine") or "")]
     parts += [counted(config[key], word) for key, word in COUNTED if config.get(key)]
     parts.append(str(config.get("precision") or ""))
     return ", ".join(filter(None, parts))
 
 
-def _task(rows: Sequence[Row], runs: Sequence[Run]) -> list[str]:
+def _task(rows: Sequence[Row], runs: Sequence[RunRecord]) -> list[str]:
     return [f"### {runs[0].task}", "", *_table(HEAD, [_cells(row) for row in rows]), "", *_commands(runs)]
 
 
-def _commands(runs: Sequence[Run]) -> list[str]:
+def _commands(runs: Sequence[RunRecord]) -> list[str]:
     commands = dict.fromkeys(str(run.config["command"]) for run in runs if run.config.get("command"))
     return ["```", *commands, "```", ""]
 
 
-def _measured(runs: Sequence[Run]) -> list[str]:
+def _measured(runs: Sequence[RunRecord]) -> list[str]:
     """One row a preset (and one of its published figures), one column a measure, and what each measure is."""
     compared = comparison(group_runs(runs))
     rows = [line for place in range(len(compared.groups)) for line in _preset_lines(compared, place)]
@@ -176,7 +177,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in (head, ruler, *rows)]
 
 
-def _data(runs: Sequence[Run]) -> list[str]:
+def _data(runs: Sequence[RunRecord]) -> list[str]:
     """Every set once, with its parts as they were used, and what was noted when it was read."""
     parts: dict[str, dict[str, None]] = {}
     said: dict[str, dict[str, None]] = {}
@@ -200,7 +201,7 @@ def _part(part: str, entry: dict[str, Any]) -> str:
     return f"{part.replace('_', ' ')} {entry.get('n', 0):,} images, `{entry.get('fingerprint', '?')}`"
 
 
-def _fell_short(found: Sequence[Shortfall], notes: dict[str, str], runs: Sequence[Run]) -> list[str]:
+def _fell_short(found: Sequence[Shortfall], notes: dict[str, str], runs: Sequence[RunRecord]) -> list[str]:
     lines = ["### What fell short", ""]
     if not found:
         adapted = ", and no adapted model below source only" if any(run.adapts for run in runs) else ""

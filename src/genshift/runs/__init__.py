@@ -1,0 +1,1 @@
+"""The run folder, its only reader and writer: configuration, checkpoints, results, records."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -77,3 +78,32 @@ def read_json(path: Path, what: str) -> Any:
         raise of_os_error(error, f"reading {path}") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise Refusal(f"{path} is not readable JSON ({error}): restore it, or train into another folder.") from None
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """The objects of a .jsonl file, one a line; none where there is no file.
+
+    One torn last line is left out: a killed process leaves one, and so does one that is writing just now. Refusal for
+    any other broken line.
+    """
+    try:
+        # Not final: a character of which the last bytes are missing belongs to a torn line and is no error.
+        text = codecs.getincrementaldecoder("utf-8")().decode(path.read_bytes())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise of_os_error(error, f"reading {path}") from error
+    except UnicodeDecodeError as error:
+        raise Refusal(f"{path} is not text: expected JSON that genshift wrote.") from error
+    lines = text.removesuffix("\n").split("\n") if text else []  # JSON may hold other signs that end a line
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            row = None
+        if isinstance(row, dict):
+            rows.append(row)
+        elif number < len(lines):
+            raise Refusal(f"Line {number} of {path} is no JSON object: restore the file or train again.")
+    return rows

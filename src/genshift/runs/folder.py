@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genshift.runs.files import read_json, write_json, write_text
 from genshift.errors import Refusal, of_os_error
+from genshift.runs.files import read_json, read_jsonl, write_json, write_text
 
 if TYPE_CHECKING:  # checkpoints need torch, and listing runs does not: those methods import it themselves
     from genshift.runs.checkpoint import Checkpoint
@@ -70,19 +70,8 @@ class RunFolder:
         write_json(path, {**before, **results})
 
     def rows(self, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
-        """The rows of a .jsonl file; a torn last line (a killed process leaves one) is left out."""
-        path = self.path / name
-        if not path.exists():
-            return []
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-        rows = []
-        for number, line in enumerate(lines, 1):
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError:
-                if number < len(lines):
-                    raise Refusal(f"{path} is broken at line {number}: restore it or train again.") from None
-        return rows
+        """The rows of a .jsonl file, as `files.read_jsonl` reads them."""
+        return read_jsonl(self.path / name)
 
     def append(self, name: str, row: Mapping[str, Any]) -> None:
         """Adds one row to a .jsonl file."""

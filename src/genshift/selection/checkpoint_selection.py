@@ -34,6 +34,7 @@ from genshift.presets import Adaptation
 from genshift.runs import checkpoint
 from genshift.runs.checkpoint import Checkpoint
 from genshift.runs.folder import CHOICE, SCORES, RunFolder, images_of
+from genshift.runs.records import SOURCE_ONLY
 from genshift.runs.results import value_of
 from genshift.runs.trained_run import load_networks, open_run, preset_of
 from genshift.selection.rules import (
@@ -171,7 +172,9 @@ def score_run(run: RunFolder, data_root: Path | None = None) -> list[Candidate]:
     names = [each.row["checkpoint"] for each in found]
     checkpoint.save(run.path / SAID, Checkpoint({"said": torch.stack([c.said for c in found])}, {"of": names}))
     counts = {"held_out": len(seen.labels), "source": len(seen.source), "target": len(seen.target)}
-    run.write(SCORES, {"n": counts, "protocol": PROTOCOL, "checkpoints": [each.row for each in found]})
+    rows = [each.row for each in found]
+    known = {SOURCE_ONLY: source_only_accuracy(run)}
+    run.write(SCORES, {"n": counts, "protocol": PROTOCOL, **known, "checkpoints": rows})
     return found
 
 
@@ -275,7 +278,7 @@ def select(runs: Sequence[RunFolder], rule: str, data_root: Path | None = None) 
     choices = {name: choose(name, rows, source_only) for name in RULES}
     warnings = _doubts(candidates, candidates[choices[rule]], source_only)
     selection = Selection(tuple(candidates), choices, rule, tuple(above_floor(rows, source_only)), warnings)
-    _write(selection, runs)
+    _write(selection, runs, source_only)
     return selection
 
 
@@ -287,7 +290,7 @@ def _doubts(candidates: Sequence[Candidate], chosen: Candidate, source_only: flo
     return tuple(doubts(rows, rows.index(chosen.row), best, source_only, _held_out(chosen.run)))
 
 
-def _write(selection: Selection, runs: Sequence[RunFolder]) -> None:
+def _write(selection: Selection, runs: Sequence[RunFolder], source_only: float | None) -> None:
     chosen = selection.chosen
     chosen.run.write(
         CHOICE,
@@ -298,6 +301,7 @@ def _write(selection: Selection, runs: Sequence[RunFolder]) -> None:
             "images": chosen.row["images"],
             "candidates": len(selection.candidates),
             "estimate": estimate_of(chosen),
+            SOURCE_ONLY: source_only,
             "among": [run.path.name for run in runs],
             "warnings": list(selection.warnings),
         },

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import cycle
 from typing import Any
@@ -25,8 +25,8 @@ from genshift.report.figures.plotting import (
     spec,
 )
 from genshift.report.model.measures import TARGET_ACCURACY, percent
-from genshift.report.model.run_records import Run
 from genshift.report.model.summary import Row
+from genshift.runs.records import RunRecord
 
 # Petroff 2021, "Accessible color sequences for data visualization": colour-blind readers tell these apart
 CLASS_COLOURS = (
@@ -47,22 +47,22 @@ CURVES = {
 }
 
 
-def class_names(run: Run) -> list[str]:
+def class_names(run: RunRecord) -> list[str]:
     """The classes of an evaluated run, and 'unlabelled' last where some points have none."""
-    evaluation = run.evaluation or {}
+    evaluation = run.evaluation
     names = [str(name) for name in evaluation.get("classes", [])]
     labels = (evaluation.get("tsne") or {}).get("label", [])
     return [*names, UNLABELLED] if any(label is None or label < 0 for label in labels) else names
 
 
-def class_legend(run: Run) -> list[tuple[str, str]]:
+def class_legend(run: RunRecord) -> list[tuple[str, str]]:
     colours = dict(zip(class_names(run), cycle(CLASS_COLOURS), strict=False))
     return [(name, FAINT if name == UNLABELLED else colour) for name, colour in colours.items()]
 
 
-def tsne_points(run: Run) -> dict[str, list[Any]]:
+def tsne_points(run: RunRecord) -> dict[str, list[Any]]:
     """x, y, label and domain of the latent sample, of one length; Refusal where they are not."""
-    tsne = (run.evaluation or {}).get("tsne") or {}
+    tsne: Mapping[str, Any] = run.evaluation.get("tsne") or {}
     points = {key: list(tsne.get(key, [])) for key in ("x", "y", "label", "domain")}
     if len({len(values) for values in points.values()}) != 1:
         path = run.folder / "evaluation.json"
@@ -71,7 +71,7 @@ def tsne_points(run: Run) -> dict[str, list[Any]]:
     return points
 
 
-def tsne_by_class(run: Run, label: str) -> Figure:
+def tsne_by_class(run: RunRecord, label: str) -> Figure:
     """One trace a class: source points are dots, target points diamonds; source clusters bear their names."""
     points, figure = tsne_points(run), go.Figure()
     for index, (name, colour) in enumerate(class_legend(run)):
@@ -85,7 +85,7 @@ def tsne_by_class(run: Run, label: str) -> Figure:
     return Figure(spec(figure), f"{label}, by class", alt, square=True)
 
 
-def tsne_by_domain(run: Run, label: str) -> Figure:
+def tsne_by_domain(run: RunRecord, label: str) -> Figure:
     """Source blue, target red, the same points."""
     points, figure = tsne_points(run), go.Figure()
     names = {i: escape(text) for i, text in enumerate(class_names(run)) if text != UNLABELLED}
@@ -132,9 +132,9 @@ def _name_cluster(figure: go.Figure, points: dict[str, list[Any]], chosen: list[
     figure.add_annotation(x=x, y=y, text=f"<b>{escape(name)}</b>", showarrow=False, font={"size": 15})
 
 
-def confusion_matrix(run: Run, label: str) -> Figure:
+def confusion_matrix(run: RunRecord, label: str) -> Figure:
     """Counts as text, the share of the true class as colour, recall beside each row's name."""
-    counts = (run.evaluation or {})["confusion"]
+    counts = run.evaluation["confusion"]
     names = [escape(name) for name in class_names(run) if name != UNLABELLED]
     if len(counts) != len(names) or any(len(row) != len(names) for row in counts):
         raise Refusal(f"'{run.folder / 'evaluation.json'}' gives a confusion matrix that is not one row a class.")
@@ -177,13 +177,13 @@ def _heat(counts: list[list[int]], shares: list[list[float]], names: list[str], 
     )
 
 
-def loss_curves(run: Run, label: str) -> Figure | None:
+def loss_curves(run: RunRecord, label: str) -> Figure | None:
     """Every logged loss over images seen; None where none was logged."""
     keys = [key for key in logged(run.metrics) if "loss" in key]
     return _curves(run, keys, f"{label}: losses", f"Losses of {label} over images seen")
 
 
-def accuracy_curves(run: Run, label: str) -> Figure | None:
+def accuracy_curves(run: RunRecord, label: str) -> Figure | None:
     """Labelled validation, the domain classifier with its chance line, and the oracle, over images seen."""
     keys = [key for key in logged(run.metrics) if key.endswith("accuracy")]
     oracle = [row for row in run.oracle if "target_accuracy" in row]
@@ -207,7 +207,7 @@ def _chance_line(rows: Sequence[dict[str, Any]]) -> go.Scatter:
     return curve(ends, "chance", GREY, "chance of the domain classifier", "dot").update(mode="lines")
 
 
-def other_curves(run: Run, label: str) -> Figure | None:
+def other_curves(run: RunRecord, label: str) -> Figure | None:
     """What is neither a loss, an accuracy nor a clock, and changes: a constant stands among the settings."""
     keys = [key for key in logged(run.metrics) if "loss" not in key and not key.endswith("accuracy")]
     keys = [key for key in keys if _changes(run.metrics, key)]
@@ -219,7 +219,7 @@ def _changes(rows: Sequence[dict[str, Any]], key: str) -> bool:
     return len({f"{row[key]:.4g}" for row in rows if row.get(key) is not None}) > 1
 
 
-def _curves(run: Run, keys: Sequence[str], title: str, alt: str) -> Figure | None:
+def _curves(run: RunRecord, keys: Sequence[str], title: str, alt: str) -> Figure | None:
     if not keys:
         return None
     figure = go.Figure(_lines(run.metrics, keys))

@@ -25,7 +25,7 @@ from genshift.report.figures.plotting import (
     plane,
     spec,
 )
-from genshift.report.model.run_records import DIFFUSION, Run
+from genshift.runs.records import DIFFUSION, RunRecord
 
 LOSSES = {
     "train/loss_d": ("discriminator (D)", SOURCE),
@@ -52,28 +52,30 @@ WEIGHTS = ("train/lam", "train/sigma")
 STAGE_NAMES = ("early", "middle", "final")
 
 
-def loss_curves(runs: Sequence[tuple[str, Run]]) -> list[Figure]:
+def loss_curves(runs: Sequence[tuple[str, RunRecord]]) -> list[Figure]:
     """The losses of D and G of each run, all on the same time axis."""
     return _side_by_side(runs, LOSSES, "losses")
 
 
-def contest_curves(runs: Sequence[tuple[str, Run]]) -> list[Figure]:
+def contest_curves(runs: Sequence[tuple[str, RunRecord]]) -> list[Figure]:
     """What share of pictures D tells apart, and how much samples differ beside real pictures; alarms as crosses."""
     return _side_by_side(runs, CONTEST, "told apart, and spread")
 
 
-def denoising_curves(runs: Sequence[tuple[str, Run]]) -> list[Figure]:
+def denoising_curves(runs: Sequence[tuple[str, RunRecord]]) -> list[Figure]:
     """The loss of each diffusion model, and the error of its predicted pictures."""
     return _side_by_side([(label, run) for label, run in runs if run.family == DIFFUSION], DENOISING, "losses")
 
 
-def _side_by_side(runs: Sequence[tuple[str, Run]], lines: Mapping[str, tuple[str, str]], what: str) -> list[Figure]:
+def _side_by_side(
+    runs: Sequence[tuple[str, RunRecord]], lines: Mapping[str, tuple[str, str]], what: str
+) -> list[Figure]:
     logging = [(label, run) for label, run in runs if set(lines) & set(logged(run.metrics))]
     last = max((row["images"] for _, run in logging for row in run.metrics if "images" in row), default=0)
     return [_over_time(label, run, lines, what, last) for label, run in logging]
 
 
-def _over_time(label: str, run: Run, lines: Mapping[str, tuple[str, str]], what: str, last: int) -> Figure:
+def _over_time(label: str, run: RunRecord, lines: Mapping[str, tuple[str, str]], what: str, last: int) -> Figure:
     keys = [key for key in lines if key in logged(run.metrics)]
     figure = go.Figure([curve(run.metrics, key, lines[key][1], lines[key][0]) for key in keys])
     alarms = alarm_names(run)
@@ -88,7 +90,7 @@ def _over_time(label: str, run: Run, lines: Mapping[str, tuple[str, str]], what:
     return Figure(spec(figure), f"{label}: {what}", alt)
 
 
-def alarm_names(run: Run) -> list[str]:
+def alarm_names(run: RunRecord) -> list[str]:
     """The alarms that lasted, in the order of their coming."""
     return list(dict.fromkeys(str(name) for row in run.metrics for name in row.get("alarms") or []))
 
@@ -98,13 +100,13 @@ def _alarmed(name: str, keys: Sequence[str]) -> str:
     return "train/spread" if "collapse" in name and "train/spread" in keys else keys[0]
 
 
-def _crosses(run: Run, name: str, key: str) -> go.Scatter:
+def _crosses(run: RunRecord, name: str, key: str) -> go.Scatter:
     rows = [row for row in run.metrics if name in (row.get("alarms") or [])]
     trace = curve(rows, key, TARGET, f"alarm: {escape(name)}")
     return trace.update(mode="markers", marker={"symbol": "x", "size": 7, "color": TARGET})
 
 
-def term_curves(label: str, run: Run) -> Figure | None:
+def term_curves(label: str, run: RunRecord) -> Figure | None:
     """A VAE's reconstruction error, KL and the weight between them, one above the other on one time axis.
 
     None where it logged none of them.
@@ -123,21 +125,21 @@ def term_curves(label: str, run: Run) -> Figure | None:
     return Figure(spec(figure), f"{label}: terms of the loss", f"{names} of {label} over images seen", 130 * len(keys))
 
 
-def _scale(run: Run, key: str) -> dict[str, Any]:
+def _scale(run: RunRecord, key: str) -> dict[str, Any]:
     """hw3's λ jumps over several powers of ten."""
     known = [row[key] for row in run.metrics if row.get(key) is not None]
     return {"type": "log", "dtick": 1} if key in WEIGHTS and min(known) > 0 and max(known) > 30 * min(known) else {}
 
 
-def stages(label: str, run: Run) -> list[Figure]:
+def stages(label: str, run: RunRecord) -> list[Figure]:
     """t-SNE of the same pictures' latent vectors at each kept stage, coloured by an attribute or by class."""
-    evaluation = run.evaluation or {}
+    evaluation = run.evaluation
     kept = evaluation.get("stages") or []
     names = STAGE_NAMES if len(kept) == len(STAGE_NAMES) else ("",) * len(kept)
     return [_stage(label, run, stage, name) for stage, name in zip(kept, names, strict=True)]
 
 
-def _stage(label: str, run: Run, stage: dict[str, Any], name: str) -> Figure:
+def _stage(label: str, run: RunRecord, stage: Mapping[str, Any], name: str) -> Figure:
     x, y, values = (list(stage.get(key) or []) for key in ("x", "y", "label"))
     if not len(x) == len(y) == len(values):
         path = run.folder / "evaluation.json"
@@ -153,13 +155,13 @@ def _stage(label: str, run: Run, stage: dict[str, Any], name: str) -> Figure:
     return Figure(spec(figure), f"{label}, {when}", alt, square=True, legend=keyed)
 
 
-def _stage_legend(run: Run, values: Sequence[Any]) -> list[tuple[Any, str, str]]:
+def _stage_legend(run: RunRecord, values: Sequence[Any]) -> list[tuple[Any, str, str]]:
     """What each value of the label means, and its colour."""
-    attribute = str((run.evaluation or {}).get("attribute") or "attribute").replace("_", " ")
+    attribute = str(run.evaluation.get("attribute") or "attribute").replace("_", " ")
     known = sorted(set(values))
     if attribute != "class" and set(known) <= {0, 1}:
         return [(1, attribute, SOURCE), (0, f"not {attribute}", "#e07b00")]
-    names = [str(name) for name in (run.evaluation or {}).get("classes") or []]
+    names = [str(name) for name in run.evaluation.get("classes") or []]
     return [
         (value, names[value] if 0 <= value < len(names) else f"{attribute} {value}", colour)
         for value, colour in zip(known, cycle(CLASS_COLOURS), strict=False)

@@ -5,22 +5,22 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from io import BytesIO
-from pathlib import Path
 
 from PIL import Image
 
 from genshift.report.blocks import Picture
-from genshift.report.model.run_records import Run
+from genshift.runs.records import RunRecord
 
 KINDS = {"PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif"}  # the last two may move
 SMALL = 600  # pixels: a picture less wide than this is shown at twice its size where there is room
 
 
-def picture(run: Run, file: str, title: str, caption: str = "", alt: str = "", under: Sequence[str] = ()) -> Picture:
+def picture(
+    run: RunRecord, file: str, title: str, caption: str = "", alt: str = "", under: Sequence[str] = ()
+) -> Picture:
     """The picture `file` of a run; where it is missing or of no kind of KINDS, one without data whose `missing` says
     so."""
-    path = _inside(run.folder, file)
-    content = path.read_bytes() if path is not None and path.is_file() else None
+    content = run.file(file)
     known = None if content is None else kind_and_size(content)
     if content is None or known is None:
         wrong = "is not there" if content is None else "is no PNG, WebP or GIF"
@@ -29,12 +29,6 @@ def picture(run: Run, file: str, title: str, caption: str = "", alt: str = "", u
     width = 2 * size[0] if size[0] < SMALL else size[0]
     data = f"data:{KINDS[kind]};base64," + base64.b64encode(content).decode("ascii")
     return Picture(title, "", data, caption, alt or title, size, width, tuple(under))
-
-
-def _inside(folder: Path, file: str) -> Path | None:
-    """The file's path; None where it would lead out of the folder."""
-    path = (folder / file).resolve()
-    return path if path.is_relative_to(folder.resolve()) else None
 
 
 def kind_and_size(content: bytes) -> tuple[str, tuple[int, int]] | None:

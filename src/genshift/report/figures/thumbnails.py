@@ -11,7 +11,7 @@ from PIL import Image, ImageColor, ImageDraw
 from genshift.report.blocks import Picture
 from genshift.report.figures.adaptation import FAINT, class_legend, tsne_points
 from genshift.report.figures.plotting import SOURCE, TARGET
-from genshift.report.model.run_records import Run
+from genshift.runs.records import RunRecord
 
 SIDE = 132  # pixels
 FINER = 3  # times SIDE: drawn so large, then made smaller, so that dots have soft edges
@@ -19,9 +19,9 @@ COLOURS = 64  # of the palette: with fewer some classes lose theirs
 EMPTY, FULL = (244, 247, 251), (11, 61, 145)  # of a confusion's cell, as in the large drawing
 
 
-def thumbnails(run: Run, label: str) -> list[Picture]:
+def thumbnails(run: RunRecord, label: str) -> list[Picture]:
     """The latent space by class and by domain, and the confusion matrix: those of the three that were measured."""
-    evaluation = run.evaluation or {}
+    evaluation = run.evaluation
     found = []
     if evaluation.get("tsne"):
         points = tsne_points(run)

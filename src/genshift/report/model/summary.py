@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from genshift.report.model.grouping import Group, group_runs
 from genshift.report.model.measures import TARGET_ACCURACY, measure_of, ordered, percent, shown, worse
-from genshift.report.model.run_records import Run
+from genshift.runs.records import RunRecord
 
 NOT_EVALUATED = "not evaluated yet"
 NO_LABELS = "no target labels"
@@ -51,7 +51,7 @@ class Row:
         return None if self.mean is None or self.published is None else self.mean - self.published
 
 
-def summarise(runs: Sequence[Run]) -> list[Row]:
+def summarise(runs: Sequence[RunRecord]) -> list[Row]:
     """One row a group for target accuracy; for a run that does not adapt, one row a metric."""
     return [row_of(group, metric) for group in group_runs(runs) for metric in _metrics(group)]
 
@@ -94,12 +94,12 @@ def _known(values: Iterable[float | None]) -> list[float]:
     return [value for value in values if value is not None]
 
 
-def _error(measured: Sequence[tuple[Run, float]], metric: str, mean: float | None) -> float | None:
+def _error(measured: Sequence[tuple[RunRecord, float]], metric: str, mean: float | None) -> float | None:
     """The first run's own error; of a target accuracy, and of one without, the binomial one of the mean."""
     if not measured or not measure_of(metric).bar:
         return None
     first = measured[0][0]
-    given = first.results[metric].get("std")
+    given = first.results[metric].std
     if metric == TARGET_ACCURACY or (given is None and metric.endswith("accuracy")):
         return _binomial(mean, first.count(metric))
     return None if given is None else float(given)
@@ -109,20 +109,20 @@ def _binomial(share: float | None, n: int | None) -> float | None:
     return math.sqrt(max(0.0, share * (1 - share)) / n) if share is not None and n else None
 
 
-def _published(run: Run, metric: str) -> float | None:
+def _published(run: RunRecord, metric: str) -> float | None:
     if run.draws and run.changed:  # another experiment than the one that was published
         return None
     return run.published.get("target_accuracy" if metric == TARGET_ACCURACY else metric)
 
 
-def cautions(runs: Sequence[Run]) -> list[str]:
+def cautions(runs: Sequence[RunRecord]) -> list[str]:
     """What a reader must know before trusting a table: evaluators' warnings, adapted below source-only."""
     groups = group_runs(runs)
     said = [
         f"{run.name if run.adapts else group.label}, seed {run.seed}: {text}"
         for group in groups
         for run in group.runs
-        for text in (run.evaluation or {}).get("warnings", [])
+        for text in run.evaluation.get("warnings", [])
     ]
     for group in groups:
         seeds = [run.seed for run in group.runs]

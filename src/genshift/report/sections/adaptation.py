@@ -15,14 +15,14 @@ from genshift.report.model.formatting import (
     published_text,
     seeds_text,
 )
-from genshift.report.model.grouping import Group, group_runs
+from genshift.report.model.grouping import Group, group_runs, subject_of
 from genshift.report.model.measures import TARGET_ACCURACY, percent
-from genshift.report.model.run_records import Run
 from genshift.report.model.summary import NO_LABELS, NOT_EVALUATED, Row, summarise
 from genshift.report.sections.generators import generators, measures_table, notes
 from genshift.report.sections.measures_table import comparison
 from genshift.report.sections.provenance import provenance
 from genshift.report.sections.selection import trust
+from genshift.runs.records import RunRecord
 
 SIDE_BY_SIDE = 4  # ways of one task, drawn large; more of them are chosen from
 CURVES = (figures.accuracy_curves, figures.loss_curves, figures.other_curves)
@@ -31,28 +31,28 @@ GLANCE = (
     "the confusion matrix on the target's test images (rows are true classes). Press one to see it in full. The oracle "
     "uses target labels: it is shown and never steers training or selection."
 )
-Builder = Callable[[Sequence[Run]], Section]
+Builder = Callable[[Sequence[RunRecord]], Section]
 
 
-def sections(runs: Sequence[Run]) -> list[Section]:
+def sections(runs: Sequence[RunRecord]) -> list[Section]:
     """One section a task, a kind of generators of one data set, or a preset of another kind, each by the first builder
     that takes its runs; last what all runs tell of choosing without target labels."""
-    subjects: dict[tuple[str, ...], list[Run]] = {}
+    subjects: dict[tuple[str, ...], list[RunRecord]] = {}
     for run in sorted(runs, key=_kind):
-        subjects.setdefault(run.subject, []).append(run)
+        subjects.setdefault(subject_of(run), []).append(run)
     return [*(_builder(members[0])(members) for members in subjects.values()), *trust(runs)]
 
 
-def _kind(run: Run) -> int:
+def _kind(run: RunRecord) -> int:
     """The place of the builder that takes a run: sections come in the order of SECTIONS."""
     return next(place for place, (takes, _) in enumerate(SECTIONS) if takes(run))
 
 
-def _builder(run: Run) -> Builder:
+def _builder(run: RunRecord) -> Builder:
     return SECTIONS[_kind(run)][1]
 
 
-def adaptation(runs: Sequence[Run]) -> Section:
+def adaptation(runs: Sequence[RunRecord]) -> Section:
     """Source-only, adapted and trained-on-target runs of one task, side by side."""
     groups, rows = group_runs(runs), summarise(runs)
     blocks: list[Block] = [Prose(_finding(rows)), *notes(runs), *_seed_table(rows)]
@@ -63,7 +63,7 @@ def adaptation(runs: Sequence[Run]) -> Section:
     return Section(f"{runs[0].study}: {runs[0].task}", blocks + provenance(groups))
 
 
-def generic(runs: Sequence[Run]) -> Section:
+def generic(runs: Sequence[RunRecord]) -> Section:
     """A run of another kind, such as a classifier: its results, curves, networks and settings."""
     groups = group_runs(runs)
     blocks: list[Block] = [Prose(runs[0].preset.get("summary") or "")]
@@ -71,7 +71,7 @@ def generic(runs: Sequence[Run]) -> Section:
     return Section(f"{runs[0].study}: {runs[0].name}", blocks + provenance(groups))
 
 
-SECTIONS: list[tuple[Callable[[Run], bool], Builder]] = [
+SECTIONS: list[tuple[Callable[[RunRecord], bool], Builder]] = [
     (lambda run: run.adapts, adaptation),
     (lambda run: run.draws, generators),
     (lambda run: True, generic),
@@ -215,7 +215,7 @@ def _before_or_after(group: Group) -> str:
 def _sample_note(drawn: Sequence[Group]) -> str:
     """Says which images are drawn, and whether they are the same ones in every figure."""
     points = [figures.tsne_points(group.first) for group in drawn]
-    count, split = len(points[0]["x"]), (drawn[0].first.evaluation or {})["tsne"].get("split", "")
+    count, split = len(points[0]["x"]), drawn[0].first.evaluation["tsne"].get("split", "")
     said = f"t-SNE of the feature extractor's output over {count:,} images{f' of {split}' if split else ''}; "
     same = all((p["label"], p["domain"]) == (points[0]["label"], points[0]["domain"]) for p in points)
     if len(drawn) > 1:
@@ -244,7 +244,7 @@ def _missing(groups: Sequence[Group], drawn: Sequence[Group], evaluated: str) ->
 
 
 def _has(group: Group, part: str) -> bool:
-    return bool((group.first.evaluation or {}).get(part))
+    return bool(group.first.evaluation.get(part))
 
 
 def _curves(groups: Sequence[Group]) -> list[Block]:

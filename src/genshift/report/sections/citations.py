@@ -18,7 +18,7 @@ from genshift.presets.papers import (
     Paper,
 )
 from genshift.report.blocks import Block, Printed, Section, Terms
-from genshift.report.model.run_records import Run
+from genshift.runs.records import RunRecord
 
 TITLE = "What to cite"
 
@@ -37,7 +37,7 @@ SCORES = {
 }
 
 
-def what_to_cite(runs: Sequence[Run]) -> list[Section]:
+def what_to_cite(runs: Sequence[RunRecord]) -> list[Section]:
     """The papers of the runs that adapt, by what each is cited for, and one BibTeX block; none without such runs."""
     subjects = cited_for([run for run in runs if run.adapts])
     if not subjects:
@@ -48,10 +48,10 @@ def what_to_cite(runs: Sequence[Run]) -> list[Section]:
     return [Section(TITLE, blocks)]
 
 
-def cited_for(adapting: Sequence[Run]) -> list[tuple[str, tuple[Paper, ...]]]:
+def cited_for(adapting: Sequence[RunRecord]) -> list[tuple[str, tuple[Paper, ...]]]:
     """(method, data set or score, its papers): methods in the order of tables, then data, then scores."""
     methods = {run.method for run in adapting}
-    used = {str(entry.get("name")) for run in adapting for entry in (run.config.get("data") or {}).values()}
+    used = {entry.name for run in adapting for entry in run.data.values()}
     found = [(row.title, row.papers) for name, row in METHODS.items() if name in methods and row.papers]
     found += [(name, DATA[name]) for name in DATA if name in {set_name.partition(":")[0] for set_name in used}]
     return found + (list(SCORES.items()) if any(run.scores for run in adapting) else [])

@@ -8,7 +8,7 @@ from typing import Any
 from genshift.report.blocks import Block, Figures, Heading, Prose
 from genshift.report.figures.diffusion import sweep_figures
 from genshift.report.model.grouping import Group
-from genshift.report.model.run_records import DIFFUSION, Run
+from genshift.runs.records import DIFFUSION, RunRecord
 
 REPORT = "hw2-diffusion"
 PROCEDURE = (
@@ -44,12 +44,12 @@ def sweeps(groups: Sequence[Group]) -> list[Block]:
     return [*blocks, *([Prose(NOT_SWEPT.format(labels=", ".join(missing)))] if missing else [])]
 
 
-def _swept(group: Group) -> Run | None:
+def _swept(group: Group) -> RunRecord | None:
     """The first run of a group whose sweep has come to a row."""
-    return next((run for run in group.runs if (run.sweep or {}).get("rows")), None)
+    return next((run for run in group.runs if run.sweep.get("rows")), None)
 
 
-def _said(group: Group, run: Run, sweep: Mapping[str, Any]) -> str:
+def _said(group: Group, run: RunRecord, sweep: Mapping[str, Any]) -> str:
     """What the sweep was measured with, and what it chose."""
     said = [
         f"{group.label}, seed {run.seed}: {sweep['n']:,} pictures a setting beside {sweep['reference']}, in the "

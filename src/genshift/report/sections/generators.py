@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genshift.report.blocks import (
@@ -24,18 +24,18 @@ from genshift.report.figures.pictures import picture
 from genshift.report.model.formatting import images_text, joined, minutes_text
 from genshift.report.model.grouping import Group, group_runs
 from genshift.report.model.measures import measure_of, percent, shown
-from genshift.report.model.run_records import Run
 from genshift.report.model.summary import NOT_EVALUATED, cautions
 from genshift.report.sections import diffusion
 from genshift.report.sections.measures_table import Comparison, comparison, heading
 from genshift.report.sections.provenance import provenance
+from genshift.runs.records import RunRecord
 
 PANEL = "reconstructions"  # the picture that panel_mse belongs to
 PUBLISHED_PANEL = "The report's ten test pictures have errors from 0.008 to 0.020, their mean is {mean:.4g}."
 HEADLINES = ("frechet", "fid", "reconstruction_mse")
 
 
-def generators(runs: Sequence[Run]) -> Section:
+def generators(runs: Sequence[RunRecord]) -> Section:
     """Measures, pictures, curves; of VAEs the latent space, of diffusion models the sweep."""
     groups = group_runs(runs)
     compared = comparison(groups)
@@ -46,7 +46,7 @@ def generators(runs: Sequence[Run]) -> Section:
     return Section(f"{joined(studies)}: {heading(runs)}", blocks + provenance(groups))
 
 
-def notes(runs: Sequence[Run]) -> list[Block]:
+def notes(runs: Sequence[RunRecord]) -> list[Block]:
     """Warnings of the evaluators, and the alarms that these do not name."""
     lines = [*cautions(runs), *(line for group in group_runs(runs) for line in _alarms(group))]
     return [Notes(lines)] if lines else []
@@ -57,11 +57,11 @@ def _alarms(group: Group) -> list[str]:
         f"{group.label}, seed {run.seed}: {name}, {_when(run, name)}."
         for run in group.runs
         for name in figures.alarm_names(run)
-        if not any(name in str(warning).lower() for warning in (run.evaluation or {}).get("warnings") or [])
+        if not any(name in str(warning).lower() for warning in run.evaluation.get("warnings") or [])
     ]
 
 
-def _when(run: Run, name: str) -> str:
+def _when(run: RunRecord, name: str) -> str:
     seen = [row["images"] for row in run.metrics if name in (row.get("alarms") or [])]
     return f"at {seen[0]:,} images" if len(seen) == 1 else f"between {seen[0]:,} and {seen[-1]:,} images"
 
@@ -128,11 +128,11 @@ def _leads(compared: Comparison, metric: str, place: int) -> str:
 
 def _class_by_class(groups: Sequence[Group]) -> list[Block]:
     """Each class's accuracy and distance beside those of real pictures."""
-    told = [group for group in groups if (group.first.evaluation or {}).get("by_class")]
+    told = [group for group in groups if group.first.evaluation.get("by_class")]
     if not told:
         return []
     head = ["class", "right class, %", "of real pictures, %", "Fréchet", "floor", "pictures"]
-    bodies = [(group.label, [_class_row(row) for row in (group.first.evaluation or {})["by_class"]]) for group in told]
+    bodies = [(group.label, [_class_row(row) for row in group.first.evaluation["by_class"]]) for group in told]
     note = (
         "Right class: the share that the classifier takes for the class that was asked for, a mean over the series of "
         "samples. A class has few pictures, so its distance is above that of all classes: read it beside its floor."
@@ -140,7 +140,7 @@ def _class_by_class(groups: Sequence[Group]) -> list[Block]:
     return [Heading("Accuracy and distance of each class"), Table(head, bodies, note)]
 
 
-def _class_row(row: dict[str, Any]) -> list[Cell]:
+def _class_row(row: Mapping[str, Any]) -> list[Cell]:
     shares = [row.get("accuracy"), row.get("real_accuracy")]
     distances = [row.get("frechet"), row.get("floor")]
     cells = ["–" if share is None else percent(share) for share in shares]
@@ -170,7 +170,7 @@ def _pictures(groups: Sequence[Group]) -> list[Block]:
 
 def _picture(group: Group, entry: dict[str, Any], title: str, shared: str) -> Picture:
     caption = "" if shared else str(entry.get("caption") or "")
-    errors = ((group.first.evaluation or {}).get("panel_mse") or []) if PANEL in entry["file"] else []
+    errors = (group.first.evaluation.get("panel_mse") or []) if PANEL in entry["file"] else []
     if errors:
         caption = f"{caption} MSE below each; their mean is {sum(errors) / len(errors):.4f}.".strip()
     under = entry.get("under") or [f"{error:.4f}" for error in errors]
@@ -200,7 +200,7 @@ def _snapshot(group: Group, entry: dict[str, Any]) -> Picture:
 
 def _entries(group: Group, part: str) -> list[dict[str, Any]]:
     """The entries of a list of evaluation.json that name a file."""
-    found: Iterable[Any] = (group.first.evaluation or {}).get(part) or []
+    found: Any = group.first.evaluation.get(part) or []
     return [entry for entry in found if isinstance(entry, dict) and isinstance(entry.get("file"), str)]
 
 

@@ -9,11 +9,11 @@ from itertools import product
 from genshift.presets.methods import title_of
 from genshift.report.blocks import Block, Cell, Heading, Table
 from genshift.report.model.formatting import counted, ours_text
-from genshift.report.model.grouping import Group
+from genshift.report.model.grouping import Group, conditions_of
 from genshift.report.model.measures import TARGET_ACCURACY, percent
-from genshift.report.model.run_records import Run
 from genshift.report.model.summary import Row, row_of
 from genshift.report.sections.method_comparison import equal_conditions, method_options
+from genshift.runs.records import RunRecord
 
 AXES = {"learning rate": ("lr",), "transform": ("colour", "mean", "std")}
 NOTE = (
@@ -44,13 +44,13 @@ class Variants:
         return "–" if row is None else f"{ours_text(row)}{' ○' if (setting, task) in self.own else ''}"
 
 
-def variants(runs: Sequence[Run]) -> list[Variants]:
+def variants(runs: Sequence[RunRecord]) -> list[Variants]:
     """A table for each method and axis of which the runs hold more than one setting, at equal backbone and budget, and
     with whatever else was given alike."""
     alike: dict[tuple[str, str], list[Group]] = {}
     for (study, equal), groups in equal_conditions(runs).items():
         for axis, group in product(AXES, groups):
-            others = [group.first.conditions[key] for key in method_options(group.first) if key not in AXES[axis]]
+            others = [conditions_of(group.first)[key] for key in method_options(group.first) if key not in AXES[axis]]
             title = f"{study}: {', '.join([title_of(group.method), *others])} by {axis} and task: {equal}"
             alike.setdefault((title, axis), []).append(group)
     found = [_variants(title, AXES[axis], groups) for (title, axis), groups in alike.items()]
@@ -66,11 +66,11 @@ def _variants(title: str, keys: Sequence[str], groups: Sequence[Group]) -> Varia
     return Variants(title, settings, tasks, {at: row_of(group, TARGET_ACCURACY) for at, group in placed.items()}, own)
 
 
-def _setting(run: Run, keys: Sequence[str]) -> str:
-    return ", ".join(run.conditions[key] for key in keys if key in run.conditions)
+def _setting(run: RunRecord, keys: Sequence[str]) -> str:
+    return ", ".join(conditions_of(run)[key] for key in keys if key in conditions_of(run))
 
 
-def variants_by_task(runs: Sequence[Run]) -> list[Block]:
+def variants_by_task(runs: Sequence[RunRecord]) -> list[Block]:
     """The tables of `variants` as a page shows them."""
     blocks: list[Block] = []
     for each in variants(runs):

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from genshift.report.model.formatting import seeds_listed, seeds_text, value_text
 from genshift.report.model.grouping import Group
 from genshift.report.model.measures import FLOOR_NOTE, best, measure_of, ordered, shown, shown_published
-from genshift.report.model.run_records import Run
 from genshift.report.model.summary import NOT_EVALUATED, Row, row_of
+from genshift.runs.records import RunRecord
 
 KINDS = {"gan": "GANs", "vae": "VAEs", "diffusion": "Diffusion models"}
 DIRECTIONS = {
@@ -126,13 +126,15 @@ def comparison(groups: Sequence[Group]) -> Comparison:
 
 def _drawn(group: Group) -> str:
     """How the group's pictures were drawn, each way once; '' where nothing says so."""
-    return "; ".join(dict.fromkeys(filter(None, (run.drawn for run in group.runs))))
+    return "; ".join(
+        dict.fromkeys(filter(None, (run.protocol("evaluations_per_image").partition("; ")[2] for run in group.runs)))
+    )
 
 
-def _published(run: Run) -> list[str]:
+def _published(run: RunRecord) -> list[str]:
     return [] if run.changed else list(run.published)
 
 
-def heading(runs: Sequence[Run]) -> str:
+def heading(runs: Sequence[RunRecord]) -> str:
     """What generators of one kind are called together, e.g. "GANs of celeba"."""
     return f"{KINDS[runs[0].family]} of {runs[0].task}"

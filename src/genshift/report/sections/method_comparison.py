@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from genshift.presets.methods import METHODS, title_of
 from genshift.report.blocks import Block, Cell, Heading, Prose, Table
 from genshift.report.model.formatting import counted, joined, ours_text
-from genshift.report.model.grouping import Group, group_runs
+from genshift.report.model.grouping import Group, conditions_of, group_runs
 from genshift.report.model.measures import TARGET_ACCURACY, percent
-from genshift.report.model.run_records import Run
 from genshift.report.model.summary import Row, row_of
+from genshift.runs.records import RunRecord
 
 BOUND = "target"  # learns from the target's own labels: no method is held against it
 NOISE = 2.0  # standard errors of a difference: within them, another draw of test images or seeds could turn it round
@@ -82,13 +82,13 @@ def _error(row: Row) -> float:
 # --- equal conditions -----------------------------------------------------------------------------------------------
 
 
-def matrices(runs: Sequence[Run]) -> list[Matrix]:
+def matrices(runs: Sequence[RunRecord]) -> list[Matrix]:
     """One table for each study, backbone and budget that holds two methods or more of which one adapts."""
     found = [_matrix(said, groups) for (_, said), groups in equal_conditions(runs).items()]
     return [each for each in found if _compares(each)]
 
 
-def equal_conditions(runs: Sequence[Run]) -> dict[tuple[str, str], list[Group]]:
+def equal_conditions(runs: Sequence[RunRecord]) -> dict[tuple[str, str], list[Group]]:
     """The groups of adapting runs by their study, and by backbone and budget in words.
 
     A preset that is smaller than its study's budget was run whole: it stands with those that the budget cut short.
@@ -105,7 +105,7 @@ def equal_conditions(runs: Sequence[Run]) -> dict[tuple[str, str], list[Group]]:
     return found
 
 
-def _place(run: Run, cut: dict[tuple[str, str], int]) -> tuple[str, str]:
+def _place(run: RunRecord, cut: dict[tuple[str, str], int]) -> tuple[str, str]:
     own = run.study, conditions(run)
     if _budget(run) == OWN:
         within = [key for key, most in cut.items() if _alike(run, key) and (run.budget or 0) <= most]
@@ -113,7 +113,7 @@ def _place(run: Run, cut: dict[tuple[str, str], int]) -> tuple[str, str]:
     return own
 
 
-def _alike(run: Run, key: tuple[str, str]) -> bool:
+def _alike(run: RunRecord, key: tuple[str, str]) -> bool:
     return key[0] == run.study and key[1].rpartition("; ")[0] == conditions(run).rpartition("; ")[0]
 
 
@@ -123,18 +123,18 @@ def _compares(matrix: Matrix) -> bool:
     return len(roles) > 1 and bool(roles - {"source", BOUND}) and (len(matrix.tasks) > 1 or len(roles) > 3)
 
 
-def conditions(run: Run) -> str:
+def conditions(run: RunRecord) -> str:
     """Backbone and budget in words, e.g. "residual networks, width 64, size 28; the study's cpu budget"."""
     named = run.preset.get("networks")
-    backbone = [f"{named} networks" if named else "", *(run.conditions.get(key, "") for key in BACKBONE)]
+    backbone = [f"{named} networks" if named else "", *(conditions_of(run).get(key, "") for key in BACKBONE)]
     return f"{', '.join(filter(None, backbone))}; {_budget(run)}"
 
 
-def _budget(run: Run) -> str:
+def _budget(run: RunRecord) -> str:
     """Minutes or images that were asked for, or whose budget it is: a study's gives each method its own images."""
     if run.budget is None:
         return f"{run.config.get('minutes')} minutes"
-    origin, asked = str((run.preset.get("origins") or {}).get("images", "")), int(run.fields.get("images", 0))
+    origin, asked = str(run.origins.get("images", "")), int(run.fields.get("images", 0))
     if origin.startswith(f"ours ({STUDYS}"):
         return origin.removeprefix("ours (").removesuffix(")")
     a_step = max(int(run.fields.get(key, 1)) for key in ("batch_source", "batch_target"))
@@ -157,12 +157,16 @@ def _matrix(said: str, groups: Sequence[Group]) -> Matrix:
 
 def _method(group: Group) -> str:
     """The role, and the options that were given for it."""
-    return ", ".join([title_of(group.method), *(group.first.conditions[key] for key in method_options(group.first))])
+    return ", ".join(
+        [title_of(group.method), *(conditions_of(group.first)[key] for key in method_options(group.first))]
+    )
 
 
-def method_options(run: Run) -> list[str]:
+def method_options(run: RunRecord) -> list[str]:
     """The options that were given for another value than the preset's, but for data, backbone and budget."""
-    return [key for key in run.changed if key in run.conditions and key not in (*BACKBONE, *BUDGET, "source", "target")]
+    return [
+        key for key in run.changed if key in conditions_of(run) and key not in (*BACKBONE, *BUDGET, "source", "target")
+    ]
 
 
 def _columns(groups: Sequence[Group]) -> dict[str, list[Group]]:
@@ -181,20 +185,20 @@ def _columns(groups: Sequence[Group]) -> dict[str, list[Group]]:
     return {task if tasks.count(task) == 1 else f"{task} ({prints})": own for (task, prints), own in found.items()}
 
 
-def _prints(run: Run) -> str:
+def _prints(run: RunRecord) -> str:
     """The data that a run learned from."""
-    return ", ".join(_print(run, part) for part in (run.config.get("data") or {}) if part != "held_out")
+    return ", ".join(_print(run, part) for part in run.data if part != "held_out")
 
 
-def _print(run: Run, part: str) -> str:
-    entry = (run.config.get("data") or {}).get(part) or {}
-    return run.conditions.get(f"{part} data") or f"{part} {entry.get('fingerprint')}"
+def _print(run: RunRecord, part: str) -> str:
+    known = run.data.get(part)
+    return conditions_of(run).get(f"{part} data") or f"{part} {known.fingerprint if known else None}"
 
 
 # --- tables ---------------------------------------------------------------------------------------------------------
 
 
-def methods_by_task(runs: Sequence[Run]) -> list[Block]:
+def methods_by_task(runs: Sequence[RunRecord]) -> list[Block]:
     """The tables of `matrices`, and apart from each what the oracle would have taken."""
     blocks: list[Block] = []
     for matrix in matrices(runs):
@@ -282,7 +286,7 @@ def with_curves(matrix: Matrix) -> list[str]:
     return [method for method in matrix.methods if any(_curves(matrix, method, task) for task in matrix.tasks)]
 
 
-def _curves(matrix: Matrix, method: str, task: str) -> list[tuple[Run, dict[int, float]]]:
+def _curves(matrix: Matrix, method: str, task: str) -> list[tuple[RunRecord, dict[int, float]]]:
     """Each seed's run and its curve: accuracy by images seen."""
     row = matrix.rows.get((method, task))
     found = [
@@ -304,7 +308,7 @@ def oracle_texts(matrix: Matrix, method: str, task: str) -> tuple[str, str]:
     return percent(statistics.fmean(bests)), said
 
 
-def _used(run: Run, curve: dict[int, float]) -> int:
+def _used(run: RunRecord, curve: dict[int, float]) -> int:
     """Images that the checkpoint in use had seen; -1 where the folder does not say (the best on held-out images)."""
     if run.choice:
         return int(run.choice.get("images", -1))

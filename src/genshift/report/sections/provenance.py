@@ -9,7 +9,7 @@ from typing import Any
 from genshift.report.blocks import Block, Cell, Heading, Printed, Prose, Table
 from genshift.report.model.formatting import counted, data_notes
 from genshift.report.model.grouping import Group
-from genshift.report.model.run_records import Run
+from genshift.runs.records import RunRecord
 
 SETTINGS_NOTE = (
     "published: the report states it · cited source: the report names it · ours · "
@@ -42,11 +42,11 @@ def _setting_cells(groups: Sequence[Group], key: str) -> list[Cell]:
     return cells
 
 
-def _setting(run: Run, key: str) -> Cell:
+def _setting(run: RunRecord, key: str) -> Cell:
     """A value as it was used; what config.json says apart from the preset goes before the preset."""
     if key not in run.fields:
         return Cell("–")
-    value, origin = run.fields[key], (run.preset.get("origins") or {}).get(key, "")
+    value, origin = run.fields[key], run.origins.get(key, "")
     if key == "images":
         return _budget(run, value, origin)
     if key == "epochs":
@@ -56,7 +56,7 @@ def _setting(run: Run, key: str) -> Cell:
     return Cell(_text(value), origin)
 
 
-def _budget(run: Run, preset: int, origin: str) -> Cell:
+def _budget(run: RunRecord, preset: int, origin: str) -> Cell:
     """The images that the run was given, beside the preset's where that is another budget."""
     used = int(run.config.get("images", preset))
     batch = run.fields.get("batch") or run.fields.get("batch_target" if run.method == "target" else "batch_source", 1)
@@ -91,7 +91,7 @@ def _networks(groups: Sequence[Group]) -> list[Block]:
     return [Heading("Networks"), *folded]
 
 
-def _network_title(run: Run, name: str) -> str:
+def _network_title(run: RunRecord, name: str) -> str:
     """The name, the parameters, and the spectral normalisation that print(net) does not show."""
     count = (run.config.get("parameters") or {}).get(name)
     names = list(run.config.get("networks") or {})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
@@ -13,8 +12,8 @@ from genshift.report.figures.plotting import LINES, TARGET, curve, over_images, 
 from genshift.report.model.formatting import counted
 from genshift.report.model.grouping import group_runs
 from genshift.report.model.measures import TARGET_ACCURACY, percent
-from genshift.report.model.run_records import Run
-from genshift.runs.folder import RunFolder
+from genshift.report.model.rule_choices import RuleChoices, rule_choices
+from genshift.runs.records import RunRecord
 from genshift.selection.rules import (
     BEST,
     DEFAULT,
@@ -25,34 +24,14 @@ from genshift.selection.rules import (
     RULES,
     SCORES,
     Score,
-    choose,
-    source_only_accuracy,
 )
 
 TITLE = "Which rule should a user trust?"
 
 
-@dataclass(frozen=True)
-class Judged:
-    """A run whose candidates the oracle has measured: `accuracy` of each, by images seen, and what each rule takes."""
-
-    run: Run
-    label: str
-    accuracy: dict[int, float]
-    taken: dict[str, int]
-
-    @property
-    def best(self) -> float:
-        return max(self.accuracy.values())
-
-    def regret(self, rule: str) -> float:
-        """How far the rule's choice is below the best candidate, as a share in [0, 1]."""
-        return self.best - self.accuracy[self.taken[rule]]
-
-
-def trust(runs: Sequence[Run]) -> list[Section]:
+def trust(runs: Sequence[RunRecord]) -> list[Section]:
     """The section, where any run has scored candidates and an oracle curve over them; and the one on estimates."""
-    found = judged(runs)
+    found = rule_choices(group_runs(runs))
     if not found:
         return estimates(runs)
     blocks = [*regrets(found), Terms(tuple(RULES.items()))]
@@ -60,18 +39,18 @@ def trust(runs: Sequence[Run]) -> list[Section]:
     return [Section(TITLE, blocks), *estimates(runs)]
 
 
-def in_tables(runs: Sequence[Run]) -> list[Section]:
+def in_tables(runs: Sequence[RunRecord]) -> list[Section]:
     """What of `trust` is words and tables."""
-    found = judged(runs)
+    found = rule_choices(group_runs(runs))
     return [*([Section(TITLE, regrets(found))] if found else []), *estimates(runs)]
 
 
-def regrets(found: Sequence[Judged]) -> list[Block]:
+def regrets(found: Sequence[RuleChoices]) -> list[Block]:
     """How far below the oracle each rule's choices are."""
     return [Prose(_lead(found)), regret_table(found)]
 
 
-def _by_task(found: Sequence[Judged]) -> Block:
+def _by_task(found: Sequence[RuleChoices]) -> Block:
     """The curves of every run, one task at a time where there are several."""
     tasks: dict[str, list[Figure]] = {}
     for each in found:
@@ -80,23 +59,7 @@ def _by_task(found: Sequence[Judged]) -> Block:
     return Choice([Option(task, [drawn]) for task, drawn in shown.items()]) if len(shown) > 1 else shown.popitem()[1]
 
 
-def judged(runs: Sequence[Run]) -> list[Judged]:
-    """The runs with scores whose every candidate the oracle measured, and that left a rule something to choose."""
-    labels = {id(run): group.label for group in group_runs(runs) for run in group.runs}
-    return [found for run in runs if run.scores and (found := _judged(run, labels[id(run)]))]
-
-
-def _judged(run: Run, label: str) -> Judged | None:
-    oracle = {row["images"]: float(row["target_accuracy"]) for row in run.oracle if "target_accuracy" in row}
-    seen = [int(row["images"]) for row in run.scores]
-    if len(seen) < 2 or not set(seen) <= set(oracle):
-        return None
-    source_only = source_only_accuracy(RunFolder(run.folder))
-    taken = {rule: seen[choose(rule, run.scores, source_only)] for rule in RULES}
-    return Judged(run, label, {images: oracle[images] for images in seen}, taken)
-
-
-def regret_table(found: Sequence[Judged]) -> Table:
+def regret_table(found: Sequence[RuleChoices]) -> Table:
     """One row a rule: mean and worst regret over the runs, in points, and where it was worst."""
     means = {rule: statistics.fmean(each.regret(rule) for each in found) for rule in RULES}
     body = [_regret_cells(rule, found, best=mean == min(means.values())) for rule, mean in means.items()]
@@ -104,7 +67,7 @@ def regret_table(found: Sequence[Judged]) -> Table:
     return Table(head, [("", body)], _table_note(found))
 
 
-def _regret_cells(rule: str, found: Sequence[Judged], best: bool) -> list[Cell]:
+def _regret_cells(rule: str, found: Sequence[RuleChoices], best: bool) -> list[Cell]:
     regrets = [each.regret(rule) for each in found]
     worst = max(regrets)
     where = _named(found[regrets.index(worst)]) if worst else "–"
@@ -112,7 +75,7 @@ def _regret_cells(rule: str, found: Sequence[Judged], best: bool) -> list[Cell]:
     return [Cell(rule), mean, Cell(percent(worst)), Cell(where)]
 
 
-def _table_note(found: Sequence[Judged]) -> str:
+def _table_note(found: Sequence[RuleChoices]) -> str:
     images = sorted({int(row["n"]) for each in found for row in each.run.oracle if "n" in row})
     count = f" on {'–'.join(f'{n:,}' for n in dict.fromkeys((images[0], images[-1])))} target images" if images else ""
     return (
@@ -122,7 +85,7 @@ def _table_note(found: Sequence[Judged]) -> str:
     )
 
 
-def _lead(found: Sequence[Judged]) -> str:
+def _lead(found: Sequence[RuleChoices]) -> str:
     mean = statistics.fmean(each.regret(DEFAULT) for each in found)
     return (
         "An adapted run's checkpoints are chosen among without a target label. The default rule leaves out those that "
@@ -133,11 +96,11 @@ def _lead(found: Sequence[Judged]) -> str:
     )
 
 
-def _named(each: Judged) -> str:
+def _named(each: RuleChoices) -> str:
     return _name(each.run, each.label)
 
 
-def _name(run: Run, label: str) -> str:
+def _name(run: RunRecord, label: str) -> str:
     return f"{run.study}: {run.task}, {label}, seed {run.seed}"
 
 
@@ -147,7 +110,7 @@ CURVES_NOTE = (
 )
 
 
-def score_curves(each: Judged) -> Figure:
+def score_curves(each: RuleChoices) -> Figure:
     """Every score over images seen, scaled to its own range, beside the oracle's accuracy."""
     figure = go.Figure(curve(_oracle_rows(each), "accuracy", TARGET, "target (oracle, never steers)", "dash"))
     for (rule, score), colour in zip(SCORES.items(), LINES, strict=False):
@@ -159,11 +122,11 @@ def score_curves(each: Judged) -> Figure:
     return Figure(spec(figure), _named(each), alt, 380)
 
 
-def _oracle_rows(each: Judged) -> list[dict[str, float]]:
+def _oracle_rows(each: RuleChoices) -> list[dict[str, float]]:
     return [{"images": images, "accuracy": value} for images, value in sorted(each.accuracy.items())]
 
 
-def _scaled(each: Judged, score: Score, taken: int, colour: str) -> go.Scatter:
+def _scaled(each: RuleChoices, score: Score, taken: int, colour: str) -> go.Scatter:
     raw = [float(row[score.key]) for row in each.run.scores]
     images = [int(row["images"]) for row in each.run.scores]
     worst, best = (min(raw), max(raw)) if score.sign > 0 else (max(raw), min(raw))
@@ -186,7 +149,7 @@ def _scaled(each: Judged, score: Score, taken: int, colour: str) -> go.Scatter:
 # --- estimates of the accuracy ----------------------------------------------------------------------------------------
 
 
-def estimates(runs: Sequence[Run]) -> list[Section]:
+def estimates(runs: Sequence[RunRecord]) -> list[Section]:
     """The accuracies that runs state without labels, and how far from the oracle they are where there is one."""
     found = [run for run in runs if run.value(f"estimate/{ESTIMATE}") is not None]
     known = [run for run in found if _off(run, ESTIMATE) is not None]
@@ -205,13 +168,13 @@ def estimates(runs: Sequence[Run]) -> list[Section]:
 ESTIMATES_TITLE = "How far off is the estimated accuracy?"
 
 
-def _off(run: Run, name: str) -> float | None:
+def _off(run: RunRecord, name: str) -> float | None:
     """An estimate less the oracle's accuracy on the target's test images."""
     truth, guess = run.value(TARGET_ACCURACY), run.value(f"estimate/{name}")
     return None if truth is None or guess is None else guess - truth
 
 
-def error_table(found: Sequence[Run]) -> Table:
+def error_table(found: Sequence[RunRecord]) -> Table:
     """One row an estimate: mean, largest and signed mean error over the runs, in points."""
     body = []
     for name, says in ESTIMATES.items():
@@ -223,7 +186,7 @@ def error_table(found: Sequence[Run]) -> Table:
     return Table(["estimate", "mean error", "largest error", "mean, signed"], [("", body)], note)
 
 
-def truth_table(found: Sequence[Run]) -> Table:
+def truth_table(found: Sequence[RunRecord]) -> Table:
     """One row a run: the oracle's accuracy, and each estimate."""
     labels = {id(run): group.label for group in group_runs(found) for run in group.runs}
     body = [[Cell(_name(run, labels[id(run)])), *map(Cell, _values(run))] for run in found]
@@ -231,6 +194,6 @@ def truth_table(found: Sequence[Run]) -> Table:
     return Table(["run", "oracle", *ESTIMATES], [("", body)], note)
 
 
-def _values(run: Run) -> list[str]:
+def _values(run: RunRecord) -> list[str]:
     values = [run.value(name) for name in (TARGET_ACCURACY, *(f"estimate/{name}" for name in ESTIMATES))]
     return ["–" if value is None else percent(value) for value in values]
