@@ -8,8 +8,9 @@ import torch
 from data_files import noise, write_mnist
 from PIL import Image
 
-from genshift.data import blend, build, build_mnistm, catalog, embedded, load
+from genshift.data import blend, build, build_mnistm, catalog, load
 from genshift.data.files import open_files
+from genshift.data.sets import uci
 from genshift.errors import Refusal
 
 
@@ -130,12 +131,12 @@ def test_embedded_sets(name, split):
 
 def test_no_digit_stands_on_two_sides():
     sides = [(name, split) for name in ("uci", "uci-m") for split in ("train", "test")]
-    rows = [embedded.digit_rows(*side).tolist() for side in sides]
+    rows = [uci.digit_rows(*side).tolist() for side in sides]
     assert sorted(row for side in rows for row in side) == list(range(1797))
-    values, _ = embedded._digits()
+    values, _ = uci.sklearn_digits()
     assert len(np.unique(values.reshape(1797, 64), axis=0)) == 1797, "nor does its twin"
 
 
 def test_embedded_photos_are_disjoint():
-    for train, test in zip(embedded._photos("train"), embedded._photos("test"), strict=True):
+    for train, test in zip(uci.photos("train"), uci.photos("test"), strict=True):
         assert train.shape[1] + test.shape[1] == 640 and min(train.shape[:2]) >= 28

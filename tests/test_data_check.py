@@ -10,7 +10,8 @@ from data_files import write_mnist, write_usps
 from PIL import Image
 
 from genshift.cli import main
-from genshift.data import ImageSet, catalog, check, check_domains, check_set, contact_sheet, describe, load
+from genshift.data import ImageSet, check_domains, check_set, contact_sheet, dataset, describe, load
+from genshift.data.catalog import entry
 from genshift.errors import Refusal
 
 
@@ -31,12 +32,11 @@ def test_describe():
 def test_the_files_of_a_catalog_set_are_held_against_the_published_checksums(tmp_path, monkeypatch, capfd):
     folder = write_usps(tmp_path)
     md5 = hashlib.md5((folder / "usps.bz2").read_bytes()).hexdigest()
-    published = catalog.USPS.files[0].md5
+    usps = entry("usps")
+    published = usps.files[0].md5
     assert check_set("usps", "train", tmp_path)[1]["files"] == [f"usps.bz2: md5 {md5}, published {published}"]
-    same = (replace(catalog.USPS.files[0], md5=md5), catalog.USPS.files[1])
-    changed = dict(catalog.CATALOG) | {"usps": replace(catalog.USPS, files=same)}
-    monkeypatch.setattr(catalog, "CATALOG", changed)
-    monkeypatch.setattr(check, "CATALOG", changed)
+    same = (replace(usps.files[0], md5=md5), usps.files[1])
+    monkeypatch.setitem(dataset._sets, "usps", replace(usps, files=same))
     assert check_set("usps", "train", tmp_path)[1]["files"] == [f"usps.bz2: md5 {md5} as published"]
     assert "files" not in check_set("uci")[1]
     write_mnist(tmp_path, packed=False)

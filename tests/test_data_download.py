@@ -9,7 +9,8 @@ from data_files import write_usps
 from data_server import serving
 
 from genshift.cli import main
-from genshift.data import catalog, download, get, load
+from genshift.data import dataset, download, get, load
+from genshift.data.catalog import entry
 from genshift.errors import Refusal
 
 
@@ -22,10 +23,9 @@ def usps(tmp_path, monkeypatch):
     monkeypatch.setattr(download, "PAUSE", 0.0)
     monkeypatch.setattr(download, "PIECE", 64)
     folder = write_usps(tmp_path / "served")
-    files = tuple(
-        replace(file, md5=hashlib.md5((folder / file.name).read_bytes()).hexdigest()) for file in catalog.USPS.files
-    )
-    monkeypatch.setattr(catalog, "CATALOG", dict(catalog.CATALOG) | {"usps": replace(catalog.USPS, files=files)})
+    data = entry("usps")
+    files = tuple(replace(file, md5=hashlib.md5((folder / file.name).read_bytes()).hexdigest()) for file in data.files)
+    monkeypatch.setitem(dataset._sets, "usps", replace(data, files=files))
     with serving(folder) as (url, manners):
         yield url, manners, tmp_path / "mine", folder
 
@@ -127,7 +127,7 @@ def test_no_network(tmp_path, monkeypatch):
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
     with pytest.raises(Refusal, match="cannot be reached: check the network"):
-        download.fetch_file(f"{url}/a", catalog.USPS.files[0], tmp_path / "a", None)
+        download.fetch_file(f"{url}/a", entry("usps").files[0], tmp_path / "a", None)
 
 
 def test_unreachable_then_next_address(usps, monkeypatch):
@@ -135,9 +135,9 @@ def test_unreachable_then_next_address(usps, monkeypatch):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         dead = f"http://127.0.0.1:{free.getsockname()[1]}/usps.bz2"
-    data = catalog.CATALOG["usps"]
+    data = entry("usps")
     files = tuple(replace(file, urls=(dead, f"{url}/{file.name}")) for file in data.files)
-    monkeypatch.setattr(catalog, "CATALOG", {"usps": replace(data, files=files)})
+    monkeypatch.setitem(dataset._sets, "usps", replace(data, files=files))
     said = []
     get("usps", "train", data_root=mine, say=said.append)
     assert "cannot be reached" in said[0] and "Trying the next address" in said[0] and names(mine / "usps")
@@ -161,7 +161,7 @@ def test_sets_that_no_program_fetches():
         get("upsp")
     with pytest.raises(Refusal, match="split 'tset'"):
         get("svhn", "tset")
-    assert [file.split for file in download._wanted(catalog.SVHN, None)] == ["train", "test"]
+    assert [file.split for file in download._wanted(entry("svhn"), None)] == ["train", "test"]
 
 
 def test_a_root_that_is_a_file(usps, tmp_path):

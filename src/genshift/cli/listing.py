@@ -45,7 +45,7 @@ def data_sets(data_root: Path | None) -> list[dict[str, Any]]:
             "name": d.name,
             "title": d.title,
             "images": dict(d.published_counts),
-            "side": list(d.side),
+            "side": None if d.side is None else list(d.side),
             "channels": d.channels,
             "here": [split for split, path in locate(d.name, data_root).items() if path is not None],
             "licence": d.licence,

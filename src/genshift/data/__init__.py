@@ -1,7 +1,18 @@
-"""From files to `ImageSet`: catalog and downloads, one reader a format, MNIST-M, packing, checks, batches.
+"""From files to images: everything between a name or a path and the batches of a training step.
 
-Names are imported when they are first used, so that `genshift.data.catalog` can be read without importing
-torch.
+- **What there is**: `dataset` says what a data set is and keeps the register; `sets/` holds the sets, one file each;
+  `catalog` is the view of them by name. `places` finds a set on this machine, `download` fetches it.
+- **Reading**: `loading.load` gives any set, folder, archive or file as one `ImageSet` (`imageset`): uint8 images, labels
+  or none. Readers by format: `idx`, `mat`, `libsvm`, `folders` (a user's own pictures, with `files`, `pictures` and
+  `pixels` below it), `packed` (memory-mapped arrays). `build` and `blend` make MNIST-M.
+- **Before training**: `check` describes a set and holds two domains against each other.
+- **Training**: `batches` (which image comes when, bytes to floats), `augment` and `strong` (weak and strong views), `feed`
+  (the batches of a step). All are functions of (seed, images seen); nothing keeps a random state.
+
+A new data set is one file in `sets/`, or in a plugin of the user's that calls `register`; a new format is a reader here
+that sets share. What a preset makes of its sets (which split, what is held out) is decided in `genshift.training`.
+
+Names are imported when they are first used, so that the declarations of the sets can be read without importing torch.
 """
 
 from __future__ import annotations
@@ -19,6 +30,11 @@ if TYPE_CHECKING:
     from genshift.data.check import check_set as check_set
     from genshift.data.check import contact_sheet as contact_sheet
     from genshift.data.check import describe as describe
+    from genshift.data.dataset import DataFile as DataFile
+    from genshift.data.dataset import DataSet as DataSet
+    from genshift.data.dataset import Location as Location
+    from genshift.data.dataset import ReadOptions as ReadOptions
+    from genshift.data.dataset import register as register
     from genshift.data.download import get as get
     from genshift.data.imageset import ImageSet as ImageSet
     from genshift.data.loading import load as load
@@ -31,7 +47,11 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Augment": "augment",
+    "DataFile": "dataset",
+    "DataSet": "dataset",
     "ImageSet": "imageset",
+    "Location": "dataset",
+    "ReadOptions": "dataset",
     "Stream": "batches",
     "build_mnistm": "build",
     "cache_root": "places",
@@ -45,6 +65,7 @@ _HOMES = {
     "locate": "places",
     "open_packed": "packed",
     "pack": "packed",
+    "register": "dataset",
     "roots": "places",
     "seed_of": "batches",
     "to_float": "batches",

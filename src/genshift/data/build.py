@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from genshift.data.batches import seed_of
 from genshift.data.blend import SIDE, blend
-from genshift.data.catalog import DIGITS
+from genshift.data.dataset import DIGITS
 from genshift.data.files import Files, open_files
 from genshift.data.imageset import ImageSet
 from genshift.data.loading import load

@@ -14,11 +14,12 @@ from PIL import Image
 from torch import Tensor
 
 from genshift.data.batches import seed_of
-from genshift.data.catalog import CATALOG, DataFile
+from genshift.data.catalog import CATALOG
+from genshift.data.dataset import DataFile, DataSet, Location
 from genshift.data.imageset import ImageSet
 from genshift.data.loading import load
 from genshift.data.packed import is_packed, verify_packed
-from genshift.data.places import built_folder, find_files, locate, md5_of, wanted_files
+from genshift.data.places import find, md5_of
 from genshift.errors import Refusal, of_os_error
 
 SAMPLE = 2048  # images looked at, evenly over the set, where a look at all would cost time and tell no more
@@ -52,23 +53,22 @@ def check_set(
 ) -> tuple[ImageSet, dict[str, Any]]:
     """Loads a set (`options` are `load`'s), holds a packed one against its fingerprint, describes it."""
     images = load(name_or_path, split, data_root=data_root, **options)
-    place = locate(str(name_or_path), data_root).get(split) if str(name_or_path) in CATALOG else Path(name_or_path)
-    for folder in (place, place / split) if place is not None else ():
+    data = CATALOG.get(str(name_or_path))
+    labels = bool(options.get("labels", True))
+    location = find(data, split, data_root, labels) if data else Location(Path(name_or_path))
+    assert location is not None  # else it could not have been loaded
+    for folder in (location.path, location.path / split):
         if is_packed(folder):
             verify_packed(folder)
     facts = describe(images)
-    sums = checksums(str(name_or_path), split, data_root)
+    sums = checksums(data, location) if data else []
     return images, {**facts, "files": sums} if sums else facts
 
 
-def checksums(name: str, split: str, data_root: Path | str | None) -> list[str]:
+def checksums(data: DataSet, location: Location) -> list[str]:
     """For each file of a catalog set's split: its MD5, held against the published one."""
-    data = CATALOG.get(name)
-    if data is None or built_folder(name, data_root) is not None:
-        return []
-    found = find_files(data, split, data_root, wanted_files(data, split))
-    files = {file.name: file for file in data.files}
-    return [] if found is None else [_checksum(files[name], path) for name, path in found.paths.items()]
+    published = {file.name: file for file in data.files}
+    return [_checksum(published[name], path) for name, path in location.files.items() if path.is_file()]
 
 
 def _checksum(file: DataFile, path: Path) -> str:

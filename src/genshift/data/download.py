@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from genshift.data.catalog import DataFile, DataSet, entry
+from genshift.data.catalog import entry
+from genshift.data.dataset import DataFile, DataSet
 from genshift.data.places import cache_root, is_published
 from genshift.errors import Refusal, of_os_error, unknown
 
@@ -16,7 +17,6 @@ ATTEMPTS = 3  # for one address, each going on where the last was cut
 PAUSE = 1.0  # seconds before the second attempt, twice as long before the third
 PIECE = 1 << 16  # bytes written at a time; what is lost when a connection is cut is less than one
 TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two pieces
-LEFT_OUT = {"svhn": ("extra",)}  # splits fetched only where they are named: 1.3 GB
 
 Progress = Callable[[str, int, int | None], None]  # file name, bytes so far, bytes in all
 
@@ -43,6 +43,9 @@ def get(
     if data.embedded:
         say(f"{name} comes with scikit-learn: there is nothing to fetch.")
         return []
+    if not data.files:
+        how = data.by_hand or f"put it into the folder {data.folders[0]} of a data root"
+        raise Refusal(f"No program can fetch '{name}': {how}.")
     mirror = base_url or os.environ.get("GENSHIFT_MIRROR")
     folder = Path(data_root).expanduser() if data_root is not None else cache_root()
     return [_get(data, file, folder / data.folders[0], mirror, say, progress) for file in _wanted(data, split)]
@@ -53,7 +56,7 @@ def _wanted(data: DataSet, split: str | None) -> list[DataFile]:
         raise unknown("split", split, data.splits, f"'{data.name}' has these.")
     if split is not None:
         return [file for file in data.files if file.split in (None, split)]
-    return [file for file in data.files if file.split not in LEFT_OUT.get(data.name, ())]
+    return [file for file in data.files if not file.on_request]
 
 
 def _get(

@@ -6,16 +6,15 @@ import csv
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 
+from genshift.data.dataset import Labels, ReadOptions
 from genshift.data.files import Files, open_files
 from genshift.data.imageset import ImageSet
 from genshift.data.pictures import is_picture, read_pictures
-from genshift.data.pixels import Colour
 from genshift.errors import Refusal, of_os_error
 
 SPLITS = {
@@ -28,9 +27,6 @@ NOTE, SHEET = "sample.json", "grid.png"  # beside pictures that genshift drew; t
 LABEL = re.compile(r"\+?\d{1,18}")  # is read as a number; what else of digits and signs looks like one is a slip
 
 
-Labels = bool | Literal["any"]  # whether labels are read; "any": where there are some
-
-
 @dataclass(frozen=True)
 class Layout:
     """Pictures in the set's order, with their labels (or None) and the classes' names."""
@@ -40,16 +36,7 @@ class Layout:
     classes: tuple[str, ...] = ()
 
 
-def read_folder(
-    path: Path,
-    split: str = "train",
-    *,
-    size: int | None = None,
-    colour: Colour | None = None,
-    labels: Labels = True,
-    skip_broken: bool = False,
-    limit: int | None = None,
-) -> tuple[ImageSet, list[str]]:
+def read_folder(path: Path, options: ReadOptions) -> tuple[ImageSet, list[str]]:
     """Pictures in a folder or archive → the set, and each image's name within it, in the set's order.
 
     Layouts: `CLASS/picture`; pictures alone; pictures with a CSV (`image_name,label`) named `labels.csv`, or the only
@@ -62,18 +49,17 @@ def read_folder(
     """
     listing = path if path.suffix.lower() == ".csv" else None
     files = open_files(path.parent if listing else path)
-    layout = _scan(files, split, listing, labels)
-    if limit is not None:
-        layout = replace(layout, names=layout.names[:limit], labels=layout.labels and layout.labels[:limit])
-    pictures = read_pictures(files, layout.names, size, colour, skip_broken=skip_broken)
-    targets = None
-    if labels and layout.labels is not None:
-        targets = torch.tensor([layout.labels[place] for place in pictures.kept])
-    classes = layout.classes if targets is not None else ()
-    found = ImageSet(
-        path.stem if listing else path.resolve().name, pictures.images, targets, classes, notes=pictures.notes
-    )
-    return found, [layout.names[place] for place in pictures.kept]
+    layout = _scan(files, options.split, listing, options.labels)
+    names = layout.names[: options.limit]
+    pictures = read_pictures(files, names, options.size, options.colour, skip_broken=options.skip_broken)
+    labels, classes = None, layout.classes
+    if options.labels and layout.labels is not None:
+        labels = torch.tensor([layout.labels[place] for place in pictures.kept])
+    else:
+        classes = ()
+    name = path.stem if listing else path.resolve().name
+    images = ImageSet(name, pictures.images, labels, classes, notes=pictures.notes)
+    return images, [names[place] for place in pictures.kept]
 
 
 def _scan(files: Files, split: str, listing: Path | None, labels: Labels) -> Layout:

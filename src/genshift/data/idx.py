@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genshift.data.catalog import DIGITS
+from genshift.data.dataset import DIGITS
 from genshift.data.files import damaged
 from genshift.data.imageset import ImageSet
 from genshift.errors import Refusal, of_os_error
@@ -19,7 +19,7 @@ from genshift.errors import Refusal, of_os_error
 UBYTE = 0x08  # the type code of unsigned bytes, the third byte of an idx file
 
 
-def read_mnist(name: str, images: Path, labels: Path | None, limit: int | None = None) -> ImageSet:
+def read_digits(name: str, images: Path, labels: Path | None, limit: int | None = None) -> ImageSet:
     """MNIST's pair of idx files → images `[N, 1, H, W]` and labels 0 to 9 (none where `labels` is None)."""
     x_NHW = read_idx(images, 3)
     if not len(x_NHW):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from genshift.data.catalog import DIGITS
+from genshift.data.dataset import DIGITS
 from genshift.data.files import damaged
 from genshift.data.imageset import ImageSet
 from genshift.errors import Refusal, of_os_error
@@ -17,7 +17,7 @@ from genshift.errors import Refusal, of_os_error
 SIDE = 16
 
 
-def read_usps(name: str, path: Path, labels: bool = True, limit: int | None = None) -> ImageSet:
+def read_digits(name: str, path: Path, labels: bool = True, limit: int | None = None) -> ImageSet:
     """USPS → images `[N, 1, 16, 16]`, values −1 to 1 brought to 0 to 255, and labels 1…10 as digits 0…9."""
     values, targets = _parse(path)
     if not (values.min() >= -1.001 and values.max() <= 1.001):  # so written, not-a-number is refused too

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from genshift.data.catalog import DIGITS
+from genshift.data.dataset import DIGITS
 from genshift.data.files import damaged
 from genshift.data.imageset import ImageSet
 from genshift.errors import Refusal, of_os_error
 
 
-def read_svhn(name: str, path: Path, labels: bool = True, limit: int | None = None) -> ImageSet:
+def read_digits(name: str, path: Path, labels: bool = True, limit: int | None = None) -> ImageSet:
     """`X` uint8 `[32, 32, 3, N]`, `y` `[N, 1]` → images `[N, 3, 32, 32]`, labels with 10 as digit 0."""
     content = _load(path, ["X", "y"] if labels else ["X"])
     x_HWCN = content.get("X")
@@ -29,10 +29,10 @@ def read_svhn(name: str, path: Path, labels: bool = True, limit: int | None = No
     images = torch.from_numpy(np.ascontiguousarray(x_HWCN.transpose(3, 2, 0, 1)[:limit]))
     if not labels:
         return ImageSet(name, images, classes=DIGITS)
-    return ImageSet(name, images, _digits(path, content.get("y"), x_HWCN.shape[3])[:limit], DIGITS)
+    return ImageSet(name, images, _labels(path, content.get("y"), x_HWCN.shape[3])[:limit], DIGITS)
 
 
-def _digits(path: Path, y: Any, count: int) -> torch.Tensor:
+def _labels(path: Path, y: Any, count: int) -> torch.Tensor:
     if not isinstance(y, np.ndarray) or y.size != count:
         given = y.size if isinstance(y, np.ndarray) else 0
         raise Refusal(f"{path} holds {given:,} labels y for {count:,} images X: expected one a image; fetch it again.")

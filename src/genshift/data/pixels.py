@@ -6,7 +6,6 @@ import io
 import math
 import struct
 import zlib
-from typing import Literal
 
 import numpy as np
 import torch
@@ -15,9 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from genshift.data.dataset import Colour
 from genshift.errors import Refusal
 
-Colour = Literal["rgb", "grey"]
 RESIZE_CHUNK = 2048  # images: bounds the float copy that interpolation needs
 # What Pillow raises on a file that is no picture, or is cut short or damaged.
 BROKEN = (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error,

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from genshift.data.catalog import DataFile, DataSet, entry
+from genshift.data.catalog import entry
+from genshift.data.dataset import DataFile, DataSet, Location
 from genshift.errors import Refusal, of_os_error
 
 MAX_HASHED = 256 * 2**20  # bytes; a larger file is judged by its size, since hashing it would take longer than reading
+
+SKLEARN = Path("scikit-learn")  # where embedded sets lie: no real path, for they are always there
 
 
 def cache_root() -> Path:
@@ -30,34 +32,39 @@ def roots(data_root: Path | str | None = None) -> list[Path]:
     return [Path(root).expanduser() for root in given if root is not None]
 
 
-@dataclass(frozen=True)
-class Found:
-    """The files of one data set's split as they lie on this machine: catalog file → path."""
+def find(data: DataSet, split: str, data_root: Path | str | None = None, labels: bool = True) -> Location | None:
+    """Where a split of a set lies on this machine, as `load` reads it; None where it lies nowhere.
 
-    folder: Path
-    paths: dict[str, Path]
-
-    def path(self, name: str) -> Path:
-        return self.paths[name]
-
-
-def find_files(data: DataSet, split: str, data_root: Path | str | None, needed: tuple[str, ...]) -> Found | None:
-    """The first folder, in search order, that holds all `needed` files of a split (unpacked ones too)."""
-    for folder in folders(data, data_root):
-        paths = {}
-        for file in data.files:
-            if file.split in (None, split):
-                path = next((folder / name for name in file.names if (folder / name).is_file()), None)
-                if path is not None:
-                    paths[file.name] = path
-        if needed and all(name in paths for name in needed):
-            return Found(folder, paths)
+    A set that genshift built goes before the published one; else the first folder, in search order, that holds all
+    that is needed: the files of the split as published or as unpacked, those with labels only where `labels` are read.
+    """
+    if data.embedded:
+        return Location(SKLEARN)
+    if data.built and (folder := built_folder(data.name, data_root)) is not None:
+        return Location(folder / split, built=True)
+    for folder in _folders(data, data_root):
+        if not data.files and folder.is_dir():
+            return Location(folder)
+        files = {file: path for file in data.files if file.split in (None, split) and (path := _lies_in(folder, file))}
+        needed = [file for file in data.files if file.split in (None, split) and _is_needed(file, labels)]
+        if needed and all(file in files for file in needed):
+            return Location(files[needed[0]], {file.name: path for file, path in files.items()})
     return None
 
 
-def folders(data: DataSet, data_root: Path | str | None) -> list[Path]:
-    """Every folder in which the files of `data` may lie, in search order."""
+def _folders(data: DataSet, data_root: Path | str | None) -> list[Path]:
     return [root / folder for root in roots(data_root) for folder in data.folders]
+
+
+def _lies_in(folder: Path, file: DataFile) -> Path | None:
+    """The published file in a folder, or what a user unpacked it to."""
+    if (folder / file.name).is_file():
+        return folder / file.name
+    return next((folder / name for name in file.unpacked if (folder / name).exists()), None)
+
+
+def _is_needed(file: DataFile, labels: bool) -> bool:
+    return file.holds == "images" or (file.holds == "labels" and labels)
 
 
 def built_folder(name: str, data_root: Path | str | None) -> Path | None:
@@ -71,11 +78,11 @@ def built_folder(name: str, data_root: Path | str | None) -> Path | None:
 def absent(data: DataSet, split: str, data_root: Path | str | None) -> Refusal:
     """The sentence for a set that lies nowhere: where it was looked for and how to get it."""
     looked = ", ".join(str(root) for root in roots(data_root))
-    how = f"`genshift data get {data.name}` fetches it" if any(file.urls for file in data.files) else ""
-    hand = data.by_hand and (f", or {data.by_hand}" if how else data.by_hand)
+    ways = [f"`genshift data get {data.name}` fetches it"] if any(file.urls for file in data.files) else []
+    ways += [data.by_hand] if data.by_hand else []
     return Refusal(
         f"The {split} images of '{data.name}' were not found; looked in {looked} (folder {data.folders[0]}): "
-        f"{how}{hand}."
+        f"{', or '.join(ways) or 'put them there'}."
     )
 
 
@@ -85,36 +92,8 @@ def locate(name: str, data_root: Path | str | None = None) -> dict[str, Path | N
     Embedded sets give `Path("scikit-learn")`, which is no real path: they are always there.
     """
     data = entry(name)
-    if data.embedded:
-        return dict.fromkeys(data.splits, Path("scikit-learn"))
-    return {split: _locate(data, split, data_root) for split in data.splits}
-
-
-def _locate(data: DataSet, split: str, data_root: Path | str | None) -> Path | None:
-    built = built_folder(data.name, data_root)
-    if built is not None:
-        return built / split
-    needed = wanted_files(data, split)
-    found = find_files(data, split, data_root, needed)
-    return found.path(needed[0]) if found else unpacked_folder(data, data_root)
-
-
-def wanted_files(data: DataSet, split: str) -> tuple[str, ...]:
-    """The names of the files that a split cannot be without."""
-    whole = (".gz", ".zip")  # archives that hold every split, unlike the lists that lie beside them
-    return tuple(f.name for f in data.files if f.split == split or (not f.split and f.name.endswith(whole)))
-
-
-def unpacked_folder(data: DataSet, data_root: Path | str | None) -> Path | None:
-    """The folder of an archive that its user unpacked (MNIST-M, CelebA), or None."""
-    marks = {"mnistm": "mnist_m_train_labels.txt", "celeba": "img_align_celeba"}
-    if data.name not in marks:
-        return None
-    for folder in folders(data, data_root):
-        for place in (folder, folder / "mnist_m"):
-            if (place / marks[data.name]).exists():
-                return place
-    return None
+    places = {split: find(data, split, data_root) for split in data.splits}
+    return {split: place.path if place else None for split, place in places.items()}
 
 
 def digest(path: Path, kind: str) -> bytes:
@@ -147,11 +126,11 @@ def is_published(file: DataFile, path: Path) -> bool:
     return file.md5 is None or md5_of(path) == file.md5
 
 
-def notes_on(data: DataSet, found: Found) -> tuple[str, ...]:
+def notes_on(data: DataSet, location: Location) -> tuple[str, ...]:
     """One sentence for each file that is not the published one."""
-    files = {file.name: file for file in data.files}
+    published = {file.name: file for file in data.files}
     return tuple(
         f"{path.name} is not the published {name} (its checksum differs); it reads well and is used."
-        for name, path in found.paths.items()
-        if not is_published(files[name], path)
+        for name, path in location.files.items()
+        if not is_published(published[name], path)
     )

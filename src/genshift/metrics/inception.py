@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genshift.data.catalog import DataFile
+from genshift.data.dataset import DataFile
 from genshift.data.download import Progress, fetch_file
 from genshift.data.places import cache_root, digest
 from genshift.errors import Refusal

@@ -95,7 +95,7 @@ def _fingerprints(images: ImageSet) -> set[int]:
 def open_set(name: str | Path, split: str, preset: Adaptation, **options: Any) -> tuple[ImageSet, list[str]]:
     """A set in the preset's size, colour and frame, with one name an image; `options` are `genshift.data.load`'s."""
     size = preset.size
-    if preset.frame == "full" or str(name) != "usps":
+    if preset.frame == "full" or not (data := CATALOG.get(str(name))) or not data.fills_frame:
         return load_named(name, split, size=size, colour=preset.colour, **options)
     # MNIST's makers scaled digits like these into 20×20 pixels and set them in the middle of 28×28 (LeCun et al. 1998).
     # Contrast row by row, which needs no label, shows MNIST-M's and SVHN's digits on the same rows; USPS's fill all.
@@ -130,7 +130,7 @@ def evaluation_split(name: str) -> str:
     """The split that a set is evaluated on: "test" where it has one, "train" otherwise."""
     path = Path(name).expanduser()
     if name in CATALOG:
-        return "test"
+        return "test" if "test" in CATALOG[name].splits else "train"
     if is_packed(path) or is_packed(path / "train"):
         return "test" if is_packed(path / "test") else "train"
     parts = {part for file in open_files(path).names for part in Path(file).parts[:2]}
