@@ -115,5 +115,9 @@ def test_a_declaration_that_does_not_hold_is_refused():
 
 def test_every_file_of_the_folder_is_registered():
     folder = Path(dataset.__file__).with_name("sets")
-    declared = {name for path in folder.glob("*.py") for name in re.findall(r'^        name="(.+)",$', path.read_text("utf-8"), re.M)}
+    declared = {
+        name
+        for path in folder.glob("*.py")
+        for name in re.findall(r'^        name="(.+)",$', path.read_text("utf-8"), re.M)
+    }
     assert declared == set(CATALOG) and len(declared) == 7

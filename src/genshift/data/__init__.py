@@ -2,12 +2,12 @@
 
 - **What there is**: `dataset` says what a data set is and keeps the register; `sets/` holds the sets, one file each;
   `catalog` is the view of them by name. `places` finds a set on this machine, `download` fetches it.
-- **Reading**: `loading.load` gives any set, folder, archive or file as one `ImageSet` (`imageset`): uint8 images, labels
-  or none. Readers by format: `idx`, `mat`, `libsvm`, `folders` (a user's own pictures, with `files`, `pictures` and
+- **Reading**: `loading.load` gives any set, folder, archive or file as one `ImageSet` (`imageset`): uint8 images,
+  labels or none. Readers by format: `idx`, `mat`, `libsvm`, `folders` (a user's own pictures, with `files`, `pictures` and
   `pixels` below it), `packed` (memory-mapped arrays). `build` and `blend` make MNIST-M.
 - **Before training**: `check` describes a set and holds two domains against each other.
-- **Training**: `batches` (which image comes when, bytes to floats), `augment` and `strong` (weak and strong views), `feed`
-  (the batches of a step). All are functions of (seed, images seen); nothing keeps a random state.
+- **Training**: `batches` (which image comes when, bytes to floats), `augment` and `strong` (weak and strong views),
+  `feed` (the batches of a step). All are functions of (seed, images seen); nothing keeps a random state.
 
 A new data set is one file in `sets/`, or in a plugin of the user's that calls `register`; a new format is a reader here
 that sets share. What a preset makes of its sets (which split, what is held out) is decided in `genshift.training`.

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from genshift.runs.folder import RunFolder
 from genshift.presets import Preset
+from genshift.runs.folder import RunFolder
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from genshift.runs.folder import RunFolder
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """What `open_run` found: `method` answers with the networks of `checkpoint`, on the device that it was opened on."""
+    """What `open_run` found: `method` answers with the networks of `checkpoint`, on the device it was opened on."""
 
     folder: RunFolder
     config: dict[str, Any]
