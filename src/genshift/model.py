@@ -1,0 +1,242 @@
+"""A trained model to ask: `genshift.load(RUN)` opens a run once, and every question goes to what was opened."""
+
+from __future__ import annotations
+
+import html
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from genshift.data import ImageSet, load_named
+from genshift.data.pixels import BROKEN, decode, finish, to_colour
+from genshift.errors import Refusal
+from genshift.methods import Attributes, ClassifierMethod, GeneratorMethod
+from genshift.methods.base import to_bytes
+from genshift.methods.vae import VAEMethod
+from genshift.nets import channels
+from genshift.presets import Adaptation
+from genshift.runs.png import grid
+from genshift.runs.trained_run import TrainedRun, open_run
+from genshift.sampling.sampler_settings import open_generator
+from genshift.training.domains import in_classes, open_set
+
+Pictures = str | Path | Image.Image | NDArray[Any] | Tensor | Sequence[Image.Image]
+SHOWN = 16  # pictures that a generator shows of itself in a notebook
+
+
+class Prediction(NamedTuple):
+    """What a picture is taken for, and how surely (0 to 1)."""
+
+    name: str
+    label: str
+    confidence: float
+
+
+class Model:
+    """A trained run as a model: `predict` and `embed` of one that learnt classes or attributes, `embed` and
+    `reconstruct` of a VAE, `sample` of a generator. Pictures may be a PIL picture or several, an array, a file, a folder
+    or a data set's name; they are brought to the run's size and colour.
+    """
+
+    def __init__(self, run: TrainedRun) -> None:
+        self.run = run
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of what was learnt beside the pictures; none where nothing was."""
+        return self.run.classes
+
+    # --- asking -----------------------------------------------------------------------------------------------------
+
+    def predict(self, pictures: Pictures, **reading: Any) -> Prediction | list[Prediction] | list[dict[str, float]]:
+        """The class of a picture with its confidence, or of several a list of that; of a run that learnt attributes a
+        probability for each attribute.
+
+        reading: `split`, `data_root` and `skip_broken` of a folder or a data set. Raises Refusal for a run that tells
+        nothing of pictures, or has diverged.
+        """
+        images, names = self.read(pictures, **reading)
+        probabilities = self.probabilities(images.images)
+        if isinstance(self.run.method, Attributes):
+            return [dict(zip(self.classes, row, strict=True)) for row in probabilities.tolist()]
+        confidence, label = probabilities.max(1)
+        answers = zip(names, label.tolist(), confidence.tolist(), strict=True)
+        predictions = [Prediction(name, self.classes[k], sure) for name, k, sure in answers]
+        return predictions[0] if _is_one(pictures) else predictions
+
+    def probabilities(self, images: Tensor) -> Tensor:
+        """Of uint8 `[N, C, H, W]`, at the run's size, class (or attribute) probabilities float32 `[N, K]`."""
+        method = self.run.method
+        if not isinstance(method, ClassifierMethod):
+            raise Refusal(f"{self._described()}: it predicts no labels; name a run that learnt classes.")
+        probabilities = method.predict(images)
+        if not bool(probabilities.isfinite().all()):
+            raise Refusal(
+                f"{self.run.folder.path} answers with values that are not finite: its training diverged; train with a "
+                "lower --lr."
+            )
+        return probabilities
+
+    def embed(self, pictures: Pictures, **reading: Any) -> NDArray[np.float32]:
+        """Latent features float32 `[N, D]`, or `[D]` of one picture; a VAE's are the means of its posterior.
+
+        reading: as in `predict`. Raises Refusal for a run without an encoder.
+        """
+        images, _ = self.read(pictures, **reading)
+        features = self.embed_images(images.images)
+        return features[0] if _is_one(pictures) else features
+
+    def embed_images(self, images: Tensor) -> NDArray[np.float32]:
+        """As `embed`, of uint8 `[N, C, H, W]` at the run's size."""
+        method = self.run.method
+        if not isinstance(method, ClassifierMethod | VAEMethod):
+            raise Refusal(f"{self._described()}: it has no encoder; name a run of a VAE or of a classifier.")
+        return cast(NDArray[np.float32], method.embed(images).numpy())
+
+    def sample(self, count: int, *, label: str | int | None = None, seed: int = 0, **sampling: Any) -> list[Image.Image]:
+        """The first `count` pictures of the series that `seed` names; picture i is the same whatever the count.
+
+        label: a class by name or number; without one, the classes take turns. sampling: of a diffusion run, the fields
+        of `genshift.presets.Sampling`. Raises Refusal for a run that draws nothing, or cannot draw so.
+        """
+        _, method, classes = open_generator(self.run.folder, sampling, True)
+        number = None if label is None else _class_number(label, classes)
+        return _as_pil(method.sample(count, seed, label=number))
+
+    def reconstruct(self, pictures: Pictures, **reading: Any) -> Image.Image | list[Image.Image]:
+        """A VAE's reconstructions of pictures. reading: as in `predict`. Raises Refusal for a run of another kind."""
+        method = self.vae()
+        images, _ = self.read_for_generator(pictures, **reading)
+        decoded = to_bytes(method.reconstruct(images.images, images.labels if method.classes else None))
+        return _as_pil(decoded)[0] if _is_one(pictures) else _as_pil(decoded)
+
+    def vae(self) -> VAEMethod:
+        """The method of a VAE's run; Refusal for a run of another kind."""
+        method = self.run.method
+        if not isinstance(method, VAEMethod):
+            raise Refusal(f"{self._described()}: it reconstructs nothing; name a VAE's run.")
+        return method
+
+    # --- pictures as the run takes them -----------------------------------------------------------------------------
+
+    def read(
+        self,
+        pictures: Pictures,
+        split: str = "train",
+        data_root: Path | str | None = None,
+        skip_broken: bool = False,
+        labels: bool = False,
+    ) -> tuple[ImageSet, list[str]]:
+        """Pictures at the run's size and colour, and one name each. Raises Refusal where they cannot be read."""
+        preset = self.run.preset
+        if isinstance(pictures, str | Path) and not Path(pictures).expanduser().is_file():
+            options = {"data_root": data_root, "skip_broken": skip_broken, "labels": labels}
+            if isinstance(preset, Adaptation):
+                return open_set(pictures, split, preset, **options)
+            return load_named(pictures, split, size=preset.size, colour=preset.colour, **options)
+        if isinstance(pictures, str | Path):
+            path = Path(pictures).expanduser()
+            try:
+                arrays = [decode(path.read_bytes(), preset.size)]
+            except BROKEN as error:
+                # A file of many pictures, such as an archive or a CSV beside them, is read as a set is.
+                if path.suffix.lower() in (".csv", ".zip", ".gz", ".tar", ".bz2", ".mat"):
+                    return load_named(pictures, split, size=preset.size, colour=preset.colour, labels=labels)
+                raise Refusal(f"{pictures} is no picture that can be read ({error}).") from error
+            names = [path.name]
+        else:
+            arrays = [decode(_png(each), preset.size) for each in _several(pictures)]
+            names = [str(number) for number in range(len(arrays))]
+        tensors = [finish(torch.from_numpy(array)[None], preset.size, preset.colour) for array in arrays]
+        if not tensors:
+            raise Refusal("No picture was given: one or more are needed.")
+        return ImageSet("pictures", torch.cat(tensors)), names
+
+    def read_for_generator(self, pictures: Pictures, **reading: Any) -> tuple[ImageSet, list[str]]:
+        """As `read`, in the colour that a generator's networks take, labelled in its classes where it is conditional."""
+        preset = self.run.preset
+        images, names = self.read(pictures, **reading, labels=getattr(preset, "condition", "none") == "classes")
+        images = replace(images, images=to_colour(images.images, "rgb" if channels(preset) == 3 else None))
+        return in_classes(images, self.classes), names
+
+    # --- what it is -------------------------------------------------------------------------------------------------
+
+    def _described(self) -> str:
+        return f"{self.run.folder.path} is {self.run.preset.summary}"
+
+    def __repr__(self) -> str:
+        learnt = f", {len(self.classes)} classes ({', '.join(self.classes[:3])}, …)" if self.classes else ""
+        return f"<genshift model {self.run.preset.name}: {self.run.preset.summary}{learnt}; {self.run.checkpoint.name}>"
+
+    def _repr_html_(self) -> str:
+        shown = html.escape(repr(self)[1:-1])
+        if not isinstance(self.run.method, GeneratorMethod):
+            return f"<p>{shown}</p>"
+        return f"<p>{shown}</p>{picture_html(self.sample(SHOWN))}"
+
+
+def load(run: Path | str, *, checkpoint: str | None = None, device: str = "auto", threads: int | None = None) -> Model:
+    """Opens a run as a model.
+
+    checkpoint: "last" or "best", instead of the one that stands for the run. Raises Refusal where there is no run, or
+    no checkpoint yet.
+    """
+    return Model(open_run(Path(run).expanduser(), checkpoint, on=device, threads=threads))
+
+
+def picture_html(pictures: Sequence[Image.Image], columns: int = 8) -> str:
+    """Pictures of one size as one picture inside an HTML element."""
+    import base64
+
+    arrays = [np.atleast_3d(np.asarray(picture)).transpose(2, 0, 1) for picture in pictures]
+    sheet = grid(torch.from_numpy(np.stack(arrays)), columns)
+    data = base64.b64encode(_png(_as_pil(sheet[None])[0])).decode()
+    return f'<img alt="{len(pictures)} pictures" src="data:image/png;base64,{data}">'
+
+
+def _is_one(pictures: Pictures) -> bool:
+    if isinstance(pictures, str | Path):
+        return Path(pictures).expanduser().is_file()
+    return isinstance(pictures, Image.Image) or (isinstance(pictures, np.ndarray | Tensor) and pictures.ndim < 4)
+
+
+def _several(pictures: Any) -> Iterable[Image.Image]:
+    """PIL pictures of what is one or several: uint8 arrays are `[H, W]`, `[H, W, 3]` or `[N, H, W, 3]`."""
+    if isinstance(pictures, Image.Image):
+        return [pictures]
+    if isinstance(pictures, Tensor):
+        pictures = pictures.numpy()
+    if isinstance(pictures, np.ndarray):
+        if pictures.dtype != np.uint8:
+            raise Refusal(f"Pictures in an array are uint8, 0 to 255, not {pictures.dtype}: convert them first.")
+        return [Image.fromarray(each) for each in (pictures[None] if pictures.ndim < 4 else pictures)]
+    return pictures
+
+
+def _png(picture: Image.Image) -> bytes:
+    """A picture as the bytes of a file, so that it is read as every other."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _as_pil(images: Tensor) -> list[Image.Image]:
+    """uint8 `[N, C, H, W]` as PIL pictures."""
+    return [Image.fromarray(each[0].numpy() if len(each) == 1 else each.permute(1, 2, 0).numpy()) for each in images]
+
+
+def _class_number(label: str | int, classes: Sequence[str]) -> int:
+    """The place of a class, by its name or its number."""
+    if str(label) in classes:
+        return classes.index(str(label))
+    if isinstance(label, int) and 0 <= label < len(classes):
+        return label
+    raise Refusal(f"There is no class {label}: the run knows {', '.join(classes) or 'none'}.")

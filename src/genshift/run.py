@@ -1,0 +1,95 @@
+"""A run as an object: what `genshift.train` returns. It reads its folder each time it is asked, and shows itself."""
+
+from __future__ import annotations
+
+import html
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from genshift.runs.folder import RunFolder
+
+if TYPE_CHECKING:  # opening a model imports torch
+    from genshift.model import Model
+
+PICTURES = (".png", ".webp")
+
+
+class Run:
+    """A run folder. `finished` says whether it was trained to its end."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.folder = RunFolder(Path(path))
+
+    @property
+    def path(self) -> Path:
+        """Its folder."""
+        return self.folder.path
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """config.json: the complete description."""
+        return self.folder.config
+
+    @property
+    def finished(self) -> bool:
+        """Whether it was trained to the end of its budget."""
+        return self.folder.exists() and self.folder.seen >= self.config["images"]
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """What was measured, by name: value, std, n, protocol, and a floor where there is one; empty before."""
+        return self.folder.read("results.json") if (self.path / "results.json").exists() else {}
+
+    @property
+    def warnings(self) -> list[str]:
+        """What its evaluation warns of."""
+        there = (self.path / "evaluation.json").exists()
+        return self.folder.read("evaluation.json")["warnings"] if there else []
+
+    @property
+    def pictures(self) -> dict[str, Image.Image]:
+        """The pictures of samples/, by their names."""
+        files = sorted((self.path / "samples").glob("*"))
+        return {file.stem: Image.open(file) for file in files if file.suffix in PICTURES}
+
+    @cached_property
+    def model(self) -> Model:
+        """Its model, opened once: `predict`, `embed`, `sample`, `reconstruct`."""
+        from genshift.model import load
+
+        return load(self.path)
+
+    def page(self, out: Path | str | None = None) -> Path:
+        """Writes its page (PATH/page.html) and returns the file."""
+        from genshift.report.page import report
+
+        return report([self.path], self.path / "page.html" if out is None else out)
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def __repr__(self) -> str:
+        if not self.folder.exists():
+            return f"<genshift run {self.path}: not begun>"
+        preset, seen, total = self.config["preset"], self.folder.seen, self.config["images"]
+        lines = [f"<genshift run {self.path}: {preset['name']}, {seen:,} of {total:,} images"]
+        lines += [f"  {name} {_number(entry['value'])}" for name, entry in self.results.items()]
+        return "\n".join(lines) + ">"
+
+    def _repr_html_(self) -> str:
+        head, *lines = repr(self)[1:-1].splitlines()
+        rows = "".join(
+            f"<tr><td>{html.escape(name)}</td><td>{_number(entry['value'])}</td><td>{_number(entry['std'])}</td>"
+            f"<td>{entry['n']:,}</td><td>{html.escape(entry['protocol'])}</td></tr>"
+            for name, entry in self.results.items()
+        )
+        table = "<tr><th>measure</th><th>value</th><th>std</th><th>n</th><th>protocol</th></tr>" + rows
+        notes = "".join(f"<p>warning: {html.escape(warning)}</p>" for warning in self.warnings)
+        return f"<p>{html.escape(head)}</p>{notes}" + (f"<table>{table}</table>" if lines else "")
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
