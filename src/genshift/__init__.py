@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from genshift.report.console import compare as compare
     from genshift.report.page import report as report
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _VERBS = {
     "ls": "genshift.cli.listing",

@@ -11,63 +11,104 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from genshift import nets, presets, studies
-from genshift.data import ImageSet, load_named
 from genshift.errors import Refusal
 from genshift.evaluation import evaluate as evaluating
 from genshift.evaluation import sweep as sweeping
-from genshift.evaluation.generation import as_taken
-from genshift.methods import Attributes, ClassifierMethod, class_of, networks_of
-from genshift.methods.vae import VAEMethod
-from genshift.presets import VAE, Adaptation, Classifier, Generator, Preset
+from genshift.methods import class_of, networks_of
+from genshift.presets import Preset
 from genshift.presets.benchmark import OWN
 from genshift.runs.files import csv_text, write_text, write_whole
 from genshift.runs.folder import RunFolder
 from genshift.runs.results import EvaluationOptions
-from genshift.runs.trained_run import open_run, preset_of
 from genshift.sampling import write_samples
-from genshift.sampling.sampler_settings import sampling_of
 from genshift.sampling.write_samples import SampleRequest
 from genshift.selection import checkpoint_selection
 from genshift.selection.rules import DEFAULT
 from genshift.studies import BudgetName
 from genshift.studies.running import run_study
-from genshift.training.domains import in_classes, open_set
 from genshift.training.train import Settings
+
+# What a preset is shown with where the data would say how many there are: ten classes, CelebA's forty attributes.
+CLASSES_SHOWN = {"classes": 10, "attributes": 40, "nothing": 0}
 
 
 def train(
     preset: str | Preset,
     out: Path | str,
     *,
-    images: int | None = None,
-    data_root: Path | None = None,
-    **settings: Any,
-) -> bool:
-    """Trains a preset (by name, or changed with `.replaced`) into `out`, or continues there; then evaluates it.
+    data_root: Path | str | None = None,
+    seed: int = 0,
+    minutes: float | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    keep: int = 2,
+    tensorboard: bool = False,
+    skip_broken: bool = False,
+    evaluate: bool = True,
+    log: Path | str | None = None,
+    command: str = "",
+    observers: Sequence[Observer] = (),
+    **options: Unpack[TrainOptions],
+) -> Run:
+    """Trains a preset, or a method on two sets, into the folder `out`, or continues there; then evaluates it.
 
-    images: the budget, instead of the preset's. settings: the fields of `genshift.training.train.Settings` (seed,
-    minutes, device, threads, …). Returns False where a signal stopped it early; the same call continues. Raises Refusal
-    for wrong input.
+    preset: a name, or a preset that was changed with `.replaced`. options: the preset's own, such as `source`, `target`,
+    `images` or `lr`; paths may be strings or Path. minutes: the budget, instead of `images`. log: a file that gets every
+    line too. observers: functions of (images seen, method) that look at each check. Returns the run, whose `finished`
+    is False where a signal stopped it early; the same call continues. Raises Refusal for wrong input.
     """
-    chosen = presets.get(preset) if isinstance(preset, str) else preset
-    if images is not None and settings.get("minutes") is not None:
+    given: dict[str, Any] = {name: _as_text(value) for name, value in options.items()}
+    if minutes is not None and "images" in given:
         raise Refusal("images and minutes both name the budget: give one of them.")
-    chosen = chosen if images is None else chosen.replaced(images=images)
-    for role, unnamed in OWN.items():
-        if getattr(chosen, role, "") == unnamed and not Path(unnamed).exists():
+    chosen = _with_options(preset, given)
+    for role, placeholder in OWN.items():
+        if getattr(chosen, role, "") == placeholder and not Path(placeholder).exists():
             raise Refusal(f"{chosen.name} learns from your own folders: give --source LABELLED --target UNLABELLED.")
-    asked = EvaluationOptions(data_root, draw=not isinstance(chosen, Adaptation))
-    return evaluating.train_and_evaluate(chosen, Path(out), Settings(data_root=data_root, **settings), asked)
+    run, root = Run(Path(out).expanduser()), None if data_root is None else Path(data_root).expanduser()
+    settings = Settings(seed, minutes, device, threads, root, skip_broken, keep, tensorboard, command, list(observers))
+    with logging_to(None if log is None else Path(log)):
+        watched = evaluating.with_observers(run.folder, chosen, settings)
+        if run_training(chosen, run.path, watched) and leads_processes():
+            wanted = EvaluationOptions(root, draw=chosen.draws) if evaluate else None
+            evaluating.after_training(run.folder, chosen, settings, wanted)
+    return run
 
 
-def evaluate(run: Path | str, *, data_root: Path | None = None, **asked: Any) -> dict[str, Any]:
-    """Evaluates a run on its test splits; `asked` are the fields of `genshift.runs.results.EvaluationOptions`.
+def plan(preset: Preset, out: Path | str, **settings: Any) -> Plan:
+    """What `train` would cost on this machine (minutes, memory, disk), by a few steps; nothing is written."""
+    return plan_training(preset, RunFolder(Path(out).expanduser()), Settings(**settings))
+
+
+def _with_options(preset: str | Preset, given: dict[str, Any]) -> Preset:
+    """The preset, by its name or a method's, with the options that were given."""
+    if isinstance(preset, str):
+        is_method = preset in presets.METHODS
+        pair = {role: given.pop(role, None) if is_method else None for role in OWN}
+        preset = presets.named(preset, **pair)
+    return preset.replaced(**given) if given else preset
+
+
+def _as_text(value: Any) -> Any:
+    """A path as presets hold it; anything else as it is."""
+    return str(value) if isinstance(value, Path) else value
+
+
+def evaluate(
+    run: Path | str,
+    *,
+    data_root: Path | str | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Evaluates a run on its test splits; `options` are the fields of `genshift.evaluation.options.EvaluationOptions`.
 
     Returns what results.json holds. Raises Refusal for a sampling that the run cannot take.
     """
-    folder, wanted = RunFolder(Path(run)), EvaluationOptions(data_root, **asked)
-    sampling_of(folder, preset_of(folder.config), wanted.sampling)
-    return evaluating.evaluate(folder.path, wanted)
+    root = None if data_root is None else Path(data_root).expanduser()
+    return evaluating.evaluate(
+        Path(run).expanduser(), EvaluationOptions(root, device=device, threads=threads, **options)
+    )
 
 
 def sample(
@@ -130,104 +171,76 @@ def select(
 
 
 def reconstruct(
-    run: Path | str,
-    images: str | Path,
-    out: Path | str,
-    *,
-    split: str = "train",
-    data_root: Path | None = None,
-    skip_broken: bool = False,
+    run: Path | str, images: Pictures, out: Path | str, **reading: Any
 ) -> list[tuple[str, float, float, float]]:
     """Writes a VAE's reconstructions of pictures into `out`: numbered PNG files, pairs.png and errors.csv.
 
-    Returns (image name, MSE of pixels in [0, 1], PSNR in decibels, SSIM) for each. Raises Refusal for a run that is no
-    VAE, and where `out` is not empty.
+    reading: `split`, `data_root` and `skip_broken` of a folder or a data set. Returns (image name, MSE of pixels in
+    [0, 1], PSNR in decibels, SSIM) for each. Raises Refusal for a run that is no VAE, and where `out` is not empty.
     """
-    folder = RunFolder(Path(run))
-    preset = preset_of(folder.config)
-    if not isinstance(preset, VAE):
-        raise Refusal(f"{run} is {preset.summary}: it reconstructs nothing; name a VAE's run.")
-    opened = open_run(folder)
-    method, classes = opened.method, opened.classes
-    assert isinstance(method, VAEMethod)
-    pictures, names = _read(preset, images, split, data_root, skip_broken, labels=preset.condition == "classes")
-    return write_samples.reconstruct(method, in_classes(as_taken(preset, pictures), classes), names, Path(out))
+    model = load(run)
+    method = model.vae()
+    pictures, names = model.read_for_generator(images, **reading)
+    return write_samples.reconstruct(method, pictures, names, Path(out).expanduser())
 
 
 def predict(
     run: Path | str,
-    images: str | Path,
-    out: Path | None = None,
+    images: Pictures,
+    out: Path | str | None = None,
     *,
-    split: str = "train",
-    data_root: Path | None = None,
-    skip_broken: bool = False,
+    device: str = "auto",
+    threads: int | None = None,
+    **reading: Any,
 ) -> list[tuple[Any, ...]]:
     """(image name, class, confidence) for each picture, or (image name, a probability for each attribute); written to
-    `out` as CSV where given. Raises Refusal for a run that tells nothing of pictures, or has diverged."""
-    opened = open_run(Path(run))
-    preset, method, classes = opened.preset, opened.method, opened.classes
-    if not isinstance(method, ClassifierMethod):
-        raise Refusal(f"{run} is {preset.summary}: it predicts no labels; name a run that learnt classes.")
-    pictures, names = _read(preset, images, split, data_root, skip_broken)
-    probabilities = method.predict(pictures.images)
-    if not bool(probabilities.isfinite().all()):
-        raise Refusal(f"{run} answers with values that are not finite: its training diverged; train with a lower --lr.")
-    if isinstance(method, Attributes):
-        header, rows = classes, [(n, *each) for n, each in zip(names, probabilities.tolist(), strict=True)]
+    `out` as CSV where given. `genshift.load(RUN).predict` is for a program.
+
+    reading: as in `reconstruct`. Raises Refusal for a run that tells nothing of pictures, or has diverged.
+    """
+    model = load(run, device=device, threads=threads)
+    pictures, names = model.read(images, **reading)
+    probabilities = model.probabilities(pictures.images)
+    if model.tells_attributes:
+        header, rows = model.classes, [(n, *each) for n, each in zip(names, probabilities.tolist(), strict=True)]
     else:
-        confidence, label = probabilities.max(1)
-        header = ("label", "confidence")
-        rows = [(n, classes[k], c) for n, k, c in zip(names, label.tolist(), confidence.tolist(), strict=True)]
+        header, rows = ("label", "confidence"), [tuple(each) for each in model.likeliest(probabilities, names)]
     if out is not None:
-        write_text(out, csv_text(("image_name", *header), rows, ".6f"))
+        write_text(Path(out).expanduser(), csv_text(("image_name", *header), rows, ".6f"))
     return rows
-
-
-def _read(
-    preset: Preset, images: str | Path, split: str, data_root: Path | None, skip_broken: bool, labels: bool = False
-) -> tuple[ImageSet, list[str]]:
-    """A user's pictures as the preset takes them, and their names."""
-    options: dict[str, Any] = {"data_root": data_root, "skip_broken": skip_broken, "labels": labels}
-    if isinstance(preset, Adaptation):
-        return open_set(images, split, preset, **options)
-    return load_named(images, split, size=preset.size, colour=preset.colour, **options)
 
 
 def embed(
     run: Path | str,
-    images: str | Path,
-    out: Path | None = None,
+    images: Pictures,
+    out: Path | str | None = None,
     *,
-    split: str = "train",
-    data_root: Path | None = None,
-    skip_broken: bool = False,
+    device: str = "auto",
+    threads: int | None = None,
+    **reading: Any,
 ) -> np.ndarray:
     """Latent features float32 `[N, D]`; written to `out` (.npz: features, names) where given.
 
-    A VAE's are the means of its posterior. Raises Refusal for a run without an encoder.
+    A VAE's are the means of its posterior. reading: as in `reconstruct`. Raises Refusal for a run without an encoder.
     """
-    opened = open_run(Path(run))
-    preset, method = opened.preset, opened.method
-    if not isinstance(method, ClassifierMethod | VAEMethod):
-        raise Refusal(f"{run} is {preset.summary}: it has no encoder; name a run of a VAE or of a classifier.")
-    pictures, names = _read(preset, images, split, data_root, skip_broken)
-    features = method.embed(pictures.images).numpy()
+    model = load(run, device=device, threads=threads)
+    pictures, names = model.read(images, **reading)
+    features = model.embed_images(pictures.images)
+
+    def write(path: Path) -> None:
+        with path.open("wb") as file:
+            np.savez(file, features=features, names=np.array(names))
+
     if out is not None:
-        write_whole(out, lambda path: _write_npz(path, features, names))
+        write_whole(Path(out).expanduser(), write)
     return features
-
-
-def _write_npz(path: Path, features: np.ndarray, names: list[str]) -> None:
-    with path.open("wb") as file:
-        np.savez(file, features=features, names=np.array(names))
 
 
 def show(preset: str | Preset) -> dict[str, Any]:
     """What `genshift show` prints: options with their origins, networks as print(net) shows them, parameters, and
     GFLOP an image of the forward pass."""
-    chosen = presets.get(preset) if isinstance(preset, str) else preset
-    classes = _classes_to_show(chosen)
+    chosen = presets.named(preset, **OWN) if isinstance(preset, str) else preset
+    classes = CLASSES_SHOWN[chosen.learns]
     method, networks = class_of(chosen), networks_of(chosen, classes)
     pictures = torch.zeros(2, nets.channels(chosen), chosen.size, chosen.size)
     labels = torch.zeros(2, dtype=torch.int64) if chosen.draws and classes else None
@@ -251,13 +264,6 @@ def show(preset: str | Preset) -> dict[str, Any]:
         "networks": described,
         "gflop_per_image_forward": round(gflop, 6),
     }
-
-
-def _classes_to_show(preset: Preset) -> int:
-    """Ten classes where the data would say how many there are, and CelebA's forty attributes."""
-    if isinstance(preset, Classifier) and preset.answers == "attributes":
-        return 40
-    return 0 if isinstance(preset, Generator) and preset.condition == "none" else 10
 
 
 def study(name: str, out: Path, budget: BudgetName = "cpu", **options: Any) -> Path | None:

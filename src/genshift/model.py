@@ -41,9 +41,11 @@ class Prediction(NamedTuple):
 
 
 class Model:
-    """A trained run as a model: `predict` and `embed` of one that learnt classes or attributes, `embed` and
-    `reconstruct` of a VAE, `sample` of a generator. Pictures may be a PIL picture or several, an array, a file, a folder
-    or a data set's name; they are brought to the run's size and colour.
+    """A trained run as a model.
+
+    One that learnt classes or attributes has `predict` and `embed`, a VAE `embed` and `reconstruct`, a generator
+    `sample`. Pictures may be a PIL picture or several, an array, a file, a folder or a data set's name; they are
+    brought to the run's size and colour.
     """
 
     def __init__(self, run: TrainedRun) -> None:
@@ -65,12 +67,21 @@ class Model:
         """
         images, names = self.read(pictures, **reading)
         probabilities = self.probabilities(images.images)
-        if isinstance(self.run.method, Attributes):
+        if self.tells_attributes:
             return [dict(zip(self.classes, row, strict=True)) for row in probabilities.tolist()]
+        predictions = self.likeliest(probabilities, names)
+        return predictions[0] if _is_one(pictures) else predictions
+
+    @property
+    def tells_attributes(self) -> bool:
+        """Whether it learnt attributes, which do not exclude one another, instead of classes."""
+        return isinstance(self.run.method, Attributes)
+
+    def likeliest(self, probabilities: Tensor, names: Sequence[str]) -> list[Prediction]:
+        """The likeliest class of each row of probabilities `[N, K]`."""
         confidence, label = probabilities.max(1)
         answers = zip(names, label.tolist(), confidence.tolist(), strict=True)
-        predictions = [Prediction(name, self.classes[k], sure) for name, k, sure in answers]
-        return predictions[0] if _is_one(pictures) else predictions
+        return [Prediction(name, self.classes[k], sure) for name, k, sure in answers]
 
     def probabilities(self, images: Tensor) -> Tensor:
         """Of uint8 `[N, C, H, W]`, at the run's size, class (or attribute) probabilities float32 `[N, K]`."""
@@ -101,7 +112,9 @@ class Model:
             raise Refusal(f"{self._described()}: it has no encoder; name a run of a VAE or of a classifier.")
         return cast(NDArray[np.float32], method.embed(images).numpy())
 
-    def sample(self, count: int, *, label: str | int | None = None, seed: int = 0, **sampling: Any) -> list[Image.Image]:
+    def sample(
+        self, count: int, *, label: str | int | None = None, seed: int = 0, **sampling: Any
+    ) -> list[Image.Image]:
         """The first `count` pictures of the series that `seed` names; picture i is the same whatever the count.
 
         label: a class by name or number; without one, the classes take turns. sampling: of a diffusion run, the fields
@@ -138,7 +151,7 @@ class Model:
         """Pictures at the run's size and colour, and one name each. Raises Refusal where they cannot be read."""
         preset = self.run.preset
         if isinstance(pictures, str | Path) and not Path(pictures).expanduser().is_file():
-            options = {"data_root": data_root, "skip_broken": skip_broken, "labels": labels}
+            options: dict[str, Any] = {"data_root": data_root, "skip_broken": skip_broken, "labels": labels}
             if isinstance(preset, Adaptation):
                 return open_set(pictures, split, preset, **options)
             return load_named(pictures, split, size=preset.size, colour=preset.colour, **options)
@@ -161,7 +174,7 @@ class Model:
         return ImageSet("pictures", torch.cat(tensors)), names
 
     def read_for_generator(self, pictures: Pictures, **reading: Any) -> tuple[ImageSet, list[str]]:
-        """As `read`, in the colour that a generator's networks take, labelled in its classes where it is conditional."""
+        """As `read`, in the colour that a generator's networks take, labelled where it is conditional."""
         preset = self.run.preset
         images, names = self.read(pictures, **reading, labels=getattr(preset, "condition", "none") == "classes")
         images = replace(images, images=to_colour(images.images, "rgb" if channels(preset) == 3 else None))

@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import genshift
 from genshift import presets
+from genshift.cli.endings import (
+    after_training,
+    leads,
+    print_choice,
+    print_json,
+    print_next,
+    print_results,
+    print_unfinished,
+)
 from genshift.cli.parser import (
     Parser,
     add_data_root,
     add_int,
     add_json,
+    add_machine,
     add_options,
+    add_out,
     add_sampling,
+    built_by,
     check_positive,
     choice,
     existing_root,
@@ -28,15 +40,14 @@ from genshift.cli.parser import (
     interval,
     number,
     several,
+    with_plugins,
 )
 from genshift.errors import Refusal, of_os_error, unknown
+from genshift.plugins import loaded_files
 from genshift.presets import FAMILIES, METHODS, PRESETS, Preset, option_fields
+from genshift.runs.folder import RunFolder
 
 INTERRUPTED = 130
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=1, ensure_ascii=False, default=str))
 
 
 # --- commands -------------------------------------------------------------------------------------------------------
@@ -53,7 +64,7 @@ def ls(argv: Sequence[str]) -> int:
 
     listing = listed.ls(args.folder, existing_root(args))
     if args.json:
-        _print_json(listing)
+        print_json(listing)
     else:
         print(listed.as_text(listing))
     return 0
@@ -70,7 +81,7 @@ def show(argv: Sequence[str]) -> int:
 
     shown = api.show(preset)
     if args.json:
-        _print_json(shown)
+        print_json(shown)
     else:
         print(show_text(shown))
     return 0
@@ -108,49 +119,53 @@ def train(argv: Sequence[str]) -> int:
     parser.add_argument("preset", help="a preset's name, or a method's with --source and --target")
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="the run folder")
     parser.add_argument(
-        "--minutes",
-        type=number(float, "--minutes"),
-        metavar="M",
-        help="budget in minutes, instead of --images",
+        "--minutes", type=number(float, "--minutes"), metavar="M", help="budget in minutes, instead of --images"
     )
     add_int(parser, "--seed", "seed of everything random (0)", 0)
-    parser.add_argument(
-        "--device",
-        type=choice(("auto", "cpu", "cuda", "mps"), "--device"),
-        default="auto",
-        help="auto, cpu, cuda or mps",
-    )
-    add_int(parser, "--threads", "CPU threads (PyTorch's choice)")
+    add_machine(parser)
     add_int(parser, "--keep", "checkpoints kept beside the best (2)", 2)
     parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard events too")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="add every line to this file too")
     parser.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
-    parser.add_argument("-n", "--dry-run", action="store_true", help="print what would be trained and leave")
+    parser.add_argument("--no-evaluate", action="store_true", help="train, and measure nothing at the end")
+    parser.add_argument(
+        "-n", "--dry-run", action="store_true", help="print what would be trained and what it would cost, and leave"
+    )
     add_data_root(parser)
+    add_json(parser)
     args, preset = _with_preset(parser, argv, {})
     check_positive(args, "threads", "keep", "minutes")
     if args.images is not None and args.minutes is not None:
         raise Refusal("--images and --minutes both name the budget: give one of them.")
-    if args.dry_run:
-        _print_json({"preset": preset.name, **preset.options()})
-        return 0
+    root = existing_root(args)
+    how = {"data_root": root, "seed": args.seed, "minutes": args.minutes, "device": args.device}
+    how |= {"threads": args.threads, "keep": args.keep, "skip_broken": args.skip_broken}
     from genshift import api
 
-    finished = api.train(
+    if args.dry_run:
+        plan = api.plan(preset, args.out, **how)
+        print_json({"preset": preset.name, **preset.options(), "plan": asdict(plan)})
+        print(plan.sentence(), file=sys.stderr)
+        return 0
+    files = [word for file in loaded_files() for word in ("--plugin", file)]
+    command = shlex.join(["genshift", "train", *argv, *files])
+    run = api.train(
         preset,
         args.out,
-        data_root=existing_root(args),
-        seed=args.seed,
-        minutes=args.minutes,
-        device=args.device,
-        threads=args.threads,
-        keep=args.keep,
         tensorboard=args.tensorboard,
-        skip_broken=args.skip_broken,
-        command=shlex.join(["genshift", "train", *argv]),
+        log=args.log,
+        evaluate=not args.no_evaluate,
+        command=command,
+        **how,
     )
-    if finished:
-        _tell_choice(args.out)
-    return 0 if finished else INTERRUPTED
+    if args.json and leads():
+        print_json({"run": str(run.path), "finished": run.finished, "results": run.results, "warnings": run.warnings})
+    elif run.finished and leads():
+        if not args.no_evaluate:
+            print_results(run.folder)
+        print_choice(run.folder)
+        after_training(run.folder)
+    return 0 if run.finished else INTERRUPTED
 
 
 def sample(argv: Sequence[str]) -> int:
@@ -171,18 +186,18 @@ def sample(argv: Sequence[str]) -> int:
         default="number",
         help="files named by number (00000_CLASS.png), by class (CLASS_001.png), or in class folders (CLASS/00000.png)",
     )
-    _out_folder(parser)
+    add_out(parser, "DIR", "folder for the pictures")
     add_sampling(parser)
     args = parser.parse(argv)
     check_positive(args, "count")
     from genshift import api
-    from genshift.device import leads_processes
 
     which = {"label": args.label, "seed": args.seed, "first": args.first, "names": args.names}
     api.sample(args.run, args.count, args.out, **which, **given_sampling(args))
-    if leads_processes():
+    if leads():
         print(f"{args.out}: {args.count:,} pictures and grid.png.")
-    _tell_unfinished(args.run)
+    print_unfinished(RunFolder(args.run))
+    print_next("evaluate", args.run)
     return 0
 
 
@@ -222,9 +237,10 @@ def sweep(argv: Sequence[str]) -> int:
         args.run, args.features, count=args.count, accuracy=args.accuracy, data_root=existing_root(args), **given
     )
     if args.json:
-        _print_json(found)
+        print_json(found)
     else:
         print(f"{args.run}: sweep.json, and sampling.json: {found['best']['why']}")
+        print_next("sample", args.run, "--count", 100, "--out", "samples")
     return 0
 
 
@@ -247,96 +263,74 @@ def select(argv: Sequence[str]) -> int:
 
     found = api.select(args.runs, rule=args.rule, data_root=root)
     if args.json:
-        _print_json(found)
+        print_json(found)
         return 0
     print(format_selection(found))
-    _tell_choice(Path(found["run"]))
+    chosen = RunFolder(Path(found["run"]))
+    print_choice(chosen)
+    after_training(chosen)
     return 0
-
-
-def _tell_unfinished(path: Path) -> None:
-    """Where a run has more to train, that its newest checkpoint answered: in the leading process, once."""
-    from genshift.device import leads_processes
-    from genshift.runs.folder import RunFolder
-
-    run = RunFolder(path)
-    seen, planned = run.seen, run.config["images"]
-    if leads_processes() and seen < planned:
-        print(f"{path} is not trained to its end ({seen:,} of {planned:,} images): its own command continues it.")
-
-
-def _tell_choice(path: Path, images: str | None = None) -> None:
-    """What the choice of a checkpoint, where one was made, says of the run: in the leading process, once; of its
-    accuracy nothing where `images` are others than the run's target."""
-    from genshift.device import leads_processes
-    from genshift.presets.adaptation import same_set
-    from genshift.runs.folder import CHOICE, RunFolder
-    from genshift.selection.rules import told
-
-    run = RunFolder(path)
-    if leads_processes() and (run.path / CHOICE).exists():
-        target = run.config["preset"]["fields"]["target"]
-        for line in told(run.read(CHOICE), estimate=images is None or same_set(images, target)):
-            print(line)
-
-
-def _out_folder(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the pictures")
 
 
 def reconstruct(argv: Sequence[str]) -> int:
     """a VAE's reconstructions of pictures, with their errors"""
     parser = Parser("genshift reconstruct", description="Writes a VAE's reconstructions, pairs.png and errors.csv.")
-    _run_and_images_into(parser)
-    _out_folder(parser)
+    _add_run_and_images(parser)
+    add_out(parser, "DIR", "folder for the pictures")
     args = parser.parse(argv)
     from genshift import api
 
     rows = api.reconstruct(args.run, args.images, args.out, **_reading(args))
     mean = sum(row[1] for row in rows) / len(rows)
     print(f"{args.out}: {len(rows):,} reconstructions; mean squared error {mean:.5f}, each in errors.csv.")
-    _tell_unfinished(args.run)
+    print_unfinished(RunFolder(args.run))
+    print_next("embed", args.run, args.images, "--out", "features.npz")
     return 0
 
 
 def predict(argv: Sequence[str]) -> int:
     """class and confidence of pictures, or their attributes, as CSV"""
-    args = _run_and_images("predict", "Predicts the class, or the attributes, of each picture.", "labels.csv", argv)
+    parser = Parser("genshift predict", description="Predicts the class, or the attributes, of each picture.")
+    _add_run_and_images(parser)
+    add_out(parser, "FILE", "labels.csv")
+    add_machine(parser)
+    args = parser.parse(argv)
+    check_positive(args, "threads")
     from genshift import api
     from genshift.report.model.formatting import counted
 
-    rows = api.predict(args.run, args.images, args.out, **_reading(args))
-    told = f"{args.out}: {counted(len(rows), 'prediction')}"
+    rows = api.predict(args.run, args.images, args.out, device=args.device, threads=args.threads, **_reading(args))
+    summary = f"{args.out}: {counted(len(rows), 'prediction')}"
     if isinstance(rows[0][1], str):
         (commonest, times), *others = Counter(row[1] for row in rows).most_common()
-        told += f"; {counted(1 + len(others), 'class')} named, most often {commonest} ({times / len(rows):.0%})"
-    print(f"{told}.")
-    _tell_unfinished(args.run)
-    _tell_choice(args.run, args.images)
+        summary += f"; {counted(1 + len(others), 'class')} named, most often {commonest} ({times / len(rows):.0%})"
+    print(f"{summary}.")
+    print_unfinished(RunFolder(args.run))
+    print_choice(RunFolder(args.run), args.images)
+    print_next("evaluate", args.run)
     return 0
 
 
 def embed(argv: Sequence[str]) -> int:
     """latent features of pictures, as .npz"""
-    args = _run_and_images("embed", "Writes the latent features of pictures.", "features.npz", argv)
+    parser = Parser("genshift embed", description="Writes the latent features of pictures.")
+    _add_run_and_images(parser)
+    add_out(parser, "FILE", "features.npz")
+    add_machine(parser)
+    args = parser.parse(argv)
+    check_positive(args, "threads")
     from genshift import api
 
-    features = api.embed(args.run, args.images, args.out, **_reading(args))
+    features = api.embed(args.run, args.images, args.out, device=args.device, threads=args.threads, **_reading(args))
     print(f"{args.out}: features {features.shape[0]:,} × {features.shape[1]}.")
-    _tell_unfinished(args.run)
+    print_unfinished(RunFolder(args.run))
+    print_next("evaluate", args.run)
     return 0
 
 
-def _run_and_images(verb: str, description: str, out: str, argv: Sequence[str]) -> argparse.Namespace:
-    parser = Parser(f"genshift {verb}", description=description)
-    _run_and_images_into(parser)
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=out)
-    return parser.parse(argv)
-
-
-def _run_and_images_into(parser: argparse.ArgumentParser) -> None:
+def _add_run_and_images(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path)
-    parser.add_argument("images", help="a folder of pictures, or a data set's name")
+    parser.add_argument("images", help="a folder of pictures, a data set's name, or one picture")
     parser.add_argument("--split", default="train", help="part of the set: train or test (train)")
     parser.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
     add_data_root(parser)
@@ -357,34 +351,25 @@ def evaluate(argv: Sequence[str]) -> int:
         "--weights", type=Path, metavar="FILE", help="a generator's: Inception's weights, for FID and KID"
     )
     parser.add_argument("--download", action="store_true", help="leave to fetch Inception's weights (96 MB)")
+    add_machine(parser)
     add_data_root(parser)
     add_json(parser)
     add_sampling(parser)
     args = parser.parse(argv)
+    check_positive(args, "threads")
     root = existing_root(args)
     if args.weights is not None and not args.weights.is_file():
         raise Refusal(f"There is no file {args.weights}: --weights names Inception's weights.")
     from genshift import api
-    from genshift.runs.folder import RunFolder
 
-    asked = {"features": args.features, "weights": args.weights, "download": args.download}
+    asked = {name: getattr(args, name) for name in ("features", "weights", "download", "device", "threads")}
     results = api.evaluate(args.run, data_root=root, sampling=given_sampling(args), **asked)
     if args.json:
-        _print_json(results)
+        print_json(results)
         return 0
-    for name, result in results.items():
-        print(_result_line(name, result))
-    for warning in RunFolder(args.run).read("evaluation.json")["warnings"]:
-        print(f"warning: {warning}")
+    print_results(RunFolder(args.run))
+    print_next("report", args.run, "--out", "page.html")
     return 0
-
-
-def _result_line(name: str, result: dict[str, Any]) -> str:
-    from genshift.runs.results import as_text
-
-    spread = "" if result["std"] is None else f" ± {as_text(result['std'])}"
-    floor = f", floor {as_text(result['floor'])}" if "floor" in result else ""
-    return f"{name:<30} {as_text(result['value'])}{spread}{floor}  (n = {result['n']:,}; {result['protocol']})"
 
 
 def compare(argv: Sequence[str]) -> int:
@@ -398,9 +383,10 @@ def compare(argv: Sequence[str]) -> int:
 
     rows = rows_of(args.runs)
     if args.json:
-        _print_json(rows)
+        print_json(rows)
     else:
         print(format_table(rows))
+        print_next("report", *args.runs, "--out", "page.html")
     return 0
 
 
@@ -493,9 +479,37 @@ def data(argv: Sequence[str]) -> int:
     return run(argv, Parser)
 
 
+def clean(argv: Sequence[str]) -> int:
+    """drop from a finished run what only continuing needs"""
+    parser = Parser("genshift clean", description="Drops old checkpoints and optimizers' state from a finished run.")
+    parser.add_argument("run", type=Path)
+    args = parser.parse(argv)
+    from genshift.runs.clean import clean as drop
+
+    print(f"{args.run}: {drop(RunFolder(args.run)) / 2**20:,.1f} MiB freed; it answers as before.")
+    return 0
+
+
+def completion(argv: Sequence[str]) -> int:
+    """a shell's completion of these commands, to print into its own file"""
+    parser = Parser("genshift completion", description="Prints a completion script, e.g. for `eval`.")
+    parser.add_argument("shell", type=choice(("bash", "zsh", "tcsh"), "shell"), help="bash, zsh or tcsh")
+    args = parser.parse(argv)
+    import shtab
+
+    root = argparse.ArgumentParser("genshift")
+    verbs = root.add_subparsers()
+    for name, verb in COMMANDS.items():
+        for built in built_by(verb):
+            options: dict[str, Any] = {"parents": [built], "add_help": False, "conflict_handler": "resolve"}
+            verbs.add_parser(name, help=verb.__doc__, **options)
+    print(shtab.complete(root, args.shell))
+    return 0
+
+
 VERBS = (
-    *(ls, show, train, sample, sweep, reconstruct, select, predict, embed),
-    *(evaluate, compare, study, report, data, demo),
+    *(ls, show, train, sample, sweep, reconstruct, select, predict, embed, evaluate, compare, study, report),
+    *(data, demo, clean, completion),
 )
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {verb.__name__: verb for verb in VERBS}
 
@@ -506,29 +520,27 @@ def usage() -> str:
     lines += ["usage: genshift COMMAND …", ""]
     lines += [f"  {name:<11} {command.__doc__}" for name, command in COMMANDS.items()]
     lines += ["", "  --version   versions and hardware; with torch they take a second", "  --help      this"]
+    lines += ["", "Any command takes --plugin FILE: Python of your own that adds methods, data sets or backbones."]
     lines += ["", "`genshift COMMAND --help` says what each takes. Start with `genshift demo`."]
     return "\n".join(lines)
-
-
-def _dispatch(argv: Sequence[str]) -> int:
-    if not argv or argv[0] in ("-h", "--help", "help"):
-        print(usage())
-        return 0
-    if argv[0] == "--version":
-        from genshift.device import environment
-
-        for name, value in environment().items():
-            print(f"{name:<9} {value}")
-        return 0
-    if argv[0] not in COMMANDS:
-        raise unknown("command", argv[0], COMMANDS, "`genshift --help` lists them.")
-    return COMMANDS[argv[0]](argv[1:])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit status: 0, 2 for wrong input, 130 where it was interrupted."""
     try:
-        status = _dispatch(sys.argv[1:] if argv is None else argv)
+        words = with_plugins(sys.argv[1:] if argv is None else argv)
+        if not words or words[0] in ("-h", "--help", "help"):
+            print(usage())
+            return 0
+        if words[0] == "--version":
+            from genshift.device import environment
+
+            for name, value in environment().items():
+                print(f"{name:<9} {value}")
+            return 0
+        if words[0] not in COMMANDS:
+            raise unknown("command", words[0], COMMANDS, "`genshift --help` lists them.")
+        status = COMMANDS[words[0]](words[1:])
         sys.stdout.flush()
         return status
     except Refusal as refusal:
@@ -546,7 +558,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _refuse(sentence: str) -> int:
     """Prints why nothing came of the command; of torchrun's processes, the first one does."""
-    if os.environ.get("RANK", "0") == "0":
+    if leads():
         print(f"genshift: {sentence}", file=sys.stderr)
     return 2
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
 from genshift.errors import Refusal, nearest, unknown
+from genshift.plugins import load_plugin
 from genshift.presets import Sampling
 
 LARGEST = 10**18  # what a number given to a flag stays below; it shuts out inf too
@@ -35,6 +38,41 @@ class Parser(argparse.ArgumentParser):
             flag = extra[0].split("=", 1)[0]
             raise unknown("flag", flag, self._option_string_actions, f"`{self.prog} --help` lists them.")
         raise Refusal(f"'{extra[0]}' is one argument too many: `{self.prog} --help` shows the form.")
+
+    def print_help(self, file: Any = None) -> None:
+        """Prints the help; or, asked by `built_by`, hands itself over instead."""
+        if _building is None:
+            super().print_help(file)
+        else:
+            _building.append(self)
+
+
+_building: list[Parser] | None = None  # parsers that ask for help would print, while `built_by` collects them
+
+
+def built_by(verb: Callable[[Sequence[str]], int]) -> list[Parser]:
+    """The parser that a command builds, with all its flags; none of one that has commands of its own."""
+    global _building
+    _building = []
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+            verb(["--help"])
+        return _building
+    finally:
+        _building = None
+
+
+def with_plugins(words: Sequence[str]) -> list[str]:
+    """The words without `--plugin FILE`, wherever it stands; the files are loaded."""
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    first.add_argument("--plugin", action="append", default=[])
+    try:
+        given, others = first.parse_known_args(words)
+    except argparse.ArgumentError:
+        raise Refusal("--plugin needs a value: a Python file.") from None
+    for file in given.plugin:
+        load_plugin(file)
+    return others
 
 
 def _path(text: str) -> Path:
@@ -140,6 +178,18 @@ def given_sampling(args: argparse.Namespace) -> dict[str, Any]:
 def add_int(parser: argparse.ArgumentParser, flag: str, help: str, default: int | None = None) -> None:
     """A flag that takes a whole number."""
     parser.add_argument(flag, type=number(int, flag), default=default, metavar="N", help=help)
+
+
+def add_machine(parser: argparse.ArgumentParser) -> None:
+    """--device and --threads."""
+    devices = ("auto", "cpu", "cuda", "mps")
+    parser.add_argument("--device", type=choice(devices, "--device"), default="auto", help=", ".join(devices))
+    add_int(parser, "--threads", "CPU threads (PyTorch's choice)")
+
+
+def add_out(parser: argparse.ArgumentParser, metavar: str, help: str) -> None:
+    """--out, which must be given."""
+    parser.add_argument("--out", type=Path, required=True, metavar=metavar, help=help)
 
 
 def add_data_root(parser: argparse.ArgumentParser) -> None:

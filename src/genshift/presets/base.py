@@ -130,6 +130,11 @@ class Preset:
         return self.family
 
     @property
+    def learns(self) -> str:
+        """What is learnt beside the pictures: their "classes", their "attributes", or "nothing"."""
+        return "classes"
+
+    @property
     def draws(self) -> bool:
         """Whether its runs draw pictures."""
         return False

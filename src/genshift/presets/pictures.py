@@ -37,11 +37,6 @@ class Pictures(Preset):
         return self.batch
 
     @property
-    def learns(self) -> str:
-        """What is learnt beside the pictures: their classes, their attributes, or nothing."""
-        raise NotImplementedError
-
-    @property
     def labelling_attribute(self) -> str:
         """The attribute that stands for the pictures' class, with it or without; "" where their labels do."""
         return ""

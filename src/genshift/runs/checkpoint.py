@@ -101,6 +101,13 @@ def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
 
+def answering_networks(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The networks that a run answers with, as `pack_networks` packs them: their moving average where there is one."""
+    average = under(tensors, "average/")
+    networks = {name: tensor for name, tensor in tensors.items() if name.startswith("network/")}
+    return networks | {"network/" + name.replace(".", "/", 1): tensor for name, tensor in average.items()}
+
+
 def pack_optimizer(name: str, optimizer: Optimizer) -> dict[str, Tensor]:
     """An optimizer's tensors under "optimizer/NAME/INDEX/KEY" (its numbers are functions of progress, not saved)."""
     state = optimizer.state_dict()["state"]

@@ -96,10 +96,8 @@ def build_method(preset: Preset, classes: int, arithmetic: device.Arithmetic, se
 
 def load_networks(method: Method, path: Path) -> None:
     """Puts a checkpoint's networks, or their moving average, into the method; Refusal where they are others."""
-    tensors = checkpoint.load(path).tensors
-    average = checkpoint.under(tensors, "average/")
-    tensors |= {"network/" + name.replace(".", "/", 1): value for name, value in average.items()}
-    checkpoint.unpack_networks(tensors, method.networks, path)
+    networks = checkpoint.answering_networks(checkpoint.load(path).tensors)
+    checkpoint.unpack_networks(networks, method.networks, path)
 
 
 def feature_maps(path: Path, rule: PixelNormalization) -> Callable[[torch.Tensor], list[torch.Tensor]]:

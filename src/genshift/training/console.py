@@ -1,18 +1,38 @@
-"""What a run says while it runs: a bar on a terminal, plain lines elsewhere."""
+"""What a run says while it runs: a bar on a terminal, one line that changes in a notebook, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from genshift.errors import Refusal
+from genshift.errors import Refusal, of_os_error
 
-LINES = 20
+LINES = 20  # of progress in a training, where each stays to be read
+_logs: list[TextIO] = []  # the files that get every line too
+
+
+@contextmanager
+def logging_to(path: Path | None) -> Iterator[None]:
+    """While open, whatever any console says is added to this file too; None for none."""
+    if path is None:
+        yield
+        return
+    try:
+        file = path.expanduser().open("a", encoding="utf-8")
+    except OSError as error:
+        raise of_os_error(error, f"writing the log {path}") from error
+    _logs.append(file)
+    try:
+        yield
+    finally:
+        _logs.remove(file)
+        file.close()
 
 
 class Console:
@@ -22,29 +42,46 @@ class Console:
         self.speaks, self.label = speaks, label
         self.rich = RichConsole(file=sys.stderr, highlight=False, soft_wrap=True)
         self.bar: Progress | None = None
-        self.told = -1
+        self.line: Any = None  # a notebook's, which changes
+        self.shown = -1  # the last twentieth of the training that has a line
 
     def say(self, text: str) -> None:
         """One line."""
-        if self.speaks:
+        if not self.speaks:
+            return
+        self._log(text)
+        if self.rich.is_jupyter:  # rich would make an HTML block of each
+            print(f"{self.label}{text}", file=sys.stderr)
+        else:
             self.rich.print(f"{self.label}{text}", markup=False)
 
     def row(self, seen: int, total: int, seconds: float, means: Mapping[str, float]) -> None:
         """The state after a reading."""
         if not self.speaks:
             return
-        text = "  ".join(f"{name} {value:.4g}" for name, value in means.items())
-        if self.rich.is_terminal:
-            self._move_bar(seen, total, text)
-        elif seen // max(1, total // LINES) != self.told:
-            self.told = seen // max(1, total // LINES)
-            self.say(f"{seen:>11,} of {total:,} images  {seconds:7.1f} s  {text}")
+        values = "  ".join(f"{name} {value:.4g}" for name, value in means.items())
+        line = f"{seen:>11,} of {total:,} images  {seconds:7.1f} s  {values}"
+        part = seen // max(1, total // LINES)
+        is_new, self.shown = part != self.shown, part
+        if self.rich.is_jupyter:
+            self._show_in_notebook(line)
+        elif self.rich.is_terminal:
+            self._move_bar(seen, total, values)
+        elif is_new:
+            self.say(line)
+            return
+        if is_new:
+            self._log(line)
 
     def validation(self, seen: int, measures: Mapping[str, float]) -> None:
         """The state after a validation."""
         values = {name: value for name, value in measures.items() if name != "error"}
         text = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
         self.say(f"{seen:>11,} images: held-out {text} ± {measures.get('error', 0.0):.4f}")
+
+    def _log(self, text: str) -> None:
+        for file in _logs:
+            print(f"{self.label}{text}", file=file, flush=True)
 
     def _move_bar(self, seen: int, total: int, text: str) -> None:
         if self.bar is None:
@@ -53,6 +90,14 @@ class Console:
             self.task = self.bar.add_task("", total=total, completed=seen)
             self.bar.start()
         self.bar.update(self.task, completed=seen, description=text)
+
+    def _show_in_notebook(self, text: str) -> None:
+        from IPython.display import display  # there, since a notebook runs this
+
+        if self.line is None:
+            self.line = display({"text/plain": text}, raw=True, display_id=True)
+        else:
+            self.line.update({"text/plain": text}, raw=True)
 
     def __enter__(self) -> Self:
         return self

@@ -69,7 +69,7 @@ def train(preset: Preset, out: Path, settings: Settings) -> bool:
             _check_same(run, preset, settings)
         # What is learnt from, and the trainer at its start.
         training_data = open_training_data(preset, settings.data_root, settings.skip_broken)
-        _check_choice(preset, training_data)
+        check_choice(preset, training_data)
         arithmetic = device.choose_arithmetic(preset.precision, chosen)
         trainer = assemble(preset, run, training_data, settings, arithmetic, world, console)
         if world.leads and not begun:
@@ -242,7 +242,7 @@ def _config(
     }
 
 
-def _check_choice(preset: Preset, training_data: TrainingData) -> None:
+def check_choice(preset: Preset, training_data: TrainingData) -> None:
     """Refuses a choice by held-out images where too few are held out."""
     count = 0 if training_data.held_out is None else len(training_data.held_out)
     if preset.select == "label-free" and count < FEWEST:

@@ -1,0 +1,67 @@
+"""How a command ends: with its result, with what to know of it, and with the next command."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from typing import Any
+
+from genshift.presets.adaptation import same_set
+from genshift.runs.folder import CHOICE, RunFolder
+
+
+def leads() -> bool:
+    """Whether this process speaks: the only one, or the first of those that torchrun started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def print_json(value: Any) -> None:
+    """What --json prints."""
+    print(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+
+
+def print_results(run: RunFolder) -> None:
+    """A table of what was measured of a run, and what its evaluation warns of."""
+    from genshift.runs.results import as_text
+
+    for name, entry in run.read("results.json").items():
+        spread = "" if entry["std"] is None else f" ± {as_text(entry['std'])}"
+        floor = f", floor {as_text(entry['floor'])}" if "floor" in entry else ""
+        print(f"{name:<30} {as_text(entry['value'])}{spread}{floor}  (n = {entry['n']:,}; {entry['protocol']})")
+    for warning in run.read("evaluation.json")["warnings"]:
+        print(f"warning: {warning}")
+
+
+def print_unfinished(run: RunFolder) -> None:
+    """Where a run has more to train, that its newest checkpoint answered."""
+    seen, planned = run.seen, run.config["images"]
+    if leads() and seen < planned:
+        print(f"{run.path} is not trained to its end ({seen:,} of {planned:,} images): its own command continues it.")
+
+
+def print_choice(run: RunFolder, images: str | None = None) -> None:
+    """What the choice of a checkpoint, where one was made, says of the run; of its accuracy nothing where `images` are
+    others than the run's target."""
+    from genshift.selection.rules import told
+
+    if leads() and (run.path / CHOICE).exists():
+        target = run.config["preset"]["fields"]["target"]
+        for line in told(run.read(CHOICE), estimate=images is None or same_set(images, target)):
+            print(line)
+
+
+def print_next(*words: object) -> None:
+    """The command that usually follows."""
+    if leads():
+        print(f"next: genshift {shlex.join(map(str, words))}")
+
+
+def after_training(run: RunFolder) -> None:
+    """The command that a run is trained for."""
+    preset = run.config["preset"]
+    if "latent" in preset["fields"] or "sampler" in preset["fields"]:
+        print_next("sample", run.path, "--count", 100, "--out", "samples")
+    else:
+        pictures = preset["fields"].get("target") or preset["fields"].get("data")
+        print_next("predict", run.path, pictures, "--out", "labels.csv")

@@ -1,0 +1,51 @@
+"""What a training would cost: minutes, memory and disk, by the steps of the probe; nothing is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from genshift import device
+from genshift.presets import Preset
+from genshift.runs.folder import RunFolder
+from genshift.training.console import Console
+from genshift.training.distributed import World
+from genshift.training.probe import duration, probe
+from genshift.training.train import Settings, assemble, check_choice
+from genshift.training.training_data import open_training_data
+
+CANDIDATES = 11  # checkpoints that an adapting run keeps to choose from, beside the numbered ones, about
+
+
+@dataclass(frozen=True)
+class Plan:
+    """seconds: of training, without evaluations. memory_gib: at its highest. disk_gib: of the run folder at its end."""
+
+    images: int
+    seconds: float
+    memory_gib: float
+    disk_gib: float
+
+    def sentence(self) -> str:
+        """For the user."""
+        return (
+            f"{self.images:,} images: {duration(self.seconds)} of training on this machine, {self.memory_gib:.2f} GiB "
+            f"of memory, {self.disk_gib:.2f} GiB of disk."
+        )
+
+
+def plan(preset: Preset, run: RunFolder, settings: Settings) -> Plan:
+    """Reads the data, takes the probe's steps and tells what `train` would cost; Refusal as `train`."""
+    chosen = device.choose_device(settings.device)
+    device.prepare_process(settings.threads, chosen)
+    arithmetic = device.choose_arithmetic(preset.precision, chosen)
+    training_data = open_training_data(preset, settings.data_root, settings.skip_broken)
+    check_choice(preset, training_data)
+    with Console(False) as silent:
+        trainer = assemble(preset, run, training_data, settings, arithmetic, World(), silent)
+        measured = probe(trainer)
+    images = preset.images if settings.minutes is None else int(measured.images_per_second * settings.minutes * 60)
+    state = trainer.state().tensors
+    whole = sum(tensor.nbytes for tensor in state.values())
+    networks = sum(tensor.nbytes for name, tensor in state.items() if name.startswith("network/"))
+    kept = settings.keep * whole + (CANDIDATES * networks if preset.adapts else networks)
+    return Plan(images, images / measured.images_per_second, measured.memory_gib, kept / 2**30)
