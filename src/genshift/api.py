@@ -16,16 +16,16 @@ from genshift.errors import Refusal
 from genshift.evaluation import evaluate as evaluating
 from genshift.evaluation import sweep as sweeping
 from genshift.evaluation.generation import as_taken
+from genshift.evaluation.options import EvaluationOptions
 from genshift.methods import Attributes, ClassifierMethod, class_of, networks_of
 from genshift.methods.vae import VAEMethod
 from genshift.presets import VAE, Adaptation, Classifier, Generator, Preset
 from genshift.presets.benchmark import OWN
 from genshift.runs.files import csv_text, write_text, write_whole
 from genshift.runs.folder import RunFolder
-from genshift.runs.results import EvaluationOptions
+from genshift.runs.results import results_as_json
 from genshift.runs.trained_run import open_run, preset_of
 from genshift.sampling import write_samples
-from genshift.sampling.sampler_settings import sampling_of
 from genshift.sampling.write_samples import SampleRequest
 from genshift.selection import checkpoint_selection
 from genshift.selection.rules import DEFAULT
@@ -61,13 +61,11 @@ def train(
 
 
 def evaluate(run: Path | str, *, data_root: Path | None = None, **asked: Any) -> dict[str, Any]:
-    """Evaluates a run on its test splits; `asked` are the fields of `genshift.runs.results.EvaluationOptions`.
+    """Evaluates a run on its test splits; `asked` are the fields of `genshift.evaluation.options.EvaluationOptions`.
 
     Returns what results.json holds. Raises Refusal for a sampling that the run cannot take.
     """
-    folder, wanted = RunFolder(Path(run)), EvaluationOptions(data_root, **asked)
-    sampling_of(folder, preset_of(folder.config), wanted.sampling)
-    return evaluating.evaluate(folder.path, wanted)
+    return results_as_json(evaluating.evaluate(Path(run), EvaluationOptions(data_root, **asked)))
 
 
 def sample(

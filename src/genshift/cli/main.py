@@ -271,12 +271,12 @@ def _tell_choice(path: Path, images: str | None = None) -> None:
     from genshift.device import leads_processes
     from genshift.presets.adaptation import same_set
     from genshift.runs.folder import CHOICE, RunFolder
-    from genshift.selection.rules import told
+    from genshift.selection.rules import choice_lines
 
     run = RunFolder(path)
     if leads_processes() and (run.path / CHOICE).exists():
         target = run.config["preset"]["fields"]["target"]
-        for line in told(run.read(CHOICE), estimate=images is None or same_set(images, target)):
+        for line in choice_lines(run.read(CHOICE), estimate=images is None or same_set(images, target)):
             print(line)
 
 

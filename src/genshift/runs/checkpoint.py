@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from genshift.runs.files import write_whole
 from genshift.errors import Refusal
+from genshift.runs.files import write_whole
 
 
 @dataclass

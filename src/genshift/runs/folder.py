@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genshift.runs.files import read_json, write_json, write_text
 from genshift.errors import Refusal, of_os_error
+from genshift.runs.files import read_json, write_json, write_text
 
 if TYPE_CHECKING:  # checkpoints need torch, and listing runs does not: those methods import it themselves
     from genshift.runs.checkpoint import Checkpoint

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from genshift.errors import Refusal
 from genshift.evaluation.evaluate import train_and_evaluate
+from genshift.evaluation.options import EvaluationOptions
 from genshift.presets import Classifier, Generator, Preset
 from genshift.presets.base import flag
 from genshift.report.page import write_page
 from genshift.runs.files import write_json, write_text
 from genshift.runs.folder import CHOICE, SCORES
-from genshift.runs.results import EvaluationOptions
 from genshift.studies import JUDGES, BudgetName, Study, judge_of, varied_options
 from genshift.studies.workers import side_by_side
 from genshift.training.train import Settings

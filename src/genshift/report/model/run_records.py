@@ -12,6 +12,7 @@ from genshift.errors import Refusal, of_os_error
 from genshift.presets.methods import METHODS
 from genshift.runs import files
 from genshift.runs.folder import CHOICE, SCORES
+from genshift.selection.rules import ScoreRow
 
 RESOLVED = ("seed", "images", "epochs", "precision")  # fields that config.json states apart, as they were used
 PARTS = {"source": "source data", "target": "target data", "held_out": "held-out data", "data": "data"}
@@ -32,7 +33,7 @@ class Run:
     metrics: list[dict[str, Any]] = field(default_factory=list)
     oracle: list[dict[str, Any]] = field(default_factory=list)
     sweep: dict[str, Any] | None = None
-    scores: list[dict[str, Any]] = field(default_factory=list)
+    scores: list[ScoreRow] = field(default_factory=list)
     choice: dict[str, Any] | None = None
 
     @property

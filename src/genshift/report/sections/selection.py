@@ -14,6 +14,7 @@ from genshift.report.model.formatting import counted
 from genshift.report.model.grouping import group_runs
 from genshift.report.model.measures import TARGET_ACCURACY, percent
 from genshift.report.model.run_records import Run
+from genshift.runs.find import source_only_accuracy
 from genshift.runs.folder import RunFolder
 from genshift.selection.rules import (
     BEST,
@@ -26,7 +27,6 @@ from genshift.selection.rules import (
     SCORES,
     Score,
     choose,
-    source_only_accuracy,
 )
 
 TITLE = "Which rule should a user trust?"
