@@ -25,7 +25,7 @@ from torch import Tensor
 
 from genshift import device
 from genshift.evaluation.feature_distance import FeatureSpace, classifier_space
-from genshift.evaluation.generation import in_few_steps, training_pictures
+from genshift.evaluation.generation import training_pictures
 from genshift.methods import DiffusionMethod
 from genshift.methods.base import CHUNK
 from genshift.metrics.embedding import fixed_sample
@@ -33,7 +33,8 @@ from genshift.metrics.frechet import Gaussian, frechet, statistics
 from genshift.presets import Sampling
 from genshift.runs.files import write_json
 from genshift.runs.folder import RunFolder
-from genshift.sampling.sampler_settings import open_generator
+from genshift.sampling.sampler_settings import in_few_steps
+from genshift.sampling.trained_generator import open_generator
 
 GUIDANCE, SKIP = 3.0, 0.5  # hw2's, as its preset has them
 REFERENCE = 5_000  # training pictures, at most
@@ -84,7 +85,7 @@ class Judge:
 
 def judge(run: RunFolder, features: Path, data_root: Path | None, classes: tuple[str, ...], most: int) -> Judge:
     """The judge of a run: at most REFERENCE training pictures to compare with, and `most` others for floors."""
-    preset, _, _ = open_generator(run)
+    preset = open_generator(run).preset
     train, space = training_pictures(preset, data_root), classifier_space(features)
     count = min(len(train), REFERENCE + most)
     rows = torch.from_numpy(fixed_sample(len(train), count, SEED))
@@ -151,7 +152,8 @@ def main() -> None:
     chosen = device.choose_device()
     device.prepare_process(args.threads, chosen)
     run = RunFolder(args.run)
-    _, method, classes = open_generator(run)
+    generator = open_generator(run)
+    method, classes = generator.method, generator.classes
     if not isinstance(method, DiffusionMethod):
         raise SystemExit(f"{args.run} is no diffusion model's run.")
     seen = judge(run, args.features, args.data_root, classes, max(args.count, args.count_ancestral))

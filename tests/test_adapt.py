@@ -16,9 +16,9 @@ from genshift import api, presets
 from genshift.cli import main
 from genshift.data import load
 from genshift.runs import checkpoint, files
+from genshift.runs.find import source_only_accuracy, unadapted
 from genshift.runs.folder import RunFolder
 from genshift.runs.trained_run import build_method
-from genshift.selection.rules import source_only_accuracy, unadapted
 from genshift.training import train as train_module
 
 SMALL = (

@@ -10,7 +10,7 @@ import torch
 
 from genshift.evaluation.feature_distance import classifier_space
 from genshift.runs.folder import RunFolder
-from genshift.sampling.sampler_settings import open_generator
+from genshift.sampling.trained_generator import open_generator
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "sampling.py"
 SMALL = {
@@ -61,7 +61,8 @@ def test_every_procedure_is_a_line_with_its_evaluations(found):
 
 def test_accuracy_is_the_share_of_the_pictures_that_were_asked_for(found):
     root, _, written = found
-    _, method, classes = open_generator(RunFolder(root / "ours"))
+    generator = open_generator(RunFolder(root / "ours"))
+    method, classes = generator.method, generator.classes
     space = classifier_space(root / "judge")
     answers = space.classify(method.sample(5, seed=0))
     asked = torch.tensor([space.classes.index(classes[i % len(classes)]) for i in range(5)])

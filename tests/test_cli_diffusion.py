@@ -28,7 +28,7 @@ from genshift.presets import Sampling
 from genshift.runs import checkpoint
 from genshift.runs.folder import RunFolder
 from genshift.sampling import autoguidance
-from genshift.sampling.sampler_settings import open_generator
+from genshift.sampling.trained_generator import open_generator
 from genshift.training import train as training
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -118,7 +118,7 @@ def test_files_named_by_class_hold_the_pictures_of_the_same_numbers(runs, tmp_pa
 
 def test_pictures_without_a_label_are_those_of_label_minus_one(runs, tmp_path, capfd):
     told(capfd, "sample", runs["classes"], "--count", 2, "--label", "none", "--out", tmp_path / "out")
-    _, method, _ = open_generator(RunFolder(runs["classes"]), {"guidance": 1.0})
+    method = open_generator(RunFolder(runs["classes"]), {"guidance": 1.0}).method
     generator = torch.Generator().manual_seed(seed_of("sample", 0, 0))
     wanted = to_bytes(method.draw(generator, torch.full((CHUNK,), -1)))[1].permute(1, 2, 0).numpy()
     assert (read(tmp_path / "out" / "00001.png") == wanted).all()
@@ -192,16 +192,16 @@ def test_the_first_check_after_an_eighth_is_kept_once(runs, data, tmp_path, monk
         assert not tiny.train(preset, out, images=64, keep=1, observers=[*observers, stop_at(stop)])
     assert tiny.train(preset, out, images=64, keep=1, observers=observers)
     assert sorted(path.name for path in (out / "checkpoints").iterdir()) == [
-        "images-000000000064.safetensors", "autoguidance.safetensors"
+        "images-000000000064.safetensors", "weak.safetensors"
     ]  # fmt: skip
-    kept = checkpoint.load(out / "checkpoints" / "autoguidance.safetensors")
+    kept = checkpoint.load(out / "checkpoints" / "weak.safetensors")
     assert kept.about == {"images": 8}
     assert all(torch.equal(kept.tensors[f"network/unet/{key}"], value) for key, value in seen[8].items())
 
 
 def test_a_check_that_is_done_again_writes_it_again(run):
-    folder, path = RunFolder(run), run / "checkpoints" / "autoguidance.safetensors"
-    _, method, _ = open_generator(folder)
+    folder, path = RunFolder(run), run / "checkpoints" / "weak.safetensors"
+    method = open_generator(folder).method
     kept = checkpoint.load(path).about["images"]
     for images, expected in ((3, kept), (kept + 4, kept), (4, 4)):
         autoguidance.keeper(folder)(images, method)
@@ -210,15 +210,15 @@ def test_a_check_that_is_done_again_writes_it_again(run):
 
 def test_the_early_state_guides(run, tmp_path, capfd):
     words = ["sample", run, "--count", 2, "--guide", "weak", "--out"]
-    _, method, _ = open_generator(RunFolder(run), {"guide": "weak"})
-    assert method.weak is not None and not method.weak.training and open_generator(RunFolder(run))[1].weak is None
+    method = open_generator(RunFolder(run), {"guide": "weak"}).method
+    assert method.weak is not None and not method.weak.training and open_generator(RunFolder(run)).method.weak is None
     for strength in (1, 3):
         told(capfd, *words, tmp_path / str(strength), "--guidance", strength)
     told(capfd, "sample", run, "--count", 2, "--guidance", 1, "--out", tmp_path / "none")
     assert drawn(tmp_path / "1") == drawn(tmp_path / "none") and drawn(tmp_path / "3") != drawn(tmp_path / "none")
     told(capfd, *words, tmp_path / "unlabelled", "--label", "none", "--guidance", 3)
     assert note(tmp_path / "unlabelled")["sampling"]["guidance"] == 3.0
-    (run / "checkpoints" / "autoguidance.safetensors").unlink()
+    (run / "checkpoints" / "weak.safetensors").unlink()
     assert "kept no early state to guide away from" in refused(capfd, *words, tmp_path / "no")
 
 
@@ -267,7 +267,7 @@ def test_a_row_is_what_the_samples_of_the_sweeps_own_seed_measure(run, runs, dat
     found = api.sweep(run, runs["judge"], count=12, guidance=[1.0], intervals=[], steps=[], samplers=[])
     row = found["rows"][1]
     space = classifier_space(runs["judge"])
-    _, method, _ = open_generator(RunFolder(run), row["sampling"])
+    method = open_generator(RunFolder(run), row["sampling"]).method
     pictures = method.sample(12, sweep.SEED)
     train = faces_tiny.portraits(40, 0)
     rows = even_parts(train.labels, 5000, 12)

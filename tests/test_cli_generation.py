@@ -17,7 +17,7 @@ from genshift.cli import main
 from genshift.data import open_packed
 from genshift.runs.folder import RunFolder
 from genshift.sampling import write_samples
-from genshift.sampling.sampler_settings import open_generator
+from genshift.sampling.trained_generator import open_generator
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_a_label_by_name_or_number_or_all_in_turn(name, studio, tmp_path, capfd)
     assert list(both) == ["00000_land.png", "00001_sea-sky.png", "00002_land.png", "00003_sea-sky.png"]
     if name == "gan-classes":  # the noise of a picture is its number's; the mixture's depends on the label too
         assert both["00001_sea-sky.png"] == sea["00001.png"] and both["00000_land.png"] != sea["00000.png"]
-    _, method, _ = open_generator(RunFolder(studio[name]))
+    method = open_generator(RunFolder(studio[name])).method
     assert np.array_equal(read(tmp_path / "sea" / "00003.png"), method.sample(1, 0, 3, 1)[0].permute(1, 2, 0).numpy())
 
 
@@ -225,7 +225,7 @@ def test_any_picture_can_be_reconstructed_and_embedded(studio, tmp_path, capfd):
 
 
 def test_embedding_is_the_mean_of_the_posterior(studio, tmp_path):
-    _, method, _ = open_generator(RunFolder(studio["vae"]))
+    method = open_generator(RunFolder(studio["vae"])).method
     test = open_packed(studio.data / "test").images
     features = api.embed(studio["vae"], studio.data, split="test")
     assert torch.equal(torch.from_numpy(features), method.encode(test)[0])

@@ -11,16 +11,22 @@ from PIL import Image
 from tiny import of_pictures
 
 from genshift.data import open_packed
+from genshift.data.batches import seed_of
+from genshift.evaluation.diffusion import DiffusionEvaluation
+from genshift.evaluation.panels import ImageWriter
+from genshift.evaluation.vae import VAEEvaluation
 from genshift.evaluation import evaluate, generation, per_class, reverse_process
 from genshift.evaluation.feature_distance import FeatureSpace, RealAndGenerated, classifier_space, embed_real
+from genshift.evaluation.options import EvaluationOptions
 from genshift.metrics.classification import accuracy
 from genshift.metrics.embedding import fixed_sample
 from genshift.metrics.frechet import frechet, statistics
 from genshift.runs.folder import RunFolder
-from genshift.runs.results import EvaluationOptions
+from genshift.runs.results import Measure, results_as_json
 from genshift.runs.trained_run import open_run
-from genshift.sampling.sampler_settings import open_generator
+from genshift.sampling.trained_generator import open_generator
 from genshift.training import train as training
+from genshift.training.console import Console
 from genshift.training.train import Settings
 
 SIDE = 12
@@ -68,12 +74,12 @@ def workshop(tmp_path_factory):
 @pytest.fixture(scope="module")
 def found(workshop):
     """The results and the evaluation of the conditional model."""
-    results = evaluate.evaluate(workshop["flow"].path, EvaluationOptions(features=workshop["judge"].path))
+    results = results_as_json(evaluate.evaluate(workshop["flow"].path, EvaluationOptions(features=workshop["judge"].path)))
     return results, workshop["flow"].read("evaluation.json")
 
 
 def method_of(run, **sampling):
-    return open_generator(run, sampling)[1]
+    return open_generator(run, sampling).method
 
 
 # --- the reverse process --------------------------------------------------------------------------------------------
@@ -97,7 +103,7 @@ def test_the_stages_are_the_states_of_the_samples_that_sample_draws(sampler, wor
     assert seen.steps == 7 and sorted(seen.stages) == list(range(8)) and seen.labels == tuple(range(10))
     assert torch.equal(seen.stages[7].noisy, method.sample(10, seed=0))
     assert torch.equal(seen.stages[7].noisy, seen.stages[7].predicted)
-    generator = torch.Generator().manual_seed(generation.panels.seed_of("sample", 0, 0))
+    generator = torch.Generator().manual_seed(seed_of("sample", 0, 0))
     states = list(method.reverse(generator, torch.arange(50) % 10))
     for state in states[:-1]:
         pictures = (method.pictures(state.x[:10]) * 255).round().to(torch.uint8)
@@ -113,7 +119,7 @@ def test_the_stages_are_the_states_of_the_samples_that_sample_draws(sampler, wor
 def test_a_chunk_starts_from_its_seed_and_its_turn(name, classes, workshop):
     """Pictures 50 to 99 of series 3, from random numbers and labels that are stated here anew."""
     method = method_of(workshop[name], sampler="ddpm", steps=2)
-    generator = torch.Generator().manual_seed(generation.panels.seed_of("sample", 3, 1))
+    generator = torch.Generator().manual_seed(seed_of("sample", 3, 1))
     labels = torch.arange(50, 100) % classes if classes else None
     drawn = (method.draw(generator, labels) * 255).round().to(torch.uint8)
     assert torch.equal(method.sample(50, seed=3, first=50), drawn)
@@ -170,7 +176,7 @@ def test_the_strip_shows_state_and_prediction_and_says_steps_and_level(workshop,
 def test_a_discrete_process_says_k(workshop):
     method = method_of(workshop["plain"])
     (told, _) = reverse_process.pictures(
-        generation.ImageWriter(workshop["plain"]), method, reverse_process.watch(method), ()
+        ImageWriter(workshop["plain"]), method, reverse_process.watch(method), ()
     )
     assert "The first sample of series 0, dpm++2m in 3 steps, without guidance." in told["caption"]
     assert told["caption"].endswith("at the noise level t, step k of 1,000.")
@@ -244,28 +250,34 @@ def test_arithmetic_is_that_of_the_layers(name, workshop):
 
 def test_many_steps_are_drawn_in_few_unless_they_are_asked_for(workshop, capfd):
     run = workshop["long"]
-    _, method, _ = open_generator(run)
-    quick = generation._told(run, method, EvaluationOptions())
+    method = open_generator(run).method
+    family = DiffusionEvaluation()
+    quick = prepared(family, run, method)
     said = capfd.readouterr().err
     assert (quick.sampling.sampler, quick.sampling.steps, quick.sampling.guidance) == ("dpm++2m", 20, 3.0)
     assert "dpm++2m in 20 steps instead of the preset's ddpm in 1,000" in said and "--steps 1000" in said
-    assert generation._told(run, method, EvaluationOptions(sampling={"guidance": 2.0})).sampling.steps == 20
-    asked = generation._told(run, method, EvaluationOptions(sampling={"steps": 1000}))
+    assert prepared(family, run, method, guidance=2.0).sampling.steps == 20
+    asked = prepared(family, run, method, steps=1000)
     assert (asked.sampling.sampler, asked.sampling.steps) == ("ddpm", 1000)
-    assert generation._told(workshop["flow"], method_of(workshop["flow"]), EvaluationOptions()).sampling.steps == 7
+    assert prepared(family, workshop["flow"], method_of(workshop["flow"])).sampling.steps == 7
+    assert method.sampling.steps == 1000, "the given method stays as it was"
 
 
-def test_no_series_is_longer_than_may_be_waited_for(workshop, monkeypatch):
-    monkeypatch.setattr(generation, "MOST_DENOISED", 30)
+def prepared(family, run, method, **sampling):
+    return family.prepared(run, method, None, EvaluationOptions(sampling=sampling), Console())
+
+
+def test_no_series_is_longer_than_may_be_waited_for(workshop):
+    assert DiffusionEvaluation.most == 1_000 < generation.GeneratorEvaluation.most
     train = open_packed(workshop.data / "train")
-    sides = generation._drawn(train, method_of(workshop["flow"]), generation.Console(False))
+    sides = generation.draw_series(train, method_of(workshop["flow"]), 30, Console(False))
     assert [len(pictures) for pictures in (sides.reference, sides.other, *sides.series)] == [30] * 5
-    plain = generation._drawn(train, method_of(workshop["plain"]), generation.Console(False))
+    plain = generation.draw_series(train, method_of(workshop["plain"]), 30, Console(False))
     assert sides.drawn == plain.drawn == "3 series of 30 samples (seeds 0 to 2), std over them", "however it was drawn"
 
 
 def test_a_model_without_classes_is_held_against_any_halves(workshop):
-    results = evaluate.evaluate(workshop["plain"].path, EvaluationOptions(features=workshop["judge"].path))
+    results = results_as_json(evaluate.evaluate(workshop["plain"].path, EvaluationOptions(features=workshop["judge"].path)))
     evaluation = workshop["plain"].read("evaluation.json")
     assert "class_accuracy" not in results and "by_class" not in evaluation
     assert results["evaluations_per_image"]["value"] == 3 and results["frechet"]["n"] == 40
@@ -330,7 +342,7 @@ def test_accuracy_and_distance_of_each_class():
         coded([0, 1, 1, 1, 1, 2], 4), coded([0, 0, 1, 1, 1, 2], 5), series, "words", "3 series", real_labels, labels
     )
     space, classes = fake_space(), ("a", "b", "c")
-    seen = per_class.look(space, sides, classes, embed_real(space, sides), None)
+    seen = per_class.classify(space, sides, classes, embed_real(space, sides), None)
     found = per_class.accuracy(space, sides, seen)
     each = [1, 4 / 6, 4 / 6]
     assert found["value"] == pytest.approx(np.mean(each)) and found["std"] == pytest.approx(np.std(each, ddof=1))
@@ -374,15 +386,17 @@ def test_a_classifier_of_other_classes_gives_no_accuracy(workshop, capfd):
     sides = RealAndGenerated(*[coded([0, 1, 2], seed) for seed in (1, 2)], [coded([0, 1, 2], 3)], "words")
     run = workshop["flow"]
     method = method_of(run)
-    case = generation.EvaluationContext(run, method.preset, method, None, None, generation.Console(), sides, ("a", "b"))
-    assert generation._class_by_class(case, fake_space(), embed_real(fake_space(), sides)) == ({}, {})
+    context = generation.EvaluationContext(run, method.preset, method, None, None, Console(), sides, ("a", "b"))
+    assert generation.compare_by_class(context, fake_space(), embed_real(fake_space(), sides)) == ({}, {})
     assert "a stand-in does not tell these classes apart" in capfd.readouterr().err
 
 
 def test_a_judge_that_taught_the_generator_is_not_independent(workshop, tmp_path):
     preset = of_pictures("faces-vae", workshop.data, perceptual=0.1, features=str(workshop["judge"].path))
-    asked, results = EvaluationOptions(features=workshop["judge"].path), {"class_accuracy": {}}
-    (said,) = generation._dependence(preset, results, asked)
-    assert said.startswith("Not independent") and generation._dependence(preset, {}, asked) == []
-    assert generation._dependence(preset, results, EvaluationOptions(features=tmp_path)) == []
-    assert generation._dependence(workshop["flow"] and method_of(workshop["flow"]).preset, results, asked) == []
+    asked, results = EvaluationOptions(features=workshop["judge"].path), {"class_accuracy": Measure(0.9, 10, "")}
+    family = VAEEvaluation()
+    (said,) = family.own_warnings(preset, results, asked)
+    assert said.startswith("Not independent") and family.own_warnings(preset, {}, asked) == []
+    assert family.own_warnings(preset, results, EvaluationOptions(features=tmp_path)) == []
+    assert family.own_warnings(preset.replaced(perceptual=0.0), results, asked) == []
+    assert DiffusionEvaluation().own_warnings(method_of(workshop["flow"]).preset, results, asked) == []

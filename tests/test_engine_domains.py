@@ -9,9 +9,10 @@ import torch
 from genshift import api
 from genshift.data import open_packed
 from genshift.evaluation import evaluate
+from genshift.evaluation.labelled_data import evaluation_images
+from genshift.evaluation.options import EvaluationOptions
 from genshift.runs.folder import RunFolder
-from genshift.runs.results import EvaluationOptions
-from genshift.training.domains import evaluation_images, hold_out, in_classes, open_domains, open_set
+from genshift.training.domains import hold_out, in_classes, open_domains, open_set
 
 pytestmark = pytest.mark.usefixtures("quick")
 

@@ -11,6 +11,7 @@ from genshift import api, device
 from genshift.data import ImageSet, open_packed, pack
 from genshift.evaluation.adaptation import warnings_of
 from genshift.runs.folder import RunFolder
+from genshift.runs.results import Measure
 from genshift.training import train as training
 from genshift.training.console import Console
 from genshift.training.distributed import World
@@ -123,9 +124,10 @@ def test_the_evaluator_warns_where_adaptation_did_harm(adapted, warns, domains, 
     for role in ("source", "dann"):
         api.train(tiny.tiny(f"demo-{role}", domains), tmp_path / role, images=4)
     key = "oracle/target_test_accuracy"
-    value = {"value": 0.5, "std": None, "n": 20, "protocol": "made up"}
-    RunFolder(tmp_path / "source").add_results({key: value})
+    source = RunFolder(tmp_path / "source")
+    source.write("results.json", {**source.read("results.json"), key: Measure(0.5, 20, "made up").as_json()})
     preset = tiny.tiny("demo-dann", domains)
-    warnings = warnings_of(RunFolder(tmp_path / "dann"), preset, {key: {**value, "value": adapted}})
+    warnings = warnings_of(RunFolder(tmp_path / "dann"), preset, {key: Measure(adapted, 20, "made up")})
     assert ("below source-only's 50.00%" in "".join(warnings)) is warns
-    assert warnings_of(RunFolder(tmp_path / "source"), tiny.tiny("demo-source", domains), {key: value}) == []
+    bound = {key: Measure(0.1, 20, "made up")}
+    assert warnings_of(source, tiny.tiny("demo-source", domains), bound) == []

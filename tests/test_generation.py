@@ -16,13 +16,16 @@ from genshift.cli import main
 from genshift.data import open_packed
 from genshift.errors import Refusal
 from genshift.evaluation import evaluate, feature_distance, generation
+from genshift.evaluation.options import EvaluationOptions
+from genshift.evaluation.vae import VAEEvaluation
 from genshift.metrics.neighbours import nearest_rows
 from genshift.runs.folder import RunFolder
 from genshift.runs.png import grid, write_png
-from genshift.runs.results import EvaluationOptions
+from genshift.runs.results import Measure, results_as_json
 from genshift.runs.trained_run import open_run
-from genshift.sampling.sampler_settings import open_generator
+from genshift.sampling.trained_generator import open_generator
 from genshift.training import train as training
+from genshift.training.console import Console
 from genshift.training.train import Settings
 
 LAST = 32  # images of a run of faces_tiny; its checks are at 8, 16, 24, 32
@@ -38,7 +41,7 @@ def judged(studio):
     """A GAN, a VAE and a conditional VAE evaluated in a classifier's features: results and evaluation by name."""
     found = {}
     for name in ("gan", "vae", "vae-classes"):
-        results = evaluate.evaluate(studio[name], EvaluationOptions(features=studio["judge"]))
+        results = results_as_json(evaluate.evaluate(studio[name], EvaluationOptions(features=studio["judge"])))
         found[name] = results, json.loads((studio[name] / "evaluation.json").read_text())
     return found
 
@@ -145,9 +148,9 @@ def frechet_by_nuclear_norm(a, b):
 def test_the_frechet_distance_is_that_of_the_samples_and_halves(name, studio, judged):
     """The reference and the other half are all of the 40 training pictures; the samples are those of `sample`."""
     results, _ = judged[name]
-    _, method, _ = open_generator(RunFolder(studio[name]))
+    method = open_generator(RunFolder(studio[name])).method
     train = open_packed(studio.data / "train").images
-    sides = generation._drawn(open_packed(studio.data / "train"), method, generation.Console(False))
+    sides = generation.draw_series(open_packed(studio.data / "train"), method, generation.MOST, Console(False))
     reference, other = (features_of(studio, half) for half in (sides.reference, sides.other))
     halves = torch.cat([sides.reference, sides.other]).flatten(1).tolist()
     assert sorted(halves) == sorted(train.flatten(1).tolist()), "the two halves are the training set"
@@ -159,10 +162,10 @@ def test_the_frechet_distance_is_that_of_the_samples_and_halves(name, studio, ju
 
 def test_the_normal_prior_is_measured_beside_the_mixture(studio, judged):
     results, _ = judged["vae"]
-    _, method, _ = open_generator(RunFolder(studio["vae"]))
-    sides = generation._drawn(open_packed(studio.data / "train"), method, generation.Console(False))
+    method = open_generator(RunFolder(studio["vae"])).method
+    sides = generation.draw_series(open_packed(studio.data / "train"), method, generation.MOST, Console(False))
     reference = features_of(studio, sides.reference)
-    plain = generation.plainly(method)
+    plain = VAEEvaluation().plain(method)
     each = [frechet_by_nuclear_norm(reference, features_of(studio, plain.sample(20, seed))) for seed in range(3)]
     assert results["frechet_normal_prior"]["value"] == pytest.approx(np.mean(each), rel=1e-3, abs=1e-6)
     assert "N(0, I)" in results["frechet_normal_prior"]["protocol"]
@@ -171,7 +174,7 @@ def test_the_normal_prior_is_measured_beside_the_mixture(studio, judged):
 
 def test_nearest_training_pictures_by_brute_force(studio, judged):
     results, _ = judged["gan"]
-    _, method, _ = open_generator(RunFolder(studio["gan"]))
+    method = open_generator(RunFolder(studio["gan"])).method
     train, test = (open_packed(studio.data / split).images.numpy() / 255 for split in ("train", "test"))
 
     def distances(pictures):
@@ -295,12 +298,12 @@ def test_inceptions_measures_go_beside_the_others(studio, tmp_path, monkeypatch)
     network.published = True
     monkeypatch.setattr(feature_distance, "load_inception", lambda *given, **more: network)
     assert studio.train("gan", tmp_path / "run") == 0
-    results = evaluate.evaluate(tmp_path / "run", EvaluationOptions(download=True))
+    results = results_as_json(evaluate.evaluate(tmp_path / "run", EvaluationOptions(download=True)))
     assert {"fid", "kid", "inception_precision", "inception_recall"} <= results.keys()
     assert all(isinstance(results[name]["floor"], float) for name in ("fid", "kid", "inception_precision"))
     assert "resized from 16 to 299 px" in results["fid"]["protocol"] and "frechet" not in results
-    _, method, _ = open_generator(RunFolder(tmp_path / "run"))
-    sides = generation._drawn(open_packed(studio.data / "train"), method, generation.Console(False))
+    method = open_generator(RunFolder(tmp_path / "run")).method
+    sides = generation.draw_series(open_packed(studio.data / "train"), method, generation.MOST, Console(False))
     real, fake = (network(p).double().numpy() for p in (sides.reference, sides.series[0]))
     assert abs(results["fid"]["value"] - frechet_by_nuclear_norm(real, fake)) < 4 * results["fid"]["std"] + 1e-6
 
@@ -322,18 +325,18 @@ def test_faces_are_looked_for_in_celeba(studio, monkeypatch, capfd):
     sides = feature_distance.RealAndGenerated(train.images[:2], train.images[2:4], [bright(100)] * 3, "words")
     run, preset = RunFolder(studio["gan"]), of_pictures("faces-gan", "celeba")
     method = open_run(run).method
-    case = generation.EvaluationContext(run, preset, method, train, None, generation.Console(), sides)
+    context = generation.EvaluationContext(run, preset, method, train, None, Console(), sides)
     monkeypatch.setattr(generation, "has_face", lambda images: images.float().mean((1, 2, 3)) > 127)
-    found = generation._looked_at(case)["face_rate"]
+    found = generation.measure_pictures(context)["face_rate"]
     truth = (train.images.float().mean((1, 2, 3)) > 127).double().mean().item()
-    assert (found["value"], found["n"], found["floor"]) == (0.25, 100, pytest.approx(truth)) and 0 < truth < 1
-    assert found["std"] == pytest.approx(math.sqrt(0.25 * 0.75 / 100))
+    assert (found.value, found.n, found.floor) == (0.25, 100, pytest.approx(truth)) and 0 < truth < 1
+    assert found.std == pytest.approx(math.sqrt(0.25 * 0.75 / 100))
 
     def absent(images):
         raise Refusal("dlib is not installed: pip install 'genshift[faces]'.")
 
     monkeypatch.setattr(generation, "has_face", absent)
-    assert "face_rate" not in generation._looked_at(case)
+    assert "face_rate" not in generation.measure_pictures(context)
     assert "warning: dlib is not installed" in capfd.readouterr().err
 
 
@@ -348,11 +351,11 @@ def test_warnings_name_what_lasted_and_what_the_measures_say(tmp_path):
     run = RunFolder(tmp_path)
     for images, alarms in ((100, []), (200, ["generator collapsed"]), (300, ["generator collapsed"]), (400, [])):
         run.append("metrics.jsonl", {"images": images, **({"alarms": alarms} if alarms else {})})
-    measured = {"copies": {"value": 0.2, "floor": 0.0}, "face_rate": {"value": 0.5, "floor": 0.95}}
+    measured = {"copies": Measure(0.2, 100, "", floor=0.0), "face_rate": Measure(0.5, 100, "", floor=0.95)}
     collapsed, memorised, faces = generation.warnings_of(run, measured)
     assert "Generator collapsed" in collapsed and "2 readings between 200 and 300 images" in collapsed
     assert "20.0%" in memorised and "50.0%" in faces and "95.0%" in faces
-    well = {"copies": {"value": 0.005, "floor": 0.0}, "face_rate": {"value": 0.9, "floor": 0.95}}
+    well = {"copies": Measure(0.005, 100, "", floor=0.0), "face_rate": Measure(0.9, 100, "", floor=0.95)}
     (tmp_path / "metrics.jsonl").unlink()
     assert generation.warnings_of(run, well) == []
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from genshift.errors import Refusal
+from genshift.runs.find import source_only_accuracy, unadapted
 from genshift.runs.folder import RunFolder
 from genshift.selection.rules import (
     MARGIN,
@@ -15,12 +16,10 @@ from genshift.selection.rules import (
     RULES,
     SCORES,
     above_floor,
+    choice_lines,
     choose,
     doubts,
     harmed,
-    source_only_accuracy,
-    told,
-    unadapted,
 )
 
 
@@ -164,17 +163,17 @@ def test_of_few_held_out_images_or_an_unlearnt_source_no_fall_is_told():
 
 def test_a_choice_is_told_in_lines_and_an_older_one_not_at_all():
     estimate = {"value": 0.874, "by": "atc", "n": 2000, "source_accuracy": 0.936}
-    first, second = told({"estimate": estimate, "warnings": ["It harms."]})
+    first, second = choice_lines({"estimate": estimate, "warnings": ["It harms."]})
     assert first.startswith("Estimated accuracy on the run's target: about 87.4% (")
     assert "of 2,000 unlabelled images; 93.6% on held-out source images)" in first
     assert "docs/results.md" in first and second == "warning: It harms."
-    assert told({"warnings": ["It harms."]}) == []
+    assert choice_lines({"warnings": ["It harms."]}) == []
     choice = {"estimate": {**estimate, "held_out": 18}, "warnings": []}
-    assert told(choice) == [
+    assert choice_lines(choice) == [
         "The accuracy on the run's target cannot be told from 18 held-out source images: hold 100 or more out "
         "(--validation)."
     ]
-    assert told(choice, estimate=False) == []
+    assert choice_lines(choice, estimate=False) == []
 
 
 def test_the_error_of_the_estimate_that_users_are_told_is_that_of_the_recorded_runs():

@@ -17,9 +17,9 @@ from genshift.cli import main
 from genshift.data import open_packed, pack
 from genshift.errors import Refusal
 from genshift.evaluation import evaluate
+from genshift.evaluation.options import EvaluationOptions
 from genshift.runs import files
 from genshift.runs.folder import RunFolder
-from genshift.runs.results import EvaluationOptions
 from genshift.runs.trained_run import load_networks, open_run, preset_of
 from genshift.selection import checkpoint_selection
 from genshift.training import train as training
@@ -133,8 +133,8 @@ def test_agreement_is_with_the_mean_of_all_candidates_of_all_runs(trained):
     found = api.select([folder.path for folder in folders], rule="ensv")
     assert [row["agreement"] for row in found["candidates"]] == expected
     assert expected[found["choices"]["ensv"]] == max(expected)
-    (folders[0].path / "checkpoint_selection.json").unlink(missing_ok=True)
-    (folders[1].path / "checkpoint_selection.json").unlink(missing_ok=True)
+    (folders[0].path / "selection.json").unlink(missing_ok=True)
+    (folders[1].path / "selection.json").unlink(missing_ok=True)
 
 
 def test_no_target_label_and_no_test_split_is_in_reach(trained, tmp_path):
@@ -156,7 +156,7 @@ def test_no_target_label_and_no_test_split_is_in_reach(trained, tmp_path):
             shutil.copytree(copy, place)
     assert (runs / "dann-0" / "scores.json").read_text() == before
     assert all(
-        isinstance(part, torch.Tensor) for part in vars(checkpoint_selection.look(_preset(trained), None)).values()
+        isinstance(part, torch.Tensor) for part in vars(checkpoint_selection.open_scoring_data(_preset(trained), None)).values()
     )
 
 
@@ -174,7 +174,7 @@ def test_predict_embed_and_evaluate_use_the_chosen_checkpoint(run, trained, capf
     name = prefer(run, 0)
     said = told(capfd, "select", run, "--rule", "snd")
     assert "the rule 'snd' takes the checkpoint of 12 images" in said
-    choice = json.loads((run / "checkpoint_selection.json").read_text())
+    choice = json.loads((run / "selection.json").read_text())
     assert (choice["rule"], choice["checkpoint"], choice["images"]) == ("snd", name, 12)
     opened = open_run(run, "last")
     method, classes = opened.method, opened.classes
@@ -204,10 +204,10 @@ def test_the_table_has_a_row_a_candidate_and_says_who_takes_it(trained, capfd):
         for rule, chosen in found["choices"].items():
             assert (rule in line.split(f"{row['diversity']:.4f}")[-1]) is (chosen == place)
     assert found["run"] == found["candidates"][found["choices"]["default"]]["run"]
-    written = [(run / "checkpoint_selection.json").exists() for run in runs]
+    written = [(run / "selection.json").exists() for run in runs]
     assert written == [str(run) == found["run"] for run in runs], "the choice stands in its own run alone"
     for run in runs:
-        (run / "checkpoint_selection.json").unlink(missing_ok=True)
+        (run / "selection.json").unlink(missing_ok=True)
 
 
 def test_a_warning_where_every_checkpoint_lost_what_source_only_knows(run, trained, capfd):
@@ -235,9 +235,9 @@ def test_a_run_that_trains_on_forgets_its_choice(domains, tmp_path, quick):
     stop = training.Settings(observers=[tiny.StopAt(12)])
     assert not evaluate.train_and_evaluate(preset, out, stop, asked)
     found = api.select(out)
-    assert [row["images"] for row in found["candidates"]] == [12] and (out / "checkpoint_selection.json").exists()
+    assert [row["images"] for row in found["candidates"]] == [12] and (out / "selection.json").exists()
     assert evaluate.train_and_evaluate(preset, out, training.Settings(), asked)
-    assert not (out / "checkpoint_selection.json").exists() and len(scores(out)["checkpoints"]) == 2
+    assert not (out / "selection.json").exists() and len(scores(out)["checkpoints"]) == 2
 
 
 def test_through_the_command_line_on_the_embedded_pair(capfd, tmp_path, monkeypatch):

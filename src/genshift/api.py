@@ -4,29 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from genshift import nets, presets, studies
+from genshift.device import leads_processes
 from genshift.errors import Refusal
 from genshift.evaluation import evaluate as evaluating
 from genshift.evaluation import sweep as sweeping
+from genshift.evaluation.options import EvaluationOptions
 from genshift.methods import class_of, networks_of
+from genshift.model import Pictures, load
 from genshift.presets import Preset
 from genshift.presets.benchmark import OWN
+from genshift.presets.keywords import TrainOptions
+from genshift.run import Run
 from genshift.runs.files import csv_text, write_text, write_whole
 from genshift.runs.folder import RunFolder
-from genshift.runs.results import EvaluationOptions
+from genshift.runs.results import results_as_json
 from genshift.sampling import write_samples
 from genshift.sampling.write_samples import SampleRequest
 from genshift.selection import checkpoint_selection
 from genshift.selection.rules import DEFAULT
 from genshift.studies import BudgetName
 from genshift.studies.running import run_study
+from genshift.training.console import logging_to
+from genshift.training.loop import Observer
+from genshift.training.plan import Plan
+from genshift.training.plan import plan as plan_training
 from genshift.training.train import Settings
+from genshift.training.train import train as run_training
 
 # What a preset is shown with where the data would say how many there are: ten classes, CelebA's forty attributes.
 CLASSES_SHOWN = {"classes": 10, "attributes": 40, "nothing": 0}
@@ -52,10 +62,10 @@ def train(
 ) -> Run:
     """Trains a preset, or a method on two sets, into the folder `out`, or continues there; then evaluates it.
 
-    preset: a name, or a preset that was changed with `.replaced`. options: the preset's own, such as `source`, `target`,
-    `images` or `lr`; paths may be strings or Path. minutes: the budget, instead of `images`. log: a file that gets every
-    line too. observers: functions of (images seen, method) that look at each check. Returns the run, whose `finished`
-    is False where a signal stopped it early; the same call continues. Raises Refusal for wrong input.
+    preset: a name, or a preset that was changed with `.replaced`. options: the preset's own, such as `source`,
+    `target`, `images` or `lr`; paths may be strings or Path. minutes: the budget, instead of `images`. log: a file that
+    gets every line too. observers: functions of (images seen, method) that look at each check. Returns the run, whose
+    `finished` is False where a signal stopped it early; the same call continues. Raises Refusal for wrong input.
     """
     given: dict[str, Any] = {name: _as_text(value) for name, value in options.items()}
     if minutes is not None and "images" in given:
@@ -106,9 +116,8 @@ def evaluate(
     Returns what results.json holds. Raises Refusal for a sampling that the run cannot take.
     """
     root = None if data_root is None else Path(data_root).expanduser()
-    return evaluating.evaluate(
-        Path(run).expanduser(), EvaluationOptions(root, device=device, threads=threads, **options)
-    )
+    wanted = EvaluationOptions(root, device=device, threads=threads, **options)
+    return results_as_json(evaluating.evaluate(Path(run).expanduser(), wanted))
 
 
 def sample(

@@ -25,7 +25,7 @@ from genshift.nets import channels
 from genshift.presets import Adaptation
 from genshift.runs.png import grid
 from genshift.runs.trained_run import TrainedRun, open_run
-from genshift.sampling.sampler_settings import open_generator
+from genshift.sampling.trained_generator import open_generator
 from genshift.training.domains import in_classes, open_set
 
 Pictures = str | Path | Image.Image | NDArray[Any] | Tensor | Sequence[Image.Image]
@@ -120,9 +120,9 @@ class Model:
         label: a class by name or number; without one, the classes take turns. sampling: of a diffusion run, the fields
         of `genshift.presets.Sampling`. Raises Refusal for a run that draws nothing, or cannot draw so.
         """
-        _, method, classes = open_generator(self.run.folder, sampling, True)
-        number = None if label is None else _class_number(label, classes)
-        return _as_pil(method.sample(count, seed, label=number))
+        generator = open_generator(self.run.folder, sampling)
+        number = None if label is None else _class_number(label, generator.classes)
+        return _as_pil(generator.method.sample(count, seed, label=number))
 
     def reconstruct(self, pictures: Pictures, **reading: Any) -> Image.Image | list[Image.Image]:
         """A VAE's reconstructions of pictures. reading: as in `predict`. Raises Refusal for a run of another kind."""

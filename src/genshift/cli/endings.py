@@ -43,11 +43,11 @@ def print_unfinished(run: RunFolder) -> None:
 def print_choice(run: RunFolder, images: str | None = None) -> None:
     """What the choice of a checkpoint, where one was made, says of the run; of its accuracy nothing where `images` are
     others than the run's target."""
-    from genshift.selection.rules import told
+    from genshift.selection.rules import choice_lines
 
     if leads() and (run.path / CHOICE).exists():
         target = run.config["preset"]["fields"]["target"]
-        for line in told(run.read(CHOICE), estimate=images is None or same_set(images, target)):
+        for line in choice_lines(run.read(CHOICE), estimate=images is None or same_set(images, target)):
             print(line)
 
 

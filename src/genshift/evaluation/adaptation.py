@@ -5,6 +5,7 @@ What it computes with them is an oracle: it is written apart, printed, and never
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,73 @@ from torch import Tensor
 
 from genshift.data.imageset import ImageSet
 from genshift.errors import Refusal
-from genshift.methods import ClassifierMethod, Method
+from genshift.evaluation.family import FamilyEvaluation
+from genshift.evaluation.labelled_data import evaluation_images
+from genshift.evaluation.options import EvaluationOptions, EvaluationRecord
+from genshift.methods import ClassifierMethod
+from genshift.methods.base import Domain
 from genshift.metrics.classification import accuracy, confusion
 from genshift.metrics.embedding import fixed_sample, tsne
 from genshift.presets import Adaptation
+from genshift.runs.find import source_only_accuracy, unadapted
 from genshift.runs.folder import CHOICE, RunFolder
-from genshift.runs.results import EvaluationOptions, value_of
-from genshift.selection.rules import unadapted
-from genshift.training.domains import evaluation_images, in_classes
+from genshift.runs.results import RESULTS, Measure, Results, read_results
+from genshift.selection import checkpoint_selection
+from genshift.selection.rules import Choice
+from genshift.training.domains import in_classes
 from genshift.training.loop import Observer
 
 CURVE_IMAGES = 1_000
 TSNE_IMAGES = 600  # of each domain
+ORACLE = "oracle/target_test_accuracy"
+
+
+class AdaptationEvaluation(FamilyEvaluation[Adaptation, ClassifierMethod]):
+    """Adapted models and their two bounds: accuracy on the test splits of both domains."""
+
+    def observers(
+        self, run: RunFolder, preset: Adaptation, data_root: Path | None, skip_broken: bool = False
+    ) -> list[Observer]:
+        """One keeps checkpoints to choose from, where the run adapts; one writes the oracle's curve."""
+        keepers = [checkpoint_selection.keeper(run)] if preset.adapts and preset.validation else []
+        curve = oracle_curve(run, preset, data_root, skip_broken)
+        return [*keepers, *([] if curve is None else [curve])]
+
+    def is_current(
+        self, run: RunFolder, preset: Adaptation, record: EvaluationRecord, options: EvaluationOptions
+    ) -> bool:
+        """Whether the estimates of target accuracy, where the checkpoints were scored, are among the results."""
+        return set(checkpoint_selection.estimates_of(run)) <= set(run.read(RESULTS))
+
+    def measure(
+        self,
+        run: RunFolder,
+        preset: Adaptation,
+        method: ClassifierMethod,
+        classes: tuple[str, ...],
+        options: EvaluationOptions,
+    ) -> tuple[Results, EvaluationRecord]:
+        """Accuracy on both domains, the target's by its labels (the oracle) and, where a checkpoint was chosen without
+        them, as that choice estimates it."""
+        target, target_words, target_warnings = _domain_images(run, preset, "target", classes, options.data_root)
+        source, source_words, source_warnings = _domain_images(run, preset, "source", classes, options.data_root)
+        results: Results = {}
+        record: EvaluationRecord = {"classes": list(classes), "warnings": [*target_warnings, *source_warnings]}
+        if source is not None and source.labels is not None and preset.method != "target":
+            predicted = method.predict(source.images, "source").argmax(1)
+            results["source_test_accuracy"] = _accuracy(predicted, source.labels, source, source_words)
+        if target is not None and target.labels is not None:
+            predicted = method.predict(target.images).argmax(1)
+            results[ORACLE] = _accuracy(predicted, target.labels, target, target_words)
+            record["confusion"] = confusion(predicted, target.labels, len(classes)).tolist()
+            record["warnings"] += warnings_of(run, preset, results)
+        if options.draw:
+            record["tsne"] = None if source is None or target is None else _latent_map(method, source, target)
+        results |= checkpoint_selection.estimates_of(run)
+        record["warnings"] += checkpoint_selection.warnings_of(run)
+        if preset.adapts:  # a record may stand alone, without the run that this was read from
+            record["source_only_accuracy"] = source_only_accuracy(run)
+        return results, record
 
 
 def oracle_curve(
@@ -40,8 +96,7 @@ def oracle_curve(
         return None
     sample = images.take(torch.from_numpy(fixed_sample(len(images), CURVE_IMAGES, 0)))
 
-    def observe(images: int, method: Method) -> None:
-        assert isinstance(method, ClassifierMethod)
+    def observe(images: int, method: ClassifierMethod) -> None:
         shown = in_classes(sample, tuple(run.config["classes"]))
         if shown.labels is None:
             return
@@ -51,90 +106,61 @@ def oracle_curve(
     return observe
 
 
-def measure(
-    run: RunFolder, preset: Adaptation, method: Method, classes: tuple[str, ...], asked: EvaluationOptions
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Results and evaluation of an adapted model, or of one of its bounds, on its test splits."""
-    assert isinstance(method, ClassifierMethod)
-    target, source, wording, strange = _measured_on(run, preset, asked.data_root, classes)
-    results: dict[str, Any] = {}
-    evaluation: dict[str, Any] = {"classes": list(classes), "warnings": strange}
-    if source is not None and source.labels is not None and preset.method != "target":
-        results["source_test_accuracy"] = _measured(method.predict(source.images, "source"), source, wording["source"])
-    if target is not None and target.labels is not None:
-        probabilities = method.predict(target.images)
-        results["oracle/target_test_accuracy"] = _measured(probabilities, target, wording["target"])
-        evaluation["confusion"] = confusion(probabilities.argmax(1), target.labels, len(classes)).tolist()
-        evaluation["warnings"] += warnings_of(run, preset, results)
-    if asked.draw:
-        evaluation["tsne"] = None if source is None or target is None else _latent_map(method, source, target)
-    return results, evaluation
+def _domain_images(
+    run: RunFolder, preset: Adaptation, domain: Domain, classes: tuple[str, ...], data_root: Path | None
+) -> tuple[ImageSet | None, str, list[str]]:
+    """The images of a domain to measure on, labels counted in the run's classes; what they are and which checkpoint is
+    measured, in words; and a warning where labels are left out because they are of other classes."""
+    config, name = run.config, preset.source if domain == "source" else preset.target
+    images, wording = evaluation_images(
+        name,
+        preset,
+        data_root,
+        bool(config.get("skip_broken")),
+        seen_labels=name == preset.trains_on,
+        fingerprint=config["data"]["source"]["fingerprint"],
+    )
+    if run.selected() is not None:
+        choice: Choice = run.read(CHOICE)
+        wording += f", by the checkpoint of {choice['images']:,} images, which the rule '{choice['rule']}' chose"
+    if images is None:
+        return None, wording, []
+    unknown = sorted(set(images.classes) - set(classes))
+    warnings = [f"{name} has labels of classes that were not learnt ({', '.join(unknown[:3])}): unused."]
+    return in_classes(images, classes), wording, warnings if unknown else []
 
 
-def _measured_on(
-    run: RunFolder, preset: Adaptation, data_root: Path | None, classes: tuple[str, ...]
-) -> tuple[ImageSet | None, ImageSet | None, dict[str, str], list[str]]:
-    """Target and source images to measure on, labels counted in the run's classes, what they are in words, and of
-    which labels are left out because they are of other classes."""
-    skip_broken = bool(run.config.get("skip_broken"))
-    found, wording, strange = [], {}, []
-    for domain in ("target", "source"):
-        name = getattr(preset, domain)
-        seen_labels = name == preset.trains_on
-        fingerprint = run.config["data"]["source"]["fingerprint"]
-        images, wording[domain] = evaluation_images(name, preset, data_root, skip_broken, seen_labels, fingerprint)
-        wording[domain] += _by_rule(run)
-        found.append(None if images is None else in_classes(images, classes))
-        if images is not None and (others := set(images.classes) - set(classes)):
-            strange.append(
-                f"{name} has labels of classes that were not learnt ({', '.join(sorted(others)[:3])}): unused."
-            )
-    return found[0], found[1], wording, strange
-
-
-def _by_rule(run: RunFolder) -> str:
-    """Which checkpoint was measured, where a rule chose it."""
-    if run.selected() is None:
-        return ""
-    choice = run.read(CHOICE)
-    return f", by the checkpoint of {choice['images']:,} images, which the rule '{choice['rule']}' chose"
-
-
-def _measured(probabilities: Tensor, images: ImageSet, wording: str) -> dict[str, Any]:
-    assert images.labels is not None
-    value, error = accuracy(probabilities.argmax(1), images.labels)
+def _accuracy(predicted: Tensor, labels: Tensor, images: ImageSet, wording: str) -> Measure:
+    value, error = accuracy(predicted, labels)
     protocol = f"{wording}, {len(images):,} at {images.images.shape[-1]} px; std is the binomial error"
-    return value_of(value, len(images), protocol, error)
+    return Measure(value, len(images), protocol, error)
 
 
 def _latent_map(method: ClassifierMethod, source: ImageSet, target: ImageSet) -> dict[str, Any]:
     """t-SNE of features of both domains: the same images in every run over the same sets, so that maps compare."""
-    parts = [part.take(torch.from_numpy(fixed_sample(len(part), TSNE_IMAGES, 0))) for part in (source, target)]
-    features = torch.cat([method.embed(parts[0].images, "source"), method.embed(parts[1].images, "target")])
+    samples = [part.take(torch.from_numpy(fixed_sample(len(part), TSNE_IMAGES, 0))) for part in (source, target)]
+    features = torch.cat([method.embed(samples[0].images, "source"), method.embed(samples[1].images, "target")])
     xy = tsne(features, seed=0)
-    labels = [[-1] * len(p) if p.labels is None else p.labels.tolist() for p in parts]
+    labels = [[-1] * len(part) if part.labels is None else part.labels.tolist() for part in samples]
     return {
-        "x": [round(float(v), 3) for v in xy[:, 0]],
-        "y": [round(float(v), 3) for v in xy[:, 1]],
+        "x": [round(float(value), 3) for value in xy[:, 0]],
+        "y": [round(float(value), 3) for value in xy[:, 1]],
         "label": labels[0] + labels[1],
-        "domain": [0] * len(parts[0]) + [1] * len(parts[1]),
+        "domain": [0] * len(samples[0]) + [1] * len(samples[1]),
         "n": len(features),
-        "split": f"{source.name} and {target.name}, {len(parts[0])} + {len(parts[1])} evaluation images",
+        "split": f"{source.name} and {target.name}, {len(samples[0])} + {len(samples[1])} evaluation images",
     }
 
 
 # --- warnings -------------------------------------------------------------------------------------------------------
 
 
-def warnings_of(run: RunFolder, preset: Adaptation, results: dict[str, Any]) -> list[str]:
-    """What the labels say against the run: an adapted model below its source-only baseline, were it found beside."""
-    if preset.method in ("source", "target"):
-        return []
-    baseline = find_baseline(run)
+def warnings_of(run: RunFolder, preset: Adaptation, results: Mapping[str, Measure]) -> list[str]:
+    """What the labels say against the run: an adapted model below its source-only baseline, where one lies beside."""
+    baseline = find_baseline(run) if preset.adapts else None
     if baseline is None:
         return []
-    key = "oracle/target_test_accuracy"
-    ours, theirs = results[key]["value"], baseline.read("results.json")[key]["value"]
+    ours, theirs = results[ORACLE].value, read_results(baseline)[ORACLE].value
     if ours >= theirs:
         return []
     return [
@@ -147,7 +173,7 @@ def find_baseline(run: RunFolder) -> RunFolder | None:
     """The evaluated source-only run of the same study, task and seed in the same parent folder, if there is one."""
     for other in unadapted(run):
         try:
-            if "oracle/target_test_accuracy" in other.read("results.json"):
+            if ORACLE in other.read(RESULTS):
                 return other
         except Refusal:  # not evaluated, or broken: no baseline, and no reason to refuse this run
             continue

@@ -3,45 +3,61 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
-from genshift.methods import ClassifierMethod, Method
+import torch
+
+from genshift.evaluation.family import FamilyEvaluation
+from genshift.evaluation.options import EvaluationOptions, EvaluationRecord
+from genshift.methods import ClassifierMethod
 from genshift.metrics.classification import accuracy, confusion
-from genshift.presets import Classifier, Preset
+from genshift.presets import Classifier
 from genshift.runs.folder import RunFolder
-from genshift.runs.results import EvaluationOptions, value_of
+from genshift.runs.results import Measure, Results
 from genshift.training.domains import in_classes
 from genshift.training.training_data import open_unseen
 
 
-def measure(
-    run: RunFolder, preset: Preset, method: Method, classes: tuple[str, ...], asked: EvaluationOptions
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Results and evaluation on the test split, or on held-out training images where the set has none."""
-    assert isinstance(preset, Classifier) and isinstance(method, ClassifierMethod)
-    images, wording = open_unseen(preset, asked.data_root, bool(run.config.get("skip_broken")))
-    evaluation: dict[str, Any] = {"classes": list(classes), "warnings": [], "drawn": True}
-    if images is None:
-        return {}, evaluation
-    said = method.predict(images.images)
-    protocol = f"{images.name}, {wording}, {len(images):,} at {preset.size} px"
-    if preset.answers == "classes":
-        images = in_classes(images, classes)
-        if images.labels is None:
-            return {}, evaluation
-        value, error = accuracy(said.argmax(1), images.labels)
-        evaluation["confusion"] = confusion(said.argmax(1), images.labels, len(classes)).tolist()
-        return {
-            "test_accuracy": value_of(value, len(images), f"{protocol}; std is the binomial error", error)
-        }, evaluation
-    assert images.attributes is not None
-    has = images.attributes > 0
-    right = ((said > 0.5) == has).double()
-    often = has.double().mean(0)
-    evaluation["attributes"] = {
-        name: round(share, 4) for name, share in zip(classes, right.mean(0).tolist(), strict=True)
-    }
-    each = right.mean(1)
-    words = f"mean of {len(classes)} attributes; {protocol}; std is the standard error; floor: always the same answer"
-    error, floor = each.std().item() / math.sqrt(len(each)), often.maximum(1 - often).mean().item()
-    return {"attribute_accuracy": value_of(each.mean().item(), len(images), words, error, floor)}, evaluation
+class ClassifierEvaluation(FamilyEvaluation[Classifier, ClassifierMethod]):
+    """Accuracy, of the class or of the attributes."""
+
+    def measure(
+        self,
+        run: RunFolder,
+        preset: Classifier,
+        method: ClassifierMethod,
+        classes: tuple[str, ...],
+        options: EvaluationOptions,
+    ) -> tuple[Results, EvaluationRecord]:
+        """Accuracy on the test split, or on held-out training images where the set has none."""
+        images, wording = open_unseen(preset, options.data_root, bool(run.config.get("skip_broken")))
+        record: EvaluationRecord = {"classes": list(classes), "warnings": [], "drawn": True}
+        if images is None:
+            return {}, record
+        probabilities = method.predict(images.images)
+        protocol = f"{images.name}, {wording}, {len(images):,} at {preset.size} px"
+        if preset.answers == "attributes":
+            assert images.attributes is not None
+            attributes, mean = attribute_accuracy(probabilities, images.attributes, classes, protocol)
+            return {"attribute_accuracy": mean}, {**record, "attributes": attributes}
+        labels = in_classes(images, classes).labels
+        if labels is None:  # of other classes than the run's
+            return {}, record
+        predicted = probabilities.argmax(1)
+        value, error = accuracy(predicted, labels)
+        measure = Measure(value, len(images), f"{protocol}; std is the binomial error", error)
+        return {"test_accuracy": measure}, {**record, "confusion": confusion(predicted, labels, len(classes)).tolist()}
+
+
+def attribute_accuracy(
+    probabilities: torch.Tensor, attributes: torch.Tensor, names: tuple[str, ...], protocol: str
+) -> tuple[dict[str, float], Measure]:
+    """The accuracy of each attribute, and their mean; `probabilities` and `attributes` (0 or 1) are `[N, K]`."""
+    has = attributes > 0
+    right = ((probabilities > 0.5) == has).double()
+    by_attribute = {name: round(share, 4) for name, share in zip(names, right.mean(0).tolist(), strict=True)}
+    by_image = right.mean(1)  # attributes of one image depend on each other: the error is that over images
+    frequency = has.double().mean(0)
+    words = f"mean of {len(names)} attributes; {protocol}; std is the standard error; floor: always the same answer"
+    error = by_image.std().item() / math.sqrt(len(by_image))
+    floor = frequency.maximum(1 - frequency).mean().item()
+    return by_attribute, Measure(by_image.mean().item(), len(by_image), words, error, floor)

@@ -2,66 +2,73 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from genshift.device import leads_processes
-from genshift.evaluation import adaptation, classification, generation
-from genshift.evaluation.feature_distance import judge_name
-from genshift.presets import Adaptation, Generator, Preset
+from genshift.evaluation.adaptation import AdaptationEvaluation
+from genshift.evaluation.classification import ClassifierEvaluation
+from genshift.evaluation.diffusion import DiffusionEvaluation
+from genshift.evaluation.family import FamilyEvaluation
+from genshift.evaluation.generation import LatentGeneratorEvaluation
+from genshift.evaluation.options import EvaluationOptions, EvaluationRecord
+from genshift.evaluation.vae import VAEEvaluation
+from genshift.presets import GAN, VAE, Adaptation, Classifier, Diffusion, Preset
 from genshift.runs.files import write_text
 from genshift.runs.folder import RunFolder
-from genshift.runs.records import SOURCE_ONLY
-from genshift.runs.results import EvaluationOptions, card, costs
+from genshift.runs.results import RESULTS, Results, card, read_results, results_as_json, training_costs
 from genshift.runs.trained_run import open_run, preset_of
 from genshift.selection import checkpoint_selection
-from genshift.selection.rules import DEFAULT, source_only_accuracy
-from genshift.training.loop import Observer
-from genshift.training.train import Settings, train
+from genshift.selection.rules import DEFAULT
+from genshift.training.train import Settings
+
+RECORD, CARD = "evaluation.json", "card.md"
+FAMILIES: Mapping[str, FamilyEvaluation[Any, Any]] = {
+    Adaptation.family: AdaptationEvaluation(),
+    Classifier.family: ClassifierEvaluation(),
+    GAN.family: LatentGeneratorEvaluation(),
+    VAE.family: VAEEvaluation(),
+    Diffusion.family: DiffusionEvaluation(),
+}
 
 
-def train_and_evaluate(preset: Preset, path: Path, settings: Settings, asked: EvaluationOptions) -> bool:
-    """Trains (or continues) under its observers' eyes, then in the leading process scores what can be chosen among and
-    evaluates, where that is not done yet.
-
-    Returns False where a signal stopped the training early; the same call then continues.
-    """
-    run = RunFolder(path)
-    observers = [*settings.observers, *_observers(run, preset, settings)]
-    if not train(preset, path, replace(settings, observers=observers)):
-        return False
-    if leads_processes():
-        if checkpoint_selection.can_choose(run):
-            if preset.select == "label-free" and run.selected() is None:
-                checkpoint_selection.select([run], DEFAULT, settings.data_root)
-            else:
-                checkpoint_selection.scored(run, settings.data_root)
-        if not is_current(run, asked):
-            evaluate(path, asked)
-    return True
+def with_observers(run: RunFolder, preset: Preset, settings: Settings) -> Settings:
+    """The settings of a training under the eyes of those who look at its family's networks, in the leading process: the
+    others' observers are never called, and need not read what they look at."""
+    if not leads_processes():
+        return settings
+    watching = FAMILIES[preset.family].observers(run, preset, settings.data_root, settings.skip_broken)
+    return replace(settings, observers=[*settings.observers, *watching])
 
 
-def _observers(run: RunFolder, preset: Preset, settings: Settings) -> list[Observer]:
-    if isinstance(preset, Adaptation):
-        curve = adaptation.oracle_curve(run, preset, settings.data_root, settings.skip_broken)
-        keepers = [checkpoint_selection.keeper(run)] if preset.adapts and preset.validation else []
-        return [*keepers, *([] if curve is None else [curve])]
-    if isinstance(preset, Generator):
-        return generation.observers(run, preset, settings.data_root, settings.skip_broken)
-    return []
+def after_training(run: RunFolder, preset: Preset, settings: Settings, options: EvaluationOptions | None) -> None:
+    """Of a run that was trained to its end, in the leading process: scores what can be chosen among, chooses where the
+    preset asks for that, and evaluates, each where it is not done yet; without `options` nothing is evaluated."""
+    if checkpoint_selection.can_choose(run):
+        if preset.select == "label-free" and run.selected() is None:
+            checkpoint_selection.select([run], DEFAULT, settings.data_root)
+        else:
+            checkpoint_selection.scored(run, settings.data_root)
+    if options is not None and not is_current(run, options):
+        evaluate(run.path, options)
 
 
-def is_current(run: RunFolder, asked: EvaluationOptions) -> bool:
+def is_current(run: RunFolder, options: EvaluationOptions) -> bool:
     """Whether the run was evaluated at the checkpoint that now stands for it, with all that is asked for."""
-    if not all((run.path / name).exists() for name in ("evaluation.json", "results.json", "card.md")):
+    if not _is_complete(run):
         return False
-    evaluation = run.read("evaluation.json")
-    if not set(checkpoint_selection.estimates_of(run)) <= set(run.read("results.json")):
-        return False
-    drawn = not asked.draw or "tsne" in evaluation or evaluation.get("drawn", False)
-    same = evaluation.get("images") == run.seen and evaluation.get("selected") == _selected(run)
-    return same and drawn and _compared(run, evaluation, asked)
+    record: EvaluationRecord = run.read(RECORD)
+    same = record.get("images") == run.seen and record.get("selected") == _selected(run)
+    drawn = not options.draw or "tsne" in record or record.get("drawn", False)
+    preset = preset_of(run.config)
+    return same and drawn and FAMILIES[preset.family].is_current(run, preset, record, options)
+
+
+def _is_complete(run: RunFolder) -> bool:
+    """Whether all that an evaluation writes is there."""
+    return all((run.path / name).exists() for name in (RECORD, RESULTS, CARD))
 
 
 def _selected(run: RunFolder) -> str | None:
@@ -70,50 +77,30 @@ def _selected(run: RunFolder) -> str | None:
     return None if path is None else path.name
 
 
-def _compared(run: RunFolder, evaluation: dict[str, Any], asked: EvaluationOptions) -> bool:
-    """Whether a generator's pictures were drawn as asked, and compared in the features that are asked for."""
-    preset = preset_of(run.config)
-    if not isinstance(preset, Generator):
-        return True
-    sampling = generation.sampling_asked(run, preset, asked)
-    if evaluation.get("sampling") != (None if sampling is None else asdict(sampling)):
-        return False
-    judged = asked.features is None or evaluation.get("features") == judge_name(asked.features)
-    return judged and ("fid" in run.read("results.json") or (asked.weights is None and not asked.download))
-
-
-def evaluate(path: Path, asked: EvaluationOptions) -> dict[str, Any]:
+def evaluate(path: Path, options: EvaluationOptions) -> Results:
     """Evaluates a run and writes results.json, evaluation.json and card.md; returns what results.json then holds.
 
     Raises Refusal where the run or its data cannot be read.
     """
-    run = RunFolder(path)
-    opened = open_run(run)
-    preset, method, classes = opened.preset, opened.method, opened.classes
-    if isinstance(preset, Adaptation):
-        found, evaluation = adaptation.measure(run, preset, method, classes, asked)
-        found |= checkpoint_selection.estimates_of(run)
-        evaluation["warnings"] += checkpoint_selection.warnings_of(run)
-        if preset.adapts:  # a record may stand alone, without the run that this was read from
-            evaluation[SOURCE_ONLY] = source_only_accuracy(run)
-    elif isinstance(preset, Generator):
-        found, evaluation = generation.measure(run, preset, method, classes, asked)
-    else:
-        found, evaluation = classification.measure(run, preset, method, classes, asked)
-    before, results = _alike(run, evaluation.get("sampling"))
-    results |= {**costs(run), **found}
-    run.write("results.json", results)
-    write_text(run.path / "card.md", card(run, preset, results, evaluation["warnings"]))
-    run.write("evaluation.json", {**before, "images": run.seen, "selected": _selected(run), **evaluation})
+    opened = open_run(path, on=options.device, threads=options.threads)
+    run, preset = opened.folder, opened.preset
+    family = FAMILIES[preset.family]
+    family.check_options(run, preset, options)
+    measured, record = family.measure(run, preset, opened.method, opened.classes, options)
+    kept, kept_record = _kept(run, record.get("sampling"))
+    results = {**kept, **training_costs(run), **measured}
+    run.write(RESULTS, results_as_json(results))
+    write_text(run.path / CARD, card(run, preset, results, record["warnings"]))
+    run.write(RECORD, {**kept_record, "images": run.seen, "selected": _selected(run), **record})
     return results
 
 
-def _alike(run: RunFolder, sampling: dict[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What stays of an evaluation of the same checkpoint, drawn alike, that was asked for more: the name of the
-    features, and its results."""
-    if not all((run.path / name).exists() for name in ("evaluation.json", "results.json")):
+def _kept(run: RunFolder, sampling: dict[str, Any] | None) -> tuple[Results, EvaluationRecord]:
+    """What stays of an earlier evaluation that was asked for more, where it is of the same checkpoint, drawn alike: its
+    results, and the name of the features they were measured in."""
+    if not all((run.path / name).exists() for name in (RECORD, RESULTS)):
         return {}, {}
-    evaluation = run.read("evaluation.json")
-    if evaluation.get("images") != run.seen or evaluation.get("sampling") != sampling:
+    record: EvaluationRecord = run.read(RECORD)
+    if record.get("images") != run.seen or record.get("sampling") != sampling:
         return {}, {}
-    return {key: evaluation[key] for key in ("features",) if key in evaluation}, run.read("results.json")
+    return read_results(run), {"features": record["features"]} if "features" in record else {}

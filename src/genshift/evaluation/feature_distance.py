@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,7 +18,7 @@ from genshift.metrics.kid import kid
 from genshift.metrics.manifold import precision_recall
 from genshift.presets import Classifier
 from genshift.runs.folder import RunFolder
-from genshift.runs.results import value_of
+from genshift.runs.results import Measure, Results
 from genshift.runs.trained_run import open_run
 
 IN_CLASSIFIER = {"frechet": "frechet", "precision": "precision", "recall": "recall"}
@@ -49,8 +48,8 @@ class FeatureSpace:
     classify: Callable[[Tensor], Tensor] | None = None
     classes: tuple[str, ...] = ()
 
-    def seen(self, side: int) -> str:
-        """How pictures of `side` pixels are seen, in words."""
+    def size_in_words(self, side: int) -> str:
+        """The size at which pictures of `side` pixels are seen, in words."""
         return f"at {side} px" if side == self.side else f"resized from {side} to {self.side} px ({self.resize})"
 
 
@@ -80,7 +79,7 @@ def judge_name(path: Path) -> str:
 def classifier_space(path: Path) -> FeatureSpace:
     """The features of a classifier's run; Refusal for a run of another kind."""
     opened = open_run(path)
-    preset, method, classes = opened.preset, opened.method, opened.classes
+    preset, method = opened.preset, opened.method
     if not isinstance(preset, Classifier) or not isinstance(method, ClassifierMethod):
         raise Refusal(f"--features {path} is {preset.summary}: name a classifier's run, e.g. one of faces-attributes.")
 
@@ -91,7 +90,7 @@ def classifier_space(path: Path) -> FeatureSpace:
         return method.predict(finish(images, preset.size, preset.colour)).argmax(1)
 
     space = FeatureSpace(embed, judge_name(path), preset.size, "bilinear, antialiased", IN_CLASSIFIER)
-    return space if preset.answers == "attributes" else replace(space, classify=classify, classes=classes)
+    return space if preset.answers == "attributes" else replace(space, classify=classify, classes=opened.classes)
 
 
 def inception_space(weights: Path | None, download: bool, say: Callable[[str], None]) -> FeatureSpace | None:
@@ -110,34 +109,36 @@ def embed_real(space: FeatureSpace, sides: RealAndGenerated) -> tuple[Tensor, Te
     return space.embed(sides.reference), space.embed(sides.other)
 
 
-def compare(space: FeatureSpace, sides: RealAndGenerated, real: tuple[Tensor, Tensor]) -> dict[str, Any]:
-    """Every measure of the space as results.json holds it: the mean over the series and its deviation, and the floor,
-    which is the same measure of the other real half. `real` is what `embed_real` gave."""
+def compare(space: FeatureSpace, sides: RealAndGenerated, real: tuple[Tensor, Tensor]) -> Results:
+    """Every measure of the space: the mean over the series and its deviation, and the floor, which is the same measure
+    of the other real half. `real` is what `embed_real` gave."""
     reference, other = real
-    floor = _measures(space, reference, other)
-    each = [_measures(space, reference, space.embed(pictures)) for pictures in sides.series]
-    width, n, seen = reference.shape[1], len(sides.reference), space.seen(sides.reference.shape[-1])
+    kinds = set(space.measures.values())
+    floor = _distances(kinds, reference, other)
+    by_series = [_distances(kinds, reference, space.embed(pictures)) for pictures in sides.series]
+    size = space.size_in_words(sides.reference.shape[-1])
+    where = f"in the {reference.shape[1]:,} features of {space.name}, pictures {size}; {sides.words}"
     return {
         name: over_series(
-            [found[name] for found in each], n,
-            f"{MEANING[kind]} in the {width:,} features of {space.name}, pictures {seen}; {sides.words}",
-            floor[name],
+            [distances[kind] for distances in by_series], len(reference), f"{MEANING[kind]} {where}", floor[kind]
         )
         for name, kind in space.measures.items()
-    }  # fmt: skip
+    }
 
 
-def over_series(values: Sequence[float], n: int, protocol: str, floor: float | None = None) -> dict[str, Any]:
+def over_series(values: Sequence[float], n: int, protocol: str, floor: float | None = None) -> Measure:
     """A measure that was taken of each series: its mean, and its standard deviation over the series."""
-    found = torch.tensor(values, dtype=torch.float64)
-    return value_of(found.mean().item(), n, protocol, found.std().item(), floor)
+    by_series = torch.tensor(values, dtype=torch.float64)
+    return Measure(by_series.mean().item(), n, protocol, by_series.std().item(), floor)
 
 
-def _measures(space: FeatureSpace, real: Tensor, fake: Tensor) -> dict[str, float]:
-    kinds = set(space.measures.values())
-    found = {"frechet": frechet(statistics(real), statistics(fake))} if "frechet" in kinds else {}
+def _distances(kinds: Set[str], real: Tensor, fake: Tensor) -> dict[str, float]:
+    """The measures of these kinds of one set of features beside another; what a kind does not need is not computed."""
+    distances = {}
+    if "frechet" in kinds:
+        distances["frechet"] = frechet(statistics(real), statistics(fake))
     if "kid" in kinds:
-        found["kid"] = kid(real, fake)
+        distances["kid"] = kid(real, fake)
     if "precision" in kinds:
-        found["precision"], found["recall"] = precision_recall(real, fake)
-    return {name: found[kind] for name, kind in space.measures.items()}
+        distances["precision"], distances["recall"] = precision_recall(real, fake)
+    return distances

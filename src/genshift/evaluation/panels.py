@@ -13,6 +13,7 @@ from torch import Tensor
 
 from genshift.data.batches import seed_of
 from genshift.data.imageset import ImageSet
+from genshift.evaluation.options import EvaluationRecord, Picture
 from genshift.methods import GeneratorMethod, LatentGeneratorMethod
 from genshift.methods.base import to_bytes
 from genshift.methods.vae import VAEMethod, attribute_direction, interpolate
@@ -40,13 +41,13 @@ class ImageWriter:
 
     run: RunFolder
 
-    def keep(self, name: str, images: Tensor, columns: int, title: str, caption: str) -> dict[str, str]:
+    def keep(self, name: str, images: Tensor, columns: int, title: str, caption: str) -> Picture:
         """Writes uint8 `[N, C, H, W]` as one picture samples/NAME.png."""
         file = f"samples/{name}.png"
         write_png(self.run.path / file, grid(images, columns))
         return {"file": file, "title": title, "caption": caption}
 
-    def animate(self, name: str, frames: Sequence[Tensor], title: str, caption: str) -> dict[str, str]:
+    def animate(self, name: str, frames: Sequence[Tensor], title: str, caption: str) -> Picture:
         """Writes uint8 `[1 or 3, H, W]`, one after the other and again for ever, as samples/NAME.webp."""
         file = f"samples/{name}.webp"
         first, *others = (Image.fromarray(frame.expand(3, -1, -1).permute(1, 2, 0).numpy()) for frame in frames)
@@ -56,13 +57,13 @@ class ImageWriter:
         return {"file": file, "title": title, "caption": caption}
 
 
-def samples(writer: ImageWriter, method: GeneratorMethod, name: str, title: str) -> dict[str, str]:
+def samples(writer: ImageWriter, method: GeneratorMethod, name: str, title: str) -> Picture:
     """The first pictures of series 0."""
     caption = f"{GRID} samples, seed 0, not chosen." + (" The classes take turns." if method.classes else "")
     return writer.keep(name, method.sample(GRID, seed=0), COLUMNS, title, caption)
 
 
-def by_class(writer: ImageWriter, method: GeneratorMethod, classes: Sequence[str]) -> dict[str, str]:
+def by_class(writer: ImageWriter, method: GeneratorMethod, classes: Sequence[str]) -> Picture:
     """The first pictures of each class of series 0, in which the classes take turns."""
     drawn = method.sample(EACH * len(classes), seed=0)
     rows = drawn.unflatten(0, (EACH, len(classes))).transpose(0, 1).flatten(0, 1)
@@ -70,50 +71,67 @@ def by_class(writer: ImageWriter, method: GeneratorMethod, classes: Sequence[str
     return writer.keep("classes", rows, EACH, "Class by class", caption)
 
 
-def reconstructions(writer: ImageWriter, held_out: Tensor, decoded: Tensor) -> dict[str, str]:
+def reconstructions(writer: ImageWriter, held_out: Tensor, decoded: Tensor) -> Picture:
     """The first held-out uint8 pictures `[N, C, H, W]` above their reconstructions, in [0, 1]."""
     both = torch.cat([held_out[:PANEL], to_bytes(decoded[:PANEL])])
     caption = "Above: held-out pictures; below: their reconstructions from the posterior means."
     return writer.keep("reconstructions", both, len(both) // 2, "Reconstructions", caption)
 
 
-def interpolation(writer: ImageWriter, method: LatentGeneratorMethod, held_out: ImageSet | None) -> dict[str, str]:
-    """Walks between pairs of latent vectors: a VAE's of held-out pictures, else such as are drawn."""
-    ends, labels, words = _ends(method, held_out)
-    walks = torch.cat([interpolate(a, b, STEPS) for a, b in zip(ends[::2], ends[1::2], strict=True)])
-    classes = None if labels is None else labels[::2].repeat_interleave(STEPS)
-    pictures = to_bytes(method.decode(walks, classes))
-    caption = f"Each row: {STEPS} steps on the great circle between the latent vectors of {words}."
+@dataclass(frozen=True)
+class Ends:
+    """Where walks through a latent space begin and end: PAIRS neighbours among the latent vectors `[2 PAIRS, latent]`,
+    of classes int64 `[2 PAIRS]` where the model has some; and what they are, in words."""
+
+    latents: Tensor
+    labels: Tensor | None
+    words: str
+
+
+def interpolation(writer: ImageWriter, method: LatentGeneratorMethod, ends: Ends) -> Picture:
+    """Walks between pairs of latent vectors, each of the class of its first end."""
+    pairs = zip(ends.latents[::2], ends.latents[1::2], strict=True)
+    walks = torch.cat([interpolate(a, b, STEPS) for a, b in pairs])
+    labels = None if ends.labels is None else ends.labels[::2].repeat_interleave(STEPS)
+    pictures = to_bytes(method.decode(walks, labels))
+    caption = f"Each row: {STEPS} steps on the great circle between the latent vectors of {ends.words}."
     return writer.keep("interpolation", pictures, STEPS, "Interpolation", caption)
 
 
-def _ends(method: LatentGeneratorMethod, held_out: ImageSet | None) -> tuple[Tensor, Tensor | None, str]:
-    if isinstance(method, VAEMethod) and held_out is not None and len(held_out) >= 2 * PAIRS:
-        labels = held_out.labels[: 2 * PAIRS] if method.classes and held_out.labels is not None else None
-        return method.embed(held_out.images[: 2 * PAIRS]), labels, "two held-out pictures"
-    drawn = torch.randn(2 * PAIRS, method.preset.latent, generator=torch.Generator().manual_seed(seed_of("walk", 0)))
+def drawn_ends(method: LatentGeneratorMethod) -> Ends:
+    """Latent vectors from N(0, I), the same in every run; the classes take turns."""
+    generator = torch.Generator().manual_seed(seed_of("walk", 0))
+    latents = torch.randn(2 * PAIRS, method.preset.latent, generator=generator)
     labels = (torch.arange(2 * PAIRS) // 2 % method.classes) if method.classes else None
-    return drawn, labels, "two samples"
+    return Ends(latents, labels, "two samples")
 
 
-def arithmetic(writer: ImageWriter, method: VAEMethod, train: ImageSet, held_out: ImageSet) -> dict[str, str] | None:
+def encoded_ends(method: VAEMethod, held_out: ImageSet) -> Ends | None:
+    """The first held-out pictures' latent vectors; None where there are too few of them."""
+    if len(held_out) < 2 * PAIRS:
+        return None
+    shown = held_out.take(torch.arange(2 * PAIRS))
+    return Ends(method.embed(shown.images), shown.labels if method.classes else None, "two held-out pictures")
+
+
+def arithmetic(writer: ImageWriter, method: VAEMethod, train: ImageSet, held_out: ImageSet) -> Picture | None:
     """Two held-out pictures moved along the directions of attributes, which are means over training pictures.
 
     None where the training pictures differ in none of these attributes.
     """
-    told = [name for name in ATTRIBUTES if name in train.attribute_names and _differ(train.attribute(name))]
-    if not told or method.classes or len(held_out) < 2:
+    names = [name for name in ATTRIBUTES if name in train.attribute_names and _differ(train.attribute(name))]
+    if not names or method.classes or len(held_out) < 2:
         return None
     latents, faces = method.embed(train.images), method.embed(held_out.images[:2])
     moved = []
-    for name in told:
+    for name in names:
         direction = attribute_direction(latents, train.attribute(name).cpu())
         moved += [face + amount * direction for face in faces for amount in AMOUNTS]
     pictures = to_bytes(method.decode(torch.stack(moved)))
     amounts = ", ".join(f"{amount:+g}".replace("+0", "0") for amount in AMOUNTS)
     caption = (
         f"Two held-out pictures, each moved {amounts} times along the mean difference between training pictures with "
-        f"an attribute and without; rows: {', '.join(name.replace('_', ' ') for name in told)}."
+        f"an attribute and without; rows: {', '.join(name.replace('_', ' ') for name in names)}."
     )
     return writer.keep("arithmetic", pictures, 2 * len(AMOUNTS), "Attribute arithmetic", caption)
 
@@ -122,7 +140,7 @@ def _differ(has: Tensor) -> bool:
     return bool(has.any()) and not bool(has.all())
 
 
-def neighbours(writer: ImageWriter, pictures: Tensor, train: Tensor) -> dict[str, str]:
+def neighbours(writer: ImageWriter, pictures: Tensor, train: Tensor) -> Picture:
     """Samples, uint8 `[N, C, H, W]`, each with the training pictures nearest it."""
     shown = pictures[:BESIDE]
     rows = nearest_rows(shown, train, min(NEIGHBOURS, len(train)), mirrored=shown.flip(-1))
@@ -139,8 +157,8 @@ def neighbours(writer: ImageWriter, pictures: Tensor, train: Tensor) -> dict[str
 
 def numbered(run: RunFolder, kind: str) -> dict[int, Path]:
     """Files of samples/ by the images that had been seen: of the kind "images" (grids) or "latents"."""
-    found = sorted((run.path / "samples").glob(f"{kind}-*.*"))
-    return {int(path.stem.removeprefix(f"{kind}-")): path for path in found}
+    paths = sorted((run.path / "samples").glob(f"{kind}-*.*"))
+    return {int(path.stem.removeprefix(f"{kind}-")): path for path in paths}
 
 
 def snapshots(run: RunFolder) -> list[dict[str, Any]]:
@@ -148,24 +166,21 @@ def snapshots(run: RunFolder) -> list[dict[str, Any]]:
     return [{"images": images, "file": f"samples/{path.name}"} for images, path in numbered(run, "images").items()]
 
 
-def stages(run: RunFolder, held_out: ImageSet) -> dict[str, Any]:
+def stages(run: RunFolder, held_out: ImageSet) -> EvaluationRecord:
     """t-SNE of the held-out pictures' latent vectors at the first, the middle and the last check, and what colours it.
 
     Empty where nothing was kept or the pictures have neither attributes nor labels.
     """
-    kept, told = numbered(run, "latents"), _told(held_out)
-    if not kept or told is None:
-        return {}
-    attribute, labels = told
-    counts = list(kept)
-    chosen = dict.fromkeys((counts[0], counts[len(counts) // 2], counts[-1]))
-    return {"attribute": attribute, "stages": [_stage(images, kept[images], labels) for images in chosen]}
-
-
-def _told(held_out: ImageSet) -> tuple[str, list[int]] | None:
+    kept = numbered(run, "latents")
+    attribute, colours = "class", held_out.labels
     if STAGE_ATTRIBUTE in held_out.attribute_names:
-        return STAGE_ATTRIBUTE, held_out.attribute(STAGE_ATTRIBUTE).int().tolist()
-    return None if held_out.labels is None else ("class", held_out.labels.tolist())
+        attribute, colours = STAGE_ATTRIBUTE, held_out.attribute(STAGE_ATTRIBUTE).int()
+    if not kept or colours is None:
+        return {}
+    counts = list(kept)
+    first_middle_last = dict.fromkeys((counts[0], counts[len(counts) // 2], counts[-1]))
+    stages = [_stage(images, kept[images], colours.tolist()) for images in first_middle_last]
+    return {"attribute": attribute, "stages": stages}
 
 
 def _stage(images: int, path: Path, labels: list[int]) -> dict[str, Any]:

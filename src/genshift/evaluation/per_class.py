@@ -1,18 +1,19 @@
-"""Samples that were drawn class by class, before the eyes of a classifier of the same classes."""
+"""Samples that were drawn class by class, measured by a classifier of the same classes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from genshift.data.imageset import ImageSet
 from genshift.evaluation.feature_distance import FeatureSpace, RealAndGenerated, over_series
+from genshift.evaluation.options import ClassRow
 from genshift.metrics.embedding import fixed_sample
 from genshift.metrics.frechet import frechet, statistics
+from genshift.runs.results import Measure
 
 FEWEST = 2  # pictures that have a covariance
 
@@ -83,8 +84,8 @@ def evenness(labels: Tensor, classes: int) -> str:
 
 
 @dataclass(frozen=True)
-class ScoringData:
-    """What a classifier's run says: the features `[n, D]` of the reference half, the other half and the series; and
+class ClassifierOutputs:
+    """What a classifier's run answers: the features `[n, D]` of the reference half, the other half and the series; and
     whether it takes each sample, and each of other real pictures of the labels `real_labels`, for its class, bool."""
 
     reference: Tensor
@@ -101,13 +102,13 @@ def knows(space: FeatureSpace, classes: Sequence[str]) -> bool:
     return space.classify is not None and len(classes) > 1 and set(space.classes) == set(classes)
 
 
-def look(
+def classify(
     space: FeatureSpace,
     sides: RealAndGenerated,
     classes: Sequence[str],
     real: tuple[Tensor, Tensor],
     held_out: ImageSet | None,
-) -> ScoringData:
+) -> ClassifierOutputs:
     """Shows a classifier, which `knows` the classes, both sides, which have labels; `real` is `embed_real`'s.
 
     Its accuracy on real pictures is that on held-out ones, where there are: the training pictures may have taught it.
@@ -118,8 +119,8 @@ def look(
     pictures, labels, words = sides.reference, sides.real_labels, "training"
     if held_out is not None and held_out.labels is not None:
         pictures, labels, words = held_out.images, held_out.labels, "held-out"
-    told = f"{len(pictures):,} real {words} pictures"
-    return ScoringData(*real, series, right, _right(space, classes, pictures, labels), labels, told)
+    right_real = _right(space, classes, pictures, labels)
+    return ClassifierOutputs(*real, series, right, right_real, labels, f"{len(pictures):,} real {words} pictures")
 
 
 def _right(space: FeatureSpace, classes: Sequence[str], pictures: Tensor, labels: Tensor) -> Tensor:
@@ -129,37 +130,37 @@ def _right(space: FeatureSpace, classes: Sequence[str], pictures: Tensor, labels
     return numbers[space.classify(pictures)] == labels
 
 
-def accuracy(space: FeatureSpace, sides: RealAndGenerated, seen: ScoringData) -> dict[str, Any]:
-    """The share of samples that the classifier takes for the class they were asked for, as results.json holds it."""
-    n, pictures = len(sides.reference), space.seen(sides.reference.shape[-1])
+def accuracy(space: FeatureSpace, sides: RealAndGenerated, outputs: ClassifierOutputs) -> Measure:
+    """The share of samples that the classifier takes for the class they were asked for."""
+    size = space.size_in_words(sides.reference.shape[-1])
     protocol = (
-        f"share that {space.name} takes for the class asked for, pictures {pictures}; {sides.drawn}; floor: the same "
-        f"of {seen.real_words}"
+        f"share that {space.name} takes for the class asked for, pictures {size}; {sides.drawn}; floor: the same of "
+        f"{outputs.real_words}"
     )
-    shares = [right.double().mean().item() for right in seen.right]
-    return over_series(shares, n, protocol, seen.right_real.double().mean().item())
+    shares = [right.double().mean().item() for right in outputs.right]
+    return over_series(shares, len(sides.reference), protocol, outputs.right_real.double().mean().item())
 
 
-def rows(sides: RealAndGenerated, seen: ScoringData, classes: Sequence[str]) -> list[dict[str, Any]]:
+def rows(sides: RealAndGenerated, outputs: ClassifierOutputs, classes: Sequence[str]) -> list[ClassRow]:
     """Each class's accuracy and Fréchet distance, means over the series, and the same of real pictures.
 
     The distance is of `n` samples from as many real pictures, and its floor that of as many of the other half from
     them; both are None for fewer than two pictures.
     """
-    return [_row(sides, seen, number, name) for number, name in enumerate(classes)]
+    return [_row(sides, outputs, number, name) for number, name in enumerate(classes)]
 
 
-def _row(sides: RealAndGenerated, seen: ScoringData, number: int, name: str) -> dict[str, Any]:
+def _row(sides: RealAndGenerated, outputs: ClassifierOutputs, number: int, name: str) -> ClassRow:
     assert sides.labels is not None and sides.real_labels is not None
     ours, theirs = sides.labels == number, sides.real_labels == number
     n = min(int(ours.sum()), int(theirs.sum()))
-    reference, other = (features[theirs][:n] for features in (seen.reference, seen.other))
-    distances = [_frechet(reference, features[ours][:n]) for features in seen.series]
+    reference, other = (features[theirs][:n] for features in (outputs.reference, outputs.other))
+    distances = [_frechet(reference, features[ours][:n]) for features in outputs.series]
     return {
         "class": name,
         "n": n,
-        "accuracy": _share(torch.cat([right[ours] for right in seen.right])),
-        "real_accuracy": _share(seen.right_real[seen.real_labels == number]),
+        "accuracy": _share(torch.cat([right[ours] for right in outputs.right])),
+        "real_accuracy": _share(outputs.right_real[outputs.real_labels == number]),
         "frechet": None if n < FEWEST else sum(d for d in distances if d is not None) / len(distances),
         "floor": _frechet(reference, other),
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,12 +11,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from genshift.device import machine
-from genshift.diffusion.process import Discrete, levels
+from genshift.diffusion.process import Discrete, Process, levels
+from genshift.evaluation.options import Picture
 from genshift.evaluation.panels import ImageWriter
 from genshift.methods import DiffusionMethod
 from genshift.methods.base import CHUNK, to_bytes
 from genshift.runs.png import grid
-from genshift.runs.results import value_of
+from genshift.runs.results import Measure, Results
 
 SHOWN = 10  # pictures of the animation
 STAGES = 6  # of the reverse process in one picture: of 1,000 steps the report shows 0, 200, …, 1,000
@@ -110,47 +110,46 @@ def spread(steps: int, count: int) -> list[int]:
 
 
 def pictures(
-    writer: ImageWriter, method: DiffusionMethod, seen: Reverse, classes: Sequence[str]
-) -> Iterator[dict[str, Any]]:
+    writer: ImageWriter, method: DiffusionMethod, reverse: Reverse, classes: Sequence[str]
+) -> Iterator[Picture]:
     """The reverse process: of the first picture, which is of class 0, as a strip, and of ten pictures as a film."""
-    yield _strip(writer, method, seen, classes)
-    yield _film(writer, seen, classes)
+    yield _strip(writer, method, reverse, classes)
+    yield _film(writer, reverse, classes)
 
 
-def _strip(writer: ImageWriter, method: DiffusionMethod, seen: Reverse, classes: Sequence[str]) -> dict[str, Any]:
+def _strip(writer: ImageWriter, method: DiffusionMethod, reverse: Reverse, classes: Sequence[str]) -> Picture:
     """The strip's entry; under each column stand the steps that were done and the level that they came to."""
-    stages = [seen.stages[done] for done in spread(seen.steps, STAGES)]
+    stages = [reverse.stages[done] for done in spread(reverse.steps, STAGES)]
     shown = torch.cat([stage.noisy[:1] for stage in stages] + [stage.predicted[:1] for stage in stages])
-    which = f"of the class {classes[seen.labels[0]]}" if seen.labels else "of series 0"
+    which = f"of the class {classes[reverse.labels[0]]}" if reverse.labels else "of series 0"
     caption = (
         f"The first sample {which}, {in_words(method)}. Above: the noisy state; below: the picture predicted from it, "
-        f"after so many steps, at the noise level t{_scale(method)}."
+        f"after so many steps, at the noise level t{_scale(method.process)}."
     )
-    kept = writer.keep("reverse", shown, len(stages), "The reverse process", caption)
-    return {**kept, "under": [_told(method, stage) for stage in stages]}
+    entry = writer.keep("reverse", shown, len(stages), "The reverse process", caption)
+    return {**entry, "under": [_level(method.process, stage) for stage in stages]}
 
 
-def _scale(method: DiffusionMethod) -> str:
-    """What the k of `_told` is, where it tells one."""
-    process = method.process
+def _scale(process: Process) -> str:
+    """What the k of `_level` is, where the process has discrete steps."""
     return f", step k of {len(process.abar) - 1:,}" if isinstance(process, Discrete) else ""
 
 
-def _told(method: DiffusionMethod, stage: Stage) -> str:
+def _level(process: Process, stage: Stage) -> str:
     """How far a stage is, in short lines."""
     words = f"{stage.done:,} {'step' if stage.done == 1 else 'steps'}\nt = {stage.t:.3g}"
-    if not isinstance(method.process, Discrete):
+    if not isinstance(process, Discrete):
         return words
-    return f"{words}\nk = {int(method.process.step(torch.tensor(stage.t, dtype=torch.float64))):,}"
+    return f"{words}\nk = {int(process.step(torch.tensor(stage.t, dtype=torch.float64))):,}"
 
 
-def _film(writer: ImageWriter, seen: Reverse, classes: Sequence[str]) -> dict[str, str]:
-    stages = [seen.stages[done] for done in spread(seen.steps, FRAMES)]
+def _film(writer: ImageWriter, reverse: Reverse, classes: Sequence[str]) -> Picture:
+    stages = [reverse.stages[done] for done in spread(reverse.steps, FRAMES)]
     frames = [grid(torch.cat([stage.noisy, stage.predicted]), SHOWN) for stage in stages]
-    told = f" of the classes {', '.join(classes[label] for label in seen.labels)}" if seen.labels else ""
+    which = f" of the classes {', '.join(classes[label] for label in reverse.labels)}" if reverse.labels else ""
     caption = (
-        f"The first {SHOWN} samples of series 0{told}, at {len(frames)} of the {seen.steps + 1:,} states from noise to "
-        "picture. Above: the noisy state; below: the picture predicted from it."
+        f"The first {SHOWN} samples of series 0{which}, at {len(frames)} of the {reverse.steps + 1:,} states from "
+        "noise to picture. Above: the noisy state; below: the picture predicted from it."
     )
     return writer.animate("reverse", frames, "The reverse process, moving", caption)
 
@@ -158,9 +157,9 @@ def _film(writer: ImageWriter, seen: Reverse, classes: Sequence[str]) -> dict[st
 # --- what a picture costs -------------------------------------------------------------------------------------------
 
 
-def costs(method: DiffusionMethod, seen: Reverse, seconds: float, drawn: int) -> dict[str, Any]:
-    """Network passes, wall clock and arithmetic for each picture, as results.json holds them: they alone say how it
-    was drawn, those of the passes after their semicolon, where reports read it.
+def costs(method: DiffusionMethod, reverse: Reverse, seconds: float, drawn: int) -> Results:
+    """Network passes, wall clock and arithmetic for each picture: they alone say how it was drawn, those of the passes
+    after their semicolon, where reports read it.
 
     seconds: for each of the `drawn` pictures.
     """
@@ -168,9 +167,9 @@ def costs(method: DiffusionMethod, seen: Reverse, seconds: float, drawn: int) ->
     where = f"{machine(method.arithmetic.device)}, {torch.get_num_threads()} threads, {method.arithmetic.precision}"
     passes = f"pictures that pass through the network for each one drawn; {how}"
     return {
-        "evaluations_per_image": value_of(seen.evaluations, CHUNK, passes),
-        "seconds_per_image": value_of(seconds, drawn, f"wall clock, {CHUNK} pictures at a time; {how}; {where}"),
-        "gflop_per_image": value_of(gflop * seen.evaluations, 1, f"{gflop:.4f} GFLOP a pass; {passes}"),
+        "evaluations_per_image": Measure(reverse.evaluations, CHUNK, passes),
+        "seconds_per_image": Measure(seconds, drawn, f"wall clock, {CHUNK} pictures at a time; {how}; {where}"),
+        "gflop_per_image": Measure(gflop * reverse.evaluations, 1, f"{gflop:.4f} GFLOP a pass; {passes}"),
     }
 
 

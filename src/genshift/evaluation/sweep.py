@@ -15,7 +15,7 @@ from torch import Tensor
 from genshift import device
 from genshift.errors import Refusal
 from genshift.evaluation.feature_distance import FeatureSpace, classifier_space
-from genshift.evaluation.generation import in_few_steps, training_pictures
+from genshift.evaluation.generation import training_pictures
 from genshift.evaluation.per_class import even_parts, evenness, kinds, turns
 from genshift.methods import DiffusionMethod
 from genshift.methods.base import CHUNK
@@ -24,7 +24,8 @@ from genshift.metrics.frechet import Gaussian, frechet, statistics
 from genshift.presets import Diffusion, Sampling
 from genshift.runs.folder import RunFolder
 from genshift.runs.trained_run import preset_of
-from genshift.sampling.sampler_settings import SAMPLING, open_generator, sampling_of, unguided
+from genshift.sampling.sampler_settings import SAMPLING, in_few_steps, sampling_of, unguided
+from genshift.sampling.trained_generator import TrainedGenerator, open_generator
 from genshift.training.console import Console
 from genshift.training.domains import in_classes
 
@@ -230,9 +231,10 @@ def _bench(
     run: RunFolder, features: Path, start: Sampling, count: int | None, data_root: Path | None, console: Console
 ) -> SweepBenchmark:
     space = classifier_space(features)
-    preset, method, classes = open_generator(run, asdict(start))
-    assert isinstance(method, DiffusionMethod)
-    train = in_classes(training_pictures(preset, data_root, bool(run.config.get("skip_broken"))), classes)
+    generator: TrainedGenerator[DiffusionMethod] = open_generator(run, asdict(start))
+    classes = generator.classes
+    train = training_pictures(generator.preset, data_root, bool(run.config.get("skip_broken")))
+    train = in_classes(train, classes)
     labels = train.labels if classes else None
     n = _count(count, len(train))
     rows, others = even_parts(kinds(labels, len(train)), REFERENCE, n)
@@ -242,7 +244,7 @@ def _bench(
     classify = space.classify if classes and space.classes == classes else None
     if classify is None:
         console.say(f"note: {space.name} does not tell what the run draws apart: settings are compared by distance.")
-    return SweepBenchmark(method, space, classify, real, frechet(real, other), n, words)
+    return SweepBenchmark(generator.method, space, classify, real, frechet(real, other), n, words)
 
 
 def _count(asked: int | None, train: int) -> int:

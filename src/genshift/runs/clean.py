@@ -18,8 +18,8 @@ def clean(run: RunFolder) -> int:
     """
     if run.seen < run.config["images"]:
         raise Refusal(
-            f"{run.path} is not trained to its end ({run.seen:,} of {run.config['images']:,} images), and what would be "
-            "dropped is what it continues from: train it to its end first."
+            f"{run.path} is not trained to its end ({run.seen:,} of {run.config['images']:,} images), and what would "
+            "be dropped is what it continues from: train it to its end first."
         )
     before = size_of(run)
     last = run.saved()[-1]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from genshift.errors import Refusal
+from genshift.runs.folder import RunFolder
 
 DEPTHS = ("*", "*/*", "*/*/*")
 
@@ -29,3 +31,37 @@ def find_runs(folders: Iterable[Path | str]) -> list[Path]:
         for path in below:
             found.setdefault(path.resolve(), path)
     return list(found.values())
+
+
+def unadapted(run: RunFolder) -> list[RunFolder]:
+    """The source-only runs of the same study, sets and seed in the same parent folder."""
+    config = run.config
+    return [other for other in _neighbours(run) if _is_unadapted(other.config, config)]
+
+
+def _neighbours(run: RunFolder) -> list[RunFolder]:
+    """The readable runs beside this one: a broken neighbour is no reason to refuse a run."""
+    found = []
+    for path in sorted(run.path.resolve().parent.iterdir()):
+        other = RunFolder(path)
+        try:
+            if other.exists() and other.config:
+                found.append(other)
+        except Refusal:
+            continue
+    return found
+
+
+def _is_unadapted(other: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
+    one, two = ({**config["preset"], **config["preset"]["fields"]} for config in (other, ours))
+    alike = all(one.get(key) == two.get(key) for key in ("study", "source", "target"))
+    return alike and other["seed"] == ours["seed"] and one.get("role") == "source"
+
+
+def source_only_accuracy(run: RunFolder) -> float | None:
+    """The last held-out source accuracy of the run that was not adapted, beside this one; None where there is none."""
+    for other in unadapted(run):
+        values = [row["valid/source_accuracy"] for row in other.rows() if "valid/source_accuracy" in row]
+        if values:
+            return float(values[-1])
+    return None

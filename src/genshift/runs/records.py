@@ -19,7 +19,7 @@ GENERATORS = ("gan", "vae", DIFFUSION)
 RESOLVED = ("seed", "images", "epochs", "precision")  # fields that config.json states apart, as they were used
 SOURCE_ONLY = "source_only_accuracy"  # of evaluation.json, selection.json and scores.json
 LogRow = dict[str, Any]  # of metrics.jsonl and oracle.jsonl: images seen, and whatever was logged then
-Score = dict[str, Any]  # a checkpoint's row of scores.json, by the keys of `selection.rules.SCORES`
+Score = Any  # a checkpoint's row of scores.json: `selection.rules.ScoreRow`
 
 
 @dataclass(frozen=True)

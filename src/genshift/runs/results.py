@@ -1,53 +1,71 @@
-"""The form in which a run's measures are written, whatever was measured."""
+"""results.json and card.md: the form in which measures of a run are written, whatever was measured.
+
+`evaluation/` takes the measures; `report/` reads the files again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from genshift.presets import Preset
 from genshift.runs.folder import RunFolder
 
+RESULTS = "results.json"
+
 
 @dataclass(frozen=True)
-class EvaluationOptions:
-    """What an evaluation was asked for.
+class Measure:
+    """One entry of results.json.
 
-    draw: pictures of the latent space too (t-SNE takes about ten seconds). features: a classifier's run, for distances
-    in its features. weights: Inception's, for FID. download: whether these may be fetched. sampling: changes to how a
-    diffusion model draws, by the names of `presets.Sampling`.
+    n: images, or series of them, that `value` is a mean over, as `protocol` says. std: its standard error or deviation,
+    as `protocol` says too. floor: the same measure between real pictures.
     """
 
-    data_root: Path | None = None
-    draw: bool = True
-    features: Path | None = None
-    weights: Path | None = None
-    download: bool = False
-    sampling: Mapping[str, Any] = field(default_factory=dict)
+    value: float
+    n: int
+    protocol: str
+    std: float | None = None
+    floor: float | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The entry; without a floor it has no such key."""
+        entry = {"value": self.value, "std": self.std, "n": self.n, "protocol": self.protocol}
+        return entry if self.floor is None else {**entry, "floor": self.floor}
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> Measure:
+        """The measure that an entry holds."""
+        return cls(entry["value"], entry["n"], entry["protocol"], entry.get("std"), entry.get("floor"))
 
 
-def value_of(
-    value: float, n: int, protocol: str, std: float | None = None, floor: float | None = None
-) -> dict[str, Any]:
-    """One measure as results.json holds it; `floor` is the same measure between real pictures."""
-    found = {"value": value, "std": std, "n": n, "protocol": protocol}
-    return found if floor is None else {**found, "floor": floor}
+Results = dict[str, Measure]  # by the metric's name, in the order of results.json
 
 
-def costs(run: RunFolder) -> dict[str, Any]:
-    """Processor minutes and speed of a run's training."""
+def results_as_json(results: Mapping[str, Measure]) -> dict[str, dict[str, Any]]:
+    """What results.json holds."""
+    return {name: measure.as_json() for name, measure in results.items()}
+
+
+def read_results(run: RunFolder) -> Results:
+    """The measures of a run; Refusal where it was not evaluated."""
+    return {name: Measure.from_json(entry) for name, entry in run.read(RESULTS).items()}
+
+
+def training_costs(run: RunFolder) -> Results:
+    """Processor minutes and speed of a run's training; empty where it logged nothing."""
     rows = run.rows()
     if not rows:
         return {}
     config = run.config
-    seconds = {key: max(row.get(key, 0.0) for row in rows) for key in ("seconds", "cpu_seconds")}
+    # Each is counted from the start of the run: the last row has the most, but for what a resumed run wrote again.
+    seconds, cpu_seconds = (max(row.get(key, 0.0) for row in rows) for key in ("seconds", "cpu_seconds"))
     trained = max(row["images"] for row in rows)
     processor = f"processor time of the training loop, {config['threads']} threads, {config['machine']}"
     return {
-        "cpu_minutes": value_of(seconds["cpu_seconds"] / 60 * config["world"], trained, processor),
-        "images_per_second": value_of(trained / seconds["seconds"], trained, f"training loop; {config['machine']}"),
+        "cpu_minutes": Measure(cpu_seconds / 60 * config["world"], trained, processor),
+        "images_per_second": Measure(trained / seconds, trained, f"training loop; {config['machine']}"),
     }
 
 
@@ -58,23 +76,19 @@ def as_text(value: float | None) -> str:
     return f"{value:.4f}" if value == 0 or abs(value) >= 0.1 else f"{value:.3g}"
 
 
-def _as_line(entry: dict[str, Any]) -> str:
-    """A set that was trained on: its name, images, those of them that came from elsewhere, and fingerprint."""
-    extra = f" ({entry['extra']['n']:,} of them from {entry['extra']['name']})" if "extra" in entry else ""
-    return f"{entry['name']}, {entry['n']:,} images{extra}, {entry['fingerprint']}"
-
-
-def card(run: RunFolder, preset: Preset, results: dict[str, Any], warnings: list[str]) -> str:
+def card(run: RunFolder, preset: Preset, results: Mapping[str, Measure], warnings: Sequence[str]) -> str:
     """A page in Markdown that says what the model is, from what, how good, and how to make it again."""
     config = run.config
     lines = [f"# {preset.name}, seed {config['seed']}", "", f"{preset.task}: {preset.summary}.", ""]
     lines += ["| measure | value | std | floor | n | protocol |", "|---|---|---|---|---|---|"]
-    for name, r in results.items():
-        numbers = " | ".join(as_text(r.get(key)) for key in ("value", "std", "floor"))
-        lines.append(f"| {name} | {numbers} | {r['n']:,} | {r['protocol']} |")
+    for name, measure in results.items():
+        numbers = " | ".join(map(as_text, (measure.value, measure.std, measure.floor)))
+        lines.append(f"| {name} | {numbers} | {measure.n:,} | {measure.protocol} |")
     lines += ["", *[f"**Warning.** {warning}" for warning in warnings]]
     lines += ["", "Trained on:", ""]
-    lines += [f"- {role}: {_as_line(entry)}" for role, entry in config["data"].items()]
+    for part, data in config["data"].items():
+        extra = f" ({data['extra']['n']:,} of them from {data['extra']['name']})" if "extra" in data else ""
+        lines.append(f"- {part}: {data['name']}, {data['n']:,} images{extra}, {data['fingerprint']}")
     lines += ["", f"Again: `{config['command']}`", ""]
     if preset.family == "adaptation":
         lines += ["Target labels were used for the oracle measures alone.", ""]

@@ -20,15 +20,14 @@ from genshift.data.folders import NOTE, SHEET
 from genshift.data.imageset import ImageSet
 from genshift.data.places import digest
 from genshift.errors import Refusal, unknown
-from genshift.methods import DiffusionMethod, GeneratorMethod
+from genshift.methods import GeneratorMethod
 from genshift.methods.base import CHUNK, EVALUATION_BATCH, to_bytes
 from genshift.methods.vae import VAEMethod
 from genshift.metrics import reconstruction
 from genshift.runs.files import csv_text, read_json, write_json, write_text
 from genshift.runs.folder import RunFolder
 from genshift.runs.png import grid, write_png
-from genshift.sampling import autoguidance
-from genshift.sampling.sampler_settings import MIXTURE, open_generator
+from genshift.sampling.trained_generator import TrainedGenerator, open_generator
 from genshift.training.console import Console
 from genshift.training.distributed import World, world_of
 
@@ -68,18 +67,19 @@ def draw(run: RunFolder, order: SampleRequest, out: Path) -> list[Path]:
     device.prepare_process(None, chosen)
     with world_of(chosen.type) as world:
         labelled = order.label != UNLABELLED or UNLABELLED in run.config["classes"]
-        _, method, classes = open_generator(run, order.sampling, labelled)
+        generator = open_generator(run, order.sampling, labelled)
+        classes = generator.classes
         label = _class_number(order.label, classes) if labelled else None
         shown = classes if label is None else (classes[label],)
         names = _Names(out, shown, order.names)
         names.check()
-        about = _about(run, order, method, shown[0] if label is not None else order.label)
+        about = _about(generator, order, shown[0] if label is not None else order.label)
         _check_folder(out, about)
         world.wait()
         if world.leads:
             _prepare(out, about)
         world.wait()
-        _draw_share(method, order, label, names, world)
+        _draw_share(generator.method, order, label, names, world)
         world.wait()
         paths = [names.of(number) for number in range(order.first, order.first + order.count)]
         if world.leads:
@@ -171,17 +171,14 @@ def _class_number(label: str | None, classes: Sequence[str]) -> int | None:
     raise unknown("class", label, classes)
 
 
-def _about(run: RunFolder, order: SampleRequest, method: GeneratorMethod, label: str | None) -> dict[str, Any]:
+def _about(generator: TrainedGenerator[Any], order: SampleRequest, label: str | None) -> dict[str, Any]:
     """What makes the pictures what they are, beside their numbers."""
-    config = run.config
-    weights = run.chosen(config["preset"]["fields"]["select"])
-    files = [weights, run.path / MIXTURE]
-    name = f"{config['preset']['name']}, seed {config['seed']}"
-    about = {"run": name, "checkpoint": weights.stem, "seed": order.seed, "label": label, "names": order.names}
-    if isinstance(method, DiffusionMethod):
-        about["sampling"] = asdict(method.sampling)
-        files += [run.checkpoints / autoguidance.FILE] if method.weak is not None else []
-    checksum = hashlib.sha256(b"".join(digest(path, "sha256") for path in files if path.exists()))
+    run = f"{generator.preset.name}, seed {generator.folder.config['seed']}"
+    checkpoint = generator.weights[0].stem
+    about = {"run": run, "checkpoint": checkpoint, "seed": order.seed, "label": label, "names": order.names}
+    if generator.sampling is not None:
+        about["sampling"] = asdict(generator.sampling)
+    checksum = hashlib.sha256(b"".join(digest(path, "sha256") for path in generator.weights))
     return {**about, "sha256": checksum.hexdigest()}
 
 

@@ -1,14 +1,14 @@
 """Model choice without target labels: an adapting run's checkpoints, scored and chosen among.
 
 What it may see is `ScoringData`: labelled source images and bare target images. Files of a run: scores.json (a row a
-checkpoint), scores.safetensors (what each checkpoint says of the same target images), selection.json (the choice).
+checkpoint), scores.safetensors (what each checkpoint predicts of the same target images), selection.json (the choice).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,27 +33,36 @@ from genshift.metrics.label_free import (
 from genshift.presets import Adaptation
 from genshift.runs import checkpoint
 from genshift.runs.checkpoint import Checkpoint
+from genshift.runs.find import source_only_accuracy
 from genshift.runs.folder import CHOICE, SCORES, RunFolder, images_of
 from genshift.runs.records import SOURCE_ONLY
-from genshift.runs.results import value_of
+from genshift.runs.results import Measure, Results
 from genshift.runs.trained_run import load_networks, open_run, preset_of
 from genshift.selection.rules import (
     ESTIMATE,
     ESTIMATES,
-    FEWEST,
     RULES,
+    Choice,
+    Estimate,
+    ModelScores,
+    ScoreRow,
     above_floor,
     choose,
     doubts,
-    source_only_accuracy,
 )
-from genshift.training.domains import open_domains
+from genshift.training.domains import FEWEST, open_domains
 from genshift.training.loop import Observer
 
 IMAGES = 2_000  # of the source's and of the target's training images, the same for every checkpoint and run
-SAID = "scores.safetensors"
+PREDICTIONS = "scores.safetensors"
 PARTS = 10  # more candidates cost disk (hw2's networks 15 MB each) and scoring time; averaged, neighbours are alike
 SMALLEST = 1e-12  # a probability's, before its logarithm is a loss
+PROTOCOL = (
+    "source_accuracy and its binomial standard error on held-out source images, class_entropy and commonest of their "
+    "labels (the largest share of a class); entropy, diversity, information and snd of predictions on target training "
+    "images; dev_risk from features of all; agreement among these checkpoints; atc and doc, estimates of target "
+    "accuracy. No target label was read."
+)
 
 
 @dataclass(frozen=True)
@@ -72,13 +81,11 @@ class Candidate:
     """A checkpoint of a run, its row of scores, and its predictions `[N, K]` on target images."""
 
     run: RunFolder
-    row: dict[str, Any]
-    said: Tensor
+    row: ScoreRow
+    predictions: Tensor
 
 
-def can_choose(run: RunFolder) -> bool:
-    """Whether a run adapts and has held-out source images, so that its checkpoints can be scored."""
-    return preset_of(run.config).adapts and run.config["data"]["source"]["held_out"] >= FEWEST
+# --- keeping candidates while a run trains --------------------------------------------------------------------------
 
 
 def keeper(run: RunFolder) -> Observer:
@@ -102,7 +109,13 @@ def _part(images: int, total: int, phases: Sequence[float]) -> int:
 # --- scoring --------------------------------------------------------------------------------------------------------
 
 
-def look(preset: Adaptation, data_root: Path | None, skip_broken: bool = False) -> ScoringData:
+def can_choose(run: RunFolder) -> bool:
+    """Whether a run adapts and has held-out source images, so that its checkpoints can be scored."""
+    config = run.config
+    return preset_of(config).adapts and config["data"]["source"]["held_out"] >= FEWEST
+
+
+def open_scoring_data(preset: Adaptation, data_root: Path | None, skip_broken: bool = False) -> ScoringData:
     """Reads what scores are computed from, the target by the same sealed way as training.
 
     Raises Refusal where a set is absent, or the source has no held-out images.
@@ -115,31 +128,38 @@ def look(preset: Adaptation, data_root: Path | None, skip_broken: bool = False) 
             "source images out, and a choice needs them: train with a larger share."
         )
     rows = torch.arange(len(domains.labelled)) if domains.labelled_rows is None else domains.labelled_rows
-    shown = (torch.from_numpy(fixed_sample(len(kind), IMAGES, 0)) for kind in (rows, domains.target))
-    source, target = next(shown), next(shown)
+    source, target = (torch.from_numpy(fixed_sample(len(part), IMAGES, 0)) for part in (rows, domains.target))
     return ScoringData(
         held_out.images, held_out.labels, domains.labelled.images[rows[source]], domains.target.images[target]
     )
 
 
-def scores_of(method: ClassifierMethod, seen: ScoringData) -> tuple[dict[str, float], Tensor]:
+def scores_of(method: ClassifierMethod, data: ScoringData) -> tuple[ModelScores, Tensor]:
     """Every score of a model that does not depend on others (see `rules.SCORES`), and its predictions `[N, K]` on the
-    target images. DEV's loss is the cross-entropy: of the few source images that are got wrong, errors alone would
-    tell little."""
-    known, said = method.predict(seen.held_out, "source"), method.predict(seen.target)
-    labels = seen.labels.cpu()
-    value, error = accuracy(known.argmax(1), labels)
-    losses = -known.gather(1, labels[:, None])[:, 0].double().clamp(min=SMALLEST).log()
-    features = method.embed(seen.source, "source"), method.embed(seen.target), method.embed(seen.held_out, "source")
-    found = {"source_accuracy": value, "source_error": error, "entropy": entropy(said), "diversity": diversity(said)}
-    found["information"] = information(said)
-    found["snd"] = soft_neighbourhood_density(said)
-    found["dev_risk"] = dev_risk(density_ratio(*features), losses)
-    found["atc"] = thresholded_confidence(known, labels, said)
-    found["doc"] = difference_of_confidences(known, labels, said)
-    shares = torch.bincount(labels, minlength=known.shape[1])[None] / len(labels)
-    found |= {"class_entropy": entropy(shares), "commonest": shares.max().item()}
-    return found, said
+    target images."""
+    on_source, on_target = method.predict(data.held_out, "source"), method.predict(data.target)
+    labels = data.labels.cpu()
+    value, error = accuracy(on_source.argmax(1), labels)
+    # DEV's loss is the cross-entropy: of the few source images that are got wrong, errors alone would tell little.
+    losses = -on_source.gather(1, labels[:, None])[:, 0].double().clamp(min=SMALLEST).log()
+    ratio = density_ratio(
+        method.embed(data.source, "source"), method.embed(data.target), method.embed(data.held_out, "source")
+    )
+    class_shares = torch.bincount(labels, minlength=on_source.shape[1])[None] / len(labels)
+    scores: ModelScores = {
+        "source_accuracy": value,
+        "source_error": error,
+        "entropy": entropy(on_target),
+        "diversity": diversity(on_target),
+        "information": information(on_target),
+        "snd": soft_neighbourhood_density(on_target),
+        "dev_risk": dev_risk(ratio, losses),
+        "atc": thresholded_confidence(on_source, labels, on_target),
+        "doc": difference_of_confidences(on_source, labels, on_target),
+        "class_entropy": entropy(class_shares),
+        "commonest": class_shares.max().item(),
+    }
+    return scores, on_target
 
 
 def checkpoints_of(run: RunFolder) -> list[Path]:
@@ -147,10 +167,10 @@ def checkpoints_of(run: RunFolder) -> list[Path]:
 
     Raises Refusal where there is none.
     """
-    found = run.candidates() or run.saved()
-    if not found:
+    paths = run.candidates() or run.saved()
+    if not paths:
         raise Refusal(f"{run.path} has no checkpoint yet: let it train, or name another run.")
-    return found
+    return paths
 
 
 def score_run(run: RunFolder, data_root: Path | None = None) -> list[Candidate]:
@@ -160,37 +180,25 @@ def score_run(run: RunFolder, data_root: Path | None = None) -> list[Candidate]:
     """
     preset = _adapting(run)
     paths = checkpoints_of(run)
-    seen = look(preset, data_root, bool(run.config.get("skip_broken")))
-    method = open_run(run, "last").method
-    assert isinstance(method, ClassifierMethod)
-    found = []
+    data = open_scoring_data(preset, data_root, bool(run.config.get("skip_broken")))
+    method: Any = open_run(run, "last").method  # of an adapting preset: it classifies
+    # Every checkpoint's networks in turn, in the same method.
+    scored = []
     for path in paths:
         load_networks(method, path)
-        scores, said = scores_of(method, seen)
-        found.append(Candidate(run, {"images": images_of(path), "checkpoint": path.name, **scores}, said))
-    together(found)
-    names = [each.row["checkpoint"] for each in found]
-    checkpoint.save(run.path / SAID, Checkpoint({"said": torch.stack([c.said for c in found])}, {"of": names}))
-    counts = {"held_out": len(seen.labels), "source": len(seen.source), "target": len(seen.target)}
-    rows = [each.row for each in found]
+        scored.append(scores_of(method, data))
+    predictions = torch.stack([on_target for _, on_target in scored])
+    agreement = ensemble_agreement(predictions).tolist()
+    rows: list[ScoreRow] = [
+        {"images": images_of(path), "checkpoint": path.name, **scores, "agreement": agreed}
+        for path, (scores, _), agreed in zip(paths, scored, agreement, strict=True)
+    ]
+    names = [path.name for path in paths]
+    checkpoint.save(run.path / PREDICTIONS, Checkpoint({"said": predictions}, {"of": names}))
+    counts = {"held_out": len(data.labels), "source": len(data.source), "target": len(data.target)}
     known = {SOURCE_ONLY: source_only_accuracy(run)}
     run.write(SCORES, {"n": counts, "protocol": PROTOCOL, **known, "checkpoints": rows})
-    return found
-
-
-PROTOCOL = (
-    "source_accuracy and its binomial standard error on held-out source images, class_entropy and commonest of their "
-    "labels (the largest share of a class); entropy, diversity, information and snd of predictions on target training "
-    "images; dev_risk from features of all; agreement among these checkpoints; atc and doc, estimates of target "
-    "accuracy. No target label was read."
-)
-
-
-def together(candidates: Sequence[Candidate]) -> None:
-    """Sets each row's agreement with the ensemble of these candidates (EnsV)."""
-    agreement = ensemble_agreement(torch.stack([each.said for each in candidates]))
-    for each, value in zip(candidates, agreement.tolist(), strict=True):
-        each.row["agreement"] = value
+    return [Candidate(run, row, on_target) for row, (_, on_target) in zip(rows, scored, strict=True)]
 
 
 def scored(run: RunFolder, data_root: Path | None = None) -> list[Candidate]:
@@ -198,20 +206,21 @@ def scored(run: RunFolder, data_root: Path | None = None) -> list[Candidate]:
     checkpoints. Refusal as `score_run`."""
     _adapting(run)
     names = [path.name for path in checkpoints_of(run)]
-    if not all((run.path / name).is_file() for name in (SCORES, SAID)):
+    if not all((run.path / name).is_file() for name in (SCORES, PREDICTIONS)):
         return score_run(run, data_root)
-    rows, said = run.read(SCORES)["checkpoints"], checkpoint.load(run.path / SAID)
-    complete = all(set(ESTIMATES) <= set(row) for row in rows)
-    if not complete or not [row["checkpoint"] for row in rows] == said.about["of"] == names:
+    rows: list[ScoreRow] = run.read(SCORES)["checkpoints"]
+    stored = checkpoint.load(run.path / PREDICTIONS)
+    complete = all(set(ESTIMATES) <= set(row) for row in rows)  # earlier versions took no estimates
+    if not complete or not [row["checkpoint"] for row in rows] == stored.about["of"] == names:
         return score_run(run, data_root)
-    return [Candidate(run, row, each) for row, each in zip(rows, said.tensors["said"], strict=True)]
+    return [Candidate(run, row, on_target) for row, on_target in zip(rows, stored.tensors["said"], strict=True)]
 
 
 def _adapting(run: RunFolder) -> Adaptation:
+    """The preset of a run that adapts; Refusal for another."""
     preset = preset_of(run.config)
-    if not preset.adapts:
+    if not preset.adapts or not isinstance(preset, Adaptation):
         raise Refusal(f"{run.path} is no adaptation ({preset.summary}): there is no checkpoint to choose for a target.")
-    assert isinstance(preset, Adaptation)
     return preset
 
 
@@ -237,7 +246,7 @@ class Selection:
 
     def as_json(self) -> dict[str, Any]:
         """What `genshift select --json` prints."""
-        rows = [{"run": str(each.run.path), **each.row} for each in self.candidates]
+        rows = [{"run": str(candidate.run.path), **candidate.row} for candidate in self.candidates]
         return {
             "rule": self.rule,
             "run": str(self.chosen.run.path),
@@ -250,18 +259,6 @@ class Selection:
         }
 
 
-def estimate_of(chosen: Candidate) -> dict[str, Any]:
-    """The target accuracy that a user is told to expect of a candidate."""
-    value, known = chosen.row[ESTIMATE], chosen.row["source_accuracy"]
-    held_out = _held_out(chosen.run)
-    return {"value": value, "by": ESTIMATE, "n": len(chosen.said), "source_accuracy": known, "held_out": held_out}
-
-
-def _held_out(run: RunFolder) -> int:
-    """How many source images a run's checkpoints were scored by."""
-    return int(run.read(SCORES)["n"]["held_out"])
-
-
 def select(runs: Sequence[RunFolder], rule: str, data_root: Path | None = None) -> Selection:
     """Chooses one checkpoint among those of `runs` and writes selection.json into its run.
 
@@ -270,11 +267,12 @@ def select(runs: Sequence[RunFolder], rule: str, data_root: Path | None = None) 
     if rule not in RULES:
         raise unknown("rule", rule, RULES, "`genshift select --help` lists them.")
     _check_alike(runs)
-    candidates = [each for run in runs for each in scored(run, data_root)]
-    together(candidates)
-    rows = [each.row for each in candidates]
-    found = [value for run in runs if (value := source_only_accuracy(run)) is not None]
-    source_only = max(found, default=None)
+    # Scores, with the agreement among the candidates of all runs.
+    candidates = together([candidate for run in runs for candidate in scored(run, data_root)])
+    rows = [candidate.row for candidate in candidates]
+    accuracies = [value for run in runs if (value := source_only_accuracy(run)) is not None]
+    source_only = max(accuracies, default=None)
+    # What every rule takes of them, and what its own run says against the chosen one.
     choices = {name: choose(name, rows, source_only) for name in RULES}
     warnings = _doubts(candidates, candidates[choices[rule]], source_only)
     selection = Selection(tuple(candidates), choices, rule, tuple(above_floor(rows, source_only)), warnings)
@@ -282,30 +280,54 @@ def select(runs: Sequence[RunFolder], rule: str, data_root: Path | None = None) 
     return selection
 
 
+def together(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The candidates with their agreement with the ensemble of all of them (EnsV)."""
+    agreement = ensemble_agreement(torch.stack([candidate.predictions for candidate in candidates])).tolist()
+    rows: list[ScoreRow] = [
+        {**candidate.row, "agreement": agreed} for candidate, agreed in zip(candidates, agreement, strict=True)
+    ]
+    return [replace(candidate, row=row) for candidate, row in zip(candidates, rows, strict=True)]
+
+
 def _doubts(candidates: Sequence[Candidate], chosen: Candidate, source_only: float | None) -> tuple[str, ...]:
     """Against the chosen one, by what its own run shows."""
-    rows = [each.row for each in candidates if each.run is chosen.run]
+    rows = [candidate.row for candidate in candidates if candidate.run is chosen.run]
     validated = [row["valid/source_accuracy"] for row in chosen.run.rows() if "valid/source_accuracy" in row]
     best = max([*validated, *(row["source_accuracy"] for row in rows)])
     return tuple(doubts(rows, rows.index(chosen.row), best, source_only, _held_out(chosen.run)))
 
 
+def estimate_of(candidate: Candidate) -> Estimate:
+    """The target accuracy that a user is told to expect of a candidate."""
+    return {
+        "value": candidate.row[ESTIMATE],
+        "by": ESTIMATE,
+        "n": len(candidate.predictions),
+        "source_accuracy": candidate.row["source_accuracy"],
+        "held_out": _held_out(candidate.run),
+    }
+
+
+def _held_out(run: RunFolder) -> int:
+    """How many source images a run's checkpoints were scored by."""
+    return int(run.read(SCORES)["n"]["held_out"])
+
+
 def _write(selection: Selection, runs: Sequence[RunFolder], source_only: float | None) -> None:
+    """Writes the choice into the run of the chosen checkpoint."""
     chosen = selection.chosen
-    chosen.run.write(
-        CHOICE,
-        {
-            "rule": selection.rule,
-            "why": RULES[selection.rule],
-            "checkpoint": chosen.row["checkpoint"],
-            "images": chosen.row["images"],
-            "candidates": len(selection.candidates),
-            "estimate": estimate_of(chosen),
-            SOURCE_ONLY: source_only,
-            "among": [run.path.name for run in runs],
-            "warnings": list(selection.warnings),
-        },
-    )
+    choice: Choice = {
+        "rule": selection.rule,
+        "why": RULES[selection.rule],
+        "checkpoint": chosen.row["checkpoint"],
+        "images": chosen.row["images"],
+        "candidates": len(selection.candidates),
+        "estimate": estimate_of(chosen),
+        "among": [run.path.name for run in runs],
+        "warnings": list(selection.warnings),
+        "source_only_accuracy": source_only,
+    }
+    chosen.run.write(CHOICE, choice)
 
 
 def _check_alike(runs: Sequence[RunFolder]) -> None:
@@ -318,46 +340,51 @@ def _check_alike(runs: Sequence[RunFolder]) -> None:
     for run in runs[1:]:
         if (other := _question(run)) != first:
             raise Refusal(
-                f"{runs[0].path} is of {_task(first)} and {run.path} of {_task(other)}: candidates of one task are "
-                "chosen among; select each by itself."
+                f"{runs[0].path} is of {_in_words(*first)} and {run.path} of {_in_words(*other)}: candidates of one "
+                "task are chosen among; select each by itself."
             )
 
 
-def _question(run: RunFolder) -> tuple[Any, ...]:
+def _question(run: RunFolder) -> tuple[str, str, tuple[str, ...], int]:
+    """Source and target, the classes, and how many target images there are."""
     preset, config = _adapting(run), run.config
     target = config["data"]["target"]
     return preset.source, preset.target, tuple(config["classes"]), target["n"] + target["held_out"]
 
 
-def _task(question: tuple[Any, ...]) -> str:
-    source, target, classes, count = question
+def _in_words(source: str, target: str, classes: tuple[str, ...], count: int) -> str:
     return f"{source}→{target} ({len(classes)} classes, {count:,} target images)"
 
 
 # --- what evaluation says of it -------------------------------------------------------------------------------------
 
 
-def estimates_of(run: RunFolder) -> dict[str, dict[str, Any]]:
-    """Target accuracies guessed for the checkpoint that stands for the run, as results.json holds them; none where it
-    was not scored."""
+def estimates_of(run: RunFolder) -> Results:
+    """Target accuracies estimated for the checkpoint that stands for the run; none where it was not scored.
+
+    Their std is that of drawing so many images, no more: how far off an estimate is, only labels can tell.
+    """
     if not (run.path / SCORES).exists():
         return {}
-    written, path = run.read(SCORES), run.selected() or run.chosen(preset_of(run.config).select)
-    images = checkpoint.about(path)["images"]
-    row = next((row for row in written["checkpoints"] if row["images"] == images and ESTIMATE in row), None)
+    scores = run.read(SCORES)
+    rows: list[ScoreRow] = scores["checkpoints"]
+    images = checkpoint.about(run.selected() or run.chosen(preset_of(run.config).select))["images"]
+    row = next((row for row in rows if row["images"] == images and ESTIMATE in row), None)
     if row is None:
         return {}
-    n = written["n"]["target"]
-    return {f"estimate/{name}": _guess(row, name, says, n) for name, says in ESTIMATES.items()}
-
-
-def _guess(row: dict[str, Any], name: str, says: str, n: int) -> dict[str, Any]:
-    """The std is that of drawing so many images, no more: how far off it is, only labels can tell."""
-    share = row[name]
-    protocol = f"{says}; {n:,} target training images, no target label read; std is its sampling error alone"
-    return value_of(share, n, protocol, math.sqrt(share * (1 - share) / n + row["source_error"] ** 2))
+    n = scores["n"]["target"]
+    protocol = f"{n:,} target training images, no target label read; std is its sampling error alone"
+    return {
+        f"estimate/{name}": Measure(
+            row[name], n, f"{says}; {protocol}", math.sqrt(row[name] * (1 - row[name]) / n + row["source_error"] ** 2)
+        )
+        for name, says in ESTIMATES.items()
+    }
 
 
 def warnings_of(run: RunFolder) -> list[str]:
     """What the choice of a checkpoint warns of; none where none was chosen."""
-    return run.read(CHOICE)["warnings"] if run.selected() else []
+    if run.selected() is None:
+        return []
+    choice: Choice = run.read(CHOICE)
+    return choice["warnings"]

@@ -1,29 +1,61 @@
-"""Which of several adapted candidates to take, by scores that need no target label. Imports no torch."""
+"""Which of several adapted candidates to take, by scores that need no target label; and what a user is told of it.
+
+`checkpoint_selection` computes the scores. Imports no torch, so that help texts and reports can name the rules.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Final, Literal, NotRequired, TypedDict
 
-from genshift.errors import Refusal, unknown
-from genshift.runs.folder import RunFolder
+from genshift.errors import unknown
 
 # Ours: of source accuracy that may be lost (adversaries take some, collapse takes more), and of agreement with the
 # other candidates (docs/results.md).
 MARGIN = 0.05
-FEWEST = 2  # held-out source images that a variance can be taken of
-ENOUGH = 100  # held-out source images below which no accuracy is told, nor that it fell
+ENOUGH = 100  # held-out source images below which no accuracy is stated, nor that it fell
+COLLAPSED = 0.5  # ours: share of the source's effective classes below which target predictions are of few
 DEFAULT = "default"
 LAST = "last"
+
+
+# --- scores, as scores.json has them --------------------------------------------------------------------------------
+
+
+class ModelScores(TypedDict):
+    """Scores of a model that do not depend on the other candidates."""
+
+    source_accuracy: float  # on held-out source images
+    source_error: float  # its binomial standard error
+    entropy: float  # mean, of target predictions
+    diversity: float  # entropy of the mean target prediction
+    information: float
+    snd: float
+    dev_risk: float
+    atc: float
+    doc: float
+    class_entropy: float  # of the held-out source labels
+    commonest: float  # the largest share of a class among them
+
+
+class ScoreRow(ModelScores):
+    """A candidate's row: which checkpoint it is, and its agreement with the candidates it was scored among."""
+
+    images: int
+    checkpoint: str
+    agreement: float
+
+
+EstimateName = Literal["atc", "doc", "agreement"]
 
 
 @dataclass(frozen=True)
 class Score:
     """A label-free score: `key` names it in scores.json; `sign` is 1 where larger is better and -1 for a risk."""
 
-    key: str
+    key: Literal["source_accuracy", "information", "snd", "dev_risk", "agreement"]
     head: str
     sign: int
     says: str
@@ -46,20 +78,20 @@ RULES = {
     LAST: "the latest",
 }
 
-ESTIMATES = {
+ESTIMATES: dict[EstimateName, str] = {
     "atc": "average thresholded confidence (arXiv 2201.04234)",
     "doc": "source accuracy less the difference of confidences (arXiv 2107.03315)",
     "agreement": "agreement with the mean prediction of the run's candidates",
 }
-ESTIMATE = "atc"  # the one that a user is told; how far each is off is measured in the report
+ESTIMATE: Final = "atc"  # the one that a user is told; how far each is off is measured in the report
 # As docs/results.md has it; a test compares.
 OFF = "where the truth is known it was off by 13 points on average, by 37 at most, mostly too hopeful: docs/results.md"
-COLLAPSED = 0.5  # ours: share of the source's effective classes below which target predictions are of few
-
-Row = Mapping[str, Any]
 
 
-def choose(rule: str, rows: Sequence[Row], source_only: float | None = None) -> int:
+# --- rules ----------------------------------------------------------------------------------------------------------
+
+
+def choose(rule: str, rows: Sequence[ScoreRow], source_only: float | None = None) -> int:
     """The place of the row that `rule` takes; the latest, then the last, of those that are equal.
 
     rows: of scores.json, each with `images` and every score's key. source_only: source accuracy of the run that was
@@ -77,7 +109,7 @@ def choose(rule: str, rows: Sequence[Row], source_only: float | None = None) -> 
     return max(places, key=worth)
 
 
-def above_floor(rows: Sequence[Row], source_only: float | None = None) -> list[int]:
+def above_floor(rows: Sequence[ScoreRow], source_only: float | None = None) -> list[int]:
     """The places of the rows whose source accuracy is not below the best row's, nor source-only's, by more than MARGIN
     and a standard error of its own, that have not `collapsed`, and whose agreement with the mean prediction of all
     (EnsV) is not below the most such by more than MARGIN.
@@ -94,113 +126,112 @@ def above_floor(rows: Sequence[Row], source_only: float | None = None) -> list[i
     return [place for place in kept if rows[place]["agreement"] >= most - MARGIN]
 
 
-def collapsed(row: Row) -> bool:
+def collapsed(row: ScoreRow) -> bool:
     """Whether target images are taken for few classes."""
     named, there = _effective_classes(row)
     return named < COLLAPSED * there
 
 
-def _effective_classes(row: Row) -> tuple[float, float]:
+def _effective_classes(row: ScoreRow) -> tuple[float, float]:
     """How many classes target images are taken for, and how many the source has, by their entropies."""
     return math.exp(row["diversity"]), math.exp(row["class_entropy"])
 
 
-def _reaches(row: Row, floor: float) -> bool:
+def _reaches(row: ScoreRow, floor: float) -> bool:
     return bool(row["source_accuracy"] + row["source_error"] >= floor - MARGIN)
 
 
-def harmed(rows: Sequence[Row], source_only: float | None) -> bool:
+def harmed(rows: Sequence[ScoreRow], source_only: float | None) -> bool:
     """Whether every candidate lost too much of the source accuracy that it would have unadapted."""
     return source_only is not None and not any(_reaches(row, source_only) for row in rows)
 
 
-def told(choice: Mapping[str, Any], estimate: bool = True) -> list[str]:
-    """What a run's selection.json tells a user of the checkpoint to use, a line each: the `estimate` where it is asked
-    for, then warnings; nothing of an older one."""
+# --- what a user is told --------------------------------------------------------------------------------------------
+
+
+class Estimate(TypedDict):
+    """The target accuracy to expect of a candidate, by which of ESTIMATES, from n target images."""
+
+    value: float
+    by: EstimateName
+    n: int
+    source_accuracy: NotRequired[float]
+    held_out: NotRequired[int]  # source images that the candidates were scored by
+
+
+class Choice(TypedDict):
+    """selection.json: the checkpoint to use for a run, and what speaks for and against it."""
+
+    rule: str
+    why: str
+    checkpoint: str
+    images: int
+    candidates: int
+    estimate: NotRequired[Estimate]  # choices of 0.1 and before have none
+    among: list[str]
+    warnings: list[str]
+    source_only_accuracy: NotRequired[float | None]  # of the run that was not adapted, on held-out source images
+
+
+def choice_lines(choice: Choice, estimate: bool = True) -> list[str]:
+    """What a user is told of a choice, a line each: the accuracy to expect, where `estimate` asks for it, then
+    warnings; nothing of a choice without an estimate."""
     if "estimate" not in choice:
         return []
-    found, warnings = choice["estimate"], [f"warning: {warning}" for warning in choice["warnings"]]
+    expected, warnings = choice["estimate"], [f"warning: {warning}" for warning in choice["warnings"]]
     if not estimate:
         return warnings
-    if (held_out := found.get("held_out", ENOUGH)) < ENOUGH:
+    if (held_out := expected.get("held_out", ENOUGH)) < ENOUGH:
         few = f"The accuracy on the run's target cannot be told from {held_out} held-out source images"
         return [f"{few}: hold {ENOUGH} or more out (--validation).", *warnings]
-    by = f"{ESTIMATES[found['by']]}, of {found['n']:,} unlabelled images"
-    known = f"; {found['source_accuracy']:.1%} on held-out source images" if "source_accuracy" in found else ""
-    guess = f"Estimated accuracy on the run's target: about {found['value']:.1%} ({by}{known}); {OFF}."
-    return [guess, *warnings]
+    by = f"{ESTIMATES[expected['by']]}, of {expected['n']:,} unlabelled images"
+    known = f"; {expected['source_accuracy']:.1%} on held-out source images" if "source_accuracy" in expected else ""
+    about = f"Estimated accuracy on the run's target: about {expected['value']:.1%} ({by}{known}); {OFF}."
+    return [about, *warnings]
 
 
 def doubts(
-    rows: Sequence[Row], place: int, best: float, source_only: float | None = None, held_out: int = ENOUGH
+    rows: Sequence[ScoreRow], place: int, best: float, source_only: float | None = None, held_out: int = ENOUGH
 ) -> list[str]:
     """Why the candidate at `place` may do worse on the target than a model that was not adapted: sentences.
 
     rows: of its run, the earliest first. best: the highest source accuracy that its training showed. source_only: as in
     `choose`. held_out: how many source images were held out.
     """
-    row, found = rows[place], []
-    known = row["source_accuracy"]
-    # The first that knows the source: before, what a model says of itself means nothing.
-    first = next((each for each in rows[:place] if _reaches(each, best)), row)
+    row, sentences = rows[place], []
+    accuracy = row["source_accuracy"]
+    # Source accuracy that adaptation has cost.
     if source_only is not None and harmed(rows, source_only):
-        found.append(
+        sentences.append(
             f"Adaptation probably harms: no checkpoint is within {100 * MARGIN:g} points of source-only's "
             f"{source_only:.2%} on held-out source images."
         )
     elif not _reaches(row, best):
-        found.append(
-            f"Adaptation probably harms: on held-out source images the chosen checkpoint is right on {known:.2%}; "
+        sentences.append(
+            f"Adaptation probably harms: on held-out source images the chosen checkpoint is right on {accuracy:.2%}; "
             f"training had reached {best:.2%}."
         )
-    if not (learnt := known > row["commonest"] + row["source_error"]):
-        found.append(
-            f"The source itself is not learnt: {known:.2%} of its held-out images are right, and naming the commonest "
-            f"class for all gives {row['commonest']:.2%}; train longer, or look at the pictures at this --size."
+    # A source that was never learnt.
+    learnt = accuracy > row["commonest"] + row["source_error"]
+    if not learnt:
+        sentences.append(
+            f"The source itself is not learnt: {accuracy:.2%} of its held-out images are right, and naming the "
+            f"commonest class for all gives {row['commonest']:.2%}; train longer, or look at the pictures at this "
+            "--size."
         )
+    # Target predictions of few classes.
     if collapsed(row):
         named, there = _effective_classes(row)
-        found.append(
+        sentences.append(
             f"Target images are taken for few classes, effectively {named:.1f} of the source's {there:.1f}: unless the "
             "target holds no more, adaptation has collapsed."
         )
+    # A target accuracy that fell, counted from the first candidate that knows the source: before, what a model says of
+    # itself means nothing.
+    first = next((earlier for earlier in rows[:place] if _reaches(earlier, best)), row)
     if learnt and held_out >= ENOUGH and row[ESTIMATE] < first[ESTIMATE] - MARGIN:
-        found.append(
+        sentences.append(
             f"Adaptation probably harms: the estimated target accuracy fell from {first[ESTIMATE]:.2%} at "
             f"{first['images']:,} images to {row[ESTIMATE]:.2%}."
         )
-    return found
-
-
-def unadapted(run: RunFolder) -> list[RunFolder]:
-    """The source-only runs of the same study, sets and seed in the same parent folder."""
-    config = run.config
-    return [other for other in _neighbours(run) if _is_unadapted(other.config, config)]
-
-
-def _neighbours(run: RunFolder) -> list[RunFolder]:
-    """The readable runs beside this one: a broken neighbour is no reason to refuse a run."""
-    found = []
-    for path in sorted(run.path.resolve().parent.iterdir()):
-        other = RunFolder(path)
-        try:
-            if other.exists() and other.config:
-                found.append(other)
-        except Refusal:
-            continue
-    return found
-
-
-def _is_unadapted(other: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
-    one, two = ({**config["preset"], **config["preset"]["fields"]} for config in (other, ours))
-    alike = all(one.get(key) == two.get(key) for key in ("study", "source", "target"))
-    return alike and other["seed"] == ours["seed"] and one.get("role") == "source"
-
-
-def source_only_accuracy(run: RunFolder) -> float | None:
-    """The last held-out source accuracy of the run that was not adapted, beside this one; None where there is none."""
-    for other in unadapted(run):
-        values = [row["valid/source_accuracy"] for row in other.rows() if "valid/source_accuracy" in row]
-        if values:
-            return float(values[-1])
-    return None
+    return sentences

@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from genshift.errors import Refusal
-from genshift.evaluation.evaluate import train_and_evaluate
+from genshift.evaluation.evaluate import after_training, with_observers
+from genshift.evaluation.options import EvaluationOptions
 from genshift.presets import Classifier, Generator, Preset
 from genshift.presets.base import flag
 from genshift.report.page import write_page
 from genshift.runs.files import write_json, write_text
-from genshift.runs.folder import CHOICE, SCORES
-from genshift.runs.results import EvaluationOptions
+from genshift.runs.folder import CHOICE, SCORES, RunFolder
 from genshift.studies import JUDGES, BudgetName, Study, judge_of, varied_options
 from genshift.studies.workers import side_by_side
-from genshift.training.train import Settings
+from genshift.training.train import Settings, train
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,11 @@ def _run_all(todo: list[Job], jobs: int) -> bool:
 def run_job(job: Job) -> bool:
     """Trains (or continues) and evaluates one run; False where a signal stopped it."""
     settings = Settings(seed=job.seed, threads=job.threads, data_root=job.asked.data_root, command=job.command)
-    return train_and_evaluate(job.preset, job.out, settings, job.asked)
+    run = RunFolder(job.out)
+    finished = train(job.preset, job.out, with_observers(run, job.preset, settings))
+    if finished:
+        after_training(run, job.preset, settings, job.asked)
+    return finished
 
 
 def _record(todo: list[Job], record: Path) -> None:

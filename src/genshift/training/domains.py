@@ -21,6 +21,7 @@ from genshift.presets import Adaptation
 from genshift.presets.benchmark import OWN_STUDY
 
 HELD_OUT_IMAGES = 2_000  # validated on: a check costs a fraction of the steps between two checks
+FEWEST = 2  # held-out images that a variance, and so a choice among checkpoints, can be taken of
 
 
 @dataclass(frozen=True)
@@ -146,34 +147,6 @@ def unseen(images: ImageSet, split: str, share: float, most: int | None = None) 
         return images, "test images"
     _, rows = hold_out(images, share)
     return (None if rows is None else images.take(rows[:most])), "held-out training images"
-
-
-def evaluation_images(
-    name: str,
-    preset: Adaptation,
-    data_root: Path | None,
-    skip_broken: bool = False,
-    seen_labels: bool = False,
-    fingerprint: str = "",
-) -> tuple[ImageSet | None, str]:
-    """The images to measure on, with their labels where there are any, and what they are in words.
-
-    Where a set has no test part: its held-out images if training saw its labels (`seen_labels`; None without any),
-    all of it otherwise. Raises Refusal where what was held out is unknown, for training had another set than now: its
-    `fingerprint`, where given, is another.
-    """
-    split = evaluation_split(name)
-    labels = True if seen_labels else "any"
-    images, _ = open_set(name, split, preset, data_root=data_root, skip_broken=skip_broken, labels=labels)
-    if split == "train" and not seen_labels:
-        return images, f"{name}, the training images, whose labels training never saw"
-    if split == "train" and fingerprint not in ("", images.fingerprint()):
-        raise Refusal(
-            f"{name} does not hold the images that were trained on, so nobody knows which were held out: restore them, "
-            "or go to the folder from which it was trained."
-        )
-    shown, wording = unseen(images, split, preset.validation, HELD_OUT_IMAGES)
-    return shown, f"{name}, {wording}"
 
 
 def in_classes(images: ImageSet, classes: tuple[str, ...]) -> ImageSet:

@@ -33,7 +33,7 @@ PATIENCE = 5  # readings on end after which what looks wrong is wrong
 class Observer(Protocol):
     """Somebody who looks at the networks at each check. It returns nothing, so nothing it knows can steer."""
 
-    def __call__(self, images: int, method: Method) -> None:
+    def __call__(self, images: int, method: Any) -> None:  # of the family that it was made for
         """`method` answers as it would at the end: with the moving average of its weights, where there is one."""
 
 

@@ -21,9 +21,9 @@ from genshift.errors import Refusal
 from genshift.presets import Preset
 from genshift.runs.folder import RunFolder
 from genshift.runs.trained_run import build_method, feature_maps, preset_of
-from genshift.selection.rules import FEWEST
 from genshift.training.console import Console, tensorboard_sink
 from genshift.training.distributed import World, world_of
+from genshift.training.domains import FEWEST
 from genshift.training.ema import MovingAverage
 from genshift.training.loop import Observer, Schedule, Trainer
 from genshift.training.probe import Probe as Measured

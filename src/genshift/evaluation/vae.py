@@ -1,0 +1,118 @@
+"""What is measured of a VAE alone: its reconstructions, its latent space, and the prior it draws from."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor
+
+from genshift.data.imageset import ImageSet
+from genshift.evaluation import panels
+from genshift.evaluation.generation import (
+    EvaluationContext,
+    LatentGeneratorEvaluation,
+    held_out_pictures,
+    stage_pictures,
+)
+from genshift.evaluation.options import EvaluationOptions, EvaluationRecord, Picture
+from genshift.evaluation.panels import PANEL, ImageWriter
+from genshift.methods import VAEMethod
+from genshift.metrics import reconstruction
+from genshift.presets import VAE
+from genshift.runs import checkpoint
+from genshift.runs.checkpoint import Checkpoint
+from genshift.runs.folder import RunFolder
+from genshift.runs.results import Measure, Results
+from genshift.sampling.trained_generator import fit_and_store, has_mixture
+from genshift.training.console import Console
+from genshift.training.loop import Observer
+
+UNITS = {"reconstruction_mse": "mean squared error, pixels in [0, 1]", "psnr": "decibels", "ssim": "11×11 windows"}
+
+
+class VAEEvaluation(LatentGeneratorEvaluation[VAE, VAEMethod]):
+    """Of a VAE also its reconstructions of held-out pictures, and where its latent vectors lie."""
+
+    def observers(
+        self, run: RunFolder, preset: VAE, data_root: Path | None, skip_broken: bool = False
+    ) -> list[Observer]:
+        """One more keeps the latent vectors of the same held-out pictures, where there are any."""
+        observers = super().observers(run, preset, data_root, skip_broken)
+        held_out = held_out_pictures(preset, data_root, skip_broken)
+        if held_out is None:
+            return observers
+        pictures = stage_pictures(held_out).images
+
+        def keep_latents(images: int, method: VAEMethod) -> None:
+            path = run.path / "samples" / f"latents-{images:012d}.safetensors"
+            checkpoint.save(path, Checkpoint({"latents": method.embed(pictures)}, {"images": images}))
+
+        return [*observers, keep_latents]
+
+    def plain(self, method: VAEMethod) -> VAEMethod:
+        """Latent vectors from N(0, I): a mixture is fitted only to what has learnt to the end."""
+        plain = copy.copy(method)
+        plain.preset = replace(method.preset, prior="normal")
+        return plain
+
+    def prepared(
+        self, run: RunFolder, method: VAEMethod, train: ImageSet, options: EvaluationOptions, console: Console
+    ) -> VAEMethod:
+        """With the mixture that its latent vectors are drawn from, fitted and written beside the checkpoints."""
+        if not has_mixture(method):
+            return method
+        console.say("Fitting the mixture that latent vectors are drawn from …")
+        fitted, reason = fit_and_store(run, method, train)
+        console.say(f"The mixture: {reason}.")
+        return fitted
+
+    def normal_prior(self, method: VAEMethod) -> VAEMethod | None:
+        return self.plain(method) if has_mixture(method) else None
+
+    def latent_pictures(self, writer: ImageWriter, context: EvaluationContext[VAEMethod]) -> Iterator[Picture | None]:
+        """Walks between held-out pictures where there are enough, and along the directions of attributes."""
+        method, held_out = context.method, context.held_out
+        if held_out is None:
+            yield from super().latent_pictures(writer, context)
+            return
+        yield panels.interpolation(writer, method, panels.encoded_ends(method, held_out) or panels.drawn_ends(method))
+        yield panels.arithmetic(writer, method, context.train, held_out)
+
+    def own_measures(
+        self, writer: ImageWriter, context: EvaluationContext[VAEMethod]
+    ) -> tuple[Results, EvaluationRecord, list[Picture]]:
+        """Errors of the reconstructions of held-out pictures, and some of these pictures beside them."""
+        method, held_out = context.method, context.held_out
+        if held_out is None:
+            return {}, {}, []
+        decoded = method.reconstruct(held_out.images, held_out.labels if method.classes else None)
+        errors = {
+            "reconstruction_mse": reconstruction.mse(held_out.images, decoded),
+            "psnr": reconstruction.psnr(held_out.images, decoded),
+            "ssim": reconstruction.ssim(held_out.images, decoded),
+        }
+        words = (
+            f"{held_out.name}, {len(held_out):,} held-out pictures at {held_out.images.shape[-1]} px, decoded from "
+            "their posterior means; std is the standard error over pictures"
+        )
+        results = {
+            name: Measure(values.mean().item(), len(values), f"{UNITS[name]}; {words}", _standard_error(values))
+            for name, values in errors.items()
+        }
+        panel = panels.reconstructions(writer, held_out.images, decoded)
+        return results, {"panel_mse": errors["reconstruction_mse"][:PANEL].tolist()}, [panel]
+
+    def own_warnings(self, preset: VAE, results: Results, options: EvaluationOptions) -> list[str]:
+        """Whether the classifier that judges the samples has taught the generator."""
+        taught, judge = preset.features if preset.perceptual else "", options.features
+        if "class_accuracy" not in results or not taught or judge is None or Path(taught).resolve() != judge.resolve():
+            return []
+        return ["Not independent: the classifier that judges the samples has taught the generator (--perceptual)."]
+
+
+def _standard_error(values: Tensor) -> float:
+    return values.std().item() / math.sqrt(len(values)) if len(values) > 1 else 0.0
