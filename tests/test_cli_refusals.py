@@ -100,11 +100,11 @@ def test_a_process_of_its_own_refuses_alike(line, tmp_path):
 def test_torch_is_not_needed_to_help_or_refuse():
     """Help and refusals come at once: no torch, numpy or scipy is imported for them."""
     code = (
-        "import sys; from genshift.cli import main; status = main(sys.argv[1:]); "
+        "import sys; from genshift.cli.main import main; status = main(sys.argv[1:]); "
         "heavy = {'torch', 'numpy', 'scipy', 'sklearn', 'PIL', 'rich'} & set(sys.modules); "
         "print(sorted(heavy), file=sys.stderr); sys.exit(status)"
     )
-    for words, status in ((["--help"], 0), (["nonsense"], 2), (["train", "demo-dann", "-n", "--out", "x"], 0)):
+    for words, status in ((["--help"], 0), (["nonsense"], 2), (["train", "demo-dann", "--lr", "x", "--out", "x"], 2)):
         done = tiny.python("-c", code, *words)
         assert done.returncode == status, done.stderr
         assert done.stderr.splitlines()[-1] == "[]", words
@@ -112,7 +112,7 @@ def test_torch_is_not_needed_to_help_or_refuse():
 
 @pytest.mark.parametrize("verb", ["ls", "data ls", "compare", "report"])
 def test_verbs_that_only_read_need_no_torch(verb, trained, tmp_path):
-    code = "import sys; from genshift.cli import main; status = main(sys.argv[1:]); assert 'torch' not in sys.modules"
+    code = "import sys; from genshift.cli.main import main; status = main(sys.argv[1:]); assert 'torch' not in sys.modules"
     more = {"ls": [trained], "compare": [trained], "report": [trained, "--out", tmp_path / "page.html"]}
     done = tiny.python("-c", f"{code}; sys.exit(status)", *verb.split(), *more.get(verb, ()))
     assert done.returncode == 0, done.stderr

@@ -224,7 +224,7 @@ def test_the_verbs_are_typed(tmp_path):
     user = tmp_path / "user.py"
     user.write_text(
         "import genshift\n"
-        "done: bool = genshift.train('demo-dann', 'x', seed=1)\n"
+        "done: bool = genshift.train('demo-dann', 'x', seed=1).finished\n"
         "page = genshift.report(['x'], 'page.html')\n"
         "name: str = page.name\n"
         "rows = genshift.compare(3)\n"

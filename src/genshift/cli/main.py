@@ -98,7 +98,7 @@ def _with_preset(parser: Parser, argv: Sequence[str], sets: Mapping[str, str]) -
         add_options(parser.add_argument_group(title), [type(preset) for preset in named] or list(FAMILIES.values()))
         parser.parse(argv)
     # First which preset it is: its name may stand anywhere, and a flag's value may be the name of another.
-    every = [*FAMILIES.values(), *map(presets.benchmark.class_of, METHODS.values())]
+    every = [*FAMILIES.values(), *map(presets.benchmark.class_of, METHODS)]
     first = Parser(parser.prog, "", parents=[parser], conflict_handler="resolve", add_help=False)
     add_options(first, every, typed=False)
     known, _ = first.parse_known_args(argv)

@@ -56,7 +56,7 @@ def named(name: str, source: str | None = None, target: str | None = None) -> Pr
         return benchmark.preset_of(METHODS[name], source, target).checked()
     if (preset := benchmark.by_alias(name)) is not None:
         return preset.checked()
-    raise unknown("preset or method", name, [*PRESETS, *METHODS], "`genshift ls` lists them all.")
+    raise unknown("preset", name, [*PRESETS, *METHODS], "`genshift ls` lists them all.")
 
 
 def get(name: str) -> Preset:
