@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from genshift import data as data
     from genshift import presets as presets
+    from genshift.api import clean as clean
     from genshift.api import demo as demo
     from genshift.api import embed as embed
     from genshift.api import evaluate as evaluate
@@ -57,7 +58,7 @@ _HOMES = {
     "load_plugin": "genshift.plugins:load_plugin",
     **{
         verb: f"genshift.api:{verb}"
-        for verb in ("demo", "embed", "evaluate", "predict", "reconstruct", "sample", "select", "show", "study",
+        for verb in ("clean", "demo", "embed", "evaluate", "predict", "reconstruct", "sample", "select", "show", "study",
                      "sweep", "train")
     },
 }  # fmt: skip
@@ -69,6 +70,7 @@ __all__ = [
     "Refusal",
     "Run",
     "backbone",
+    "clean",
     "compare",
     "data",
     "data_set",

@@ -22,6 +22,7 @@ from genshift.presets import Preset
 from genshift.presets.benchmark import OWN
 from genshift.presets.keywords import TrainOptions
 from genshift.run import Run
+from genshift.runs.clean import clean as drop_what_continuing_needs
 from genshift.runs.files import csv_text, write_text, write_whole
 from genshift.runs.folder import RunFolder
 from genshift.runs.results import results_as_json
@@ -278,6 +279,12 @@ def show(preset: str | Preset) -> dict[str, Any]:
 def study(name: str, out: Path, budget: BudgetName = "cpu", **options: Any) -> Path | None:
     """Trains what is missing of a study, evaluates and writes OUT/page.html; see `studies.running.run_study`."""
     return run_study(studies.get(name), budget, out, **options)
+
+
+def clean(run: Path | str) -> int:
+    """Drops from a finished run what only continuing needs; returns how many bytes were freed. Raises Refusal for a run
+    that is not trained to its end."""
+    return drop_what_continuing_needs(RunFolder(Path(run).expanduser()))
 
 
 def demo(out: Path, seeds: int = 1) -> Path | None:

@@ -5,22 +5,41 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from genshift import plugins
 from genshift.data.catalog import CATALOG
 from genshift.errors import Refusal
-from genshift.presets import PRESETS
+from genshift.presets import METHODS, PRESETS
+from genshift.presets.benchmark import STUDY as BENCHMARK
+from genshift.presets.benchmark import TASKS
 from genshift.report.model.measures import shown_published
 from genshift.runs.find import runs_below
 from genshift.runs.folder import RunFolder
 from genshift.studies import STUDIES
 
+REPORTS, OURS = ("hw2", "hw3"), ("demo", "own", "faces", "digits")  # studies that presets belong to
+
 
 def ls(folder: Path | str = "runs", data_root: Path | None = None) -> dict[str, list[dict[str, Any]]]:
-    """Presets, data sets (with what of them is here), studies, and the runs below `folder`."""
+    """Methods, presets, data sets (with what of them is here), studies, and the runs below `folder`; what installed
+    plugins add is among them."""
+    for group in (plugins.METHODS, plugins.DATA_SETS):
+        plugins.load_installed(group)
     return {
+        "methods": [
+            {
+                "name": row.name,
+                "title": row.title,
+                "summary": row.summary.format(source="a source", target="a target"),
+                "papers": [paper.line for paper in row.papers],
+                "options": list(row.options),
+            }
+            for row in METHODS.values()
+        ],
         "presets": [
             {
                 "name": p.name,
                 "family": p.family,
+                "study": p.study,
                 "task": p.task,
                 "role": p.method,
                 "images": p.images,
@@ -32,7 +51,7 @@ def ls(folder: Path | str = "runs", data_root: Path | None = None) -> dict[str, 
         "studies": [
             {"name": s.name, "runs": len(s.presets()), "seeds": s.seeds, "summary": s.summary} for s in STUDIES.values()
         ],
-        "runs": [_run_row(RunFolder(path)) for path in runs_below(Path(folder))],
+        "runs": [_run_row(RunFolder(path)) for path in runs_below(Path(folder).expanduser())],
     }
 
 
@@ -70,11 +89,17 @@ def _run_row(run: RunFolder) -> dict[str, Any]:
 
 
 def as_text(listing: dict[str, list[dict[str, Any]]]) -> str:
-    """The listing for a terminal."""
-    lines = ["Presets"]
-    lines += [
-        f"  {p['name']:<26} {p['family']:<10} {p['images']:>12,} images  {p['summary']}" for p in listing["presets"]
-    ]
+    """The listing for a terminal: three short tables of what can be trained, then data sets, studies and runs."""
+    lines = ["Methods of adaptation: genshift train METHOD --source LABELLED --target UNLABELLED"]
+    lines += [f"  {m['name']:<14} {m['title']:<18} {m['summary']}" for m in listing["methods"]]
+    # A method on the study's own tasks is METHOD-SOURCE-TARGET, and needs no line for each.
+    named = [p for p in listing["presets"] if p["study"] != BENCHMARK]
+    for title, studies in (("The reports' presets", REPORTS), ("Our own presets", OURS)):
+        lines += ["", title]
+        lines += [
+            f"  {p['name']:<26} {p['images']:>12,} images  {p['summary']}" for p in named if p["study"] in studies
+        ]
+    lines += ["", f"Also METHOD-SOURCE-TARGET, such as adamatch-im-{'-'.join(TASKS[0])}: the study `{BENCHMARK}`"]
     lines += ["", "Data sets"]
     for d in listing["data"]:
         counts = " + ".join(f"{n:,}" for n in d["images"].values())

@@ -484,9 +484,9 @@ def clean(argv: Sequence[str]) -> int:
     parser = Parser("genshift clean", description="Drops old checkpoints and optimizers' state from a finished run.")
     parser.add_argument("run", type=Path)
     args = parser.parse(argv)
-    from genshift.runs.clean import clean as drop
+    from genshift import api
 
-    print(f"{args.run}: {drop(RunFolder(args.run)) / 2**20:,.1f} MiB freed; it answers as before.")
+    print(f"{args.run}: {api.clean(args.run) / 2**20:,.1f} MiB freed; it answers as before.")
     return 0
 
 
