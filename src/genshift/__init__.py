@@ -56,12 +56,9 @@ _HOMES = {
     "backbone": "genshift.presets:backbone",
     "data_set": "genshift.data:register",
     "load_plugin": "genshift.plugins:load_plugin",
-    **{
-        verb: f"genshift.api:{verb}"
-        for verb in ("clean", "demo", "embed", "evaluate", "predict", "reconstruct", "sample", "select", "show", "study",
-                     "sweep", "train")
-    },
-}  # fmt: skip
+    **{verb: f"genshift.api:{verb}" for verb in ("clean", "demo", "embed", "evaluate", "predict", "reconstruct")},
+    **{verb: f"genshift.api:{verb}" for verb in ("sample", "select", "show", "study", "sweep", "train")},
+}
 _PACKAGES = ("data", "presets", "report")  # report can be called: see there
 __all__ = [
     "Model",

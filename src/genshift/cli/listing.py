@@ -16,7 +16,7 @@ from genshift.runs.find import runs_below
 from genshift.runs.folder import RunFolder
 from genshift.studies import STUDIES
 
-REPORTS, OURS = ("hw2", "hw3"), ("demo", "own", "faces", "digits")  # studies that presets belong to
+REPORTS = ("hw2", "hw3")  # studies whose presets are a report's
 
 
 def ls(folder: Path | str = "runs", data_root: Path | None = None) -> dict[str, list[dict[str, Any]]]:
@@ -29,7 +29,7 @@ def ls(folder: Path | str = "runs", data_root: Path | None = None) -> dict[str, 
             {
                 "name": row.name,
                 "title": row.title,
-                "summary": row.summary.format(source="a source", target="a target"),
+                "summary": row.summary.format(source="source", target="target"),
                 "papers": [paper.line for paper in row.papers],
                 "options": list(row.options),
             }
