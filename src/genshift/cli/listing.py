@@ -94,11 +94,9 @@ def as_text(listing: dict[str, list[dict[str, Any]]]) -> str:
     lines += [f"  {m['name']:<14} {m['title']:<18} {m['summary']}" for m in listing["methods"]]
     # A method on the study's own tasks is METHOD-SOURCE-TARGET, and needs no line for each.
     named = [p for p in listing["presets"] if p["study"] != BENCHMARK]
-    for title, studies in (("The reports' presets", REPORTS), ("Our own presets", OURS)):
-        lines += ["", title]
-        lines += [
-            f"  {p['name']:<26} {p['images']:>12,} images  {p['summary']}" for p in named if p["study"] in studies
-        ]
+    for title, reported in (("The reports' presets", True), ("Our own presets", False)):
+        shown = [p for p in named if (p["study"] in REPORTS) == reported]
+        lines += ["", title, *(f"  {p['name']:<26} {p['images']:>12,} images  {p['summary']}" for p in shown)]
     lines += ["", f"Also METHOD-SOURCE-TARGET, such as adamatch-im-{'-'.join(TASKS[0])}: the study `{BENCHMARK}`"]
     lines += ["", "Data sets"]
     for d in listing["data"]:
