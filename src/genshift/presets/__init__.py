@@ -28,7 +28,8 @@ from genshift.presets.pictures import GAN, VAE, Classifier, Generator, LatentGen
 _M = TypeVar("_M")
 FAMILIES: dict[str, type[Preset]] = {family.family: family for family in (Adaptation, Classifier, VAE, GAN, Diffusion)}
 PRESETS: dict[str, Preset] = {
-    preset.name: preset.checked() for room in (demo, hw2, hw3, benchmark, ours) for preset in room.all_presets()
+    preset.name: preset.checked()
+    for preset in (*demo.PRESETS, *hw2.PRESETS, *hw3.PRESETS, *benchmark.all_presets(), *ours.PRESETS)
 }
 
 

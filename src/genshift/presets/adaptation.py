@@ -69,7 +69,8 @@ class Adaptation(Preset):
         if inverted != (self.adversary == "inverted"):
             raise Refusal(f"{self.name} takes no --adversary {self.adversary}: 'inverted' is ADDA's presets' alone.")
         if row.adversarial != (self.adversary != "none"):
-            raise Refusal(f"{self.name} takes no --adversary {self.adversary}: {_adversary_rule(row.adversarial)}.")
+            rule = "it learns from an adversary, by reversal or alternating" if row.adversarial else "its own is none"
+            raise Refusal(f"{self.name} takes no --adversary {self.adversary}: {rule}.")
         if inverted and self.statistics != "apart":
             raise Refusal(
                 f"{self.name} takes no --statistics {self.statistics}: an extractor for each domain keeps apart."
@@ -88,10 +89,6 @@ class Adaptation(Preset):
                 f"--select best goes by source accuracy, which is highest before {self.name} adapts: take label-free."
             )
         return self
-
-
-def _adversary_rule(adversarial: bool) -> str:
-    return "it learns from an adversary, by reversal or alternating" if adversarial else "its own is none"
 
 
 def same_set(one: str, other: str) -> bool:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from genshift.presets.adaptation import Adaptation
 from genshift.presets.base import HALF_LIFE
 from genshift.presets.reports import BOUNDS_AND_DANN
 
-
-def _demo(method: str) -> Adaptation:
-    """The demo's three runs: hw2's networks and rule on the embedded digits, at a budget of seconds."""
-    adapts = method == "dann"
-    return Adaptation(
+PRESETS = tuple(
+    Adaptation(
         name=f"demo-{method}",
         study="demo",
         method=method,
@@ -23,12 +18,9 @@ def _demo(method: str) -> Adaptation:
         lr=3e-4,
         ema_half_life=HALF_LIFE,
         validation=0.05,
-        adversary="alternating" if adapts else "none",
-        lam=0.1 if adapts else 0.0,
+        adversary="alternating" if method == "dann" else "none",
+        lam=0.1 if method == "dann" else 0.0,
         origins={},
     )
-
-
-def all_presets() -> Iterator[Adaptation]:
-    """Every preset of the demo."""
-    yield from (_demo(method) for method in BOUNDS_AND_DANN)
+    for method in BOUNDS_AND_DANN
+)

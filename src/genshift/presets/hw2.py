@@ -5,11 +5,10 @@ Its facts stand here alone: published figures, settings, and where each setting 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from genshift.presets.adaptation import Adaptation
-from genshift.presets.base import HALF_LIFE, PUBLISHED
+from genshift.presets.base import HALF_LIFE, PUBLISHED, Preset
 from genshift.presets.diffusion import Diffusion
 from genshift.presets.pictures import GAN
 from genshift.presets.reports import (
@@ -37,27 +36,25 @@ def _hw2_gan(letter: str, **fields: Any) -> GAN:
     )  # fmt: skip
 
 
-def _hw2_a() -> GAN:
-    origins = {
-        **PRINTED_FACES,
-        "loss": HW06,
-        "batch": HW06,
-        "lr": HW06,
-        "beta1": HW06,
-        "beta2": HW06,
-        "optimizer": HW06,
-    }
-    return _hw2_gan("a", loss="bce", origins={**origins, "first": HW06, "critic_steps": HW06})
+_A_ORIGINS = {
+    **PRINTED_FACES,
+    "loss": HW06,
+    "batch": HW06,
+    "lr": HW06,
+    "beta1": HW06,
+    "beta2": HW06,
+    "optimizer": HW06,
+}
+GAN_A = _hw2_gan("a", loss="bce", origins={**_A_ORIGINS, "first": HW06, "critic_steps": HW06})
 
 
-def _hw2_b() -> GAN:
-    paper = ("loss", "gradient_penalty", "batch", "lr", "beta1", "beta2", "optimizer", "first")
-    return _hw2_gan(
-        "b", loss="wgan", spectral_norm="on", gradient_penalty=10.0, beta1=0.0, beta2=0.9,
-        origins={
-            **PRINTED_FACES, **dict.fromkeys(paper, WGAN_GP_PAPER), "spectral_norm": PUBLISHED, "critic_steps": HW06,
-        },
-    )  # fmt: skip
+_FROM_WGAN_GP = ("loss", "gradient_penalty", "batch", "lr", "beta1", "beta2", "optimizer", "first")
+GAN_B = _hw2_gan(
+    "b", loss="wgan", spectral_norm="on", gradient_penalty=10.0, beta1=0.0, beta2=0.9,
+    origins={
+        **PRINTED_FACES, **dict.fromkeys(_FROM_WGAN_GP, WGAN_GP_PAPER), "spectral_norm": PUBLISHED, "critic_steps": HW06,
+    },
+)  # fmt: skip
 
 
 # --- P2: conditional diffusion ---------------------------------------------------------------------------------------
@@ -88,13 +85,12 @@ _DIFFUSION_ORIGINS = {
 }
 
 
-def _hw2_diffusion() -> Diffusion:
-    return Diffusion(
-        name="hw2-diffusion", study="hw2", method="diffusion", networks="hw2-unet", data="mnistm",
-        images=300 * published_size("mnistm"), epochs=300, size=28, batch=64, optimizer="adamw",
-        lr=3e-4, weight_decay=0.01, mean=0.5, std=0.5, condition="classes", process="linear", predict="epsilon",
-        label_dropout=0.1, sampler="ddpm", steps=1000, guidance=3.0, skip=0.5, origins=_DIFFUSION_ORIGINS,
-    )  # fmt: skip
+DIFFUSION = Diffusion(
+    name="hw2-diffusion", study="hw2", method="diffusion", networks="hw2-unet", data="mnistm",
+    images=300 * published_size("mnistm"), epochs=300, size=28, batch=64, optimizer="adamw",
+    lr=3e-4, weight_decay=0.01, mean=0.5, std=0.5, condition="classes", process="linear", predict="epsilon",
+    label_dropout=0.1, sampler="ddpm", steps=1000, guidance=3.0, skip=0.5, origins=_DIFFUSION_ORIGINS,
+)  # fmt: skip
 
 
 # --- P3: MNIST-M to SVHN and to USPS ---------------------------------------------------------------------------------
@@ -146,8 +142,7 @@ def _hw2(source: str, target: str, method: str) -> Adaptation:
     )
 
 
-def all_presets() -> Iterator[Adaptation | GAN | Diffusion]:
-    """Every preset of the report, its problems last to first: adaptation, then the generators."""
-    for task in HW2_FIGURES:
-        yield from (_hw2(*task, method) for method in BOUNDS_AND_DANN)
-    yield from (_hw2_a(), _hw2_b(), _hw2_diffusion())
+PRESETS: tuple[Preset, ...] = (
+    *(_hw2(*task, method) for task in HW2_FIGURES for method in BOUNDS_AND_DANN),
+    *(GAN_A, GAN_B, DIFFUSION),
+)

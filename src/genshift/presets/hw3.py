@@ -5,11 +5,10 @@ Its facts stand here alone: published figures, settings, and where each setting 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from genshift.presets.adaptation import Adaptation
-from genshift.presets.base import HALF_LIFE, PUBLISHED
+from genshift.presets.base import HALF_LIFE, PUBLISHED, Preset
 from genshift.presets.papers import DANN_PAPER
 from genshift.presets.pictures import GAN, VAE
 from genshift.presets.reports import (
@@ -37,26 +36,24 @@ _FACES_ORIGINS = {
 }
 
 
-def _hw3_gan() -> GAN:
-    return GAN(
-        name="hw3-gan", study="hw3", method="gan", networks="hw3-gan", images=100 * FACES, epochs=100, size=64,
-        flip=0.5, batch=64, latent=128, lr=1e-4, mean=0.5, std=0.5, loss="bce", first="generator",
-        origins={**_FACES_ORIGINS, "loss": PUBLISHED, "first": PUBLISHED, "beta1": DCGAN_PAPER, "beta2": DCGAN_PAPER},
-    )  # fmt: skip
+HW3_GAN = GAN(
+    name="hw3-gan", study="hw3", method="gan", networks="hw3-gan", images=100 * FACES, epochs=100, size=64,
+    flip=0.5, batch=64, latent=128, lr=1e-4, mean=0.5, std=0.5, loss="bce", first="generator",
+    origins={**_FACES_ORIGINS, "loss": PUBLISHED, "first": PUBLISHED, "beta1": DCGAN_PAPER, "beta2": DCGAN_PAPER},
+)  # fmt: skip
 
 
-def _hw3_vae() -> VAE:
-    return VAE(
-        name="hw3-vae", study="hw3", method="vae", networks="hw3-vae", images=100 * FACES, epochs=100, size=64,
-        flip=0.5, batch=32, latent=128, lr=1e-4, likelihood="mse",
-        origins={
-            **_FACES_ORIGINS,
-            "likelihood": PUBLISHED,
-            "mean": "published (its threshold and errors fit pixels in [0, 1])",
-            "std": "published (its threshold and errors fit pixels in [0, 1])",
-        },
-        published={"reconstruction_mse": 0.0132},
-    )  # fmt: skip
+HW3_VAE = VAE(
+    name="hw3-vae", study="hw3", method="vae", networks="hw3-vae", images=100 * FACES, epochs=100, size=64,
+    flip=0.5, batch=32, latent=128, lr=1e-4, likelihood="mse",
+    origins={
+        **_FACES_ORIGINS,
+        "likelihood": PUBLISHED,
+        "mean": "published (its threshold and errors fit pixels in [0, 1])",
+        "std": "published (its threshold and errors fit pixels in [0, 1])",
+    },
+    published={"reconstruction_mse": 0.0132},
+)  # fmt: skip
 
 
 # --- P3: DANN, and P4: ADDA ------------------------------------------------------------------------------------------
@@ -175,9 +172,11 @@ def _hw3_adda(source: str, target: str) -> Adaptation:
     )
 
 
-def all_presets() -> Iterator[Adaptation | GAN | VAE]:
-    """Every preset of the report, its problems last to first: adaptation, then the generators."""
-    for task in HW3_FIGURES:
-        yield from (_hw3(*task, method) for method in BOUNDS_AND_DANN)
-        yield _hw3_adda(*task)
-    yield from (_hw3_vae(), _hw3_gan())
+PRESETS: tuple[Preset, ...] = (
+    *(
+        preset
+        for task in HW3_FIGURES
+        for preset in (*(_hw3(*task, method) for method in BOUNDS_AND_DANN), _hw3_adda(*task))
+    ),
+    *(HW3_VAE, HW3_GAN),
+)
