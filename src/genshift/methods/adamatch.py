@@ -47,11 +47,19 @@ class AdaMatch(ClassifierMethod):
         source, target = batch["source"], batch["target"]
         assert source.y is not None
         y = source.y
-        views = [view for each in (source, target) for view in (each.weak, self._strong(each))]
+        # A weak and a strong view of every image, the source's first.
+        recolour = self.preset.strong_recolour
+        strong = [
+            strong_view(b.weak, b.draws, self.rule.mean, self.rule.std, recolour=recolour) for b in (source, target)
+        ]
+        views = [source.weak, strong[0], target.weak, strong[1]]
         with self.arithmetic.autocast():
             joint, alone = self._logits_of(torch.cat(views), 2 * len(y))
         zs, zt = at_least_float32(joint[: 2 * len(y)]), at_least_float32(joint[2 * len(y) :])
-        zs = interpolated(zs, at_least_float32(alone), self._mixture(source, zs))
+        # λ of the interpolation for each logit of weak then strong views, a function of the images seen.
+        lam = source.draws.uniform("interpolation", 2, zs.shape[1]).transpose(0, 1).flatten(0, 1).to(zs)
+        zs = interpolated(zs, at_least_float32(alone), lam)
+        # What the answers to weak views teach the strong ones.
         weak_s, weak_t = zs[: len(y)], zt[: len(target.x)]
         ratio = self._ratio(weak_s.detach(), weak_t.detach())
         labels, counts = pseudo_labels(weak_s.detach(), weak_t.detach(), ratio, self.preset.threshold)
@@ -97,10 +105,6 @@ class AdaMatch(ClassifierMethod):
         aim = {"source": running.source, "even": even}[self.preset.prior]
         return ((aim + TINY) / (running.target + TINY)) ** self.preset.alignment
 
-    def _strong(self, batch: Batch) -> Tensor:
-        preset, rule = self.preset, self.rule
-        return strong_view(batch.weak, batch.draws, rule.mean, rule.std, recolour=preset.strong_recolour)
-
     def _logits_of(self, x: Tensor, sources: int) -> tuple[Tensor, Tensor]:
         """Logits of both domains in one pass, and of the first `sources` rows, the source's, by themselves."""
         extractor = self.nets["extractor"]
@@ -109,11 +113,6 @@ class AdaMatch(ClassifierMethod):
             alone = extractor(x[:sources])
         logits = self.nets["predictor"](torch.cat([joint, alone]))
         return logits[: len(x)], logits[len(x) :]
-
-    def _mixture(self, source: Batch, logits: Tensor) -> Tensor:
-        """λ of the interpolation for each logit of weak then strong views, a function of the images seen."""
-        lam = source.draws.uniform("interpolation", 2, logits.shape[1])
-        return lam.transpose(0, 1).flatten(0, 1).to(logits)
 
 
 def interpolated(joint: Tensor, alone: Tensor, lam: Tensor) -> Tensor:

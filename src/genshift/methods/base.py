@@ -110,7 +110,10 @@ class GeneratorMethod(Method):
         one thread each, so that not even a rounding depends on how many are asked for. Without `label` a conditional
         model cycles through its classes. Raises Refusal for a label that was never trained.
         """
-        self._check_label(label)
+        if label is not None and not self.classes:
+            raise Refusal("This run draws pictures of no particular class: leave --label out.")
+        if label is not None and not 0 <= label < self.classes:
+            raise Refusal(f"There is no class number {label}: the run learnt {self.classes}, from 0.")
         chunks = range(first // CHUNK, -(-(first + count) // CHUNK))
         draw = functools.partial(self._chunk, seed=seed, label=label)
         drawn = torch.cat(one_thread_each(draw, chunks) if self._on_cpu else list(map(draw, chunks)))
@@ -142,12 +145,6 @@ class GeneratorMethod(Method):
     @torch.inference_mode()
     def _chunk(self, chunk: int, seed: int, label: int | None) -> Tensor:
         return to_bytes(self.draw(*self.start(chunk, seed, label)))
-
-    def _check_label(self, label: int | None) -> None:
-        if label is not None and not self.classes:
-            raise Refusal("This run draws pictures of no particular class: leave --label out.")
-        if label is not None and not 0 <= label < self.classes:
-            raise Refusal(f"There is no class number {label}: the run learnt {self.classes}, from 0.")
 
     def pictures(self, y: Tensor) -> Tensor:
         """A network's output `[N, C, H, W]`, in its pixel rule, as float32 pictures in [0, 1] on the CPU."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from genshift.data.feed import Batch, StepRandom
+from genshift.data.feed import Batch
 from genshift.diffusion.guidance import Guidance, Guided
 from genshift.diffusion.process import PROCESSES, Parametrisation, levels, weight
 from genshift.diffusion.samplers import SAMPLERS, State, ddim
@@ -59,7 +59,10 @@ class DiffusionMethod(GeneratorMethod):
         x_t = _times(alpha, x_0) + _times(sigma, eps)
         _, b, c = self.parametrisation.coefficients(alpha, sigma)
         p, q = self.parametrisation.target(alpha, sigma)
-        self._deal(data.draws)
+        # Each dropout layer gets random numbers of this step's.
+        layers = [layer for layer in self.networks["unet"].modules() if isinstance(layer, Dropout)]
+        for number, layer in enumerate(layers):
+            layer.uniform = functools.partial(data.draws.uniform, f"dropout {number}")
         answer = self._answer(self.nets["unet"], _times(c, x_t), t, self._told(data))
         errors = (answer - _times(p, x_0) - _times(q, eps)).square().mean((1, 2, 3))
         loss = (weight(self.preset.weighting, self.preset.gamma, b, alpha, sigma).to(errors) * errors).mean()
@@ -76,12 +79,6 @@ class DiffusionMethod(GeneratorMethod):
         assert data.y is not None
         left_out = data.draws.uniform("label") < self.preset.label_dropout
         return data.y.masked_fill(left_out.to(data.y.device), -1)
-
-    def _deal(self, draws: StepRandom) -> None:
-        """Gives each dropout layer the step's random numbers."""
-        layers = [layer for layer in self.networks["unet"].modules() if isinstance(layer, Dropout)]
-        for number, layer in enumerate(layers):
-            layer.uniform = functools.partial(draws.uniform, f"dropout {number}")
 
     def _answer(self, net: nn.Module, x: Tensor, t: Tensor, y: Tensor | None) -> Tensor:
         x = x.contiguous(memory_format=self.arithmetic.memory_format)
@@ -102,15 +99,17 @@ class DiffusionMethod(GeneratorMethod):
 
         Raises Refusal for guidance that the run cannot give.
         """
-        self.train_mode(False)
         how, device = self.sampling, self.arithmetic.device
+        if how.by_weak and self.weak is None:
+            raise Refusal("This run kept no early state to guide away from: give --guide unconditional.")
+        self.train_mode(False)
         ladder = levels(self.process, how.steps, how.spacing)
         x = self.noise(generator) * ladder.sigma[0].item()
         labels = None if labels is None else labels.to(device)
         guided = Guided(
             functools.partial(self._predict, self.networks["unet"], ladder.time),
             self._guidance(), ladder, labels, generator,
-            functools.partial(self._predict, self._weak(), ladder.time) if how.by_weak else None,
+            None if self.weak is None or not how.by_weak else functools.partial(self._predict, self.weak, ladder.time),
             how.by_label,
         )  # fmt: skip
         sampler = functools.partial(ddim, eta=how.eta) if how.sampler == "ddim" else SAMPLERS[how.sampler]
@@ -122,11 +121,6 @@ class DiffusionMethod(GeneratorMethod):
         if how.by_label and not self.classes:
             return Guidance()
         return Guidance(how.guidance, how.guidance_from, how.guidance_to, how.skip)
-
-    def _weak(self) -> nn.Module:
-        if self.weak is None:
-            raise Refusal("This run kept no early state to guide away from: give --guide unconditional.")
-        return self.weak
 
     def noise(self, generator: torch.Generator) -> Tensor:
         """N(0, I), `[CHUNK, C, H, W]`; times the first level's σ, what the reverse process starts from."""

@@ -70,7 +70,8 @@ class GANMethod(LatentGeneratorMethod):
         """
         with torch.no_grad(), self.arithmetic.autocast():
             fake = self.networks["generator"](*self._noise(data, "discriminator"))
-        real, fake = data.x, self._like(data.x, fake)
+        real = data.x
+        fake = fake.to(real.dtype).contiguous(memory_format=self.arithmetic.memory_format)
         d_real, d_fake = self._judge_both(real, fake, data)
         loss = discriminator_loss(self.preset.loss, d_real, d_fake)
         penalties = self._penalties(real, fake, data) if penalised else {}
@@ -124,9 +125,6 @@ class GANMethod(LatentGeneratorMethod):
     def _view(self, x: Tensor, data: Batch, name: str) -> Tensor:
         """Pictures as the discriminator gets to see them."""
         return diffaugment(x, data.draws, name, self.preset.diffaugment)
-
-    def _like(self, real: Tensor, fake: Tensor) -> Tensor:
-        return fake.to(real.dtype).contiguous(memory_format=self.arithmetic.memory_format)
 
     def _penalties(self, real: Tensor, fake: Tensor, data: Batch) -> dict[str, Tensor]:
         found = {}

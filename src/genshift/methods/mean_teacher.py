@@ -47,10 +47,12 @@ class MeanTeacher(ClassifierMethod):
         assert source.y is not None
         strong = strong_view(target.weak, target.draws, self.rule.mean, self.rule.std)
         with self.arithmetic.autocast():
-            taught = self._teach(target.weak)
+            with torch.no_grad():  # the teacher's probabilities, of weak views
+                features = in_domain(self.networks["extractor"], "target")(target.weak)
+                taught = at_least_float32(self.networks["predictor"](features)).softmax(1)
             extractor = self.nets["student_extractor"]
-            features = [in_domain(extractor, "source")(source.x), in_domain(extractor, "target")(strong)]
-            logits = at_least_float32(self.nets["student_predictor"](torch.cat(features)))
+            both = [in_domain(extractor, "source")(source.x), in_domain(extractor, "target")(strong)]
+            logits = at_least_float32(self.nets["student_predictor"](torch.cat(both)))
         zs, zt = logits[: len(source.y)], logits[len(source.y) :]
         loss_label = label_loss(zs, source.y)
         sure = (taught.amax(1) > self.preset.threshold).to(zt.dtype)
@@ -64,12 +66,6 @@ class MeanTeacher(ClassifierMethod):
             "accuracy": batch_accuracy(zs, source.y),
             "confident": sure.mean(),
         }
-
-    @torch.no_grad()
-    def _teach(self, x: Tensor) -> Tensor:
-        """The teacher's probabilities `[N, K]` of target images."""
-        features = in_domain(self.networks["extractor"], "target")(x)
-        return at_least_float32(self.networks["predictor"](features)).softmax(1)
 
     @torch.no_grad()
     def _follow(self, images: int) -> None:

@@ -66,7 +66,8 @@ class VAEMethod(LatentGeneratorMethod):
     def step(self, batch: Mapping[str, Batch], progress: Progress) -> dict[str, Tensor]:
         """One step on the images "data". Losses are in float32 whatever the networks compute in."""
         data = batch["data"]
-        mean, logvar = self._posterior(data.x)
+        with self.arithmetic.autocast():
+            mean, logvar = map(at_least_float32, self.nets["encoder"](data.x))
         noise = data.draws.normal("eps", self.preset.latent).to(mean)
         z = mean + (0.5 * logvar).exp() * noise
         with self.arithmetic.autocast():
@@ -76,11 +77,6 @@ class VAEMethod(LatentGeneratorMethod):
         loss.backward()
         self.optimizers["all"].step()
         return {"loss": loss.detach(), **{name: value.detach() for name, value in scalars.items()}}
-
-    def _posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        with self.arithmetic.autocast():
-            mean, logvar = self.nets["encoder"](x)
-        return at_least_float32(mean), at_least_float32(logvar)
 
     def _loss(
         self, x: Tensor, y: Tensor, mean: Tensor, logvar: Tensor, progress: Progress
@@ -269,14 +265,11 @@ def interpolate(a: Tensor, b: Tensor, steps: int) -> Tensor:
         raise Refusal(f"An interpolation needs at least its two ends, not {steps} steps.")
     t = torch.linspace(0, 1, steps, dtype=a.dtype)[:, None]
     length = a.norm() * (1 - t) + b.norm() * t
-    return length * _on_circle(F.normalize(a, dim=0), F.normalize(b, dim=0), t)
-
-
-def _on_circle(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    angle = torch.acos((a @ b).clamp(-1, 1))
-    if angle.sin() < 1e-4:  # the same direction, or the opposite one
-        return a * (1 - t) + b * t
-    return (((1 - t) * angle).sin() * a + (t * angle).sin() * b) / angle.sin()
+    a, b = F.normalize(a, dim=0), F.normalize(b, dim=0)
+    angle = torch.acos((a @ b).clamp(-1, 1))  # rounding may take the cosine past 1
+    if angle.sin() < 1e-4:  # the same direction, or the opposite one: no circle, or any
+        return length * (a * (1 - t) + b * t)
+    return length * ((((1 - t) * angle).sin() * a + (t * angle).sin() * b) / angle.sin())
 
 
 def attribute_direction(latents: Tensor, has: Tensor) -> Tensor:

@@ -140,6 +140,11 @@ class Preset:
         return False
 
     @property
+    def measures_others(self) -> bool:
+        """Whether generated pictures are measured in what its runs have learnt."""
+        return False
+
+    @property
     def teacher(self) -> str:
         """The run of a classifier whose features the method learns by; "" for none."""
         return ""

@@ -52,7 +52,8 @@ _FROM_WGAN_GP = ("loss", "gradient_penalty", "batch", "lr", "beta1", "beta2", "o
 GAN_B = _hw2_gan(
     "b", loss="wgan", spectral_norm="on", gradient_penalty=10.0, beta1=0.0, beta2=0.9,
     origins={
-        **PRINTED_FACES, **dict.fromkeys(_FROM_WGAN_GP, WGAN_GP_PAPER), "spectral_norm": PUBLISHED, "critic_steps": HW06,
+        **PRINTED_FACES, **dict.fromkeys(_FROM_WGAN_GP, WGAN_GP_PAPER),
+        "spectral_norm": PUBLISHED, "critic_steps": HW06,
     },
 )  # fmt: skip
 

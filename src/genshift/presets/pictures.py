@@ -63,6 +63,10 @@ class Classifier(Pictures):
         return self.answers
 
     @property
+    def measures_others(self) -> bool:
+        return True
+
+    @property
     def learns(self) -> str:
         return self.answers
 

@@ -33,12 +33,9 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     try:
         write_whole(path, lambda temporary: save_file(tensors, temporary, metadata=header))
     except SafetensorError as error:
-        raise Refusal(f"Stopped while writing {path}: {_no_room(error)}.") from error
-
-
-def _no_room(error: SafetensorError) -> str:
-    full = "No space left" in str(error) or "StorageFull" in str(error)
-    return "the disk is full; free some room and run the same command again" if full else str(error)
+        full = "No space left" in str(error) or "StorageFull" in str(error)
+        reason = "the disk is full; free some room and run the same command again" if full else str(error)
+        raise Refusal(f"Stopped while writing {path}: {reason}.") from error
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> Checkpoint:

@@ -29,12 +29,8 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     except OSError as error:
         raise of_os_error(error, f"writing {path}") from error
     finally:
-        _discard(temporary)
-
-
-def _discard(path: Path) -> None:
-    if path.parent.is_dir():
-        path.unlink(missing_ok=True)
+        if temporary.parent.is_dir():
+            temporary.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:
@@ -47,11 +43,11 @@ def _sync(path: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Writes a text file whole."""
-    write_whole(path, lambda temporary: _write_text(temporary, text))
 
+    def write(temporary: Path) -> None:
+        temporary.write_text(text, encoding="utf-8")
 
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    write_whole(path, write)
 
 
 def csv_text(header: Iterable[str], rows: Iterable[Sequence[Any]], floats: str) -> str:

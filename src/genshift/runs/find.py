@@ -35,27 +35,22 @@ def find_runs(folders: Iterable[Path | str]) -> list[Path]:
 
 def unadapted(run: RunFolder) -> list[RunFolder]:
     """The source-only runs of the same study, sets and seed in the same parent folder."""
-    config = run.config
-    return [other for other in _neighbours(run) if _is_unadapted(other.config, config)]
-
-
-def _neighbours(run: RunFolder) -> list[RunFolder]:
-    """The readable runs beside this one: a broken neighbour is no reason to refuse a run."""
-    found = []
+    wanted = {**_learnt_from(run.config), "role": "source"}
+    unadapted = []
     for path in sorted(run.path.resolve().parent.iterdir()):
-        other = RunFolder(path)
+        beside = RunFolder(path)
         try:
-            if other.exists() and other.config:
-                found.append(other)
-        except Refusal:
+            if beside.exists() and _learnt_from(beside.config) == wanted:
+                unadapted.append(beside)
+        except Refusal:  # a broken neighbour is no reason to refuse a run
             continue
-    return found
+    return unadapted
 
 
-def _is_unadapted(other: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
-    one, two = ({**config["preset"], **config["preset"]["fields"]} for config in (other, ours))
-    alike = all(one.get(key) == two.get(key) for key in ("study", "source", "target"))
-    return alike and other["seed"] == ours["seed"] and one.get("role") == "source"
+def _learnt_from(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What tells the runs of one task and seed from others, and from each other."""
+    preset = {**config["preset"], **config["preset"]["fields"]}
+    return {"seed": config["seed"], **{key: preset.get(key) for key in ("study", "source", "target", "role")}}
 
 
 def source_only_accuracy(run: RunFolder) -> float | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from genshift.errors import Refusal
 from genshift.evaluation.evaluate import after_training, with_observers
 from genshift.evaluation.options import EvaluationOptions
-from genshift.presets import Classifier, Generator, Preset
+from genshift.presets import Preset
 from genshift.presets.base import flag
 from genshift.report.page import write_page
 from genshift.runs.files import write_json, write_text
@@ -41,41 +41,29 @@ def jobs_of(
     weights: Path | None = None,
 ) -> list[Job]:
     """The study's runs in the order of `_turn`: a run's evaluation may look at those of earlier turns."""
-    return [
-        _job(study, _within(study, preset, budget), out, _seed(preset, seed), data_root, threads, weights)
-        for seed in range(seeds)
-        for preset in sorted(study.presets(), key=_turn)
-        if not (seed and isinstance(preset, Classifier))  # one measures them all
-    ]
-
-
-def _seed(preset: Preset, seed: int) -> int:
-    """The seed of a run; a classifier's is its own as a judge."""
-    return next((judge.seed for judge in JUDGES.values() if judge.name == preset.name), seed)
+    own_seeds = {judge.name: judge.seed for judge in JUDGES.values()}  # a judge has one, whatever the study's
+    jobs = []
+    for seed in range(seeds):
+        for preset in sorted(study.presets(), key=_turn):
+            if seed and preset.name in own_seeds:  # one measures them all
+                continue
+            images = study.images(preset, budget)
+            if images != preset.images:
+                origins = {**preset.origins, "images": f"ours (the study's {budget} budget)"}
+                preset = replace(preset, images=images, origins=origins)
+            jobs.append(_job(preset, out, own_seeds.get(preset.name, seed), data_root, threads, weights))
+    return jobs
 
 
 def _turn(preset: Preset) -> int:
     """Classifiers before the generators that are measured in their features, baselines before what adapts."""
-    return 0 if isinstance(preset, Classifier) else 1 if preset.method == "source" else 2
-
-
-def _within(study: Study, preset: Preset, budget: BudgetName) -> Preset:
-    """The preset with the budget's images, marked as such."""
-    images = study.images(preset, budget)
-    if images == preset.images:
-        return preset
-    return replace(preset, images=images, origins={**preset.origins, "images": f"ours (the study's {budget} budget)"})
+    return 0 if preset.measures_others else 1 if preset.method == "source" else 2
 
 
 def _job(
-    study: Study,
-    preset: Preset,
-    out: Path,
-    seed: int,
-    data_root: Path | None,
-    threads: int | None,
-    weights: Path | None,
+    preset: Preset, out: Path, seed: int, data_root: Path | None, threads: int | None, weights: Path | None
 ) -> Job:
+    """A run of the study, with the command that makes the same run again."""
     varied = varied_options(preset)
     folder = "-".join([preset.name, *(f"{name}-{value}" for name, value in varied.items()), f"seed{seed}"])
     given = {**{flag(name): value for name, value in varied.items()}, "--images": preset.images, "--seed": seed}
@@ -84,8 +72,8 @@ def _job(
     judge = judge_of(preset)
     features = out / f"{judge.name}-seed{judge.seed}" if judge else None
     # A latent space of two domains is drawn for the first seed alone; a generator's pictures are its result.
-    draws = isinstance(preset, Generator)
-    asked = EvaluationOptions(data_root, seed == 0 or draws, features, weights if draws else None)
+    draw = seed == 0 or preset.draws
+    asked = EvaluationOptions(data_root, draw, features, weights if preset.draws else None)
     return Job(preset, out / folder, seed, asked, threads, command)
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -104,7 +104,6 @@ class Trainer:
         self.method.begin(self.feed.parts)
         self.meter = Meter()
         self.alarms: dict[str, int] = {}
-        self.stop_signal: int | None = None
         self._read_at = self.seen
 
     # --- the loop -----------------------------------------------------------------------------------------------
@@ -114,15 +113,16 @@ class Trainer:
 
         Raises NonFinite where a loss is not a number; the last good checkpoint stays.
         """
-        with _Signals(self._note_signal):
+        with _Signals() as signals:
             clock = _Clock(self.seconds, self.cpu_seconds)
             while self.seen < self.schedule.total:
                 self.finish_step(self.method.step(self.feed.at(self.seen), self.prepare_step()))
                 self.seconds, self.cpu_seconds = clock.read()
                 if self._crossed(self.schedule.log_every):
                     self.read_back()
-                stopping = self._stops()
-                if self._is_due():
+                stopping = self._stops(signals)
+                regular = self._crossed(self.schedule.check_every) or self.seen >= self.schedule.total
+                if regular or self.seen in self.schedule.marks:
                     self.check()
                 elif stopping:
                     self.read_back()
@@ -175,21 +175,21 @@ class Trainer:
     def check(self) -> None:
         """Reads back, validates, shows the networks to the observers and saves (best first, see `save`)."""
         self.read_back()
-        with self._averaged():
+        with _Swapped(self.method.networks, self.average):
             measures = self._validate()
             if self.world.leads:
                 for observer in self.observers:
                     observer(self.seen, self.method)
-                if measures and self._is_best(*measures):
-                    self.run.save_best(Checkpoint(checkpoint.pack_networks(self.method.networks), self._about()))
+                # The latest whose score is within one standard error of the highest is the one to keep (the
+                # one-standard-error rule: Hastie, Tibshirani and Friedman 2009, section 7.10): among models that
+                # validation cannot tell apart, the later one has learnt longer.
+                if measures:
+                    score, error = measures
+                    self.best = max(self.best, score)
+                    if score >= self.best - error:
+                        networks = checkpoint.pack_networks(self.method.networks)
+                        self.run.save_best(Checkpoint(networks, self._about()))
         self.save()
-
-    def _is_best(self, score: float, error: float) -> bool:
-        """Whether the networks are now the ones to keep: the latest whose score is within one standard error of the
-        highest (the one-standard-error rule: Hastie, Tibshirani and Friedman 2009, section 7.10). Among models that
-        validation cannot tell apart, the later one has learnt longer."""
-        self.best = max(self.best, score)
-        return score >= self.best - error
 
     def _validate(self) -> tuple[float, float] | None:
         """Score and standard error on held-out images, in the leading process."""
@@ -249,27 +249,18 @@ class Trainer:
             "alarms": self.alarms,
         }
 
-    def _averaged(self) -> _Swapped:
-        return _Swapped(self.method.networks, self.average)
-
     # --- small things -------------------------------------------------------------------------------------------
-
-    def _is_due(self) -> bool:
-        regular = self._crossed(self.schedule.check_every) or self.seen >= self.schedule.total
-        return regular or self.seen in self.schedule.marks
 
     def _crossed(self, every: int) -> bool:
         return self.seen // every > (self.seen - self.feed.batch) // every
 
-    def _note_signal(self, number: int) -> None:
-        self.stop_signal = number
-
-    def _stops(self) -> bool:
+    def _stops(self, signals: _Signals) -> bool:
+        """Whether any process was asked to stop; all agree on it."""
         if self.world.size == 1:
-            return self.stop_signal is not None
+            return signals.noted
         if (self.seen // self.feed.batch) % AGREE_EVERY_STEPS:
             return False
-        return self.world.any(self.stop_signal is not None, self.method.arithmetic.device)
+        return self.world.any(signals.noted, self.method.arithmetic.device)
 
     def _write(self, row: Mapping[str, Any]) -> None:
         if self.world.leads:
@@ -300,19 +291,20 @@ class _Clock:
 class _Signals:
     """While open, Ctrl-C and SIGTERM are noted instead of killing; a second one kills as usual."""
 
-    def __init__(self, note: Callable[[int], None]) -> None:
-        self.note = note
+    def __init__(self) -> None:
+        self.noted = False
         self.before: dict[int, Any] = {}
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM):
             try:
                 self.before[number] = signal.signal(number, self._handle)
             except ValueError:  # not the main thread (a notebook's worker): signals stay as they are
-                return
+                break
+        return self
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        self.note(number)
+        self.noted = True
         signal.signal(number, self.before[number])
 
     def __exit__(self, *exc: object) -> None:
