@@ -9,7 +9,7 @@ from genshift.presets import Preset
 from genshift.runs.folder import RunFolder
 from genshift.training.console import Console
 from genshift.training.distributed import World
-from genshift.training.probe import duration, probe
+from genshift.training.probe import STEPS, duration, probe
 from genshift.training.train import Settings, assemble, check_choice
 from genshift.training.training_data import open_training_data
 
@@ -38,6 +38,7 @@ def plan(preset: Preset, run: RunFolder, settings: Settings) -> Plan:
     chosen = device.choose_device(settings.device)
     device.prepare_process(settings.threads, chosen)
     arithmetic = device.choose_arithmetic(preset.precision, chosen)
+    Console().say(f"Reading {preset.task}, and taking {STEPS} steps …")
     training_data = open_training_data(preset, settings.data_root, settings.skip_broken)
     check_choice(preset, training_data)
     with Console(False) as silent:

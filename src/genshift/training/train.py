@@ -27,7 +27,7 @@ from genshift.training.domains import FEWEST
 from genshift.training.ema import MovingAverage
 from genshift.training.loop import Observer, Schedule, Trainer
 from genshift.training.probe import Probe as Measured
-from genshift.training.probe import probe
+from genshift.training.probe import STEPS, probe
 from genshift.training.training_data import TrainingData, open_training_data
 
 LOGS = 100  # readings of the scalars in a training: a curve needs no more points
@@ -68,6 +68,7 @@ def train(preset: Preset, out: Path, settings: Settings) -> bool:
         if begun:
             _check_same(run, preset, settings)
         # What is learnt from, and the trainer at its start.
+        console.say(f"Reading {preset.task} …")
         training_data = open_training_data(preset, settings.data_root, settings.skip_broken)
         check_choice(preset, training_data)
         arithmetic = device.choose_arithmetic(preset.precision, chosen)
@@ -79,6 +80,7 @@ def train(preset: Preset, out: Path, settings: Settings) -> bool:
         # From where an earlier sitting saved; then four steps that are put back, to tell how long it takes.
         if begun and _resume(trainer, preset, settings):
             return True
+        console.say(f"Taking {STEPS} steps to see how fast it goes …")
         measured = probe(trainer)
         if not begun:
             _begin(trainer, preset, settings, training_data, measured)
