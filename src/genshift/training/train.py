@@ -26,8 +26,8 @@ from genshift.training.distributed import World, world_of
 from genshift.training.domains import FEWEST
 from genshift.training.ema import MovingAverage
 from genshift.training.loop import Observer, Schedule, Trainer
-from genshift.training.probe import Probe as Measured
 from genshift.training.probe import STEPS, probe
+from genshift.training.probe import Probe as Measured
 from genshift.training.training_data import TrainingData, open_training_data
 
 LOGS = 100  # readings of the scalars in a training: a curve needs no more points
