@@ -37,7 +37,9 @@ def test_consistency_is_the_papers():
 
 def test_a_step_is_its_restatement():
     """The whole loss by another road: its gradient is the one that the step leaves behind."""
-    preset = presets.get("fixmatch-usps-mnistm").replaced(width=8, threshold=0.133, consistency=0.7, strong_recolour=1.0)
+    preset = presets.get("fixmatch-usps-mnistm").replaced(
+        width=8, threshold=0.133, consistency=0.7, strong_recolour=1.0
+    )
     method = build_method(preset, 10, tiny.FLOAT64, 0)
     batch = adapted_batch(6, 8)
     nets = {name: copy.deepcopy(net) for name, net in method.networks.items()}
@@ -63,4 +65,5 @@ def test_a_step_is_its_restatement():
 
 @pytest.mark.usefixtures("quick")
 def test_it_learns(tmp_path):
-    assert accuracy_on_the_embedded_pair("fixmatch", tmp_path) > 0.5
+    """Over more steps than others take, and with a threshold that they reach: until then it is source-only."""
+    assert accuracy_on_the_embedded_pair("fixmatch", tmp_path, steps=200, threshold=0.6) > 0.55
