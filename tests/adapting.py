@@ -1,11 +1,13 @@
 """What the tests of adaptation methods share: a step's batch, numpy's softmax, and a training of seconds."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tiny
 import torch
+from torch import nn
 
 from genshift import presets
 from genshift.data import load
@@ -21,6 +23,14 @@ def adapted_batch(source: int, target: int, seed: int = 0) -> dict[str, Batch]:
     xt = torch.rand(target, 3, 28, 28, dtype=torch.float64, generator=generator) - 0.2
     ys = torch.arange(source) % 10
     return {"source": Batch(xs, ys, StepRandom(1, 0, source)), "target": Batch(xt, None, StepRandom(2, 0, target))}
+
+
+def assert_gradients(networks: Mapping[str, nn.Module], others: Mapping[str, nn.Module], *names: str) -> None:
+    """The gradients in the networks of these names are those in `others`, and there are some."""
+    for name in names:
+        for (key, p), q in zip(networks[name].named_parameters(), others[name].parameters(), strict=True):
+            assert p.grad is not None and q.grad is not None, (name, key)
+            torch.testing.assert_close(p.grad, q.grad, msg=f"{name} {key}")
 
 
 def softmax(z: Any) -> Any:

@@ -110,8 +110,11 @@ def test_a_preset_that_differs_in_its_data_alone_builds_what_was_trained(name):
 # --- two processes --------------------------------------------------------------------------------------------------
 
 # Of the methods on our backbone, those that take something of the whole batch beside gradients: statistics,
-# covariances, thresholds, centroids; their sums are longer.
-SHARED = ("adda", "adabn", "coral", "cdan", "dann-mcc", "mean-teacher", "adamatch", "adamatch-im", "shot")
+# covariances, kernels, thresholds, centroids; their sums are longer.
+SHARED = (
+    "adda", "adabn", "coral", "dan", "jan", "cdan", "mcd", "mdd", "dann-mcc", "mean-teacher", "fixmatch", "adamatch",
+    "adamatch-im", "shot",
+)  # fmt: skip
 PAIRS = {
     "demo-source": 1e-9,
     "hw3-dann-usps-mnistm": 1e-9,

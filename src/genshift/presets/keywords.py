@@ -42,6 +42,7 @@ class TrainOptions(TypedDict, total=False):
     frame: Literal["full", "mnist"]
     free_bits: float
     gamma: float
+    generator_steps: int
     gradient_penalty: float
     guidance: float
     guidance_from: float
@@ -60,6 +61,7 @@ class TrainOptions(TypedDict, total=False):
     lr: float
     lr_schedule: Literal["constant", "cosine", "linear"]
     lr_warmup: int
+    margin: float
     mcc: float
     mean: float
     optimizer: Literal["adam", "adamw", "muon", "sgd"]

@@ -68,7 +68,8 @@ _MCC = {
         "what logits are divided by before class confusion is measured", 2.5, above=0, origin=MCC_PAPER.origin
     ),
 }
-# AdaMatch takes both views of every image itself, and as in the paper three target images for one of the source.
+# FixMatch and AdaMatch take both views of an image themselves, and as in AdaMatch's paper three target images for one
+# of the source.
 _THREE_TO_ONE: dict[str, Any] = {"strong": 0.0, "statistics": "mixed", "batch_source": 32, "batch_target": 96}
 _STRONG_RECOLOUR = Option(
     "probability that channels of a strong view are put in another order and each inverted or not",
@@ -136,6 +137,47 @@ _ROWS = (
         options={"coral": Option("weight of the covariances' distance", 1.0, at_least=0)},
     ),
     MethodRow(
+        name="dan",
+        title="DAN",
+        summary="trained on labelled {source} and unlabelled {target}, the kernel means of their features and logits "
+        "drawn together (DAN)",
+        implementation="dan:DAN",
+        cpu_images=170_000,
+        papers=(
+            Paper(
+                "long2015dan",
+                "Long, Mingsheng and Cao, Yue and Wang, Jianmin and Jordan, Michael I.",
+                "Learning Transferable Features with Deep Adaptation Networks",
+                "ICML",
+                2015,
+                "1502.02791",
+                short="DAN",
+            ),
+        ),
+        values={"lam": 1.0},
+    ),
+    MethodRow(
+        name="jan",
+        title="JAN",
+        summary="trained on labelled {source} and unlabelled {target}, the joint distributions of their features and "
+        "answers drawn together (JAN)",
+        implementation="jan:JAN",
+        cpu_images=170_000,
+        papers=(
+            _JAN_PAPER := Paper(
+                "long2017jan",
+                "Long, Mingsheng and Zhu, Han and Wang, Jianmin and Jordan, Michael I.",
+                "Deep Transfer Learning with Joint Adaptation Networks",
+                "ICML",
+                2017,
+                "1605.06636",
+                short="JAN",
+            ),
+        ),
+        values={"lam": 1.0, "lam_schedule": "dann"},
+        origins=dict.fromkeys(("lam", "lam_schedule"), _JAN_PAPER.origin),
+    ),
+    MethodRow(
         name="dann",
         title="DANN",
         summary="trained on labelled {source} and unlabelled {target} by an adversary of domains (DANN)",
@@ -168,6 +210,60 @@ _ROWS = (
         papers=(CDAN_PAPER,),
         values=_REVERSED,
         origins=dict.fromkeys(_REVERSED, CDAN_PAPER.origin),
+    ),
+    MethodRow(
+        name="mcd",
+        title="MCD",
+        summary="trained on labelled {source}, features of unlabelled {target} taken to where two classifiers agree "
+        "(MCD)",
+        implementation="mcd:MCD",
+        cpu_images=60_000,
+        papers=(
+            _MCD_PAPER := Paper(
+                "saito2018mcd",
+                "Saito, Kuniaki and Watanabe, Kohei and Ushiku, Yoshitaka and Harada, Tatsuya",
+                "Maximum Classifier Discrepancy for Unsupervised Domain Adaptation",
+                "CVPR",
+                2018,
+                "1712.02560",
+                short="MCD",
+            ),
+        ),
+        options={
+            "generator_steps": Option(
+                "times a step that the extractor brings both classifiers together", 4, above=0, origin=_MCD_PAPER.origin
+            )
+        },
+        statistics=("apart", "own"),  # most of its passes are of the target alone
+    ),
+    MethodRow(
+        name="mdd",
+        title="MDD",
+        summary="trained on labelled {source} and unlabelled {target}, against a classifier that would differ on "
+        "{target} alone (MDD)",
+        implementation="mdd:MDD",
+        cpu_images=170_000,
+        papers=(
+            _MDD_PAPER := Paper(
+                "zhang2019mdd",
+                "Zhang, Yuchen and Liu, Tianle and Long, Mingsheng and Jordan, Michael I.",
+                "Bridging Theory and Algorithm for Domain Adaptation",
+                "ICML",
+                2019,
+                "1904.05801",
+                short="MDD",
+            ),
+        ),
+        options={
+            "margin": Option(
+                "γ, how much agreement on the source weighs against difference on the target",
+                4.0,
+                above=0,
+                origin=_MDD_PAPER.origin,
+            )
+        },
+        values={"lam": 0.1, "lam_schedule": "dann"},
+        origins={"lam": _MDD_PAPER.origin, "lam_schedule": DANN_PAPER.origin},
     ),
     MethodRow(
         name="mcc",
@@ -219,6 +315,41 @@ _ROWS = (
         },
         values={"ema_half_life": 0},  # its teacher is the average already
         statistics=("own",),
+    ),
+    MethodRow(
+        name="fixmatch",
+        title="FixMatch",
+        summary="trained on labelled {source}, and on strong views of {target} as sure weak ones say (FixMatch)",
+        implementation="fixmatch:FixMatch",
+        cpu_images=60_000,
+        papers=(
+            _FIXMATCH_PAPER := Paper(
+                "sohn2020fixmatch",
+                "Sohn, Kihyuk and Berthelot, David and Carlini, Nicholas and Zhang, Zizhao and Zhang, Han and "
+                "Raffel, Colin and Cubuk, Ekin D. and Kurakin, Alexey and Li, Chun-Liang",
+                "{FixMatch}: Simplifying Semi-Supervised Learning with Consistency and Confidence",
+                "NeurIPS",
+                2020,
+                "2001.07685",
+                short="FixMatch",
+            ),
+        ),
+        options={
+            "threshold": Option(
+                "confidence in its weak view from which a target image counts",
+                0.95,
+                at_least=0,
+                at_most=1,
+                origin=_FIXMATCH_PAPER.origin,
+            ),
+            "consistency": Option(
+                "weight of the strong views' cross-entropy", 1.0, at_least=0, origin=_FIXMATCH_PAPER.origin
+            ),
+            "strong_recolour": _STRONG_RECOLOUR,
+        },
+        values=_THREE_TO_ONE,
+        origins={"statistics": _FIXMATCH_PAPER.origin},
+        statistics=("mixed",),
     ),
     MethodRow(
         name="adamatch",
