@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from genshift.data.batches import seed_of
-from genshift.data.catalog import CATALOG
+from genshift.data.catalog import lookup
 from genshift.data.dataset import DataSet, Location
 from genshift.data.imageset import ImageSet
 from genshift.data.loading import load
@@ -55,7 +55,7 @@ def check_set(
 ) -> tuple[ImageSet, dict[str, Any]]:
     """Loads a set (`options` are `load`'s), holds a packed one against its fingerprint, describes it."""
     images = load(name_or_path, split, data_root=data_root, **options)
-    data = CATALOG.get(str(name_or_path))
+    data = lookup(name_or_path)
     labels = bool(options.get("labels", True))
     location = find(data, split, data_root, labels) if data else Location(Path(name_or_path))
     assert location is not None  # else it could not have been loaded

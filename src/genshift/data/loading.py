@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from genshift.data import idx, libsvm, mat
-from genshift.data.catalog import CATALOG, entry
+from genshift.data.catalog import CATALOG, lookup
 from genshift.data.dataset import Colour, DataSet, Labels, Location, ReadOptions
 from genshift.data.files import is_archive
 from genshift.data.folders import read_folder
@@ -63,8 +63,8 @@ def load_named(
     options = ReadOptions(split, size, colour, labels, limit, skip_broken)
     name, path = str(name_or_path), Path(name_or_path).expanduser()
     # A data set's name goes before a path: `./mnist` is a folder of that name.
-    if name in CATALOG:
-        images, names = _from_catalog(entry(name), data_root, options)
+    if (data := lookup(name)) is not None:
+        images, names = _from_catalog(data, data_root, options)
     elif is_packed(path) or is_packed(path / split):
         images, names = _packed(path, split, bool(labels)), None
     elif (known := _published_in(path)) is not None:
