@@ -80,6 +80,7 @@ def test_the_command_line_lists_a_users_set(office, capfd):
     printed = capfd.readouterr().out
     assert "office31_amazon: Office-31, the domain amazon; train 2,817; many sizes, colour\n    here: train;" in printed
     words = ["train", "cdan", "--source", "office31_amazon", "--target", "office31_webcam", "--size", "64"]
+    words += ["--validation", "0.2"]
     assert main.main([*words, "--data-root", str(office), "--out", "run", "-n"]) == 0
     assert '"cdan-office31_amazon-office31_webcam"' in capfd.readouterr().out
 
