@@ -109,7 +109,7 @@ def test_the_feed_shows_a_share_of_images_strongly():
         )["source"]
 
     plain, some = batch(0.0), batch(0.3)
-    assert plain.mild is None and torch.equal(plain.weak, plain.x) and torch.equal(some.weak, plain.x)
+    assert plain.weak_view is None and torch.equal(plain.weak, plain.x) and torch.equal(some.weak, plain.x)
     changed = (some.x != plain.x).flatten(1).any(1)
     assert torch.equal(changed, some.draws.uniform("strong") < 0.3)
     assert torch.equal(some.x[changed], strong_view(plain.x, plain.draws, 0.5, 0.5)[changed])

@@ -1,13 +1,14 @@
 """Sets that a user's file declares: the file of docs/adding.md to the letter, and declarations that are refused."""
 
-import importlib.util
 import re
 from pathlib import Path
 
 import pytest
 from data_files import write_pictures
 
-from genshift import api, presets
+import genshift
+from genshift import plugins, presets
+from genshift.cli import main
 from genshift.data import DataFile, DataSet, ImageSet, check_set, dataset, get, load, load_named, locate, register
 from genshift.data.catalog import CATALOG
 from genshift.errors import Refusal
@@ -27,11 +28,6 @@ def own_register(tmp_path, monkeypatch):
     dataset._sets.update(before)
 
 
-def import_file(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    spec.loader.exec_module(importlib.util.module_from_spec(spec))
-
-
 def write_domain(folder, count=6):
     for name in ("bike", "mug", "pen"):
         write_pictures(folder / name, count)
@@ -40,12 +36,12 @@ def write_domain(folder, count=6):
 
 @pytest.fixture
 def office(tmp_path):
-    """The document's file, imported as a plugin is, and tiny domains below a data root."""
+    """The document's file, loaded as a plugin, and tiny domains below a data root."""
     text = DOCUMENT.read_text("utf-8").partition("## A data set")[2]
     code = re.search(r"```python\n(.*?)```", text, re.S).group(1)
     assert len(code.splitlines()) <= 30
     (tmp_path / "office31.py").write_text(code, "utf-8")
-    import_file(tmp_path / "office31.py")
+    genshift.load_plugin(tmp_path / "office31.py")
     write_domain(tmp_path / "data" / "amazon" / "images")
     write_domain(tmp_path / "data" / "office31" / "webcam" / "images", 4)
     return tmp_path / "data"
@@ -72,11 +68,41 @@ def test_class_folders_are_a_set_by_name(office):
 @pytest.mark.usefixtures("quick")
 def test_a_method_trains_on_sets_of_a_users_file(office, tmp_path):
     options = {"source": "office31_amazon", "target": "office31_webcam", "size": 32, "validation": 0.2}
-    assert api.train(presets.get("adapt").replaced(**options, images=24), tmp_path / "run", data_root=office)
+    assert genshift.train(presets.get("adapt").replaced(**options, images=24), tmp_path / "run", data_root=office)
     run = RunFolder(tmp_path / "run")
-    assert run.config["preset"]["source"] == "office31_amazon"
-    accuracy = run.read("results.json")["oracle/target_accuracy"]
+    assert run.config["preset"]["fields"]["source"] == "office31_amazon"
+    accuracy = run.read("results.json")["oracle/target_test_accuracy"]
     assert accuracy["n"] == 12 and "labels training never saw" in accuracy["protocol"]
+
+
+def test_the_command_line_lists_a_users_set(office, capfd):
+    assert main.main(["data", "ls", "--data-root", str(office)]) == 0
+    printed = capfd.readouterr().out
+    assert "office31_amazon: Office-31, the domain amazon; train 2,817; many sizes, colour\n    here: train;" in printed
+    words = ["train", "cdan", "--source", "office31_amazon", "--target", "office31_webcam", "--size", "64"]
+    words += ["--validation", "0.2"]
+    assert main.main([*words, "--data-root", str(office), "--out", "run", "-n"]) == 0
+    assert '"cdan-office31_amazon-office31_webcam"' in capfd.readouterr().out
+
+
+def test_a_set_of_an_installed_distribution_is_found_by_its_name(tmp_path, monkeypatch):
+    class Entry:
+        def load(self):
+            register(DataSet(name="things", folders=("things",), **COMMON))
+
+    asked = []
+
+    def entry_points(group, name):
+        asked.append((group, name))
+        return [Entry()] if name == "things" else []
+
+    monkeypatch.setattr(plugins, "entry_points", entry_points)
+    write_pictures(tmp_path / "things", 6)
+    assert len(load("things", data_root=tmp_path)) == 6 and asked == [("genshift.data_sets", "things")]
+    with pytest.raises(Refusal, match="did you mean 'things'"):
+        load("thinks")
+    load(tmp_path / "things")
+    assert asked[1:] == [("genshift.data_sets", "thinks")], "a path is no name"
 
 
 def test_a_set_of_folders_may_have_splits(tmp_path):
@@ -115,9 +141,6 @@ def test_a_declaration_that_does_not_hold_is_refused():
 
 def test_every_file_of_the_folder_is_registered():
     folder = Path(dataset.__file__).with_name("sets")
-    declared = {
-        name
-        for path in folder.glob("*.py")
-        for name in re.findall(r'^        name="(.+)",$', path.read_text("utf-8"), re.M)
-    }
-    assert declared == set(CATALOG) and len(declared) == 7
+    text = "".join(path.read_text("utf-8") for path in folder.glob("*.py"))
+    declared = re.findall(r'^        name="(.+)",$', text, re.M)
+    assert sorted(declared) == sorted(CATALOG) and len(declared) == 7

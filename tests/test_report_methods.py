@@ -13,6 +13,7 @@ from PIL import Image
 from report_fixtures import patch_json, write_json, write_lines, write_run
 from test_report_selection import write_scores
 
+from genshift.data.catalog import CATALOG
 from genshift.presets import PRESETS
 from genshift.presets.methods import METHODS
 from genshift.report.figures.adaptation import CLASS_COLOURS, loss_curves
@@ -20,7 +21,7 @@ from genshift.report.figures.thumbnails import SIDE, thumbnails
 from genshift.report.model.run_records import read_runs
 from genshift.report.page import write_page
 from genshift.report.results_md import write_results
-from genshift.report.sections.citations import DATA, cited_for, what_to_cite
+from genshift.report.sections.citations import cited_for, what_to_cite
 from genshift.report.sections.hyperparameters import variants
 from genshift.report.sections.method_comparison import matrices, oracle_texts, table, verdicts
 
@@ -189,7 +190,7 @@ def test_every_method_and_data_set_of_adaptation_has_its_papers():
     assert {name for name, row in METHODS.items() if not row.papers} == {"source", "target"}
     sets = {name for p in PRESETS.values() if p.family == "adaptation" for name in (p.source, p.target)}
     sets -= {"source/", "target/"}  # a user's own
-    assert sets <= set(DATA)
+    assert all(CATALOG[name].papers for name in sets)
     origins = {said for p in PRESETS.values() for said in p.origins.values() if p.method in METHODS}
     numbers = {number for said in origins for number in re.findall(r"arXiv (\d{4}\.\d{5})", said)}
     assert numbers <= {paper.arxiv for row in METHODS.values() for paper in row.papers}
@@ -198,7 +199,7 @@ def test_every_method_and_data_set_of_adaptation_has_its_papers():
 def test_entries_are_bibtex():
     for paper in {
         *(p for row in METHODS.values() for p in row.papers),
-        *(p for papers in DATA.values() for p in papers),
+        *(p for data in CATALOG.values() for p in data.papers),
     }:
         assert paper.bibtex.count("{") == paper.bibtex.count("}")
         assert re.match(rf"@(article|inproceedings|misc)\{{{paper.key},\n  author = \{{", paper.bibtex)

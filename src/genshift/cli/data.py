@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from genshift.cli.parser import Parser, add_data_root, add_int, add_json
 from genshift.errors import Refusal, unknown
 
 if TYPE_CHECKING:
@@ -23,25 +23,21 @@ USAGE = """usage: genshift data COMMAND …
   pack NAME --out DIR                 memory-mapped shards of a set or folder"""
 
 
-def run(argv: Sequence[str], parser: Callable[..., Any]) -> int:
-    """Runs one `genshift data` command; `parser` is the command line's parser class."""
+def run(argv: Sequence[str]) -> int:
+    """Runs one `genshift data` command."""
     if not argv or argv[0] in ("-h", "--help"):
         print(USAGE)
         return 0
     if argv[0] not in COMMANDS:
         raise unknown("data command", argv[0], COMMANDS, "`genshift data --help` lists them.")
-    made = parser(f"genshift data {argv[0]}", description=COMMANDS[argv[0]].__doc__)
-    return COMMANDS[argv[0]](made, argv[1:])
+    command = COMMANDS[argv[0]]
+    return command(Parser(f"genshift data {argv[0]}", description=command.__doc__ or ""), argv[1:])
 
 
-def _root(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data-root", type=Path, metavar="DIR", help="where data lies")
-
-
-def ls(parser: Any, argv: Sequence[str]) -> int:
+def ls(parser: Parser, argv: Sequence[str]) -> int:
     """Lists the sets with their licences, and what of them is on this machine."""
-    _root(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_data_root(parser)
+    add_json(parser)
     args = parser.parse(argv)
     from genshift.cli.listing import data_sets
 
@@ -52,16 +48,17 @@ def ls(parser: Any, argv: Sequence[str]) -> int:
     for d in sets:
         counts = ", ".join(f"{split} {n:,}" for split, n in d["images"].items())
         kind = "colour" if d["channels"] == 3 else "grey"
-        print(f"{d['name']}: {d['title']}; {counts}; {d['side'][0]}×{d['side'][1]}, {kind}")
+        size = f"{d['side'][0]}×{d['side'][1]}" if d["side"] else "many sizes"
+        print(f"{d['name']}: {d['title']}; {counts}; {size}, {kind}")
         print(f"    here: {', '.join(d['here']) or 'nothing'}; {d['licence']}; {d['terms']}")
     return 0
 
 
-def get(parser: Any, argv: Sequence[str]) -> int:
+def get(parser: Parser, argv: Sequence[str]) -> int:
     """Downloads a set into --data-root, or the user's cache, and verifies its checksums."""
     parser.add_argument("name")
     parser.add_argument("--split", help="only this split (svhn's extra comes only when named)")
-    _root(parser)
+    add_data_root(parser)
     args = parser.parse(argv)
     from genshift.data import get as fetch
 
@@ -106,14 +103,14 @@ class Downloads:
             self.say(f"{name}: {have / 1e6:,.1f} MB are here; checking.")
 
 
-def check(parser: Any, argv: Sequence[str]) -> int:
+def check(parser: Parser, argv: Sequence[str]) -> int:
     """Prints shape, range, label histogram and checksum of a set or folder, and draws a contact sheet."""
     parser.add_argument("name")
     parser.add_argument("--split", default="train", help="train or test (train)")
     parser.add_argument("--out", type=Path, metavar="PNG", help="the contact sheet (NAME-SPLIT.png)")
-    parser.add_argument("--size", type=int, help="side in pixels, for pictures of many sizes")
+    add_int(parser, "--size", "side in pixels, for pictures of many sizes")
     parser.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
-    _root(parser)
+    add_data_root(parser)
     args = parser.parse(argv)
     from genshift.data import check_set, contact_sheet
 
@@ -131,13 +128,13 @@ def check(parser: Any, argv: Sequence[str]) -> int:
     return 0
 
 
-def build(parser: Any, argv: Sequence[str]) -> int:
+def build(parser: Parser, argv: Sequence[str]) -> int:
     """Builds MNIST-M from MNIST and a folder of photos: |photo patch - digit|, the same for the same seed."""
     parser.add_argument("name", help="mnistm")
     parser.add_argument("--photos", type=Path, required=True, metavar="DIR", help="photos, e.g. BSDS500's")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to (the user's cache)")
-    parser.add_argument("--seed", type=int, default=0)
-    _root(parser)
+    add_int(parser, "--seed", "which photo and place a digit gets (0)", 0)
+    add_data_root(parser)
     args = parser.parse(argv)
     if args.name != "mnistm":
         raise Refusal(f"Only mnistm can be built, not '{args.name}': `genshift data build mnistm --photos DIR`.")
@@ -147,14 +144,14 @@ def build(parser: Any, argv: Sequence[str]) -> int:
     return 0
 
 
-def pack(parser: Any, argv: Sequence[str]) -> int:
+def pack(parser: Parser, argv: Sequence[str]) -> int:
     """Writes a set or folder as memory-mapped arrays, which open at once and may be larger than memory."""
     parser.add_argument("name")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--split", default="train", help="train or test (train)")
-    parser.add_argument("--size", type=int, help="side in pixels, for pictures of many sizes")
+    add_int(parser, "--size", "side in pixels, for pictures of many sizes")
     parser.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
-    _root(parser)
+    add_data_root(parser)
     args = parser.parse(argv)
     from genshift.data import load
     from genshift.data import pack as write
@@ -164,6 +161,6 @@ def pack(parser: Any, argv: Sequence[str]) -> int:
     return 0
 
 
-COMMANDS: dict[str, Callable[[Any, Sequence[str]], int]] = {
+COMMANDS: dict[str, Callable[[Parser, Sequence[str]], int]] = {
     command.__name__: command for command in (ls, get, check, build, pack)
 }

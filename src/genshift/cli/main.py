@@ -476,7 +476,7 @@ def data(argv: Sequence[str]) -> int:
     """ls, get, check, build, pack: data sets"""
     from genshift.cli.data import run
 
-    return run(argv, Parser)
+    return run(argv)
 
 
 def clean(argv: Sequence[str]) -> int:

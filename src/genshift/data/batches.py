@@ -73,7 +73,7 @@ def to_float(
 
 def _bytes(value: float | Sequence[float], x_NCHW: Tensor) -> Tensor | float:
     """255 · value: a number where all channels have one, which spares the device a copy; else `[1, C, 1, 1]`."""
-    flat = [255.0 * value] if isinstance(value, int | float) else [255.0 * each for each in value]
+    flat = [255.0 * value] if isinstance(value, int | float) else [255.0 * one for one in value]
     if len(set(flat)) == 1:
         return flat[0]
     return torch.tensor(flat, dtype=torch.float32, device=x_NCHW.device).view(1, -1, 1, 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +13,6 @@ from genshift.data.batches import seed_of
 from genshift.data.blend import SIDE, blend
 from genshift.data.dataset import DIGITS
 from genshift.data.files import Files, open_files
-from genshift.data.imageset import ImageSet
 from genshift.data.loading import load
 from genshift.data.packed import is_packed, read_facts, replacing, write_packed
 from genshift.data.pictures import is_picture
@@ -45,13 +43,20 @@ def build_mnistm(
     folder = Path(out).expanduser() if out is not None else cache_root() / "mnistm"
     files = open_files(Path(photos).expanduser())
     parts = split_photos([name for name in files.names if is_picture(name)], files, seed)
-    recipe = {"recipe": RECIPE, "seed": seed, "limit": limit, "photos": _checksum(files, parts)}
-    if _is_built(folder, recipe):
+
+    # A set of the same recipe is not built again; the photos' names and bytes count as one number.
+    number = seed_of(*((split, name, files.read(name)) for split, names in parts.items() for name in names))
+    recipe = {"recipe": RECIPE, "seed": seed, "limit": limit, "photos": f"{number:x}"}
+    if all(is_packed(folder / part) and read_facts(folder / part)["recipe"] == recipe for part in parts):
         return folder
+
     digits = {split: load("mnist", split, data_root=data_root, limit=limit) for split in parts}
     with replacing(folder, "train/set.json") as fresh:
         for split, names in parts.items():
-            images = _blended(digits[split], files, names, seed, split)
+            pool = [_photo(files, name) for name in names]
+            blended = torch.from_numpy(blend(digits[split].images[:, 0].numpy(), pool, seed, split))
+            notes = (f"Built from MNIST and {len(names)} photos, seed {seed}.",)
+            images = replace(digits[split], name="mnistm", images=blended, classes=DIGITS, notes=notes)
             write_packed(images, fresh / split, recipe)
     return folder
 
@@ -60,19 +65,12 @@ def split_photos(names: list[str], files: Files, seed: int) -> dict[str, list[st
     """The photos' names for train and for test, disjoint, shuffled by the seed."""
     if len(names) < 2:
         raise Refusal(
-            f"{files.path} holds {len(names)} photo(s): expected two or more, since train and test images "
-            "take theirs "
+            f"{files.path} holds {len(names)} photo(s): expected two or more, since train and test images take theirs "
             "from disjoint photos."
         )
     order = sorted(names, key=lambda name: seed_of("photo", seed, name))
     tests = max(1, round(TEST_SHARE * len(names)))
     return {"train": sorted(order[tests:]), "test": sorted(order[:tests])}
-
-
-def _blended(digits: ImageSet, files: Files, names: list[str], seed: int, split: str) -> ImageSet:
-    blended = blend(digits.images[:, 0].numpy(), [_photo(files, name) for name in names], seed, split)
-    note = f"Built from MNIST and {len(names)} photos, seed {seed}."
-    return replace(digits, name="mnistm", images=torch.from_numpy(blended), classes=DIGITS, notes=(note,))
 
 
 def _photo(files: Files, name: str) -> NDArray[np.uint8]:
@@ -90,14 +88,3 @@ def _photo(files: Files, name: str) -> NDArray[np.uint8]:
             f"{SIDE}×{SIDE} or more; remove it."
         )
     return np.broadcast_to(image_CHW, (3, *image_CHW.shape[1:])).transpose(1, 2, 0)
-
-
-def _checksum(files: Files, parts: dict[str, list[str]]) -> str:
-    """A number that tells these photos, by name and bytes, from others."""
-    return f"{seed_of(*((split, name, files.read(name)) for split in parts for name in parts[split])):x}"
-
-
-def _is_built(folder: Path, recipe: dict[str, Any]) -> bool:
-    return all(
-        is_packed(folder / split) and read_facts(folder / split)["recipe"] == recipe for split in ("train", "test")
-    )

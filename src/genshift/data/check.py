@@ -14,8 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from genshift.data.batches import seed_of
-from genshift.data.catalog import CATALOG
-from genshift.data.dataset import DataFile, DataSet, Location
+from genshift.data.catalog import lookup
+from genshift.data.dataset import DataSet, Location
 from genshift.data.imageset import ImageSet
 from genshift.data.loading import load
 from genshift.data.packed import is_packed, verify_packed
@@ -23,8 +23,10 @@ from genshift.data.places import find, md5_of
 from genshift.errors import Refusal, of_os_error
 
 SAMPLE = 2048  # images looked at, evenly over the set, where a look at all would cost time and tell no more
-CHUNK = 4096
+CHUNK = 4096  # images at a time: bounds the integer copies of exact sums
 SAME_RANGE = 8  # two sets' largest values may differ by this factor: dark photos, but not 0–16 beside 0–255
+DARKER = 4  # one domain's mean pixel may be that many times the other's, …
+NEARLY_BLACK = 8  # … and of 255 so much more, which between two dark domains says nothing
 FLAT = 1.0  # standard deviation, of 255, below which a picture shows nothing
 
 
@@ -53,7 +55,7 @@ def check_set(
 ) -> tuple[ImageSet, dict[str, Any]]:
     """Loads a set (`options` are `load`'s), holds a packed one against its fingerprint, describes it."""
     images = load(name_or_path, split, data_root=data_root, **options)
-    data = CATALOG.get(str(name_or_path))
+    data = lookup(name_or_path)
     labels = bool(options.get("labels", True))
     location = find(data, split, data_root, labels) if data else Location(Path(name_or_path))
     assert location is not None  # else it could not have been loaded
@@ -67,17 +69,19 @@ def check_set(
 
 def checksums(data: DataSet, location: Location) -> list[str]:
     """For each file of a catalog set's split: its MD5, held against the published one."""
-    published = {file.name: file for file in data.files}
-    return [_checksum(published[name], path) for name, path in location.files.items() if path.is_file()]
-
-
-def _checksum(file: DataFile, path: Path) -> str:
-    md5 = md5_of(path)
-    if path.name != file.name:
-        return f"{path.name}: md5 {md5}, unpacked; published for {file.name}: {file.md5}"
-    if file.md5 is None:
-        return f"{path.name}: md5 {md5}, none is published"
-    return f"{path.name}: md5 {md5}{' as published' if md5 == file.md5 else f', published {file.md5}'}"
+    lines = []
+    for file in data.files:
+        path = location.files.get(file.name)
+        if path is None or not path.is_file():  # absent, or an archive that its user unpacked to a folder
+            continue
+        md5 = md5_of(path)
+        if path.name != file.name:
+            lines.append(f"{path.name}: md5 {md5}, unpacked; published for {file.name}: {file.md5}")
+        elif file.md5 is None:
+            lines.append(f"{path.name}: md5 {md5}, none is published")
+        else:
+            lines.append(f"{path.name}: md5 {md5}{' as published' if md5 == file.md5 else f', published {file.md5}'}")
+    return lines
 
 
 def moments(images_NCHW: Tensor) -> tuple[list[float], list[float]]:
@@ -89,7 +93,7 @@ def moments(images_NCHW: Tensor) -> tuple[list[float], list[float]]:
         x = chunk.to(torch.int32)
         sums += torch.stack([x.sum((0, 2, 3)), (x * x).sum((0, 2, 3))]).cpu()
     mean = sums[0].double() / count
-    variance = (sums[1].double() / count - mean**2).clamp(min=0)
+    variance = (sums[1].double() / count - mean**2).clamp(min=0)  # rounding may bring it below
     return (mean / 255).tolist(), (variance.sqrt() / 255).tolist()
 
 
@@ -116,19 +120,18 @@ def contact_sheet(images: ImageSet, path: Path | str, *, columns: int = 10, rows
     """
     path = Path(path)
     places = _chosen(images, columns, rows, seed)
-    tiles = images.images[torch.tensor([place for place in places if place >= 0])].cpu().numpy()
-    height, width = tiles.shape[2:]
-    zoom = max(1, 64 // max(height, width))
-    pad = 2
-    sheet = np.full((math.ceil(len(places) / columns) * (height * zoom + pad) + pad,
-                     columns * (width * zoom + pad) + pad, 3), 255, np.uint8)  # fmt: skip
-    shown = iter(tiles)
+    tiles = iter(images.images[torch.tensor([place for place in places if place >= 0])].cpu().numpy())
+    height, width = images.images.shape[2:]
+    zoom, pad = max(1, 64 // max(height, width)), 2
+    cell = height * zoom + pad, width * zoom + pad
+    size = math.ceil(len(places) / columns) * cell[0] + pad, columns * cell[1] + pad
+    sheet = np.full((*size, 3), 255, np.uint8)
     for number, place in enumerate(places):
         if place >= 0:
             row, column = divmod(number, columns)
-            tile = next(shown).repeat(zoom, 1).repeat(zoom, 2).transpose(1, 2, 0)
-            top, left = pad + row * (height * zoom + pad), pad + column * (width * zoom + pad)
-            sheet[top : top + tile.shape[0], left : left + tile.shape[1]] = tile  # grey tiles broadcast to RGB
+            tile = next(tiles).repeat(zoom, 1).repeat(zoom, 2).transpose(1, 2, 0)
+            top, left = pad + row * cell[0], pad + column * cell[1]
+            sheet[top : top + height * zoom, left : left + width * zoom] = tile  # grey tiles broadcast to RGB
     _save(Image.fromarray(sheet), path)
     return path
 
@@ -148,6 +151,7 @@ def _chosen(images: ImageSet, columns: int, rows: int, seed: int) -> list[int]:
 
 
 def _save(sheet: Image.Image, path: Path) -> None:
+    """The sheet under its name, whole or not at all."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -165,63 +169,54 @@ def check_domains(source: ImageSet, target: ImageSet) -> list[str]:
     Refused: another number of channels, another side, pixels in 0–1 beside (or instead of) 0–255, ranges
     that differ by more than a factor of 8, a domain of flat pictures. No label is looked at.
     """
-    kinds = {"channels": 1, "height": 2, "width": 3}
-    for what, axis in kinds.items():
+    # Shape
+    for what, axis in {"channels": 1, "height": 2, "width": 3}.items():
         one, other = source.images.shape[axis], target.images.shape[axis]
         if one != other:
             remedy = "give --colour rgb or grey" if what == "channels" else "give --size"
             raise Refusal(
-                f"The source '{source.name}' has {what} {one} and the target '{target.name}' {other}: "
-                "expected the same; "
-                f"{remedy} to bring both to one."
+                f"The source '{source.name}' has {what} {one} and the target '{target.name}' {other}: expected the "
+                f"same; {remedy} to bring both to one."
             )
-    samples = {"source": _sample(source.images), "target": _sample(target.images)}
-    for (role, sample), domain in zip(samples.items(), (source, target), strict=True):
-        _check_range(role, domain.name, sample)
-        _check_flat(role, domain.name, sample)
-    _check_ranges(source, target, int(samples["source"].max()), int(samples["target"].max()))
-    return _unusual(source, target, samples["source"], samples["target"])
 
-
-def _check_range(role: str, name: str, sample: Tensor) -> None:
-    if int(sample.max()) <= 1:
-        raise Refusal(
-            f"The {role} '{name}' has pixels from {int(sample.min())} to {int(sample.max())}: expected 0 to "
-            "255; it was "
-            "saved in 0–1, so multiply its pixels by 255 and save it again."
-        )
-
-
-def _check_flat(role: str, name: str, sample: Tensor) -> None:
-    flat = int((sample.float().flatten(1).std(1) < FLAT).sum())
-    if flat * 2 > len(sample):
-        raise Refusal(
-            f"The {role} '{name}' shows nothing: {flat:,} of {len(sample):,} pictures looked at are of one "
-            "colour; "
-            "expected pictures; check the folder."
-        )
-
-
-def _check_ranges(source: ImageSet, target: ImageSet, one: int, other: int) -> None:
+    # Values
+    samples = _sample(source.images), _sample(target.images)
+    for role, domain, sample in zip(("source", "target"), (source, target), samples, strict=True):
+        _check_pixels(f"The {role} '{domain.name}'", sample)
+    one, other = (int(sample.max()) for sample in samples)
     if max(one, other) > SAME_RANGE * min(one, other):
         raise Refusal(
-            f"The source '{source.name}' has pixels up to {one} and the target '{target.name}' up to "
-            f"{other}: expected one "
-            "scale, 0 to 255; bring both to it and save them again."
+            f"The source '{source.name}' has pixels up to {one} and the target '{target.name}' up to {other}: expected "
+            "one scale, 0 to 255; bring both to it and save them again."
         )
 
-
-def _unusual(source: ImageSet, target: ImageSet, one: Tensor, other: Tensor) -> list[str]:
+    # What may be meant, and is seldom
     notes = []
-    if source.images.shape == target.images.shape and torch.equal(one.cpu(), other.cpu()):
+    if source.images.shape == target.images.shape and torch.equal(*(sample.cpu() for sample in samples)):
         notes.append(f"The source '{source.name}' and the target '{target.name}' look like the same pictures.")
-    dark, light = sorted((float(one.float().mean()), float(other.float().mean())))
-    if light > 4 * dark + 8:
+    dark, light = sorted(float(sample.float().mean()) for sample in samples)
+    if light > DARKER * dark + NEARLY_BLACK:
         notes.append(f"One domain is far darker than the other: mean pixel {dark:.0f} beside {light:.0f} of 255.")
     return notes
 
 
+def _check_pixels(domain: str, sample: Tensor) -> None:
+    """Refuses pictures saved in 0–1, and pictures that show nothing."""
+    if int(sample.max()) <= 1:
+        raise Refusal(
+            f"{domain} has pixels from {int(sample.min())} to {int(sample.max())}: expected 0 to 255; it was saved in "
+            "0–1, so multiply its pixels by 255 and save it again."
+        )
+    flat = int((sample.float().flatten(1).std(1) < FLAT).sum())
+    if flat * 2 > len(sample):
+        raise Refusal(
+            f"{domain} shows nothing: {flat:,} of {len(sample):,} pictures looked at are of one colour; expected "
+            "pictures; check the folder."
+        )
+
+
 def _sample(images_NCHW: Tensor) -> Tensor:
+    """At most SAMPLE images, evenly over the set."""
     _require(images_NCHW)
     if len(images_NCHW) <= SAMPLE:
         return images_NCHW
@@ -231,8 +226,8 @@ def _sample(images_NCHW: Tensor) -> Tensor:
 def _require(images_NCHW: Tensor) -> None:
     if images_NCHW.dtype != torch.uint8 or images_NCHW.ndim != 4:
         raise Refusal(
-            f"Images of {images_NCHW.dtype} {tuple(images_NCHW.shape)} were given: expected uint8 [N, C, H, "
-            "W], 0 to 255."
+            f"Images of {images_NCHW.dtype} {tuple(images_NCHW.shape)} were given: expected uint8 [N, C, H, W], "
+            "0 to 255."
         )
     if not images_NCHW.numel():
         raise Refusal("A set without any image was given: expected one or more.")

@@ -50,7 +50,7 @@ class DataFile:
 class Location:
     """Where a split of a set lies on this machine.
 
-    path: what its images are read from, a file or a folder. files: published name → path, of all that lies there.
+    path: what its images are read from, a file or a folder. files: published name → path of all that lies there.
     built: whether it is a set that `genshift data build` wrote.
     """
 

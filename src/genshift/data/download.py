@@ -52,6 +52,7 @@ def get(
 
 
 def _wanted(data: DataSet, split: str | None) -> list[DataFile]:
+    """The files of a split, with those that serve every split; without one, all but those fetched on request."""
     if split is not None and split not in data.splits:
         raise unknown("split", split, data.splits, f"'{data.name}' has these.")
     if split is not None:
@@ -67,6 +68,7 @@ def _get(
     say: Callable[[str], None],
     progress: Progress | None,
 ) -> Path:
+    """One file, from the mirror or the first of its addresses that has it; where it lies."""
     target = folder / file.name
     if target.is_file():
         good = is_published(file, target)
@@ -83,7 +85,8 @@ def _get(
                 raise Refusal(f"{refusal}{f' Or {data.by_hand}.' if data.by_hand else ''}") from refusal
             say(f"{refusal} Trying the next address.")
         else:
-            say(f"{target} was fetched from {url}; its checksum is the published one.")
+            checked = "its checksum is the published one" if file.md5 else "no checksum of it is published"
+            say(f"{target} was fetched from {url}; {checked}.")
             break
     return target
 
@@ -130,6 +133,7 @@ def _cut(url: str, file: DataFile) -> Refusal:
 
 
 def _retrieve(url: str, file: DataFile, target: Path, downloader: Resuming) -> None:
+    """The file by pooch; ValueError where its checksum is not the published one."""
     import pooch
 
     known = f"md5:{file.md5}" if file.md5 else None
@@ -156,16 +160,18 @@ class Resuming:
             try:
                 self._pull(url)
                 break
-            except (http.ConnectionError, http.ChunkedEncodingError, http.Timeout):
+            except (http.ConnectionError, http.ChunkedEncodingError, http.Timeout):  # what another attempt may mend
                 if attempt + 1 == ATTEMPTS:
                     raise
                 time.sleep(PAUSE * 2**attempt)
         os.replace(self.part, output_file)
 
     def _pull(self, url: str) -> None:
+        """One request: what is missing of the file, added to the part that is here."""
         import requests
 
         have = self.part.stat().st_size if self.part.exists() else 0
+        # No encoding on the way: the part's size is to be the place from which to go on.
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
         with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
             if have and response.status_code == 416:  # nothing is left to send, or the part is of another file
@@ -176,15 +182,14 @@ class Resuming:
                 f"bytes {have}-"
             )
             self.resumed |= goes_on
-            self._write(response, have if goes_on else 0)
-
-    def _write(self, response: Any, have: int) -> None:
-        length = response.headers.get("Content-Length")
-        total = have + int(length) if length else None
-        with open(self.part, "ab" if have else "wb") as part:
-            for piece in response.iter_content(PIECE):
-                self.started = True
-                part.write(piece)
-                have += len(piece)
-                if self.progress:
-                    self.progress(self.name, have, total)
+            if not goes_on:  # the host sends the file from its beginning, whatever was asked for
+                have = 0
+            length = response.headers.get("Content-Length")
+            total = have + int(length) if length else None
+            with open(self.part, "ab" if have else "wb") as part:
+                for piece in response.iter_content(PIECE):
+                    self.started = True
+                    part.write(piece)
+                    have += len(piece)
+                    if self.progress:
+                        self.progress(self.name, have, total)

@@ -69,18 +69,18 @@ class StepRandom:
 @dataclass(frozen=True)
 class Batch:
     """Images float `[B, C, H, W]`, normalised; labels int64 `[B]` and attributes uint8 `[B, A]`, or None; a step's
-    random numbers; the same images all in their weak view, where some of `x` are in their strong one."""
+    random numbers; `weak_view`, the same images all in their weak view, where some of `x` are in their strong one."""
 
     x: Tensor
     y: Tensor | None
     draws: StepRandom
     attributes: Tensor | None = None
-    mild: Tensor | None = None
+    weak_view: Tensor | None = None
 
     @property
     def weak(self) -> Tensor:
         """The images, float `[B, C, H, W]`, none of them in its strong view."""
-        return self.x if self.mild is None else self.mild
+        return self.x if self.weak_view is None else self.weak_view
 
 
 @dataclass(frozen=True)
@@ -126,8 +126,8 @@ class Feed:
         indices = self.streams[name].indices(start + self.rank * share, share)
         where = (indices if rows is None else rows[indices]).to(images.images.device)
         labels, attributes = (
-            None if each is None else each[where].to(self.arithmetic.device)
-            for each in (images.labels, images.attributes)
+            None if values is None else values[where].to(self.arithmetic.device)
+            for values in (images.labels, images.attributes)
         )
         draws = StepRandom(seed_of(self.seed, name), start, self.parts[name].batch, self.rank, self.processes)
         x = self._recoloured(self.rule(images.images[where], self.arithmetic), draws)

@@ -13,6 +13,7 @@ from typing import Protocol
 from genshift.errors import Refusal, of_os_error
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
+# What the archives' readers raise on a file that is cut short or damaged.
 DAMAGED = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError)
 
 
@@ -31,10 +32,10 @@ class FolderFiles:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            found = [p.relative_to(path) for p in path.rglob("*") if p.is_file()]
+            below = [p.relative_to(path) for p in path.rglob("*") if p.is_file()]
         except OSError as error:
             raise of_os_error(error, f"reading {path}") from error
-        self.names = sorted(p.as_posix() for p in found if not any(part.startswith(".") for part in p.parts))
+        self.names = sorted(p.as_posix() for p in below if not any(part.startswith(".") for part in p.parts))
 
     def read(self, name: str) -> bytes:
         return (self.path / name).read_bytes()
@@ -59,7 +60,11 @@ class ZipFiles:
     def read(self, name: str) -> bytes:
         try:
             return self._zip.read(name)
-        except (*DAMAGED, RuntimeError, NotImplementedError) as error:
+        except (
+            *DAMAGED,
+            RuntimeError,
+            NotImplementedError,
+        ) as error:  # the latter two: encrypted, or compressed unusually
             raise damaged(self.path, f"a whole member {name}", error) from error
 
 
@@ -80,6 +85,7 @@ class TarFiles:
 
     @staticmethod
     def _members(path: Path) -> list[tuple[str, bytes]]:
+        """Name and bytes of every member that is not hidden."""
         members = []
         with tarfile.open(path) as tar:
             for member in tar:
@@ -89,9 +95,8 @@ class TarFiles:
                 stream = tar.extractfile(member) if member.isreg() else None
                 if stream is None:
                     raise Refusal(
-                        f"{path} holds '{member.name}', a link or device: expected plain files only; do not "
-                        "trust this "
-                        "archive, fetch it again from its publisher."
+                        f"{path} holds '{member.name}', a link or device: expected plain files only; do not trust "
+                        "this archive, fetch it again from its publisher."
                     )
                 members.append((member.name.removeprefix("./"), stream.read()))
         return members
@@ -110,6 +115,7 @@ def open_files(path: Path) -> Files:
 
 
 def is_archive(path: Path) -> bool:
+    """Whether a file's name is that of an archive that can be read."""
     return path.name.lower().endswith(ARCHIVES)
 
 
@@ -122,14 +128,15 @@ def damaged(path: Path, expected: str, error: BaseException) -> Refusal:
 
 
 def _hidden(name: str) -> bool:
+    """Whether a member is hidden, or among what macOS adds to an archive."""
     return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
 
 
 def _check_name(path: Path, name: str) -> None:
+    """Refuses a member's name that would leave the archive: nothing is unpacked, and yet it is not to be trusted."""
     pure = PurePosixPath(name.replace("\\", "/"))
     if pure.is_absolute() or ".." in pure.parts or (pure.parts and pure.parts[0].endswith(":")):
         raise Refusal(
-            f"{path} holds a member '{name}' that points outside of the archive: expected names inside it "
-            "only; "
-            "do not trust this archive, fetch it again from its publisher."
+            f"{path} holds a member '{name}' that points outside of the archive: expected names inside it only; do not "
+            "trust this archive, fetch it again from its publisher."
         )

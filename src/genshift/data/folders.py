@@ -17,12 +17,13 @@ from genshift.data.imageset import ImageSet
 from genshift.data.pictures import is_picture, read_pictures
 from genshift.errors import Refusal, of_os_error
 
-SPLITS = {
+SPLITS = {  # what a split's folder or CSV may be called
     "train": ("train", "training"),
     "test": ("test", "testing"),
     "valid": ("valid", "val", "validation"),
 }
-MAX_CLASSES = 10_000
+HEADER = ["image_name", "label"]  # of a CSV with labels; further columns are left unread
+MAX_CLASSES = 10_000  # a whole number beyond it is an identity or a time, and no class
 NOTE, SHEET = "sample.json", "grid.png"  # beside pictures that genshift drew; the sheet is none of them
 LABEL = re.compile(r"\+?\d{1,18}")  # is read as a number; what else of digits and signs looks like one is a slip
 
@@ -63,35 +64,33 @@ def read_folder(path: Path, options: ReadOptions) -> tuple[ImageSet, list[str]]:
 
 
 def _scan(files: Files, split: str, listing: Path | None, labels: Labels) -> Layout:
+    """The pictures of a split by whichever layout there is; `listing` is a CSV that the user named."""
     drawn = {name.removesuffix(NOTE) + SHEET for name in files.names if name.rpartition("/")[2] == NOTE}
     names = [name for name in files.names if is_picture(name) and name not in drawn]
     if not names:
         raise Refusal(
             f"{files.path} holds no picture: expected PNG, JPEG or the like in it or in class folders; check the path."
         )
-    top = _wrapper(files)
+    # An archive may wrap everything into one folder, which then means nothing.
+    tops = {name.partition("/")[0] for name in files.names}
+    wraps = not files.path.is_dir() and len(tops) == 1 and all("/" in name for name in files.names)
+    top = f"{tops.pop()}/" if wraps else ""
     below = _split_folder(files, names, top, split)
-    where, rows = _csv(files, top, below, split, listing) or ("", [])
     own = [name for name in names if name.startswith(below)]
+
+    # A CSV that the user named, or with labels that are wanted, or without which there would be none.
+    where, rows = _csv(files, top, below, split, listing) or ("", [])
     # Without labels a CSV matters only where it parts the pictures: what it says of some is no reason to drop others.
-    asked = labels or Path(where).stem in _words(split)
+    wanted = labels or Path(where).stem in _words(split)
     needed = where and labels is True and not _guesses(rows) and len(set(_folders(own, below).values())) < 2
-    if listing is not None or (asked and _lists(rows)) or needed:
+    if listing is not None or (wanted and _lists(rows)) or needed:
         return _from_csv(files, names, [below, f"{below}data/", f"{below}images/", top, ""], where, rows)
     if below == top and split not in ("train", "all"):
         raise Refusal(
-            f"{files.path} has no part '{split}': put its pictures into the subfolders train and {split}, or "
-            "add a "
+            f"{files.path} has no part '{split}': put its pictures into the subfolders train and {split}, or add a "
             f"{split}.csv (image_name,label)."
         )
     return _from_names(files, own, below)
-
-
-def _wrapper(files: Files) -> str:
-    """The one folder that an archive wraps everything into, as a prefix, or nothing."""
-    tops = {name.partition("/")[0] for name in files.names}
-    wraps = not files.path.is_dir() and len(tops) == 1 and all("/" in name for name in files.names)
-    return f"{tops.pop()}/" if wraps else ""
 
 
 def _words(split: str) -> tuple[str, ...]:
@@ -119,29 +118,26 @@ def _csv(files: Files, top: str, below: str, split: str, given: Path | None) -> 
     def read(name: str) -> list[list[str]]:
         return _rows(str(files.path / name), files.read(name).decode("utf-8-sig", "replace"))
 
+    # By its name, else the only one beside the pictures, else the only one there that lists labels.
     inside = [name for name in files.names if name.lower().endswith(".csv")]
-    wanted = [
-        f"{below}labels.csv",
-        *(f"{top}{word}.csv" for word in _words(split)),
-        f"{top}labels.csv",
-    ]
-    found = next((name for name in wanted if name in inside), None)
-    here = [name for name in inside if name.startswith(below) and "/" not in name.removeprefix(below)]
-    if found is None and len(here) > 1:
-        here = [name for name in here if _lists(read(name))]
-    if found is None and len(here) > 1:
+    named = [f"{below}labels.csv", *(f"{top}{word}.csv" for word in _words(split)), f"{top}labels.csv"]
+    chosen = [name for name in named if name in inside][:1]
+    if not chosen:
+        chosen = [name for name in inside if name.startswith(below) and "/" not in name.removeprefix(below)]
+    if len(chosen) > 1:
+        chosen = [name for name in chosen if _lists(read(name))]
+    if len(chosen) > 1:
         raise Refusal(
-            f"{files.path} holds {len(here)} CSV files ({', '.join(here[:3])}): name the one with the labels "
+            f"{files.path} holds {len(chosen)} CSV files ({', '.join(chosen[:3])}): name the one with the labels "
             "labels.csv."
         )
-    if found is None and here:
-        found = here[0]
-    if found is not None:
-        return str(files.path / found), read(found)
+    if chosen:
+        return str(files.path / chosen[0]), read(chosen[0])
     return (str(beside), _rows(str(beside), _text(beside))) if files.path.is_dir() and beside.is_file() else None
 
 
 def _head(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The columns' names."""
     return [cell.strip() for cell in rows[0]] if rows else []
 
 
@@ -152,13 +148,14 @@ def _guesses(rows: Sequence[Sequence[str]]) -> bool:
 
 def _lists(rows: Sequence[Sequence[str]]) -> bool:
     """Whether a CSV names pictures and their labels."""
-    return _head(rows)[:2] == ["image_name", "label"] and not _guesses(rows)
+    return _head(rows)[:2] == HEADER and not _guesses(rows)
 
 
 def _from_csv(
     files: Files, names: Sequence[str], prefixes: Sequence[str], where: str, rows: Sequence[Sequence[str]]
 ) -> Layout:
-    if _head(rows)[:2] != ["image_name", "label"]:
+    """The pictures that a CSV lists, in its order; its names are sought below each of `prefixes`."""
+    if _head(rows)[:2] != HEADER:
         first = ",".join(rows[0]) if rows else ""
         raise Refusal(f"{where} begins with '{first[:60]}': expected the header 'image_name,label'; add it.")
     if len(rows) == 1:
@@ -187,7 +184,7 @@ def _from_csv(
 def _rows(where: str, text: str) -> list[list[str]]:
     """The rows that hold anything; Refusal where a quote is not closed or a NUL or the like stands in the text."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    begun = 0
+    begun = 0  # lines read before the row that fails: a quote that is not closed swallows the rest of the file
     rows = []
     try:
         for row in reader:
@@ -226,19 +223,18 @@ def _from_names(files: Files, names: Sequence[str], below: str) -> Layout:
     """Class folders where every picture lies in one of two or more folders; otherwise no labels."""
     if not names:
         raise Refusal(f"{files.path / below} holds no picture: expected PNG, JPEG or the like; check the path.")
-    folder = _folders(names, below)
-    found = set(folder.values())
-    if "" in found and len(found) > 1:
+    folder_of = _folders(names, below)
+    folders = set(folder_of.values())
+    if "" in folders and len(folders) > 1:
         raise Refusal(
-            f"{files.path / below} holds pictures both beside and inside of its folders: put every picture "
-            "into a class "
-            "folder, or all into one folder."
+            f"{files.path / below} holds pictures both beside and inside of its folders: put every picture into a "
+            "class folder, or all into one folder."
         )
-    if len(found) < 2:
+    if len(folders) < 2:
         return Layout(list(names))
-    classes = _in_order(found)
-    ordered = sorted(names, key=lambda name: (classes.index(folder[name]), name))
-    return Layout(ordered, [classes.index(folder[name]) for name in ordered], classes)
+    classes = _in_order(folders)
+    ordered = sorted(names, key=lambda name: (classes.index(folder_of[name]), name))
+    return Layout(ordered, [classes.index(folder_of[name]) for name in ordered], classes)
 
 
 def _folders(names: Sequence[str], below: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Reader of idx files (MNIST's), plain or gzipped."""
+"""Reader of idx files, MNIST's format, plain or gzipped."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from genshift.data.imageset import ImageSet
 from genshift.errors import Refusal, of_os_error
 
 UBYTE = 0x08  # the type code of unsigned bytes, the third byte of an idx file
+GZIP = b"\x1f\x8b"  # how a gzipped file begins, whatever it is called
 
 
 def read_digits(name: str, images: Path, labels: Path | None, limit: int | None = None) -> ImageSet:
@@ -29,56 +30,48 @@ def read_digits(name: str, images: Path, labels: Path | None, limit: int | None 
     y_N = read_idx(labels, 1).long()
     if len(y_N) != len(x_NHW):
         raise Refusal(
-            f"{labels} holds {len(y_N):,} labels for the {len(x_NHW):,} images of {images}: expected one a "
-            "image; "
+            f"{labels} holds {len(y_N):,} labels for the {len(x_NHW):,} images of {images}: expected one an image; "
             "take both files from one source."
         )
-    check_labels(labels, y_N, len(DIGITS))
+    if len(wrong := ((y_N < 0) | (y_N >= len(DIGITS))).nonzero()):
+        place = int(wrong[0])
+        raise Refusal(
+            f"{labels} holds label {int(y_N[place])} at image {place}: expected 0 to {len(DIGITS) - 1}; correct the "
+            "file or fetch it again."
+        )
     return ImageSet(name, x_NHW[:limit].unsqueeze(1), y_N[:limit], DIGITS)
 
 
 def read_idx(path: Path, dimensions: int) -> Tensor:
     """One idx file of unsigned bytes → uint8 tensor of `dimensions` axes; raises Refusal."""
-    data = _bytes(path)
+    data = _content(path)
+    # The header: two zero bytes, the type, the number of axes; then each axis as a big-endian uint32.
     header = 4 + 4 * dimensions
     if len(data) < header or data[:4] != bytes((0, 0, UBYTE, dimensions)):
         raise Refusal(
-            f"{path} is no idx file of unsigned bytes with {dimensions} dimension{'s' * (dimensions > 1)}: "
-            "its first "
+            f"{path} is no idx file of unsigned bytes with {dimensions} dimension{'s' * (dimensions > 1)}: its first "
             f"bytes are {data[:4].hex(' ') or 'missing'}, expected 00 00 08 {dimensions:02x}; fetch it again."
         )
     shape = tuple(int(n) for n in np.frombuffer(data, ">u4", dimensions, offset=4))
+
     count = math.prod(shape)
     if len(data) - header != count:
         raise Refusal(
-            f"{path} holds {len(data) - header:,} bytes after its header: expected {count:,} for shape "
-            f"{shape}; "
-            "it is cut short or damaged, so delete it and fetch it again."
+            f"{path} holds {len(data) - header:,} bytes after its header: expected {count:,} for shape {shape}; it is "
+            "cut short or damaged, so delete it and fetch it again."
         )
-    return (
-        torch.frombuffer(bytearray(data[header:]), dtype=torch.uint8).reshape(shape)
-        if count
-        else torch.empty(shape, dtype=torch.uint8)
-    )
+    if not count:  # frombuffer takes no empty buffer
+        return torch.empty(shape, dtype=torch.uint8)
+    return torch.frombuffer(bytearray(data[header:]), dtype=torch.uint8).reshape(shape)
 
 
-def check_labels(path: Path, labels_N: Tensor, classes: int) -> None:
-    """Refuses labels outside of 0 to classes − 1, naming the first."""
-    wrong = (labels_N < 0) | (labels_N >= classes)
-    if bool(wrong.any()):
-        place = int(wrong.nonzero()[0])
-        raise Refusal(
-            f"{path} holds label {int(labels_N[place])} at image {place}: expected 0 to {classes - 1}; "
-            "correct the file or fetch it again."
-        )
-
-
-def _bytes(path: Path) -> bytes:
+def _content(path: Path) -> bytes:
+    """The bytes of a file, unpacked where it is gzipped."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise of_os_error(error, f"reading {path}") from error
-    if data[:2] != b"\x1f\x8b" and path.suffix != ".gz":
+    if data[:2] != GZIP and path.suffix != ".gz":
         return data
     try:
         return gzip.decompress(data)

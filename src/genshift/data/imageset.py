@@ -37,8 +37,11 @@ class ImageSet:
         """The same images without any label: what an adaptation method may see of its target."""
         return replace(self, labels=None, attributes=None, attribute_names=())
 
-    def take(self, indices: Tensor) -> ImageSet:
-        """The images (with their labels and attributes) at `indices`, int64 `[M]`, in that order."""
+    def take(self, indices: Tensor | slice) -> ImageSet:
+        """The images (with their labels and attributes) at `indices`, int64 `[M]`, in that order.
+
+        A slice gives views, so that a memory map stays one.
+        """
         return replace(
             self,
             images=self.images[indices],

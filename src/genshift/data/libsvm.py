@@ -15,29 +15,11 @@ from genshift.data.imageset import ImageSet
 from genshift.errors import Refusal, of_os_error
 
 SIDE = 16
+ROUNDING = 0.001  # what a value may lie outside of −1 to 1: the files are text of few decimals
 
 
 def read_digits(name: str, path: Path, labels: bool = True, limit: int | None = None) -> ImageSet:
     """USPS → images `[N, 1, 16, 16]`, values −1 to 1 brought to 0 to 255, and labels 1…10 as digits 0…9."""
-    values, targets = _parse(path)
-    if not (values.min() >= -1.001 and values.max() <= 1.001):  # so written, not-a-number is refused too
-        raise Refusal(
-            f"{path} holds values from {values.min():g} to {values.max():g}: expected −1 to 1, as in "
-            "LIBSVM's usps; "
-            "fetch it again."
-        )
-    if labels and not np.isin(targets, np.arange(1, 11)).all():
-        row = int(np.flatnonzero(~np.isin(targets, np.arange(1, 11)))[0])
-        raise Refusal(f"{path} holds label {targets[row]:g} in line {row + 1}: expected 1 to 10; fetch it again.")
-    pixels = np.rint((values.clip(-1, 1) + 1) / 2 * 255).astype(np.uint8)[:limit]
-    images = torch.from_numpy(pixels).reshape(-1, 1, SIDE, SIDE)
-    if not labels:
-        return ImageSet(name, images, classes=DIGITS)
-    return ImageSet(name, images, torch.from_numpy(targets[:limit].astype(np.int64) - 1), DIGITS)
-
-
-def _parse(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Values float64 `[N, 256]` (absent ones are 0, the format being sparse) and labels float64 `[N]`."""
     from sklearn.datasets import load_svmlight_file
 
     text = _text(path)
@@ -49,7 +31,22 @@ def _parse(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise Refusal(f"{path} ends in the middle of a line: it is cut short, so delete it and fetch it again.")
     if features.shape[0] == 0:
         raise Refusal(f"{path} holds no image: expected lines 'label index:value …'.")
-    return features.toarray(), targets
+
+    values = features.toarray()  # float64 [N, 256]; the format is sparse, and what it leaves out is 0
+    if not (values.min() >= -1 - ROUNDING and values.max() <= 1 + ROUNDING):  # so written, NaN is refused too
+        raise Refusal(
+            f"{path} holds values from {values.min():g} to {values.max():g}: expected −1 to 1, as in LIBSVM's usps; "
+            "fetch it again."
+        )
+    pixels = np.rint((values.clip(-1, 1) + 1) / 2 * 255).astype(np.uint8)[:limit]
+    images = torch.from_numpy(pixels).reshape(-1, 1, SIDE, SIDE)
+    if not labels:
+        return ImageSet(name, images, classes=DIGITS)
+
+    if len(wrong := np.flatnonzero(~np.isin(targets, np.arange(1, 11)))):
+        row = int(wrong[0])
+        raise Refusal(f"{path} holds label {targets[row]:g} in line {row + 1}: expected 1 to 10; fetch it again.")
+    return ImageSet(name, images, torch.from_numpy(targets[:limit].astype(np.int64) - 1), DIGITS)
 
 
 def _text(path: Path) -> bytes:
@@ -61,5 +58,5 @@ def _text(path: Path) -> bytes:
         return data
     try:
         return bz2.decompress(data)
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError) as error:  # bz2 raises any of the three, by where the file is cut
         raise damaged(path, "a whole bzip2 file", error) from error

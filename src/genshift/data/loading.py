@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from genshift.data import idx, libsvm, mat
-from genshift.data.catalog import CATALOG, entry
+from genshift.data.catalog import CATALOG, lookup
 from genshift.data.dataset import Colour, DataSet, Labels, Location, ReadOptions
 from genshift.data.files import is_archive
 from genshift.data.folders import read_folder
@@ -63,24 +63,28 @@ def load_named(
     options = ReadOptions(split, size, colour, labels, limit, skip_broken)
     name, path = str(name_or_path), Path(name_or_path).expanduser()
     # A data set's name goes before a path: `./mnist` is a folder of that name.
-    if name in CATALOG:
-        images, names = _from_catalog(entry(name), data_root, options)
+    if (data := lookup(name)) is not None:
+        images, names = _from_catalog(data, data_root, options)
     elif is_packed(path) or is_packed(path / split):
         images, names = _packed(path, split, bool(labels)), None
     elif (known := _published_in(path)) is not None:
         images, names = _from_catalog(known, path.parent, options)
     elif path.exists() or path.suffix.lower() == ".csv":
         images, names = _from_path(path, options)
+    elif "/" in name or name.startswith((".", "~")):
+        sets = ", ".join(CATALOG)
+        raise Refusal(f"There is no folder or file {name}: check the path, or give a set's name ({sets}).")
     else:
-        raise _no_such(name)
+        raise unknown("data set", name, CATALOG, "`genshift ls` lists them; a path to a folder works too.")
 
     if limit is not None and len(images) > limit:
-        images = _first(images, limit)
+        images = images.take(slice(limit))
     images = replace(images, images=finish(images.images, size, colour))
     return (images if labels else images.sealed()), names or [str(number) for number in range(len(images))]
 
 
 def _from_catalog(data: DataSet, data_root: Path | str | None, options: ReadOptions) -> Named:
+    """A split of a data set, from the first place where it lies."""
     if options.split not in data.splits:
         raise unknown("split", options.split, data.splits, f"'{data.name}' has these.")
     location = find(data, options.split, data_root, bool(options.labels))
@@ -96,6 +100,8 @@ def _from_catalog(data: DataSet, data_root: Path | str | None, options: ReadOpti
         images = data.read(location, options)
     else:
         images, names = read_folder(location.path, options)
+
+    # What is not as published is said, so that a result can be held against others'.
     notes = list(images.notes)
     if data.built:
         notes.append(
@@ -129,7 +135,7 @@ def _published_in(path: Path) -> DataSet | None:
 
 
 def _from_path(path: Path, options: ReadOptions) -> Named:
-    """A folder, archive or CSV of pictures, or one file in a format of published sets, told by its name."""
+    """A folder, archive or CSV of pictures, or one file in a format of published sets, by its name."""
     name, labels = path.name.lower(), bool(options.labels)
     # An archive that is all of a set is read as that set: its folders are no classes.
     for data in CATALOG.values():
@@ -147,22 +153,4 @@ def _from_path(path: Path, options: ReadOptions) -> Named:
     raise Refusal(
         f"{path} is no data set that genshift reads: expected a folder, a zip or tar of pictures, a CSV, or a file "
         "named *idx3-ubyte(.gz), *.bz2 (LIBSVM), *.mat (SVHN) or mnist_m.tar.gz."
-    )
-
-
-def _no_such(name: str) -> Refusal:
-    if "/" in name or name.startswith((".", "~")):
-        return Refusal(
-            f"There is no folder or file {name}: check the path, or give a set's name ({', '.join(CATALOG)})."
-        )
-    return unknown("data set", name, CATALOG, "`genshift ls` lists them; a path to a folder works too.")
-
-
-def _first(images: ImageSet, limit: int) -> ImageSet:
-    """The first `limit` images as views, so that a memory map stays one."""
-    return replace(
-        images,
-        images=images.images[:limit],
-        labels=None if images.labels is None else images.labels[:limit],
-        attributes=None if images.attributes is None else images.attributes[:limit],
     )

@@ -26,6 +26,7 @@ def read_digits(name: str, path: Path, labels: bool = True, limit: int | None = 
         )
     if x_HWCN.shape[3] == 0:
         raise Refusal(f"{path} holds no image: expected one or more.")
+    # MATLAB stores the image's number last; here it is the first axis, and channels the second.
     images = torch.from_numpy(np.ascontiguousarray(x_HWCN.transpose(3, 2, 0, 1)[:limit]))
     if not labels:
         return ImageSet(name, images, classes=DIGITS)
@@ -33,9 +34,10 @@ def read_digits(name: str, path: Path, labels: bool = True, limit: int | None = 
 
 
 def _labels(path: Path, y: Any, count: int) -> torch.Tensor:
+    """int64 `[N]`, 0 to 9; MATLAB counts from 1, so the files say 10 for the digit 0."""
     if not isinstance(y, np.ndarray) or y.size != count:
         given = y.size if isinstance(y, np.ndarray) else 0
-        raise Refusal(f"{path} holds {given:,} labels y for {count:,} images X: expected one a image; fetch it again.")
+        raise Refusal(f"{path} holds {given:,} labels y for {count:,} images X: expected one an image; fetch it again.")
     flat = y.reshape(-1)
     wrong = np.flatnonzero(~np.isin(flat, np.arange(0, 11)))
     if wrong.size:
@@ -44,6 +46,7 @@ def _labels(path: Path, y: Any, count: int) -> torch.Tensor:
 
 
 def _load(path: Path, variables: list[str]) -> dict[str, Any]:
+    """The named variables of a file; Refusal where it does not read."""
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 
@@ -57,6 +60,6 @@ def _load(path: Path, variables: list[str]) -> dict[str, Any]:
     except broken as error:
         raise damaged(path, "a whole MATLAB file, version 5", error) from error
     except OSError as error:
-        if error.errno is None:
+        if error.errno is None:  # scipy's own complaint of the content, and none of the system's
             raise damaged(path, "a whole MATLAB file, version 5", error) from error
         raise of_os_error(error, f"reading {path}") from error

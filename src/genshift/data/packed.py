@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from genshift.data.imageset import ImageSet
 
-FORMAT = 1
+FORMAT = 1  # raised whenever an older genshift could not read what is written
 
 
 def pack(images: ImageSet, folder: Path, *, recipe: dict[str, Any] | None = None) -> Path:
@@ -75,15 +75,16 @@ def open_packed(folder: Path, labels: bool = True) -> ImageSet:
 
 def verify_packed(folder: Path) -> None:
     """Reads every pixel and label; raises Refusal where they are not those that were packed."""
-    found, packed = open_packed(folder).fingerprint(), read_facts(folder)["fingerprint"]
-    if found != packed:
+    now, packed = open_packed(folder).fingerprint(), read_facts(folder)["fingerprint"]
+    if now != packed:
         raise Refusal(
-            f"{folder} has the fingerprint {found}: expected {packed}, as written when it was packed; it was "
+            f"{folder} has the fingerprint {now}: expected {packed}, as written when it was packed; it was "
             "changed or damaged since, so pack or build it again."
         )
 
 
 def is_packed(folder: Path) -> bool:
+    """Whether a folder is a packed set, whole or not."""
     return (folder / "set.json").is_file()
 
 
@@ -146,16 +147,12 @@ def replacing(folder: Path, mark: str) -> Iterator[Path]:
     try:
         fresh.mkdir(parents=True)
         yield fresh
-        _swap(fresh, folder)
+        old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+        if folder.exists():  # no system call swaps two folders; between these renames neither has its name
+            folder.rename(old)
+        fresh.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise of_os_error(error, f"writing {folder}") from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-
-
-def _swap(fresh: Path, folder: Path) -> None:
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-    if folder.exists():
-        folder.rename(old)
-    fresh.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)

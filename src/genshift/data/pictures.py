@@ -63,29 +63,35 @@ def read_pictures(
     broken: list[str] = []
     for place, decoded in enumerate(_decoded(files, names, size, fraction)):
         if isinstance(decoded, Exception):
-            broken.append(_broken(files, names[place], decoded, skip_broken))
+            if not skip_broken:
+                raise _unreadable(files, names[place], decoded) from decoded
+            broken.append(names[place])
             continue
         image = finish(torch.from_numpy(decoded)[None], size, colour)[0]
+
+        # Room for all pictures is made at the first; grey ones move over when the first in colour comes.
         if out is None:
             out = allocate((len(names), *image.shape))
         if len(image) > out.shape[1]:
-            out = _widened(out, len(kept))
+            grey, out = out, allocate((len(names), 3, *out.shape[2:]))
+            out[: len(kept)] = grey[: len(kept)]
         if image.shape[1:] != out.shape[2:]:
-            raise _sizes_differ(files, names[kept[0]], out.shape, names[place], image.shape)
-        out[len(kept)] = image
+            raise Refusal(
+                f"The pictures in {files.path} differ in size ({names[kept[0]]} is {out.shape[-1]}×{out.shape[-2]}, "
+                f"{names[place]} is {image.shape[-1]}×{image.shape[-2]} pixels): give --size to bring them to one."
+            )
+        out[len(kept)] = image  # a grey one is repeated to three channels
         kept.append(place)
+
     if out is None:
         raise Refusal(
             f"{files.path} holds no picture that can be read: expected PNG, JPEG or the like; check the path."
         )
-    return Pictures(out[: len(kept)], kept, _notes(files, broken))
-
-
-def _widened(out_N1HW: Tensor, count: int) -> Tensor:
-    """Room for as many colour pictures, the first `count` filled with the grey ones."""
-    wide = allocate((len(out_N1HW), 3, *out_N1HW.shape[2:]))
-    wide[:count] = out_N1HW[:count]
-    return wide
+    notes: tuple[str, ...] = ()
+    if broken:
+        more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
+        notes = (f"{len(broken)} broken picture(s) in {files.path} left out: {', '.join(broken[:3])}{more}.",)
+    return Pictures(out[: len(kept)], kept, notes)
 
 
 def allocate(shape: tuple[int, ...]) -> Tensor:
@@ -106,7 +112,7 @@ def allocate(shape: tuple[int, ...]) -> Tensor:
 
 def memory_bytes() -> int:
     """The machine's memory, or 8 GiB where the system does not tell."""
-    if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):
+    if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):  # Windows
         return 8 * 2**30
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
@@ -123,6 +129,7 @@ def _decoded(
             return error
 
     group = GROUP if size is not None else 1  # without a size what is decoded is as large as the file
+    # No more groups are under way than threads, so that what is decoded and not yet taken stays small.
     waiting: deque[Future[list[NDArray[np.uint8] | Exception]]] = deque()
     with warnings.catch_warnings(), ThreadPoolExecutor(THREADS) as pool:
         # Pillow warns of odd metadata and of large photos, which are neither broken nor refused.
@@ -135,32 +142,15 @@ def _decoded(
             yield from waiting.popleft().result()
 
 
-def _broken(files: Files, name: str, error: Exception, skip: bool) -> str:
-    if skip:
-        return name
-    raise Refusal(
-        f"{files.path / name} is no picture that can be read ({_reason(error)}): expected a whole PNG, JPEG or the "
-        "like; replace or remove it, or give --skip-broken to leave such files out."
-    ) from error
-
-
-def _reason(error: Exception) -> str:
+def _unreadable(files: Files, name: str, error: Exception) -> Refusal:
+    """The sentence for a picture that is broken; `error` is one of `BROKEN`."""
     if isinstance(error, UnidentifiedImageError):
-        return "its format is none that is known"
-    if isinstance(error, Image.DecompressionBombError):
-        return f"it claims more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels, as a decompression bomb does"
-    return str(error).rstrip(".") or type(error).__name__
-
-
-def _sizes_differ(files: Files, first: str, one: Sequence[int], second: str, other: Sequence[int]) -> Refusal:
+        reason = "its format is none that is known"
+    elif isinstance(error, Image.DecompressionBombError):
+        reason = f"it claims more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels, as a decompression bomb does"
+    else:
+        reason = str(error).rstrip(".") or type(error).__name__
     return Refusal(
-        f"The pictures in {files.path} differ in size ({first} is {one[-1]}×{one[-2]}, {second} is "
-        f"{other[-1]}×{other[-2]} pixels): give --size to bring them to one."
+        f"{files.path / name} is no picture that can be read ({reason}): expected a whole PNG, JPEG or the like; "
+        "replace or remove it, or give --skip-broken to leave such files out."
     )
-
-
-def _notes(files: Files, broken: Sequence[str]) -> tuple[str, ...]:
-    if not broken:
-        return ()
-    more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
-    return (f"{len(broken)} broken picture(s) in {files.path} left out: {', '.join(broken[:3])}{more}.",)

@@ -17,7 +17,8 @@ from torch import Tensor
 from genshift.data.dataset import Colour
 from genshift.errors import Refusal
 
-RESIZE_CHUNK = 2048  # images: bounds the float copy that interpolation needs
+CHUNK = 2048  # images at a time: bounds the float and integer copies that resizing and luma need
+GREY_MODES = ("1", "L", "LA", "La")  # Pillow's modes without colour that may be transparent
 # What Pillow raises on a file that is no picture, or is cut short or damaged.
 BROKEN = (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error,
           Image.DecompressionBombError, IndexError, TypeError)  # fmt: skip
@@ -25,7 +26,7 @@ BROKEN = (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, st
 
 def check_options(size: int | None, colour: str | None, limit: int | None) -> None:
     """Refuses a side, colour or limit that means nothing."""
-    if size is not None and not 1 <= size <= 4096:
+    if size is not None and not 1 <= size <= 4096:  # beyond that one picture takes tens of megabytes
         raise Refusal(f"The image side {size} cannot be made: give a whole number of pixels from 1 to 4096.")
     if colour not in (None, "rgb", "grey"):
         raise Refusal(f"There is no colour '{colour}': expected 'rgb' or 'grey'.")
@@ -37,16 +38,14 @@ def to_colour(images_NCHW: Tensor, colour: Colour | None) -> Tensor:
     """uint8 `[N, 1 or 3, H, W]` → 3 channels ('rgb', grey repeated), 1 ('grey', ITU-R 601 luma), or as is."""
     if colour == "rgb" and images_NCHW.shape[1] == 1:
         return images_NCHW.expand(-1, 3, -1, -1).contiguous()
-    if colour == "grey" and images_NCHW.shape[1] == 3:
-        return torch.cat([_luma(chunk) for chunk in images_NCHW.split(RESIZE_CHUNK)])
-    return images_NCHW
-
-
-def _luma(images_NCHW: Tensor) -> Tensor:
-    # L = 0.299 R + 0.587 G + 0.114 B in 16-bit fixed point, rounded: bit for bit what Pillow's convert("L")
-    # gives.
-    red, green, blue = images_NCHW.to(torch.int32).unbind(1)
-    return ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16).to(torch.uint8).unsqueeze(1)
+    if colour != "grey" or images_NCHW.shape[1] == 1:
+        return images_NCHW
+    # L = 0.299 R + 0.587 G + 0.114 B in 16-bit fixed point, rounded: bit for bit what Pillow's convert("L") gives.
+    chunks = []
+    for chunk in images_NCHW.split(CHUNK):
+        red, green, blue = chunk.to(torch.int32).unbind(1)
+        chunks.append(((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16).to(torch.uint8).unsqueeze(1))
+    return torch.cat(chunks)
 
 
 def resize(images_NCHW: Tensor, size: int) -> Tensor:
@@ -54,10 +53,10 @@ def resize(images_NCHW: Tensor, size: int) -> Tensor:
     if tuple(images_NCHW.shape[-2:]) == (size, size):
         return images_NCHW
     out = torch.empty(*images_NCHW.shape[:2], size, size, dtype=torch.uint8)
-    for start in range(0, len(images_NCHW), RESIZE_CHUNK):
-        x = images_NCHW[start : start + RESIZE_CHUNK].float()
+    for start in range(0, len(images_NCHW), CHUNK):
+        x = images_NCHW[start : start + CHUNK].float()
         x = F.interpolate(x, size=(size, size), mode="bilinear", align_corners=False, antialias=True)
-        out[start : start + RESIZE_CHUNK] = x.round_().clamp_(0, 255).to(torch.uint8)
+        out[start : start + CHUNK] = x.round_().clamp_(0, 255).to(torch.uint8)
     return out
 
 
@@ -87,21 +86,14 @@ def decode(data: bytes, size: int | None = None, fraction: float = 1.0) -> NDArr
         ImageOps.exif_transpose(image, in_place=True)
         if size is None:
             return _array(_flat(image))
-        flat = _flat(_square(image, fraction))
-        if flat.width >= 4 * size:
-            flat = flat.resize((2 * size, 2 * size), Image.Resampling.BOX)
-        return _array(flat)
 
-
-def _square(image: Image.Image, fraction: float) -> Image.Image:
-    """The centred square whose side is `fraction` of the shorter side, at least one pixel."""
-    side = max(1, round(fraction * min(image.size)))
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    return image.crop((left, top, left + side, top + side))
-
-
-def _is_grey(mode: str) -> bool:
-    return mode in ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F")
+        # The centred square, cropped before colours are converted: that is fewer pixels to convert.
+        side = max(1, round(fraction * min(image.size)))
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        square = _flat(image.crop((left, top, left + side, top + side)))
+        if square.width >= 4 * size:
+            square = square.resize((2 * size, 2 * size), Image.Resampling.BOX)
+        return _array(square)
 
 
 def _flat(image: Image.Image) -> Image.Image:
@@ -109,22 +101,18 @@ def _flat(image: Image.Image) -> Image.Image:
     if image.mode in ("L", "RGB") and "transparency" not in image.info:
         return image
     if image.mode.startswith("I") or image.mode == "F":
-        return _from_deep(image)
+        values = np.asarray(image)
+        if values.dtype.kind not in "iu" or values.min(initial=0) < 0 or values.max(initial=0) > 65535:
+            raise ValueError(f"pixels of mode {image.mode} have no scale to bring them to 0–255")
+        return Image.fromarray((values.astype(np.int64) >> 8).astype(np.uint8))  # 16-bit grey: its high byte
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         white = Image.new("RGBA", image.size, "white")
         flat = Image.alpha_composite(white, image.convert("RGBA"))
-        return flat.convert("L" if _is_grey(image.mode) else "RGB")
+        return flat.convert("L" if image.mode in GREY_MODES else "RGB")
     return image.convert("L" if image.mode == "1" else "RGB")
 
 
-def _from_deep(image: Image.Image) -> Image.Image:
-    """16-bit grey → 8-bit by its high byte; 32-bit integers and floats have no scale to go by."""
-    values = np.asarray(image)
-    if values.dtype.kind not in "iu" or values.min(initial=0) < 0 or values.max(initial=0) > 65535:
-        raise ValueError(f"pixels of mode {image.mode} have no scale to bring them to 0–255")
-    return Image.fromarray((values.astype(np.int64) >> 8).astype(np.uint8))
-
-
 def _array(image: Image.Image) -> NDArray[np.uint8]:
+    """uint8 `[C, H, W]`, in memory of its own."""
     array = np.asarray(image)
     return np.array(array[None] if array.ndim == 2 else array.transpose(2, 0, 1), order="C")  # Pillow's is read-only

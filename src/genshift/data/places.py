@@ -18,10 +18,9 @@ SKLEARN = Path("scikit-learn")  # where embedded sets lie: no real path, for the
 
 def cache_root() -> Path:
     """`$GENSHIFT_CACHE`, or the operating system's folder for a user's caches."""
-    given = os.environ.get("GENSHIFT_CACHE")
-    if given:
+    if given := os.environ.get("GENSHIFT_CACHE"):
         return Path(given).expanduser()
-    import pooch
+    import pooch  # slow to import, and not needed by most commands
 
     return Path(pooch.os_cache("genshift"))
 
@@ -42,33 +41,26 @@ def find(data: DataSet, split: str, data_root: Path | str | None = None, labels:
         return Location(SKLEARN)
     if data.built and (folder := built_folder(data.name, data_root)) is not None:
         return Location(folder / split, built=True)
-    for folder in _folders(data, data_root):
+
+    of_split = [file for file in data.files if file.split in (None, split)]
+    for folder in (root / name for root in roots(data_root) for name in data.folders):
         if not data.files and folder.is_dir():
             return Location(folder)
-        files = {file: path for file in data.files if file.split in (None, split) and (path := _lies_in(folder, file))}
-        needed = [file for file in data.files if file.split in (None, split) and _is_needed(file, labels)]
-        if needed and all(file in files for file in needed):
-            return Location(files[needed[0]], {file.name: path for file, path in files.items()})
+        files: dict[str, Path] = {}
+        for file in of_split:
+            path = next((folder / name for name in (file.name, *file.unpacked) if (folder / name).exists()), None)
+            if path is not None:
+                files[file.name] = path
+            elif file.holds == "images" or (file.holds == "labels" and labels):
+                break  # what is needed is not here
+        else:
+            if files:
+                return Location(next(iter(files.values())), files)
     return None
 
 
-def _folders(data: DataSet, data_root: Path | str | None) -> list[Path]:
-    return [root / folder for root in roots(data_root) for folder in data.folders]
-
-
-def _lies_in(folder: Path, file: DataFile) -> Path | None:
-    """The published file in a folder, or what a user unpacked it to."""
-    if (folder / file.name).is_file():
-        return folder / file.name
-    return next((folder / name for name in file.unpacked if (folder / name).exists()), None)
-
-
-def _is_needed(file: DataFile, labels: bool) -> bool:
-    return file.holds == "images" or (file.holds == "labels" and labels)
-
-
 def built_folder(name: str, data_root: Path | str | None) -> Path | None:
-    """The first root's folder `name` that holds a packed set with splits, as `genshift data build` writes."""
+    """The first root's folder `name` that holds a packed set with splits, as `genshift data build` writes it."""
     for root in roots(data_root):
         if (root / name / "train" / "set.json").is_file() and (root / name / "test" / "set.json").is_file():
             return root / name
@@ -105,7 +97,7 @@ def digest(path: Path, kind: str) -> bytes:
         raise of_os_error(error, f"reading {path}") from error
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=64)  # more files than all sets have
 def _md5(path: Path, size: int, changed: int) -> str:
     return digest(path, "md5").hex()
 

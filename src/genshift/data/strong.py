@@ -52,7 +52,8 @@ def strong_view(
     y = moves.colours(moves.apply(x, moves.maps(u["moves"])), u["colours"], middle)
     y = _contrast(y, u["contrast"].to(y), middle, 1 / std).clamp((0 - mean) / std, (1 - mean) / std)
     y = torch.where(_hole(u["hole"].to(y), *y.shape[2:]), middle, y)
-    return y.contiguous(memory_format=_layout(x))
+    last = x.is_contiguous(memory_format=torch.channels_last)  # the result lies in memory as what came in
+    return y.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
 
 
 def _contrast(x: Tensor, u: Tensor, middle: float, span: float) -> Tensor:
@@ -72,8 +73,3 @@ def _hole(u: Tensor, height: int, width: int) -> Tensor:
         return (at - centre[:, None]).abs() < half[:, None]
 
     return (within(u[:, 1], height)[:, :, None] & within(u[:, 2], width)[:, None, :])[:, None]
-
-
-def _layout(x: Tensor) -> torch.memory_format:
-    last = x.is_contiguous(memory_format=torch.channels_last)
-    return torch.channels_last if last else torch.contiguous_format

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from genshift import plugins
-from genshift.data.catalog import CATALOG
+from genshift.data.catalog import CATALOG, lookup
 from genshift.errors import Refusal
 from genshift.plugins import load_installed
 from genshift.presets.adaptation import Adaptation
@@ -109,7 +109,7 @@ def class_of(name: str) -> type[BenchmarkPreset]:
 def preset_of(row: MethodRow, source: str, target: str) -> BenchmarkPreset:
     """The preset of a method that learns from `source` and adapts to `target`: names of the catalogue's, or paths."""
     options: dict[str, Any] = {"statistics": "own", "ema_half_life": HALF_LIFE, "strong": 0.5, "lr": 1e-3}
-    of_catalogue = source in CATALOG and target in CATALOG
+    of_catalogue = None not in (lookup(source), lookup(target))
     preset = class_of(row.name)(
         name=f"{row.name}-{source}-{target}" if of_catalogue else row.name,
         study=STUDY if (source, target) in TASKS else OWN_STUDY,

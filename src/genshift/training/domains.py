@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from genshift.data import check_domains, load_named, seed_of
-from genshift.data.catalog import CATALOG
+from genshift.data.catalog import lookup
 from genshift.data.files import open_files
 from genshift.data.folders import SPLITS
 from genshift.data.imageset import ImageSet
@@ -96,7 +96,7 @@ def _fingerprints(images: ImageSet) -> set[int]:
 def open_set(name: str | Path, split: str, preset: Adaptation, **options: Any) -> tuple[ImageSet, list[str]]:
     """A set in the preset's size, colour and frame, with one name an image; `options` are `genshift.data.load`'s."""
     size = preset.size
-    if preset.frame == "full" or not (data := CATALOG.get(str(name))) or not data.fills_frame:
+    if preset.frame == "full" or (data := lookup(name)) is None or not data.fills_frame:
         return load_named(name, split, size=size, colour=preset.colour, **options)
     # MNIST's makers scaled digits like these into 20×20 pixels and set them in the middle of 28×28 (LeCun et al. 1998).
     # Contrast row by row, which needs no label, shows MNIST-M's and SVHN's digits on the same rows; USPS's fill all.
@@ -130,8 +130,8 @@ def _class_by_class(images: ImageSet) -> bool:
 def evaluation_split(name: str) -> str:
     """The split that a set is evaluated on: "test" where it has one, "train" otherwise."""
     path = Path(name).expanduser()
-    if name in CATALOG:
-        return "test" if "test" in CATALOG[name].splits else "train"
+    if (data := lookup(name)) is not None:
+        return "test" if "test" in data.splits else "train"
     if is_packed(path) or is_packed(path / "train"):
         return "test" if is_packed(path / "test") else "train"
     parts = {part for file in open_files(path).names for part in Path(file).parts[:2]}

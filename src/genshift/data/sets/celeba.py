@@ -122,8 +122,8 @@ def _of_split(names: list[str], partition: Path | None, split: str) -> tuple[lis
         first = len(names) * 9 // 10
         chosen = names[:first] if split == "train" else names[first:]
         note = (
-            "celeba: a part of the set is here; by file number its "
-            f"first {first:,} (90 %) are train and the last {len(names) - first:,} (10 %) test.",
+            f"celeba: {len(names):,} of the {TOTAL:,} published images are here; by file number the first {first:,} "
+            f"(90 %) are train and the last {len(names) - first:,} (10 %) test.",
         )
     if not chosen:
         raise Refusal(f"No image of celeba's split '{split}' is here: {BY_HAND}.")

@@ -4,32 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from genshift.data.catalog import CATALOG
+from genshift.papers import Paper
 from genshift.presets.methods import METHODS
-from genshift.presets.papers import (
-    BSDS_PAPER,
-    DANN_PAPER,
-    DEV_PAPER,
-    ENSV_PAPER,
-    MNIST_PAPER,
-    SND_PAPER,
-    SVHN_PAPER,
-    UCI_PAPER,
-    USPS_PAPER,
-    Paper,
-)
+from genshift.presets.papers import DEV_PAPER, ENSV_PAPER, SND_PAPER
 from genshift.report.blocks import Block, Printed, Section, Terms
 from genshift.runs.records import RunRecord
 
 TITLE = "What to cite"
 
-DATA = {
-    "mnist": (MNIST_PAPER,),
-    "mnistm": (DANN_PAPER, MNIST_PAPER, BSDS_PAPER),
-    "usps": (USPS_PAPER,),
-    "svhn": (SVHN_PAPER,),
-    "uci": (UCI_PAPER,),
-    "uci-m": (UCI_PAPER,),
-}
 SCORES = {
     "soft neighbourhood density": (SND_PAPER,),
     "deep embedded validation": (DEV_PAPER,),
@@ -51,7 +34,8 @@ def what_to_cite(runs: Sequence[RunRecord]) -> list[Section]:
 def cited_for(adapting: Sequence[RunRecord]) -> list[tuple[str, tuple[Paper, ...]]]:
     """(method, data set or score, its papers): methods in the order of tables, then data, then scores."""
     methods = {run.method for run in adapting}
-    used = {entry.name for run in adapting for entry in run.data.values()}
+    # What follows a colon in a recorded name is a part of the set.
+    used = {entry.name.partition(":")[0] for run in adapting for entry in run.data.values()}
     found = [(row.title, row.papers) for name, row in METHODS.items() if name in methods and row.papers]
-    found += [(name, DATA[name]) for name in DATA if name in {set_name.partition(":")[0] for set_name in used}]
+    found += [(name, data.papers) for name, data in CATALOG.items() if name in used and data.papers]
     return found + (list(SCORES.items()) if any(run.scores for run in adapting) else [])
