@@ -133,8 +133,8 @@ def test_agreement_is_with_the_mean_of_all_candidates_of_all_runs(trained):
     found = api.select([folder.path for folder in folders], rule="ensv")
     assert [row["agreement"] for row in found["candidates"]] == expected
     assert expected[found["choices"]["ensv"]] == max(expected)
-    (folders[0].path / "checkpoint_selection.json").unlink(missing_ok=True)
-    (folders[1].path / "checkpoint_selection.json").unlink(missing_ok=True)
+    (folders[0].path / "selection.json").unlink(missing_ok=True)
+    (folders[1].path / "selection.json").unlink(missing_ok=True)
 
 
 def test_no_target_label_and_no_test_split_is_in_reach(trained, tmp_path):
@@ -164,6 +164,16 @@ def _preset(trained):
     return preset_of(RunFolder(trained[0] / "dann-0").config)
 
 
+def test_what_source_only_knew_is_recorded_with_scores_and_evaluation(trained):
+    validated = [
+        row["valid/source_accuracy"] for row in tiny.rows(trained[0] / "source-0") if "valid/source_accuracy" in row
+    ]
+    for name, expected in (("dann-0", validated[-1]), ("dann-1", None)):  # the second seed has no source-only run
+        for file in ("scores.json", "evaluation.json"):
+            assert json.loads((trained[0] / name / file).read_text())["source_only_accuracy"] == expected
+    assert "source_only_accuracy" not in json.loads((trained[0] / "source-0" / "evaluation.json").read_text())
+
+
 # --- the choice -----------------------------------------------------------------------------------------------------
 
 
@@ -174,7 +184,7 @@ def test_predict_embed_and_evaluate_use_the_chosen_checkpoint(run, trained, capf
     name = prefer(run, 0)
     said = told(capfd, "select", run, "--rule", "snd")
     assert "the rule 'snd' takes the checkpoint of 12 images" in said
-    choice = json.loads((run / "checkpoint_selection.json").read_text())
+    choice = json.loads((run / "selection.json").read_text())
     assert (choice["rule"], choice["checkpoint"], choice["images"]) == ("snd", name, 12)
     opened = open_run(run, "last")
     method, classes = opened.method, opened.classes
@@ -204,10 +214,10 @@ def test_the_table_has_a_row_a_candidate_and_says_who_takes_it(trained, capfd):
         for rule, chosen in found["choices"].items():
             assert (rule in line.split(f"{row['diversity']:.4f}")[-1]) is (chosen == place)
     assert found["run"] == found["candidates"][found["choices"]["default"]]["run"]
-    written = [(run / "checkpoint_selection.json").exists() for run in runs]
+    written = [(run / "selection.json").exists() for run in runs]
     assert written == [str(run) == found["run"] for run in runs], "the choice stands in its own run alone"
     for run in runs:
-        (run / "checkpoint_selection.json").unlink(missing_ok=True)
+        (run / "selection.json").unlink(missing_ok=True)
 
 
 def test_a_warning_where_every_checkpoint_lost_what_source_only_knows(run, trained, capfd):
@@ -219,6 +229,7 @@ def test_a_warning_where_every_checkpoint_lost_what_source_only_knows(run, train
         row |= {"source_accuracy": 0.5, "source_error": 0.1}
     (run / "scores.json").write_text(json.dumps(written))
     assert "warning: Adaptation probably harms" in told(capfd, "select", run)
+    assert json.loads((run / "selection.json").read_text())["source_only_accuracy"] == 1.0
 
 
 def test_scores_of_other_checkpoints_are_measured_again(run):
@@ -235,9 +246,9 @@ def test_a_run_that_trains_on_forgets_its_choice(domains, tmp_path, quick):
     stop = training.Settings(observers=[tiny.StopAt(12)])
     assert not evaluate.train_and_evaluate(preset, out, stop, asked)
     found = api.select(out)
-    assert [row["images"] for row in found["candidates"]] == [12] and (out / "checkpoint_selection.json").exists()
+    assert [row["images"] for row in found["candidates"]] == [12] and (out / "selection.json").exists()
     assert evaluate.train_and_evaluate(preset, out, training.Settings(), asked)
-    assert not (out / "checkpoint_selection.json").exists() and len(scores(out)["checkpoints"]) == 2
+    assert not (out / "selection.json").exists() and len(scores(out)["checkpoints"]) == 2
 
 
 def test_through_the_command_line_on_the_embedded_pair(capfd, tmp_path, monkeypatch):
