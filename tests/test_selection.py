@@ -164,6 +164,16 @@ def _preset(trained):
     return preset_of(RunFolder(trained[0] / "dann-0").config)
 
 
+def test_what_source_only_knew_is_recorded_with_scores_and_evaluation(trained):
+    validated = [
+        row["valid/source_accuracy"] for row in tiny.rows(trained[0] / "source-0") if "valid/source_accuracy" in row
+    ]
+    for name, expected in (("dann-0", validated[-1]), ("dann-1", None)):  # the second seed has no source-only run
+        for file in ("scores.json", "evaluation.json"):
+            assert json.loads((trained[0] / name / file).read_text())["source_only_accuracy"] == expected
+    assert "source_only_accuracy" not in json.loads((trained[0] / "source-0" / "evaluation.json").read_text())
+
+
 # --- the choice -----------------------------------------------------------------------------------------------------
 
 
@@ -219,6 +229,7 @@ def test_a_warning_where_every_checkpoint_lost_what_source_only_knows(run, train
         row |= {"source_accuracy": 0.5, "source_error": 0.1}
     (run / "scores.json").write_text(json.dumps(written))
     assert "warning: Adaptation probably harms" in told(capfd, "select", run)
+    assert json.loads((run / "selection.json").read_text())["source_only_accuracy"] == 1.0
 
 
 def test_scores_of_other_checkpoints_are_measured_again(run):
