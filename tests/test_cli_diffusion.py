@@ -292,7 +292,7 @@ def test_a_stopped_sweep_continues_where_it_stopped(run, runs, monkeypatch, capf
         return measure(bench, sampling)
 
     monkeypatch.setattr(sweep.SweepBenchmark, "measure", counted)
-    assert tiny.cli.main([str(word) for word in words]) == 130
+    assert tiny.main.main([str(word) for word in words]) == 130
     stored = json.loads((run / "sweep.json").read_text())["rows"]
     assert len(stored) == 3 and not (run / "sampling.json").exists()
     assert "accuracy" in told(capfd, *words)

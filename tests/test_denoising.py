@@ -10,19 +10,20 @@ import torch
 from PIL import Image
 from tiny import of_pictures
 
+from genshift import api
 from genshift.data import open_packed
 from genshift.data.batches import seed_of
+from genshift.evaluation import generation, per_class, reverse_process
 from genshift.evaluation.diffusion import DiffusionEvaluation
-from genshift.evaluation.panels import ImageWriter
-from genshift.evaluation.vae import VAEEvaluation
-from genshift.evaluation import evaluate, generation, per_class, reverse_process
 from genshift.evaluation.feature_distance import FeatureSpace, RealAndGenerated, classifier_space, embed_real
 from genshift.evaluation.options import EvaluationOptions
+from genshift.evaluation.panels import ImageWriter
+from genshift.evaluation.vae import VAEEvaluation
 from genshift.metrics.classification import accuracy
 from genshift.metrics.embedding import fixed_sample
 from genshift.metrics.frechet import frechet, statistics
 from genshift.runs.folder import RunFolder
-from genshift.runs.results import Measure, results_as_json
+from genshift.runs.results import Measure
 from genshift.runs.trained_run import open_run
 from genshift.sampling.trained_generator import open_generator
 from genshift.training import train as training
@@ -74,7 +75,7 @@ def workshop(tmp_path_factory):
 @pytest.fixture(scope="module")
 def found(workshop):
     """The results and the evaluation of the conditional model."""
-    results = results_as_json(evaluate.evaluate(workshop["flow"].path, EvaluationOptions(features=workshop["judge"].path)))
+    results = api.evaluate(workshop["flow"].path, features=workshop["judge"].path)
     return results, workshop["flow"].read("evaluation.json")
 
 
@@ -175,9 +176,7 @@ def test_the_strip_shows_state_and_prediction_and_says_steps_and_level(workshop,
 
 def test_a_discrete_process_says_k(workshop):
     method = method_of(workshop["plain"])
-    (told, _) = reverse_process.pictures(
-        ImageWriter(workshop["plain"]), method, reverse_process.watch(method), ()
-    )
+    (told, _) = reverse_process.pictures(ImageWriter(workshop["plain"]), method, reverse_process.watch(method), ())
     assert "The first sample of series 0, dpm++2m in 3 steps, without guidance." in told["caption"]
     assert told["caption"].endswith("at the noise level t, step k of 1,000.")
     assert told["under"][:2] == ["0 steps\nt = 1\nk = 1,000", "1 step\nt = 0.667\nk = 667"]
@@ -277,7 +276,7 @@ def test_no_series_is_longer_than_may_be_waited_for(workshop):
 
 
 def test_a_model_without_classes_is_held_against_any_halves(workshop):
-    results = results_as_json(evaluate.evaluate(workshop["plain"].path, EvaluationOptions(features=workshop["judge"].path)))
+    results = api.evaluate(workshop["plain"].path, features=workshop["judge"].path)
     evaluation = workshop["plain"].read("evaluation.json")
     assert "class_accuracy" not in results and "by_class" not in evaluation
     assert results["evaluations_per_image"]["value"] == 3 and results["frechet"]["n"] == 40
@@ -345,8 +344,8 @@ def test_accuracy_and_distance_of_each_class():
     seen = per_class.classify(space, sides, classes, embed_real(space, sides), None)
     found = per_class.accuracy(space, sides, seen)
     each = [1, 4 / 6, 4 / 6]
-    assert found["value"] == pytest.approx(np.mean(each)) and found["std"] == pytest.approx(np.std(each, ddof=1))
-    assert found["floor"] == pytest.approx(5 / 6) and found["n"] == 6
+    assert found.value == pytest.approx(np.mean(each)) and found.std == pytest.approx(np.std(each, ddof=1))
+    assert found.floor == pytest.approx(5 / 6) and found.n == 6
     rows = per_class.rows(sides, seen, classes)
     assert [row["class"] for row in rows] == ["a", "b", "c"] and [row["n"] for row in rows] == [2, 2, 1]
     assert [row["accuracy"] for row in rows] == pytest.approx([4 / 6, 5 / 6, 5 / 6])

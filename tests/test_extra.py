@@ -57,7 +57,8 @@ def test_extra_pictures_join_the_training_images_alone(validation, extra, domain
 
 def test_scores_see_real_source_images_alone(extra, domains):
     preset = tiny.tiny("demo-dann", domains, validation=0.5)
-    one, other = (checkpoint_selection.open_scoring_data(each, None) for each in (preset, preset.replaced(extra=str(extra))))
+    presets = preset, preset.replaced(extra=str(extra))
+    one, other = (checkpoint_selection.open_scoring_data(each, None) for each in presets)
     assert all(torch.equal(getattr(one, name), getattr(other, name)) for name in ("held_out", "labels", "source"))
 
 

@@ -12,6 +12,7 @@ from faces_tiny import SIDE, read, tiles
 from safetensors.torch import load_file
 from tiny import of_pictures
 
+from genshift import api
 from genshift.cli import main
 from genshift.data import open_packed
 from genshift.errors import Refusal
@@ -21,7 +22,7 @@ from genshift.evaluation.vae import VAEEvaluation
 from genshift.metrics.neighbours import nearest_rows
 from genshift.runs.folder import RunFolder
 from genshift.runs.png import grid, write_png
-from genshift.runs.results import Measure, results_as_json
+from genshift.runs.results import Measure
 from genshift.runs.trained_run import open_run
 from genshift.sampling.trained_generator import open_generator
 from genshift.training import train as training
@@ -41,7 +42,7 @@ def judged(studio):
     """A GAN, a VAE and a conditional VAE evaluated in a classifier's features: results and evaluation by name."""
     found = {}
     for name in ("gan", "vae", "vae-classes"):
-        results = results_as_json(evaluate.evaluate(studio[name], EvaluationOptions(features=studio["judge"])))
+        results = api.evaluate(studio[name], features=studio["judge"])
         found[name] = results, json.loads((studio[name] / "evaluation.json").read_text())
     return found
 
@@ -298,7 +299,7 @@ def test_inceptions_measures_go_beside_the_others(studio, tmp_path, monkeypatch)
     network.published = True
     monkeypatch.setattr(feature_distance, "load_inception", lambda *given, **more: network)
     assert studio.train("gan", tmp_path / "run") == 0
-    results = results_as_json(evaluate.evaluate(tmp_path / "run", EvaluationOptions(download=True)))
+    results = api.evaluate(tmp_path / "run", download=True)
     assert {"fid", "kid", "inception_precision", "inception_recall"} <= results.keys()
     assert all(isinstance(results[name]["floor"], float) for name in ("fid", "kid", "inception_precision"))
     assert "resized from 16 to 299 px" in results["fid"]["protocol"] and "frechet" not in results

@@ -155,9 +155,8 @@ def test_no_target_label_and_no_test_split_is_in_reach(trained, tmp_path):
             shutil.rmtree(place)
             shutil.copytree(copy, place)
     assert (runs / "dann-0" / "scores.json").read_text() == before
-    assert all(
-        isinstance(part, torch.Tensor) for part in vars(checkpoint_selection.open_scoring_data(_preset(trained), None)).values()
-    )
+    data = checkpoint_selection.open_scoring_data(_preset(trained), None)
+    assert all(isinstance(part, torch.Tensor) for part in vars(data).values())
 
 
 def _preset(trained):
