@@ -112,7 +112,9 @@ def test_torch_is_not_needed_to_help_or_refuse():
 
 @pytest.mark.parametrize("verb", ["ls", "data ls", "compare", "report"])
 def test_verbs_that_only_read_need_no_torch(verb, trained, tmp_path):
-    code = "import sys; from genshift.cli.main import main; status = main(sys.argv[1:]); assert 'torch' not in sys.modules"
+    code = (
+        "import sys; from genshift.cli.main import main; status = main(sys.argv[1:]); assert 'torch' not in sys.modules"
+    )
     more = {"ls": [trained], "compare": [trained], "report": [trained, "--out", tmp_path / "page.html"]}
     done = tiny.python("-c", f"{code}; sys.exit(status)", *verb.split(), *more.get(verb, ()))
     assert done.returncode == 0, done.stderr
