@@ -31,7 +31,7 @@ def write_mnist(root: Path, train: int = 40, test: int = 20, packed: bool = True
             data = idx_bytes(array)
             path = folder / f"{prefix}-{kind}-ubyte"
             if packed:
-                path.with_name(path.name + ".gz").write_bytes(gzip.compress(data, mtime=0, mtime=0))
+                path.with_name(path.name + ".gz").write_bytes(gzip.compress(data, mtime=0))
             else:
                 path.write_bytes(data)
     return folder

@@ -52,7 +52,7 @@ def test_sealed_labels_are_not_even_read(tmp_path):
 
 
 def idx_labels(values):
-    return gzip.compress(idx_bytes(np.array(values)))
+    return gzip.compress(idx_bytes(np.array(values)), mtime=0)
 
 
 @pytest.mark.parametrize(
@@ -63,13 +63,13 @@ def idx_labels(values):
         ("train-images-idx3-ubyte.gz", gzip.compress(b"hello there, no idx", mtime=0), "first bytes are 68 65 6c 6c"),
         (
             "train-images-idx3-ubyte.gz",
-            gzip.compress(idx_bytes(np.zeros((40, 28, 28)))[:-5]),
+            gzip.compress(idx_bytes(np.zeros((40, 28, 28)))[:-5], mtime=0),
             "expected 31,360",
         ),
-        ("train-images-idx3-ubyte.gz", gzip.compress(idx_bytes(np.zeros((0, 28, 28)))), "no image"),
+        ("train-images-idx3-ubyte.gz", gzip.compress(idx_bytes(np.zeros((0, 28, 28))), mtime=0), "no image"),
         ("train-labels-idx1-ubyte.gz", idx_labels([1] * 39), "39 labels for the 40 images"),
         ("train-labels-idx1-ubyte.gz", idx_labels([1] * 39 + [12]), "label 12 at image 39: expected 0 to 9"),
-        ("train-labels-idx1-ubyte.gz", gzip.compress(idx_bytes(np.zeros((40, 2)))), "1 dimension:"),
+        ("train-labels-idx1-ubyte.gz", gzip.compress(idx_bytes(np.zeros((40, 2))), mtime=0), "1 dimension:"),
     ],
 )
 def test_bad_idx(tmp_path, name, content, words):
