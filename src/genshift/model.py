@@ -18,11 +18,10 @@ from torch import Tensor
 from genshift.data import ImageSet, load_named
 from genshift.data.pixels import BROKEN, decode, finish, to_colour
 from genshift.errors import Refusal
-from genshift.methods import Attributes, ClassifierMethod, GeneratorMethod
+from genshift.methods import Attributes, ClassifierMethod
 from genshift.methods.base import to_bytes
 from genshift.methods.vae import VAEMethod
 from genshift.nets import channels
-from genshift.presets import Adaptation
 from genshift.runs.png import grid
 from genshift.runs.trained_run import TrainedRun, open_run
 from genshift.sampling.trained_generator import open_generator
@@ -152,9 +151,7 @@ class Model:
         preset = self.run.preset
         if isinstance(pictures, str | Path) and not Path(pictures).expanduser().is_file():
             options: dict[str, Any] = {"data_root": data_root, "skip_broken": skip_broken, "labels": labels}
-            if isinstance(preset, Adaptation):
-                return open_set(pictures, split, preset, **options)
-            return load_named(pictures, split, size=preset.size, colour=preset.colour, **options)
+            return open_set(pictures, split, preset, **options)
         if isinstance(pictures, str | Path):
             path = Path(pictures).expanduser()
             try:
@@ -166,7 +163,7 @@ class Model:
                 raise Refusal(f"{pictures} is no picture that can be read ({error}).") from error
             names = [path.name]
         else:
-            arrays = [decode(_png(each), preset.size) for each in _several(pictures)]
+            arrays = [decode(_png(picture), preset.size) for picture in _several(pictures)]
             names = [str(number) for number in range(len(arrays))]
         tensors = [finish(torch.from_numpy(array)[None], preset.size, preset.colour) for array in arrays]
         if not tensors:
@@ -191,7 +188,7 @@ class Model:
 
     def _repr_html_(self) -> str:
         shown = html.escape(repr(self)[1:-1])
-        if not isinstance(self.run.method, GeneratorMethod):
+        if not self.run.preset.draws:
             return f"<p>{shown}</p>"
         return f"<p>{shown}</p>{picture_html(self.sample(SHOWN))}"
 
@@ -230,7 +227,7 @@ def _several(pictures: Any) -> Iterable[Image.Image]:
     if isinstance(pictures, np.ndarray):
         if pictures.dtype != np.uint8:
             raise Refusal(f"Pictures in an array are uint8, 0 to 255, not {pictures.dtype}: convert them first.")
-        return [Image.fromarray(each) for each in (pictures[None] if pictures.ndim < 4 else pictures)]
+        return [Image.fromarray(array) for array in (pictures[None] if pictures.ndim < 4 else pictures)]
     return pictures
 
 
@@ -243,7 +240,8 @@ def _png(picture: Image.Image) -> bytes:
 
 def _as_pil(images: Tensor) -> list[Image.Image]:
     """uint8 `[N, C, H, W]` as PIL pictures."""
-    return [Image.fromarray(each[0].numpy() if len(each) == 1 else each.permute(1, 2, 0).numpy()) for each in images]
+    arrays = (image[0] if len(image) == 1 else image.permute(1, 2, 0) for image in images)
+    return [Image.fromarray(array.numpy()) for array in arrays]
 
 
 def _class_number(label: str | int, classes: Sequence[str]) -> int:

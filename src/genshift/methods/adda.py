@@ -70,15 +70,15 @@ class ADDA(ClassifierMethod):
             with torch.no_grad():
                 fs = source_extractor(xs)
             ft = self.nets["extractor"](xt)
-            told = self.nets["domain"](torch.cat([fs, ft.detach()]))
-        loss_domain = domain_loss(told, len(xs))
+            domain_logits = self.nets["domain"](torch.cat([fs, ft.detach()]))
+        loss_domain = domain_loss(domain_logits, len(xs))
         self._descend("domain", loss_domain)
         with Frozen(self.networks["domain"]):
             with self.arithmetic.autocast():
                 taken_for = self.networks["domain"](ft)
             loss_adversary = -F.logsigmoid(source_odds(taken_for)).mean()
             self._descend("extractor", loss_adversary)
-        return {**adversary_scalars(loss_domain, told, len(xs)), "loss_adversary": loss_adversary.detach()}
+        return {**adversary_scalars(loss_domain, domain_logits, len(xs)), "loss_adversary": loss_adversary.detach()}
 
     def alarms(self, means: Mapping[str, float]) -> dict[str, str]:
         """A discriminator that has won."""

@@ -255,7 +255,7 @@ class ClassifierMethod(Method):
     def predict(self, images: Tensor, domain: Domain = "target") -> Tensor:
         """uint8 `[N, C, H, W]` to class probabilities, float32 `[N, K]` on the CPU."""
         features = (self._features(chunk, domain) for chunk in self._chunks(images))
-        return torch.cat([self._logits(each).softmax(1).cpu() for each in features])
+        return torch.cat([self._logits(chunk).softmax(1).cpu() for chunk in features])
 
     @classmethod
     def own_networks(cls, preset: BenchmarkPreset, parts: BackboneParts) -> dict[str, nn.Module]:
@@ -275,8 +275,8 @@ class ClassifierMethod(Method):
     def start_from_pretrained(self) -> None:
         """Of timm's backbones the weights that the preset names."""
         backbone = self.extractor_of("source")
-        if isinstance(backbone, TimmBackbone) and isinstance(self.preset, BenchmarkPreset):
-            backbone.start_from(self.preset.weights)
+        if isinstance(backbone, TimmBackbone):
+            backbone.start_from(getattr(self.preset, "weights", "none"))
 
     def extractor_of(self, domain: Domain) -> nn.Module:
         """The extractor that images of a domain pass, with that domain's statistics where it keeps them apart."""

@@ -55,9 +55,9 @@ class Adversarial(ClassifierMethod):
         show. `others` is what the adversary sees besides."""
         lam = self.lam(progress)
         with self.arithmetic.autocast():
-            told = self.nets["domain"](GradientReversal.apply(features, lam), *others)
-        loss = domain_loss(told, sources, weights)
-        return loss, {**adversary_scalars(loss, told, sources), "lam": torch.tensor(lam)}
+            domain_logits = self.nets["domain"](GradientReversal.apply(features, lam), *others)
+        loss = domain_loss(domain_logits, sources, weights)
+        return loss, {**adversary_scalars(loss, domain_logits, sources), "lam": torch.tensor(lam)}
 
 
 class DANN(Adversarial):
@@ -125,14 +125,14 @@ def both_features(extractor: nn.Module, xs: Tensor, xt: Tensor, statistics: str)
     return torch.cat([in_domain(extractor, "source")(xs), in_domain(extractor, "target")(xt)])
 
 
-def domain_loss(told: Tensor, sources: int, weights: Tensor | None = None) -> Tensor:
+def domain_loss(domain_logits: Tensor, sources: int, weights: Tensor | None = None) -> Tensor:
     """-E log D(source) - E log(1 - D(target)), the first `sources` rows being the source's: a mean over each domain,
     then their sum (equation 9 of the paper), so that unequal batches weigh the same.
 
-    told: D's logits `[N, 1]`, or log-probabilities `[N, 2]`. weights, `[N]`: how much an image counts, in each domain
-    over their mean in the whole batch (CDAN+E).
+    domain_logits: D's logits `[N, 1]`, or log-probabilities `[N, 2]`. weights, `[N]`: how much an image counts, in each
+    domain over their mean in the whole batch (CDAN+E).
     """
-    odds = source_odds(told)
+    odds = source_odds(domain_logits)
     terms = [F.logsigmoid(odds[:sources]), F.logsigmoid(-odds[sources:])]
     if weights is not None:
         own = weights[:sources], weights[sources:]
@@ -140,29 +140,29 @@ def domain_loss(told: Tensor, sources: int, weights: Tensor | None = None) -> Te
     return -terms[0].mean() - terms[1].mean()
 
 
-def mixed_loss(told: Tensor, sources: int) -> Tensor:
-    """Binary cross-entropy over the mixed batch, source = 1 (hw2's cited source); `told` as for `domain_loss`."""
-    odds = source_odds(told)
+def mixed_loss(domain_logits: Tensor, sources: int) -> Tensor:
+    """Binary cross-entropy over the mixed batch, source = 1 (hw2's cited source), of what `domain_loss` takes."""
+    odds = source_odds(domain_logits)
     return F.binary_cross_entropy_with_logits(odds, _is_source(odds, sources).to(odds.dtype))
 
 
-def domain_accuracy(told: Tensor, sources: int) -> Tensor:
+def domain_accuracy(domain_logits: Tensor, sources: int) -> Tensor:
     """The mean over both domains of the share told apart rightly: 0.5 is full confusion, whatever the batches."""
-    odds = source_odds(told.detach())
+    odds = source_odds(domain_logits.detach())
     right = ((odds > 0) == _is_source(odds, sources)).float()
     return (right[:sources].mean() + right[sources:].mean()) / 2
 
 
-def source_odds(told: Tensor) -> Tensor:
+def source_odds(domain_logits: Tensor) -> Tensor:
     """D's log odds of the source `[N]`, in float32 at least, of its logits `[N, 1]` or log-probabilities `[N, 2]`."""
-    told = at_least_float32(told)
-    return told[:, 0] if told.shape[1] == 1 else told[:, 0] - told[:, 1]
+    domain_logits = at_least_float32(domain_logits)
+    return domain_logits[:, 0] if domain_logits.shape[1] == 1 else domain_logits[:, 0] - domain_logits[:, 1]
 
 
 def _is_source(odds: Tensor, sources: int) -> Tensor:
     return torch.arange(len(odds), device=odds.device) < sources
 
 
-def adversary_scalars(loss: Tensor, told: Tensor, sources: int) -> dict[str, Tensor]:
+def adversary_scalars(loss: Tensor, domain_logits: Tensor, sources: int) -> dict[str, Tensor]:
     """What a step of the adversary shows."""
-    return {"loss_domain": loss.detach(), "domain_accuracy": domain_accuracy(told, sources)}
+    return {"loss_domain": loss.detach(), "domain_accuracy": domain_accuracy(domain_logits, sources)}

@@ -25,7 +25,7 @@ def diffaugment(x: Tensor, draws: StepRandom, name: str, policy: str) -> Tensor:
 
 def _coloured(x: Tensor, u: Tensor) -> Tensor:
     """Brightness ± 0.5 (pixels in [-1, 1]), saturation 0 to 2, contrast 0.5 to 1.5."""
-    brightness, saturation, contrast = (each.view(-1, 1, 1, 1).to(x.dtype) for each in u.unbind(1))
+    brightness, saturation, contrast = (column.view(-1, 1, 1, 1).to(x.dtype) for column in u.unbind(1))
     x = x + (brightness - 0.5)
     grey = x.mean(1, keepdim=True)
     x = grey + (x - grey) * (2 * saturation)

@@ -82,9 +82,9 @@ class DiffusionMethod(GeneratorMethod):
 
     def _answer(self, net: nn.Module, x: Tensor, t: Tensor, y: Tensor | None) -> Tensor:
         x = x.contiguous(memory_format=self.arithmetic.memory_format)
-        told = self.process.told(t).to(x)
+        time_input = self.process.told(t).to(x)
         with self.arithmetic.autocast():
-            return at_least_float32(net(x, told, y))
+            return at_least_float32(net(x, time_input, y))
 
     # --- drawing ----------------------------------------------------------------------------------------------------
 
@@ -132,7 +132,7 @@ class DiffusionMethod(GeneratorMethod):
     def _predict(self, net: nn.Module, time: Tensor, x: Tensor, i: int, labels: Tensor | None) -> Tensor:
         """The picture that a network sees in x at level i."""
         t = time[i].expand(len(x))
-        a, b, c = (each[0].item() for each in self.parametrisation.coefficients(*self.process.rates(t)))
+        a, b, c = (rate[0].item() for rate in self.parametrisation.coefficients(*self.process.rates(t)))
         x_0 = a * x + b * self._answer(net, c * x, t, labels)
         low, high = (0 - self.rule.mean) / self.rule.std, (1 - self.rule.mean) / self.rule.std
         return x_0.clamp(low, high) if self.sampling.clip == "on" else x_0

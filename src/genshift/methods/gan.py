@@ -78,8 +78,8 @@ class GANMethod(LatentGeneratorMethod):
         self.optimizers["discriminator"].zero_grad(set_to_none=True)
         (loss + self.preset.penalty_every * sum(penalties.values())).backward()
         self.optimizers["discriminator"].step()
-        told = told_apart(self.preset.loss, d_real.detach(), d_fake.detach())
-        scalars = {"loss_d": loss, **penalties, "told_apart": told, "spread": relative_spread(fake, real)}
+        share = told_apart(self.preset.loss, d_real.detach(), d_fake.detach())
+        scalars = {"loss_d": loss, **penalties, "told_apart": share, "spread": relative_spread(fake, real)}
         return {name: value.detach() for name, value in scalars.items()}
 
     def generator_step(self, data: Batch) -> dict[str, Tensor]:
@@ -127,15 +127,16 @@ class GANMethod(LatentGeneratorMethod):
         return diffaugment(x, data.draws, name, self.preset.diffaugment)
 
     def _penalties(self, real: Tensor, fake: Tensor, data: Batch) -> dict[str, Tensor]:
-        found = {}
+        """The gradient penalties that the preset asks for, by name."""
+        penalties = {}
         if weight := self.preset.gradient_penalty:
             t = data.draws.uniform("between", 1, 1, 1).to(real)
             slope = self._slope(real.lerp(fake, t), data).sqrt()
-            found["loss_penalty"] = weight * (slope - 1).square().mean()  # WGAN-GP, equation 3
+            penalties["loss_penalty"] = weight * (slope - 1).square().mean()  # WGAN-GP, equation 3
         for name, weight, x in (("loss_r1", self.preset.r1, real), ("loss_r2", self.preset.r2, fake)):
             if weight:
-                found[name] = weight / 2 * self._slope(self._view(x, data, name), data).mean()
-        return found
+                penalties[name] = weight / 2 * self._slope(self._view(x, data, name), data).mean()
+        return penalties
 
     def _slope(self, x: Tensor, data: Batch) -> Tensor:
         """|∇ₓ D(x)|² of each picture, `[N]`; differentiable once more."""
@@ -159,12 +160,12 @@ class GANMethod(LatentGeneratorMethod):
 
     def alarms(self, means: Mapping[str, float]) -> dict[str, str]:
         """A discriminator that has won, and a generator that draws one picture."""
-        found = {}
+        alarms = {}
         if (share := means["told_apart"]) > WON:
-            found["discriminator won"] = f"the discriminator tells {share:.1%} apart, so the generator learns little."
+            alarms["discriminator won"] = f"the discriminator tells {share:.1%} apart, so the generator learns little."
         if (share := means["spread"]) < COLLAPSED:
-            found["generator collapsed"] = f"generated pictures differ only {share:.1%} as much as real ones do."
-        return found
+            alarms["generator collapsed"] = f"generated pictures differ only {share:.1%} as much as real ones do."
+        return alarms
 
 
 COLLAPSED = 0.25  # spread of generated pictures, as a share of the real ones'

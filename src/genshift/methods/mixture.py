@@ -99,4 +99,4 @@ def _stack(classes: Sequence[Components]) -> Mixture:
     def filled(x: Tensor) -> Tensor:
         return torch.cat([x, x.new_zeros(most - len(x), *x.shape[1:])])
 
-    return Mixture(*(torch.stack([filled(each[i]) for each in classes]) for i in range(3)))
+    return Mixture(*(torch.stack([filled(components[i]) for components in classes]) for i in range(3)))

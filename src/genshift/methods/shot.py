@@ -96,9 +96,9 @@ class SHOT(ClassifierMethod):
 
     @property
     def _centroids(self) -> Centroids:
-        found = self.networks["centroids"]
-        assert isinstance(found, Centroids)
-        return found
+        centroids = self.networks["centroids"]
+        assert isinstance(centroids, Centroids)
+        return centroids
 
     @torch.no_grad()
     def _label_anew(self, share: float) -> None:
@@ -109,8 +109,10 @@ class SHOT(ClassifierMethod):
         self.networks["anchor"].load_state_dict(self.networks["extractor"].state_dict())
         anchor = self.networks["anchor"].eval()
         with self.arithmetic.autocast():
-            found = [at_least_float32(anchor(self.rule(chunk, self.arithmetic))) for chunk in self._chunks(self.sample)]
-            features = torch.cat(found)
+            chunks = [
+                at_least_float32(anchor(self.rule(chunk, self.arithmetic))) for chunk in self._chunks(self.sample)
+            ]
+            features = torch.cat(chunks)
             answers = at_least_float32(self.networks["predictor"](features)).softmax(1)
         self._centroids.value.copy_(class_centroids(features, answers))
         self._centroids.labelling.fill_(labelling)

@@ -32,10 +32,10 @@ class Supervised(ClassifierMethod):
 
     def validate(self, held_out: ImageSet) -> dict[str, float]:
         """Accuracy on held-out labelled pictures, with its binomial error."""
-        found = super().validate(held_out)
-        return (
-            {"accuracy": found["source_accuracy"], "error": found["error"]} if self.preset.labelled == "data" else found
-        )
+        measures = super().validate(held_out)
+        if self.preset.labelled == "source":
+            return measures
+        return {"accuracy": measures["source_accuracy"], "error": measures["error"]}
 
 
 def label_loss(logits: Tensor, labels: Tensor) -> Tensor:

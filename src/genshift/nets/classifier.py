@@ -39,11 +39,11 @@ class ResidualExtractor(nn.Module):
 
     def maps(self, x: Tensor) -> list[Tensor]:
         """The feature maps `[N, C, H', W']` after each level, for distances that see more than pixels."""
-        found, y = [], self.first(x)
+        maps, y = [], self.first(x)
         for block in self.blocks:
             y = block(y)
-            found.append(y)
-        return found
+            maps.append(y)
+        return maps
 
 
 class Block(nn.Module):

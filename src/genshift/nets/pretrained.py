@@ -99,10 +99,10 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
         raise Refusal(
             f"{path} is damaged or holds more than tensors: expected a state dict as .safetensors or .pth."
         ) from error
-    held = found.get("state_dict", found) if isinstance(found, dict) else {}
+    held = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else {}
     return {str(key): value for key, value in held.items() if isinstance(value, Tensor)}

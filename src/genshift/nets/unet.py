@@ -172,13 +172,13 @@ class Places(nn.Module):
         nn.init.zeros_(self.maps.weight)
 
     def forward(self, x: Tensor, y: Tensor | None) -> Tensor:
-        told = self.maps.weight[:1]
+        class_map = self.maps.weight[:1]
         if y is not None:
-            told = told + self.maps(y.clamp(min=0) + 1) * (y >= 0).to(told.dtype)[:, None]
-        told = told.view(-1, x.shape[1], self.side, self.side)
-        if x.shape[2:] != told.shape[2:]:
-            told = F.interpolate(told, x.shape[2:], mode="bilinear")
-        return x + told.to(x.dtype)
+            class_map = class_map + self.maps(y.clamp(min=0) + 1) * (y >= 0).to(class_map.dtype)[:, None]
+        class_map = class_map.view(-1, x.shape[1], self.side, self.side)
+        if x.shape[2:] != class_map.shape[2:]:
+            class_map = F.interpolate(class_map, x.shape[2:], mode="bilinear")
+        return x + class_map.to(x.dtype)
 
 
 class Downsample(nn.Module):

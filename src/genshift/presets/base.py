@@ -181,8 +181,8 @@ class Preset:
         for name, kind in get_type_hints(type(self)).items():
             if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
                 raise unknown(f"{name} called", str(getattr(self, name)), get_args(kind))
-        for each in option_fields(self):
-            each.metadata["option"].check(each.name, getattr(self, each.name))
+        for option_field in option_fields(self):
+            option_field.metadata["option"].check(option_field.name, getattr(self, option_field.name))
         if not 0 <= self.validation <= 0.9:
             raise Refusal(f"--validation is a share from 0 to 0.9, not {self.validation}.")
         if self.select == "label-free" and not self.adapts:

@@ -100,7 +100,7 @@ class BenchmarkPreset(Adaptation):
 def class_of(name: str) -> type[BenchmarkPreset]:
     """The class of a method's presets: what all have in common, and a field for each option of its row."""
     row = row_of(name)
-    fields = [(name, each.kind, each.field()) for name, each in row.options.items()]
+    fields = [(name, own.kind, own.field()) for name, own in row.options.items()]
     made = dataclasses.make_dataclass(f"{row.name}-preset", fields, bases=(BenchmarkPreset,), frozen=True, kw_only=True)
     assert issubclass(made, BenchmarkPreset)
     return made
@@ -129,7 +129,7 @@ def preset_of(row: MethodRow, source: str, target: str) -> BenchmarkPreset:
         lr_schedule="cosine",
         lr_warmup=3_200,
         select="label-free" if row.adapts else "last",
-        origins={**{n: each.origin for n, each in row.options.items() if each.origin}, **row.origins},
+        origins={**{name: own.origin for name, own in row.options.items() if own.origin}, **row.origins},
         **{**options, **row.values},
     )
     return preset if of_catalogue else replace(preset, size=OWN_SIZE, validation=OWN_VALIDATION)

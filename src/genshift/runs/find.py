@@ -21,7 +21,7 @@ def runs_below(folder: Path) -> list[Path]:
 
 def find_runs(folders: Iterable[Path | str]) -> list[Path]:
     """The runs among and below `folders`, each once, in order; Refusal for a folder that is not there or holds none."""
-    found: dict[Path, Path] = {}
+    runs: dict[Path, Path] = {}
     for folder in map(Path, folders):
         if not folder.is_dir():
             raise Refusal(f"There is no folder {folder}: name a run folder, or a folder of runs.")
@@ -29,8 +29,8 @@ def find_runs(folders: Iterable[Path | str]) -> list[Path]:
         if not below:
             raise Refusal(f"{folder} is no run folder and holds none: name one that `genshift train` made.")
         for path in below:
-            found.setdefault(path.resolve(), path)
-    return list(found.values())
+            runs.setdefault(path.resolve(), path)
+    return list(runs.values())
 
 
 def unadapted(run: RunFolder) -> list[RunFolder]:

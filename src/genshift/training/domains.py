@@ -17,7 +17,7 @@ from genshift.data.folders import SPLITS
 from genshift.data.imageset import ImageSet
 from genshift.data.packed import is_packed
 from genshift.errors import Refusal, unknown
-from genshift.presets import Adaptation
+from genshift.presets import Adaptation, Preset
 from genshift.presets.benchmark import OWN_STUDY
 
 HELD_OUT_IMAGES = 2_000  # validated on: a check costs a fraction of the steps between two checks
@@ -93,10 +93,10 @@ def _fingerprints(images: ImageSet) -> set[int]:
     return {hash(each.tobytes()) for each in images.images.numpy()}
 
 
-def open_set(name: str | Path, split: str, preset: Adaptation, **options: Any) -> tuple[ImageSet, list[str]]:
+def open_set(name: str | Path, split: str, preset: Preset, **options: Any) -> tuple[ImageSet, list[str]]:
     """A set in the preset's size, colour and frame, with one name an image; `options` are `genshift.data.load`'s."""
     size = preset.size
-    if preset.frame == "full" or (data := lookup(name)) is None or not data.fills_frame:
+    if getattr(preset, "frame", "full") == "full" or (data := lookup(name)) is None or not data.fills_frame:
         return load_named(name, split, size=size, colour=preset.colour, **options)
     # MNIST's makers scaled digits like these into 20×20 pixels and set them in the middle of 28×28 (LeCun et al. 1998).
     # Contrast row by row, which needs no label, shows MNIST-M's and SVHN's digits on the same rows; USPS's fill all.

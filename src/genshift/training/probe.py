@@ -52,7 +52,7 @@ def probe(trainer: Trainer) -> Probe:
     """
     before = _snapshot(trainer)
     try:
-        found = _measure(trainer)
+        measured = _measure(trainer)
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
@@ -61,7 +61,7 @@ def probe(trainer: Trainer) -> Probe:
         fits = _batch_that_fits(trainer, before)
     else:
         _put_back(trainer, before)
-        return found
+        return measured
     raise Refusal(fits)
 
 
@@ -69,10 +69,10 @@ def _measure(trainer: Trainer) -> Probe:
     """The phases of a training, each by its share of the budget."""
     starts = trainer.method.phases
     shares = [end - start for start, end in pairwise((*starts, 1.0))]
-    found = [_measure_from(trainer, start) for start in starts]
-    seconds = sum(share / each.images_per_second for share, each in zip(shares, found, strict=True))
-    gflop = sum(share * each.gflop for share, each in zip(shares, found, strict=True))
-    return Probe(1 / seconds, gflop, max(each.memory_gib for each in found))
+    phases = [_measure_from(trainer, start) for start in starts]
+    seconds = sum(share / phase.images_per_second for share, phase in zip(shares, phases, strict=True))
+    gflop = sum(share * phase.gflop for share, phase in zip(shares, phases, strict=True))
+    return Probe(1 / seconds, gflop, max(phase.memory_gib for phase in phases))
 
 
 def _measure_from(trainer: Trainer, start: float) -> Probe:

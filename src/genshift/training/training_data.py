@@ -32,7 +32,7 @@ class TrainingData:
 
     def describe(self) -> dict[str, Any]:
         """Names, counts and fingerprints for config.json; of a set that others joined, its own and theirs."""
-        found: dict[str, Any] = {
+        described: dict[str, Any] = {
             name: {
                 "name": part.images.name,
                 "n": len(part),
@@ -46,8 +46,8 @@ class TrainingData:
             counted = {"name": self.extra.name, "n": len(self.extra), "fingerprint": self.extra.fingerprint()}
             name, part = next(iter(self.parts.items()))
             own = part.images.take(torch.arange(len(part.images) - len(self.extra)))
-            found[name] |= {"fingerprint": own.fingerprint(), "extra": counted}
-        return found
+            described[name] |= {"fingerprint": own.fingerprint(), "extra": counted}
+        return described
 
     def on(self, device: torch.device) -> TrainingData:
         """The same with its sets on `device`, where they fit."""
@@ -74,8 +74,8 @@ def _two_domains(preset: Adaptation, data_root: Path | None, skip_broken: bool) 
     source = TrainingSet(domains.labelled, preset.step_images, flag, domains.labelled_rows)
     notes = (*domains.labelled.notes, *domains.target.notes, *domains.remarks)
     if domains.extra is not None:
-        told = f"{len(domains.extra):,} pictures of {preset.extra} join the source's {len(source):,} in training."
-        source, notes = _joined(source, domains.extra), (*notes, *domains.extra.notes, told)
+        note = f"{len(domains.extra):,} pictures of {preset.extra} join the source's {len(source):,} in training."
+        source, notes = _joined(source, domains.extra), (*notes, *domains.extra.notes, note)
     target = TrainingSet(domains.target, preset.batch_target, "--batch-target", domains.target_rows)
     parts = {"source": source, "target": target}
     return TrainingData(parts, domains.held_out, domains.labelled.classes, notes, domains.extra)
