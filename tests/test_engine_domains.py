@@ -7,10 +7,12 @@ import tiny
 import torch
 
 from genshift import api
-from genshift.data import open_packed
+from genshift.data import open_packed, pack
 from genshift.evaluation import evaluate
+from genshift.evaluation.adaptation import oracle_curve
 from genshift.evaluation.labelled_data import evaluation_images
 from genshift.evaluation.options import EvaluationOptions
+from genshift.runs.files import write_json
 from genshift.runs.folder import RunFolder
 from genshift.training.domains import hold_out, in_classes, open_domains, open_set
 
@@ -101,3 +103,27 @@ def test_a_test_part_without_every_class_is_counted_right(tmp_path):
     preset = tiny.tiny("demo-source", (folder, tmp_path / "other"))
     images, _ = evaluation_images(str(folder), preset, None)
     assert in_classes(images, ("a", "b", "c")).labels.unique().tolist() == [1, 2]
+
+
+def test_the_oracle_looks_at_a_sample_of_a_large_target(tmp_path):
+    """Its test split stands in class order, so that its first images would be of few classes."""
+    large = tiny.digits(1_500, 1, channels=1)
+    pack(large.take(large.labels.argsort(stable=True)), tmp_path / "target" / "test")
+    pack(tiny.digits(20, 1, channels=1), tmp_path / "target" / "train")
+    source = tiny.write_domain(tmp_path / "source", 0)
+    preset, run = tiny.tiny("demo-source", (source, tmp_path / "target")), RunFolder(tmp_path / "run")
+    write_json(run.path / "config.json", {"preset": {}, "seed": 0, "images": 4, "classes": list(tiny.DIGITS)})
+    shown = []
+
+    class Looking:
+        def predict(self, images):
+            shown.append(images)
+            return torch.eye(10)[torch.zeros(len(images), dtype=torch.int64)]
+
+    observe = oracle_curve(run, preset, None)
+    observe(4, Looking())
+    observe(8, Looking())
+    assert torch.equal(*shown), "the same images each time"
+    rows = run.rows("oracle.jsonl")
+    # Each class is a tenth of the target: of a sample of 1,000 the first is about as many, of the first 1,000 a sixth.
+    assert [row["n"] for row in rows] == [1_000, 1_000] and abs(rows[0]["target_accuracy"] - 0.1) < 0.03

@@ -65,6 +65,39 @@ def test_pages_and_results_compare_and_cite_it(name, tmp_path):
         assert f"@{paper.kind}{{{paper.key}," in page and paper.title in page
 
 
+# What the papers and their code say; a method's tests may take other values, its presets none.
+CITED = {
+    "dann": {"lam": 1.0, "lam_schedule": "dann"},
+    "cdan": {"lam": 1.0, "lam_schedule": "dann"},
+    "jan": {"lam": 1.0, "lam_schedule": "dann"},
+    "mdd": {"lam": 0.1, "lam_schedule": "dann", "margin": 4.0},
+    "mcd": {"generator_steps": 4},
+    "mcc": {"mcc": 1.0, "temperature": 2.5},
+    "dann-mcc": {"lam": 1.0, "lam_schedule": "dann", "mcc": 1.0, "temperature": 2.5},
+    "mean-teacher": {"teacher_half_life": 4_400, "threshold": 0.968, "consistency": 3.0, "balance": 0.005},
+    "fixmatch": {"threshold": 0.95, "consistency": 1.0},
+    "adamatch": {"threshold": 0.9, "alignment": 1.0, "prior": "source", "information": 0.0},
+    "adamatch-im": {"threshold": 0.9, "alignment": 1.0, "information": 1.0},
+    "shot": {"smoothing": 0.1, "pseudo": 0.1},
+}
+
+
+@pytest.mark.parametrize("name", CITED)
+def test_cited_values_are_those_of_the_papers(name):
+    preset = presets.get(f"{name}-usps-mnistm")
+    assert {key: getattr(preset, key) for key in CITED[name]} == CITED[name]
+
+
+def test_every_option_of_a_paper_has_its_value_named_above():
+    cited = {
+        (name, key)
+        for name, row in METHODS.items()
+        for key, option in row.options.items()
+        if (row.origins.get(key) or option.origin).startswith("cited")
+    }
+    assert cited <= {(name, key) for name, values in CITED.items() for key in values}
+
+
 @pytest.mark.parametrize("name", [name for name in METHODS if name not in NAMED])
 def test_nothing_else_names_it(name):
     """No table by hand, and no case apart."""
