@@ -115,13 +115,12 @@ def check(parser: Parser, argv: Sequence[str]) -> int:
     from genshift.data import check_set, contact_sheet
 
     images, facts = check_set(args.name, args.split, args.data_root, size=args.size, skip_broken=args.skip_broken)
-    notes, files = facts.pop("notes"), facts.pop("files", [])
     for key, value in facts.items():
-        if value not in (None, []):
+        if key not in ("files", "notes") and value not in (None, []):
             print(f"{key:<12} {value}")
-    for line in files:
+    for line in facts.get("files", []):
         print(f"file         {line}")
-    for note in notes:
+    for note in facts["notes"]:
         print(f"note         {note}")
     out = args.out or Path(f"{Path(args.name).name}-{args.split}.png")
     print(f"sheet        {contact_sheet(images, out)}")

@@ -6,7 +6,7 @@ import contextlib
 import math
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 import torch
@@ -30,8 +30,26 @@ NEARLY_BLACK = 8  # … and of 255 so much more, which between two dark domains 
 FLAT = 1.0  # standard deviation, of 255, below which a picture shows nothing
 
 
-def describe(images: ImageSet) -> dict[str, Any]:
-    """Shape, dtype, range, mean and deviation a channel (of pixels in 0–1), labels, fingerprint, notes."""
+class Description(TypedDict):
+    """What a set is; `mean` and `std` are of a channel's pixels in 0–1, `labels` are images by class."""
+
+    name: str
+    images: int
+    shape: list[int]
+    dtype: str
+    min: int
+    max: int
+    mean: list[float]
+    std: list[float]
+    labels: dict[str, int] | None
+    attributes: list[str]
+    fingerprint: str
+    notes: list[str]
+    files: NotRequired[list[str]]  # of a published set: a line on each file's checksum
+
+
+def describe(images: ImageSet) -> Description:
+    """Shape, dtype, range, mean and deviation a channel, labels, fingerprint, notes."""
     mean, std = moments(images.images)
     low, high = extremes(images.images)
     return {
@@ -52,19 +70,21 @@ def describe(images: ImageSet) -> dict[str, Any]:
 
 def check_set(
     name_or_path: str | Path, split: str = "train", data_root: Path | str | None = None, **options: Any
-) -> tuple[ImageSet, dict[str, Any]]:
+) -> tuple[ImageSet, Description]:
     """Loads a set (`options` are `load`'s), holds a packed one against its fingerprint, describes it."""
     images = load(name_or_path, split, data_root=data_root, **options)
     data = lookup(name_or_path)
     labels = bool(options.get("labels", True))
     location = find(data, split, data_root, labels) if data else Location(Path(name_or_path))
     assert location is not None  # else it could not have been loaded
+    # Loading trusts a packed set's own words; checking reads all of it.
     for folder in (location.path, location.path / split):
         if is_packed(folder):
             verify_packed(folder)
     facts = describe(images)
-    sums = checksums(data, location) if data else []
-    return images, {**facts, "files": sums} if sums else facts
+    if data and (sums := checksums(data, location)):
+        facts["files"] = sums
+    return images, facts
 
 
 def checksums(data: DataSet, location: Location) -> list[str]:
@@ -88,7 +108,7 @@ def moments(images_NCHW: Tensor) -> tuple[list[float], list[float]]:
     """Mean and standard deviation of each channel, pixels taken as 0 to 1; exact, in chunks."""
     _require(images_NCHW)
     count = images_NCHW.numel() // images_NCHW.shape[1]
-    sums = torch.zeros(2, images_NCHW.shape[1], dtype=torch.int64)
+    sums = torch.zeros(2, images_NCHW.shape[1], dtype=torch.int64)  # of x and of x²: integers, so no rounding
     for chunk in images_NCHW.split(CHUNK):
         x = chunk.to(torch.int32)
         sums += torch.stack([x.sum((0, 2, 3)), (x * x).sum((0, 2, 3))]).cpu()
@@ -122,6 +142,8 @@ def contact_sheet(images: ImageSet, path: Path | str, *, columns: int = 10, rows
     places = _chosen(images, columns, rows, seed)
     tiles = iter(images.images[torch.tensor([place for place in places if place >= 0])].cpu().numpy())
     height, width = images.images.shape[2:]
+
+    # White paper with tiles on it, each zoomed to about 64 pixels.
     zoom, pad = max(1, 64 // max(height, width)), 2
     cell = height * zoom + pad, width * zoom + pad
     size = math.ceil(len(places) / columns) * cell[0] + pad, columns * cell[1] + pad
@@ -142,6 +164,7 @@ def _chosen(images: ImageSet, columns: int, rows: int, seed: int) -> list[int]:
     order = torch.randperm(len(images), generator=generator)
     if images.labels is None:
         return order[: columns * rows].tolist()
+    # Of each class, a row of the first in that order; what a small class lacks is left white.
     shuffled = images.labels.cpu()[order]
     places: list[int] = []
     for label in shuffled.unique().tolist()[:rows]:
@@ -224,6 +247,7 @@ def _sample(images_NCHW: Tensor) -> Tensor:
 
 
 def _require(images_NCHW: Tensor) -> None:
+    """Refuses what is no tensor of images, or an empty one."""
     if images_NCHW.dtype != torch.uint8 or images_NCHW.ndim != 4:
         raise Refusal(
             f"Images of {images_NCHW.dtype} {tuple(images_NCHW.shape)} were given: expected uint8 [N, C, H, W], "

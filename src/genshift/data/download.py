@@ -40,12 +40,14 @@ def get(
     left under a file's name.
     """
     data = entry(name)
+    # Where there is nothing to fetch, or nothing that a program can.
     if data.embedded:
         say(f"{name} comes with scikit-learn: there is nothing to fetch.")
         return []
     if not data.files:
         how = data.by_hand or f"put it into the folder {data.folders[0]} of a data root"
         raise Refusal(f"No program can fetch '{name}': {how}.")
+
     mirror = base_url or os.environ.get("GENSHIFT_MIRROR")
     folder = Path(data_root).expanduser() if data_root is not None else cache_root()
     return [_get(data, file, folder / data.folders[0], mirror, say, progress) for file in _wanted(data, split)]
@@ -70,10 +72,11 @@ def _get(
 ) -> Path:
     """One file, from the mirror or the first of its addresses that has it; where it lies."""
     target = folder / file.name
-    if target.is_file():
+    if target.is_file():  # never written over: it may be all that its user has
         good = is_published(file, target)
         say(f"{target} is there already{'' if good else ', but is not the published one; it is kept'}.")
         return target
+
     urls = (f"{mirror.rstrip('/')}/{file.name}",) if mirror else file.urls
     if not urls:
         raise Refusal(f"No program can fetch {file.name} of '{data.name}': {data.by_hand}.")
@@ -104,21 +107,22 @@ def fetch_file(url: str, file: DataFile, target: Path, progress: Progress | None
         except ValueError:
             if not downloader.resumed:
                 raise
-            # The part that it went on from may have been of another file: once more, from nothing.
+            # The part that it went on from may have been of another file: once more, from nothing. pooch has taken
+            # the part away by then.
             downloader = Resuming(target, progress)
             _retrieve(url, file, target, downloader)
     except http.HTTPError as error:
         reply = error.response
         answer = "refused" if reply is None else f"answered {reply.status_code} {reply.reason}"
         raise Refusal(f"{url} {answer}: {file.name} is not to be had there.") from error
-    except (http.ChunkedEncodingError, http.ContentDecodingError) as error:
+    except (http.ChunkedEncodingError, http.ContentDecodingError) as error:  # bytes came, and not to the end
         raise _cut(url, file) from error
     except http.RequestException as error:
         if downloader.started:
             raise _cut(url, file) from error
         reason = "took too long to answer" if isinstance(error, http.Timeout) else "cannot be reached"
         raise Refusal(f"{url} {reason}: check the network, then run the same command again.") from error
-    except ValueError as error:
+    except ValueError as error:  # pooch's word for a checksum that differs
         raise Refusal(
             f"{url} gave bytes that are not the published {file.name} (checksum {file.md5}): they were thrown away."
         ) from error

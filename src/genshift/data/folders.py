@@ -51,7 +51,7 @@ def read_folder(path: Path, options: ReadOptions) -> tuple[ImageSet, list[str]]:
     listing = path if path.suffix.lower() == ".csv" else None
     files = open_files(path.parent if listing else path)
     layout = _scan(files, options.split, listing, options.labels)
-    names = layout.names[: options.limit]
+    names = layout.names[: options.limit]  # before decoding, which is what takes time
     pictures = read_pictures(files, names, options.size, options.colour, skip_broken=options.skip_broken)
     labels, classes = None, layout.classes
     if options.labels and layout.labels is not None:
@@ -160,6 +160,8 @@ def _from_csv(
         raise Refusal(f"{where} begins with '{first[:60]}': expected the header 'image_name,label'; add it.")
     if len(rows) == 1:
         raise Refusal(f"{where} names no picture: expected lines 'image_name,label'.")
+
+    # Every line must name one picture that is there, once: a label that goes astray would be silent.
     known = set(names)
     chosen: dict[str, str] = {}
     for number, row in enumerate(rows[1:], 2):
@@ -209,7 +211,7 @@ def _classed(where: str, chosen: dict[str, str]) -> Layout:
                 f"{where} gives the label {wrong[:40]}: expected whole numbers from 0 to {MAX_CLASSES - 1:,}, or "
                 "words; correct the file."
             )
-        words = [str(int(word)) for word in words]
+        words = [str(int(word)) for word in words]  # "07" and "7" are one class
     classes = _in_order(set(words))
     return Layout(list(chosen), [classes.index(word) for word in words], classes)
 
@@ -230,8 +232,9 @@ def _from_names(files: Files, names: Sequence[str], below: str) -> Layout:
             f"{files.path / below} holds pictures both beside and inside of its folders: put every picture into a "
             "class folder, or all into one folder."
         )
-    if len(folders) < 2:
+    if len(folders) < 2:  # one folder parts nothing
         return Layout(list(names))
+    # Class by class, and by name within one: an order that does not hang on how a system lists folders.
     classes = _in_order(folders)
     ordered = sorted(names, key=lambda name: (classes.index(folder_of[name]), name))
     return Layout(ordered, [classes.index(folder_of[name]) for name in ordered], classes)
@@ -243,6 +246,7 @@ def _folders(names: Sequence[str], below: str) -> dict[str, str]:
 
 
 def _text(path: Path) -> str:
+    """A CSV's text, without the mark that spreadsheets put before UTF-8."""
     try:
         return path.read_text("utf-8-sig", "replace")
     except OSError as error:

@@ -79,12 +79,14 @@ def load_named(
 
     if limit is not None and len(images) > limit:
         images = images.take(slice(limit))
+    # Readers of pictures bring them to size one by one; the other formats have one size already.
     images = replace(images, images=finish(images.images, size, colour))
     return (images if labels else images.sealed()), names or [str(number) for number in range(len(images))]
 
 
 def _from_catalog(data: DataSet, data_root: Path | str | None, options: ReadOptions) -> Named:
     """A split of a data set, from the first place where it lies."""
+    # Where it lies
     if options.split not in data.splits:
         raise unknown("split", options.split, data.splits, f"'{data.name}' has these.")
     location = find(data, options.split, data_root, bool(options.labels))
@@ -95,6 +97,7 @@ def _from_catalog(data: DataSet, data_root: Path | str | None, options: ReadOpti
         note = f"{data.name}: the set that genshift built is used, not the published archive."
         return replace(images, notes=(*images.notes, note)), None
 
+    # What is in it
     names = None
     if data.read is not None:
         images = data.read(location, options)

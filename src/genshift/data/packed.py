@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 import numpy as np
 
@@ -21,6 +21,20 @@ if TYPE_CHECKING:
     from genshift.data.imageset import ImageSet
 
 FORMAT = 1  # raised whenever an older genshift could not read what is written
+
+
+class PackedFacts(TypedDict):
+    """`set.json`: what the arrays beside it hold, and how the set was made."""
+
+    format: int
+    name: str
+    shape: list[int]
+    labels: bool
+    classes: list[str]
+    attribute_names: list[str]
+    notes: list[str]
+    fingerprint: str
+    recipe: dict[str, Any]
 
 
 def pack(images: ImageSet, folder: Path, *, recipe: dict[str, Any] | None = None) -> Path:
@@ -35,13 +49,13 @@ def pack(images: ImageSet, folder: Path, *, recipe: dict[str, Any] | None = None
 
 
 def write_packed(images: ImageSet, folder: Path, recipe: dict[str, Any] | None = None) -> None:
-    """The three files, without any care for what happens half-way; `pack` and the builders add that."""
+    """The files of a set, without any care for what happens half-way; `pack` and the builders add that."""
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {"images": images.images, "labels": images.labels, "attributes": images.attributes}
     for name, tensor in arrays.items():
         if tensor is not None:
             np.save(folder / f"{name}.npy", tensor.cpu().numpy(), allow_pickle=False)
-    facts = {
+    facts: PackedFacts = {
         "format": FORMAT,
         "name": images.name,
         "shape": list(images.images.shape),
@@ -65,6 +79,7 @@ def open_packed(folder: Path, labels: bool = True) -> ImageSet:
     facts = read_facts(folder)
     images = _tensor(_array(folder, "images", tuple(facts["shape"]), "uint8"))
     count = facts["shape"][0]
+    # Labels are few: they are copied to memory, and only the images stay in their file.
     targets = None
     if labels and facts["labels"]:
         targets = _tensor(_array(folder, "labels", (count,), "int64")).clone()
@@ -88,14 +103,14 @@ def is_packed(folder: Path) -> bool:
     return (folder / "set.json").is_file()
 
 
-def read_facts(folder: Path) -> dict[str, Any]:
+def read_facts(folder: Path) -> PackedFacts:
     """`set.json`, checked for its form; raises Refusal."""
     path = folder / "set.json"
     try:
         facts = json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise of_os_error(error, f"reading {path}") from error
-    except ValueError as error:
+    except ValueError as error:  # JSON's and UTF-8's errors alike
         raise Refusal(f"{path} is no JSON ({error}): pack or build the set again.") from error
     kinds = {"name": str, "shape": list, "labels": bool, "classes": list, "attribute_names": list,
              "notes": list, "fingerprint": str, "recipe": dict}  # fmt: skip
@@ -106,10 +121,11 @@ def read_facts(folder: Path) -> dict[str, Any]:
     wrong = next((key for key, kind in kinds.items() if not isinstance(facts.get(key), kind)), None)
     if wrong is not None or len(facts["shape"]) != 4:
         raise Refusal(f"{path} lacks a good '{wrong or 'shape'}': pack or build the set again.")
-    return facts
+    return cast(PackedFacts, facts)
 
 
 def _array(folder: Path, name: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """A memory map of one array; Refusal where it is not what `set.json` says."""
     path = folder / f"{name}.npy"
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -143,7 +159,7 @@ def replacing(folder: Path, mark: str) -> Iterator[Path]:
     """
     if folder.exists() and not (folder / mark).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise Refusal(f"{folder} exists and is no packed set: name another folder, or remove it.")
-    fresh = folder.with_name(f".{folder.name}.{os.getpid()}.new")
+    fresh = folder.with_name(f".{folder.name}.{os.getpid()}.new")  # beside it, so that a rename is enough
     try:
         fresh.mkdir(parents=True)
         yield fresh

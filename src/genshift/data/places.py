@@ -12,7 +12,6 @@ from genshift.data.dataset import DataFile, DataSet, Location
 from genshift.errors import Refusal, of_os_error
 
 MAX_HASHED = 256 * 2**20  # bytes; a larger file is judged by its size, since hashing it would take longer than reading
-
 SKLEARN = Path("scikit-learn")  # where embedded sets lie: no real path, for they are always there
 
 
@@ -27,7 +26,7 @@ def cache_root() -> Path:
 
 def roots(data_root: Path | str | None = None) -> list[Path]:
     """The folders in which data sets are looked for, in order: `data_root`, `$GENSHIFT_DATA`, the cache."""
-    given = [data_root, os.environ.get("GENSHIFT_DATA") or None, cache_root()]
+    given = [data_root, os.environ.get("GENSHIFT_DATA") or None, cache_root()]  # a variable set to nothing is unset
     return [Path(root).expanduser() for root in given if root is not None]
 
 
@@ -39,9 +38,11 @@ def find(data: DataSet, split: str, data_root: Path | str | None = None, labels:
     """
     if data.embedded:
         return Location(SKLEARN)
+    # What its user took the trouble to build is what its user means.
     if data.built and (folder := built_folder(data.name, data_root)) is not None:
         return Location(folder / split, built=True)
 
+    # All files come from one folder: images of one copy and labels of another need not belong together.
     of_split = [file for file in data.files if file.split in (None, split)]
     for folder in (root / name for root in roots(data_root) for name in data.folders):
         if not data.files and folder.is_dir():
@@ -99,6 +100,7 @@ def digest(path: Path, kind: str) -> bytes:
 
 @lru_cache(maxsize=64)  # more files than all sets have
 def _md5(path: Path, size: int, changed: int) -> str:
+    """`size` and `changed` are there to be remembered by: a file that was replaced is hashed again."""
     return digest(path, "md5").hex()
 
 

@@ -42,6 +42,7 @@ def read(location: Location, options: ReadOptions) -> ImageSet:
     from genshift.data.imageset import ImageSet
     from genshift.data.pictures import is_picture, read_pictures
 
+    # Images
     files = open_files(location.path)
     names = [name for name in files.names if is_picture(name)]
     if not names:
@@ -56,6 +57,7 @@ def read(location: Location, options: ReadOptions) -> ImageSet:
     if listing is None:
         return ImageSet("celeba", pictures.images, notes=notes)
 
+    # Attributes, by the image's name
     table, columns, remark = read_attributes(listing)
     kept = [chosen[place].rpartition("/")[2] for place in pictures.kept]
     missing = next((name for name in kept if name not in table), None)
@@ -80,6 +82,7 @@ def read_attributes(path: Path) -> tuple[dict[str, bytes], tuple[str, ...], tupl
     is missing or is none, the published names are taken, with a note.
     """
     lines = _lines(path)
+    # The list of a part may lack the count, or the names too: the first line of an image says where they end.
     start = next((n for n, line in enumerate(lines[:3]) if line.split()[0].lower().endswith((".jpg", ".png"))), None)
     if start is None:
         raise Refusal(
@@ -105,12 +108,12 @@ def read_attributes(path: Path) -> tuple[dict[str, bytes], tuple[str, ...], tupl
 def _of_split(names: list[str], partition: Path | None, split: str) -> tuple[list[str], tuple[str, ...]]:
     """A split's names: by the partition file, the published bounds, or 90 and 10 % where the set is a part."""
     note: tuple[str, ...] = ()
-    if partition is not None:
+    if partition is not None:  # lines 'image number', the number being the split's
         words = [line.split() for line in _lines(partition)]
         part_of = {line[0]: line[1] for line in words if len(line) >= 2}
         number = str(list(COUNTS).index(split))
         chosen = [name for name in names if part_of.get(name.rpartition("/")[2]) == number]
-    elif len(names) == TOTAL:
+    elif len(names) == TOTAL:  # the published partition goes by file number, so the list can be done without
         first, second = COUNTS["train"], COUNTS["train"] + COUNTS["valid"]
         chosen = names[slice(*{"train": (0, first), "valid": (first, second), "test": (second, None)}[split])]
     elif split == "valid":

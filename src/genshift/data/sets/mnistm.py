@@ -62,6 +62,7 @@ def _unlabelled(files: Files, split: str) -> dict[str, int]:
 def _labels(files: Files, split: str) -> dict[str, int]:
     """Picture → label, in the order of the labels' file; each picture of the split exactly once."""
     pictures = _unlabelled(files, split)
+    # Lines name pictures without their folder, which may lie at the top or below mnist_m/.
     top = next(iter(pictures)).rpartition("/")[0].rpartition("/")[0]
     listing = f"{top}/mnist_m_{split}_labels.txt".lstrip("/")
     if listing not in files.names:
@@ -77,6 +78,7 @@ def _labels(files: Files, split: str) -> dict[str, int]:
                 "label from 0 to 9; fetch it again."
             )
         label_of[f"{top}/mnist_m_{split}/{picture}".lstrip("/")] = int(label)
+    # An archive cut short, or of two parts, would otherwise train on fewer pictures than it says.
     missing = [name for name in label_of if name not in pictures]
     if missing or len(label_of) != len(pictures):
         what = f"names {missing[0]}, which is not there" if missing else f"names {len(label_of):,} pictures"

@@ -43,6 +43,7 @@ def read_uci_m(location: Location, options: ReadOptions) -> ImageSet:
     from genshift.data.blend import blend
 
     digits = _digits("uci-m", options)
+    # MNIST-M's recipe takes a digit as ink or none.
     ink = (digits.images[:, 0] >= INK).to(torch.uint8) * 255
     return replace(digits, images=torch.from_numpy(blend(ink.numpy(), photos(options.split), SEED, options.split)))
 
@@ -79,6 +80,7 @@ def digit_rows(name: str, split: str) -> NDArray[np.int64]:
     rows = []
     for digit in range(10):
         members = np.flatnonzero(targets == digit)
+        # Philox gives the same words in every numpy; sorting by them shuffles.
         order = np.argsort(np.random.Philox(key=[SEED, digit]).random_raw(len(members)), kind="stable")
         half = np.array_split(members[order], 2)[name == "uci-m"]
         rows.append(half[:TEST_PER_CLASS] if split == "test" else half[TEST_PER_CLASS:])
