@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
 from typing import Any, Self, TextIO
 
 from rich.console import Console as RichConsole
@@ -14,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from genshift.errors import Refusal, of_os_error
 
 LINES = 20  # of progress in a training, where each stays to be read
+SILENT = 2.0  # seconds after which a user wonders what goes on
 _logs: list[TextIO] = []  # the files that get every line too
 
 
@@ -54,6 +56,17 @@ class Console:
             print(f"{self.label}{text}", file=sys.stderr)
         else:
             self.rich.print(f"{self.label}{text}", markup=False)
+
+    @contextmanager
+    def phase(self, text: str) -> Iterator[None]:
+        """A step that says nothing itself: has a line where it takes over SILENT seconds, and none where it is quick."""
+        timer = Timer(SILENT, self.say, [f"{text} …"])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def row(self, seen: int, total: int, seconds: float, means: Mapping[str, float]) -> None:
         """The state after a reading."""

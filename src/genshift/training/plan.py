@@ -38,11 +38,11 @@ def plan(preset: Preset, run: RunFolder, settings: Settings) -> Plan:
     chosen = device.choose_device(settings.device)
     device.prepare_process(settings.threads, chosen)
     arithmetic = device.choose_arithmetic(preset.precision, chosen)
-    Console().say(f"Reading {preset.task}, and taking {STEPS} steps …")
-    training_data = open_training_data(preset, settings.data_root, settings.skip_broken)
+    with Console().phase(f"Reading {preset.task}"):
+        training_data = open_training_data(preset, settings.data_root, settings.skip_broken)
     check_choice(preset, training_data)
-    with Console(False) as silent:
-        trainer = assemble(preset, run, training_data, settings, arithmetic, World(), silent)
+    trainer = assemble(preset, run, training_data, settings, arithmetic, World(), Console(False))
+    with Console().phase(f"Taking {STEPS} steps to see how fast it goes"):
         measured = probe(trainer)
     images = preset.images if settings.minutes is None else int(measured.images_per_second * settings.minutes * 60)
     state = trainer.state().tensors

@@ -68,8 +68,8 @@ def train(preset: Preset, out: Path, settings: Settings) -> bool:
         if begun:
             _check_same(run, preset, settings)
         # What is learnt from, and the trainer at its start.
-        console.say(f"Reading {preset.task} …")
-        training_data = open_training_data(preset, settings.data_root, settings.skip_broken)
+        with console.phase(f"Reading {preset.task}"):
+            training_data = open_training_data(preset, settings.data_root, settings.skip_broken)
         check_choice(preset, training_data)
         arithmetic = device.choose_arithmetic(preset.precision, chosen)
         trainer = assemble(preset, run, training_data, settings, arithmetic, world, console)
@@ -80,8 +80,8 @@ def train(preset: Preset, out: Path, settings: Settings) -> bool:
         # From where an earlier sitting saved; then four steps that are put back, to tell how long it takes.
         if begun and _resume(trainer, preset, settings):
             return True
-        console.say(f"Taking {STEPS} steps to see how fast it goes …")
-        measured = probe(trainer)
+        with console.phase(f"Taking {STEPS} steps to see how fast it goes"):
+            measured = probe(trainer)
         if not begun:
             _begin(trainer, preset, settings, training_data, measured)
         elif world.leads:
