@@ -22,6 +22,7 @@ from genshift.runs.results import RESULTS, Results, card, read_results, results_
 from genshift.runs.trained_run import open_run, preset_of
 from genshift.selection import checkpoint_selection
 from genshift.selection.rules import DEFAULT
+from genshift.training.console import Console
 from genshift.training.train import Settings
 
 RECORD, CARD = "evaluation.json", "card.md"
@@ -86,7 +87,8 @@ def evaluate(path: Path, options: EvaluationOptions) -> Results:
     run, preset = opened.folder, opened.preset
     family = FAMILIES[preset.family]
     family.check_options(run, preset, options)
-    measured, record = family.measure(run, preset, opened.method, opened.classes, options)
+    with Console().phase("Evaluating"):
+        measured, record = family.measure(run, preset, opened.method, opened.classes, options)
     kept, kept_record = _kept(run, record.get("sampling"))
     results = {**kept, **training_costs(run), **measured}
     run.write(RESULTS, results_as_json(results))

@@ -50,6 +50,7 @@ from genshift.selection.rules import (
     choose,
     doubts,
 )
+from genshift.training.console import Console
 from genshift.training.domains import FEWEST, open_domains
 from genshift.training.loop import Observer
 
@@ -184,7 +185,7 @@ def score_run(run: RunFolder, data_root: Path | None = None) -> list[Candidate]:
     method: Any = open_run(run, "last").method  # of an adapting preset: it classifies
     # Every checkpoint's networks in turn, in the same method.
     scored = []
-    for path in paths:
+    for path in Console().track(paths, "Scoring checkpoints without target labels"):
         load_networks(method, path)
         scored.append(scores_of(method, data))
     predictions = torch.stack([on_target for _, on_target in scored])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Timer
-from typing import Any, Self, TextIO
+from typing import Any, Self, TextIO, TypeVar
 
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -16,6 +17,7 @@ from genshift.errors import Refusal, of_os_error
 
 LINES = 20  # of progress in a training, where each stays to be read
 SILENT = 2.0  # seconds after which a user wonders what goes on
+T = TypeVar("T")
 _logs: list[TextIO] = []  # the files that get every line too
 
 
@@ -59,7 +61,7 @@ class Console:
 
     @contextmanager
     def phase(self, text: str) -> Iterator[None]:
-        """A step that says nothing itself: has a line where it takes over SILENT seconds, and none where it is quick."""
+        """A step that says nothing itself: has a line where it takes over SILENT seconds, none where it is quick."""
         timer = Timer(SILENT, self.say, [f"{text} …"])
         timer.daemon = True
         timer.start()
@@ -67,6 +69,15 @@ class Console:
             yield
         finally:
             timer.cancel()
+
+    def track(self, items: Sequence[T], text: str) -> Iterator[T]:
+        """The items, one after the other; where that takes over SILENT seconds a line, and on a terminal a bar."""
+        begun = time.monotonic()
+        with self, self.phase(f"{text} ({len(items)})"):
+            for number, item in enumerate(items):
+                if self.rich.is_terminal and time.monotonic() - begun > SILENT:
+                    self._move_bar(number, len(items), text)
+                yield item
 
     def row(self, seen: int, total: int, seconds: float, means: Mapping[str, float]) -> None:
         """The state after a reading."""
