@@ -146,7 +146,7 @@ def test_a_generators_class_folders_are_a_sources_extra_pictures(tmp_path, capfd
     small = ["--size", 16, "--width", 8, "--latent", 8, "--batch", 4, "--images", 16, "--precision", "float32"]
     told(capfd, "train", "faces-gan", "--data", "uci", "--condition", "classes", *small, "--out", generator)
     words = ["sample", generator, "--names", "folder", "--out", drawn, "--count"]
-    assert told(capfd, *words, 30) == f"{drawn}: 30 pictures and grid.png.\n"
+    assert told(capfd, *words, 30).startswith(f"{drawn}: 30 pictures and grid.png.\n")
     images, names = load_named(drawn)
     assert images.classes == tuple("0123456789") and images.labels.bincount().tolist() == [3] * 10
     assert names[:4] == ["0/00000.png", "0/00010.png", "0/00020.png", "1/00001.png"]
