@@ -313,7 +313,9 @@ def test_without_labels_only_steps_and_samplers_are_swept(runs, tmp_path, capfd)
     found = json.loads((run / "sweep.json").read_text())
     assert [row["axis"] for row in found["rows"]] == ["start", "steps", "sampler"]
     assert all(row["accuracy"] is None and row["sampling"]["guidance"] == 1 for row in found["rows"])
-    assert said == f"{run}: sweep.json, and sampling.json: {found['best']['why']}\n"
+    result, following = said.splitlines()
+    assert result == f"{run}: sweep.json, and sampling.json: {found['best']['why']}"
+    assert following == f"next: genshift sample {run} --count 100 --out samples"
     assert found["rule"] == "the lowest Fréchet distance" and found["reference"].endswith("at 16 px")
 
 

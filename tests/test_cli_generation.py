@@ -41,7 +41,8 @@ def drawn(folder):
 @pytest.mark.parametrize("name", ["gan", "vae"])
 def test_the_same_seed_gives_the_same_pictures_whatever_the_count(name, studio, tmp_path, capfd):
     said = told(capfd, "sample", studio[name], "--count", 60, "--out", tmp_path / "many")
-    assert said == f"{tmp_path / 'many'}: 60 pictures and grid.png.\n"
+    following = f"next: genshift evaluate {studio[name]}"
+    assert said.splitlines() == [f"{tmp_path / 'many'}: 60 pictures and grid.png.", following]
     told(capfd, "sample", studio[name], "--count", 7, "--out", tmp_path / "few")
     told(capfd, "sample", studio[name], "--count", 9, "--first", 45, "--out", tmp_path / "later")
     told(capfd, "sample", studio[name], "--count", 7, "--seed", 1, "--out", tmp_path / "other")
@@ -80,7 +81,8 @@ def test_two_processes_draw_what_one_does(studio, tmp_path, capfd):
     words = ["sample", str(studio["gan"]), "--count", "170", "--first", "20", "--out"]
     told(capfd, *words, tmp_path / "one")
     done = tiny.torchrun("-m", "genshift", *words, tmp_path / "two")
-    assert done.stdout == f"{tmp_path / 'two'}: 170 pictures and grid.png.\n"
+    following = f"next: genshift evaluate {studio['gan']}"
+    assert done.stdout.splitlines() == [f"{tmp_path / 'two'}: 170 pictures and grid.png.", following], "said once"
     assert written(tmp_path / "one") == written(tmp_path / "two")
 
 
@@ -198,7 +200,9 @@ def test_reconstructions_come_with_their_errors(name, studio, tmp_path, capfd):
     pairs = tiles(out / "pairs.png", columns=10)
     assert np.array_equal(pairs[4], test[4]) and np.array_equal(pairs[14], read(out / "00004.png"))
     mean = sum(float(row[1]) for row in rows) / 20
-    assert said == f"{out}: 20 reconstructions; mean squared error {mean:.5f}, each in errors.csv.\n"
+    result, following = said.splitlines()
+    assert result == f"{out}: 20 reconstructions; mean squared error {mean:.5f}, each in errors.csv."
+    assert following.startswith("next: genshift embed")
     assert sorted(written(out)) == [*(f"{n:05}.png" for n in range(20)), "errors.csv", "pairs.png"]
     assert "not empty" in refused(capfd, "reconstruct", studio[name], studio.data, "--out", out)
 
@@ -218,7 +222,7 @@ def test_any_picture_can_be_reconstructed_and_embedded(studio, tmp_path, capfd):
     rows = (tmp_path / "seen" / "errors.csv").read_text().splitlines()[1:]
     assert [row.split(",")[0] for row in rows] == ["000.png", "001.png", "002.png"]
     assert read(tmp_path / "seen" / "00002.png").shape == (16, 16, 3)
-    assert told(capfd, "embed", studio["vae"], photos, "--out", tmp_path / "z.npz").endswith("features 3 × 8.\n")
+    assert "features 3 × 8.\n" in told(capfd, "embed", studio["vae"], photos, "--out", tmp_path / "z.npz")
     with np.load(tmp_path / "z.npz", allow_pickle=False) as file:
         assert file["features"].shape == (3, 8) and file["names"].tolist() == ["000.png", "001.png", "002.png"]
     assert "has no encoder" in refused(capfd, "embed", studio["gan"], photos, "--out", tmp_path / "no.npz")

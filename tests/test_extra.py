@@ -18,7 +18,7 @@ from genshift.report.model.grouping import group_runs
 from genshift.report.model.run_records import read_runs
 from genshift.runs.folder import RunFolder
 from genshift.runs.trained_run import preset_of
-from genshift.sampling.write_samples import _Names
+from genshift.sampling.write_samples import FileNames
 from genshift.selection import checkpoint_selection
 from genshift.training.domains import open_domains
 from genshift.training.training_data import open_training_data
@@ -146,7 +146,7 @@ def test_a_generators_class_folders_are_a_sources_extra_pictures(tmp_path, capfd
     small = ["--size", 16, "--width", 8, "--latent", 8, "--batch", 4, "--images", 16, "--precision", "float32"]
     told(capfd, "train", "faces-gan", "--data", "uci", "--condition", "classes", *small, "--out", generator)
     words = ["sample", generator, "--names", "folder", "--out", drawn, "--count"]
-    assert told(capfd, *words, 30) == f"{drawn}: 30 pictures and grid.png.\n"
+    assert told(capfd, *words, 30).startswith(f"{drawn}: 30 pictures and grid.png.\n")
     images, names = load_named(drawn)
     assert images.classes == tuple("0123456789") and images.labels.bincount().tolist() == [3] * 10
     assert names[:4] == ["0/00000.png", "0/00010.png", "0/00020.png", "1/00001.png"]
@@ -174,7 +174,7 @@ def test_a_generators_class_folders_are_a_sources_extra_pictures(tmp_path, capfd
 @pytest.mark.parametrize("name", ["a/b", ".a"])
 def test_a_class_that_can_name_no_folder_is_refused(name, tmp_path):
     with pytest.raises(Refusal, match=f"The class '{name}' can name no folder"):
-        _Names(tmp_path, ("c", name), "folder").check()
+        FileNames(tmp_path, ("c", name), "folder").check()
 
 
 def test_flat_samples_are_read_without_their_grid(tmp_path):

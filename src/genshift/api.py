@@ -163,7 +163,7 @@ def sweep(
     `genshift.evaluation.sweep.Axes`. Returns what RUN/sweep.json holds; the same call continues what was stopped.
     Raises Refusal for a run that is no diffusion model's, and for settings that it cannot take.
     """
-    return sweeping.sweep(RunFolder(Path(run)), Path(features), sweeping.Axes(**axes), count, data_root, accuracy)
+    return dict(sweeping.sweep(RunFolder(Path(run)), Path(features), sweeping.Axes(**axes), count, data_root, accuracy))
 
 
 def select(

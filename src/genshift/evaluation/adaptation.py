@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +15,7 @@ from genshift.data.imageset import ImageSet
 from genshift.errors import Refusal
 from genshift.evaluation.family import FamilyEvaluation
 from genshift.evaluation.labelled_data import evaluation_images
-from genshift.evaluation.options import EvaluationOptions, EvaluationRecord
+from genshift.evaluation.options import EvaluationOptions
 from genshift.methods import ClassifierMethod
 from genshift.methods.base import Domain
 from genshift.metrics.classification import accuracy, confusion
@@ -24,6 +23,7 @@ from genshift.metrics.embedding import fixed_sample, tsne
 from genshift.presets import Adaptation
 from genshift.runs.find import source_only_accuracy, unadapted
 from genshift.runs.folder import CHOICE, RunFolder
+from genshift.runs.records import Evaluation, Tsne
 from genshift.runs.results import RESULTS, Measure, Results, read_results
 from genshift.selection import checkpoint_selection
 from genshift.selection.rules import Choice
@@ -46,9 +46,7 @@ class AdaptationEvaluation(FamilyEvaluation[Adaptation, ClassifierMethod]):
         curve = oracle_curve(run, preset, data_root, skip_broken)
         return [*keepers, *([] if curve is None else [curve])]
 
-    def is_current(
-        self, run: RunFolder, preset: Adaptation, record: EvaluationRecord, options: EvaluationOptions
-    ) -> bool:
+    def is_current(self, run: RunFolder, preset: Adaptation, record: Evaluation, options: EvaluationOptions) -> bool:
         """Whether the estimates of target accuracy, where the checkpoints were scored, are among the results."""
         return set(checkpoint_selection.estimates_of(run)) <= set(run.read(RESULTS))
 
@@ -59,13 +57,13 @@ class AdaptationEvaluation(FamilyEvaluation[Adaptation, ClassifierMethod]):
         method: ClassifierMethod,
         classes: tuple[str, ...],
         options: EvaluationOptions,
-    ) -> tuple[Results, EvaluationRecord]:
+    ) -> tuple[Results, Evaluation]:
         """Accuracy on both domains, the target's by its labels (the oracle) and, where a checkpoint was chosen without
         them, as that choice estimates it."""
         target, target_words, target_warnings = _domain_images(run, preset, "target", classes, options.data_root)
         source, source_words, source_warnings = _domain_images(run, preset, "source", classes, options.data_root)
         results: Results = {}
-        record: EvaluationRecord = {"classes": list(classes), "warnings": [*target_warnings, *source_warnings]}
+        record: Evaluation = {"classes": list(classes), "warnings": [*target_warnings, *source_warnings]}
         if source is not None and source.labels is not None and preset.method != "target":
             predicted = method.predict(source.images, "source").argmax(1)
             results["source_test_accuracy"] = _accuracy(predicted, source.labels, source, source_words)
@@ -136,16 +134,18 @@ def _accuracy(predicted: Tensor, labels: Tensor, images: ImageSet, wording: str)
     return Measure(value, len(images), protocol, error)
 
 
-def _latent_map(method: ClassifierMethod, source: ImageSet, target: ImageSet) -> dict[str, Any]:
+def _latent_map(method: ClassifierMethod, source: ImageSet, target: ImageSet) -> Tsne:
     """t-SNE of features of both domains: the same images in every run over the same sets, so that maps compare."""
     samples = [part.take(torch.from_numpy(fixed_sample(len(part), TSNE_IMAGES, 0))) for part in (source, target)]
     features = torch.cat([method.embed(samples[0].images, "source"), method.embed(samples[1].images, "target")])
     xy = tsne(features, seed=0)
-    labels = [[-1] * len(part) if part.labels is None else part.labels.tolist() for part in samples]
+    labels: list[int | None] = []
+    for part in samples:
+        labels += [-1] * len(part) if part.labels is None else part.labels.tolist()
     return {
         "x": [round(float(value), 3) for value in xy[:, 0]],
         "y": [round(float(value), 3) for value in xy[:, 1]],
-        "label": labels[0] + labels[1],
+        "label": labels,
         "domain": [0] * len(samples[0]) + [1] * len(samples[1]),
         "n": len(features),
         "split": f"{source.name} and {target.name}, {len(samples[0])} + {len(samples[1])} evaluation images",

@@ -7,11 +7,12 @@ import math
 import torch
 
 from genshift.evaluation.family import FamilyEvaluation
-from genshift.evaluation.options import EvaluationOptions, EvaluationRecord
+from genshift.evaluation.options import EvaluationOptions
 from genshift.methods import ClassifierMethod
 from genshift.metrics.classification import accuracy, confusion
 from genshift.presets import Classifier
 from genshift.runs.folder import RunFolder
+from genshift.runs.records import Evaluation
 from genshift.runs.results import Measure, Results
 from genshift.training.domains import in_classes
 from genshift.training.training_data import open_unseen
@@ -27,10 +28,10 @@ class ClassifierEvaluation(FamilyEvaluation[Classifier, ClassifierMethod]):
         method: ClassifierMethod,
         classes: tuple[str, ...],
         options: EvaluationOptions,
-    ) -> tuple[Results, EvaluationRecord]:
+    ) -> tuple[Results, Evaluation]:
         """Accuracy on the test split, or on held-out training images where the set has none."""
         images, wording = open_unseen(preset, options.data_root, bool(run.config.get("skip_broken")))
-        record: EvaluationRecord = {"classes": list(classes), "warnings": [], "drawn": True}
+        record: Evaluation = {"classes": list(classes), "warnings": [], "drawn": True}
         if images is None:
             return {}, record
         probabilities = method.predict(images.images)

@@ -12,11 +12,12 @@ from pathlib import Path
 from genshift.data.imageset import ImageSet
 from genshift.evaluation import reverse_process
 from genshift.evaluation.generation import SERIES, EvaluationContext, GeneratorEvaluation
-from genshift.evaluation.options import EvaluationOptions, EvaluationRecord, Picture
+from genshift.evaluation.options import EvaluationOptions
 from genshift.evaluation.panels import ImageWriter
 from genshift.methods import DiffusionMethod
 from genshift.presets import Diffusion, Sampling
 from genshift.runs.folder import RunFolder
+from genshift.runs.records import Evaluation, PictureEntry
 from genshift.runs.results import Results
 from genshift.sampling import autoguidance
 from genshift.sampling.sampler_settings import in_few_steps, sampling_of, unguided
@@ -42,9 +43,7 @@ class DiffusionEvaluation(GeneratorEvaluation[Diffusion, DiffusionMethod]):
         """Refuses a sampling that the run cannot take."""
         sampling_of(run, preset, options.sampling)
 
-    def is_current(
-        self, run: RunFolder, preset: Diffusion, record: EvaluationRecord, options: EvaluationOptions
-    ) -> bool:
+    def is_current(self, run: RunFolder, preset: Diffusion, record: Evaluation, options: EvaluationOptions) -> bool:
         """Whether the samples were also drawn as asked for."""
         drawn_as_asked = record.get("sampling") == asdict(evaluation_sampling(run, preset, options))
         return drawn_as_asked and super().is_current(run, preset, record, options)
@@ -71,7 +70,7 @@ class DiffusionEvaluation(GeneratorEvaluation[Diffusion, DiffusionMethod]):
 
     def own_measures(
         self, writer: ImageWriter, context: EvaluationContext[DiffusionMethod]
-    ) -> tuple[Results, EvaluationRecord, list[Picture]]:
+    ) -> tuple[Results, Evaluation, list[PictureEntry]]:
         """What a picture costs, and the states of the reverse process as a strip and as a film."""
         method = context.method
         reverse = reverse_process.watch(method)

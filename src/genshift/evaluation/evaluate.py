@@ -13,11 +13,12 @@ from genshift.evaluation.classification import ClassifierEvaluation
 from genshift.evaluation.diffusion import DiffusionEvaluation
 from genshift.evaluation.family import FamilyEvaluation
 from genshift.evaluation.generation import LatentGeneratorEvaluation
-from genshift.evaluation.options import EvaluationOptions, EvaluationRecord
+from genshift.evaluation.options import EvaluationOptions
 from genshift.evaluation.vae import VAEEvaluation
 from genshift.presets import GAN, VAE, Adaptation, Classifier, Diffusion, Preset
 from genshift.runs.files import write_text
 from genshift.runs.folder import RunFolder
+from genshift.runs.records import Evaluation
 from genshift.runs.results import RESULTS, Results, card, read_results, results_as_json, training_costs
 from genshift.runs.trained_run import open_run, preset_of
 from genshift.selection import checkpoint_selection
@@ -60,7 +61,7 @@ def is_current(run: RunFolder, options: EvaluationOptions) -> bool:
     """Whether the run was evaluated at the checkpoint that now stands for it, with all that is asked for."""
     if not _is_complete(run):
         return False
-    record: EvaluationRecord = run.read(RECORD)
+    record: Evaluation = run.read(RECORD)
     same = record.get("images") == run.seen and record.get("selected") == _selected(run)
     drawn = not options.draw or "tsne" in record or record.get("drawn", False)
     preset = preset_of(run.config)
@@ -97,12 +98,12 @@ def evaluate(path: Path, options: EvaluationOptions) -> Results:
     return results
 
 
-def _kept(run: RunFolder, sampling: dict[str, Any] | None) -> tuple[Results, EvaluationRecord]:
+def _kept(run: RunFolder, sampling: dict[str, Any] | None) -> tuple[Results, Evaluation]:
     """What stays of an earlier evaluation that was asked for more, where it is of the same checkpoint, drawn alike: its
     results, and the name of the features they were measured in."""
     if not all((run.path / name).exists() for name in (RECORD, RESULTS)):
         return {}, {}
-    record: EvaluationRecord = run.read(RECORD)
+    record: Evaluation = run.read(RECORD)
     if record.get("images") != run.seen or record.get("sampling") != sampling:
         return {}, {}
     return read_results(run), {"features": record["features"]} if "features" in record else {}

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from genshift.evaluation.options import EvaluationOptions, EvaluationRecord
+from genshift.evaluation.options import EvaluationOptions
 from genshift.methods import Method
 from genshift.presets import Preset
 from genshift.runs.folder import RunFolder
+from genshift.runs.records import Evaluation
 from genshift.runs.results import Results
 from genshift.sampling.sampler_settings import no_sampling
 from genshift.training.loop import Observer
@@ -25,7 +26,7 @@ class FamilyEvaluation(Generic[P, M]):
         """Who looks at the networks at each check of a training, in the leading process."""
         return []
 
-    def is_current(self, run: RunFolder, preset: P, record: EvaluationRecord, options: EvaluationOptions) -> bool:
+    def is_current(self, run: RunFolder, preset: P, record: Evaluation, options: EvaluationOptions) -> bool:
         """Whether `record`, of the checkpoint that stands for the run, has what this family is asked for."""
         return True
 
@@ -35,7 +36,7 @@ class FamilyEvaluation(Generic[P, M]):
 
     def measure(
         self, run: RunFolder, preset: P, method: M, classes: tuple[str, ...], options: EvaluationOptions
-    ) -> tuple[Results, EvaluationRecord]:
+    ) -> tuple[Results, Evaluation]:
         """The measures of a trained run, and what the report shows beside them.
 
         Raises Refusal where its data cannot be read.

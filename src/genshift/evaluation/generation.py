@@ -20,7 +20,7 @@ from genshift.errors import Refusal
 from genshift.evaluation import feature_distance, panels, per_class
 from genshift.evaluation.family import FamilyEvaluation
 from genshift.evaluation.feature_distance import FeatureSpace, RealAndGenerated, over_series
-from genshift.evaluation.options import EvaluationOptions, EvaluationRecord, Picture
+from genshift.evaluation.options import EvaluationOptions
 from genshift.evaluation.panels import COLUMNS, GRID, ImageWriter
 from genshift.methods import GeneratorMethod, LatentGeneratorMethod
 from genshift.metrics.classification import standard_error
@@ -32,6 +32,7 @@ from genshift.nets import channels
 from genshift.presets import Generator, LatentGenerator, Pictures
 from genshift.runs.folder import RunFolder
 from genshift.runs.png import grid, write_png
+from genshift.runs.records import Evaluation, PictureEntry
 from genshift.runs.results import RESULTS, Measure, Results
 from genshift.training.console import Console
 from genshift.training.domains import hold_out, in_classes
@@ -118,14 +119,14 @@ class GeneratorEvaluation(FamilyEvaluation[G, M]):
 
         return [write_grid]
 
-    def is_current(self, run: RunFolder, preset: G, record: EvaluationRecord, options: EvaluationOptions) -> bool:
+    def is_current(self, run: RunFolder, preset: G, record: Evaluation, options: EvaluationOptions) -> bool:
         """Whether the samples were compared in the features that are asked for."""
         judged = options.features is None or record.get("features") == feature_distance.judge_name(options.features)
         return judged and ("fid" in run.read(RESULTS) or (options.weights is None and not options.download))
 
     def measure(
         self, run: RunFolder, preset: G, method: M, classes: tuple[str, ...], options: EvaluationOptions
-    ) -> tuple[Results, EvaluationRecord]:
+    ) -> tuple[Results, Evaluation]:
         """What the generator draws, beside real pictures; and what its family has of its own.
 
         Writes pictures into samples/. Raises Refusal where the data, or the run of `options.features`, cannot be read.
@@ -184,7 +185,7 @@ class GeneratorEvaluation(FamilyEvaluation[G, M]):
         """The method with latent vectors from N(0, I), where its own come from elsewhere."""
         return None
 
-    def pictures(self, writer: ImageWriter, context: EvaluationContext[M]) -> Iterator[Picture | None]:
+    def pictures(self, writer: ImageWriter, context: EvaluationContext[M]) -> Iterator[PictureEntry | None]:
         """The pictures of the report, each written and with its entry; None for one that the data do not allow."""
         method = context.method
         yield panels.samples(writer, method, "grid", "Samples")
@@ -195,13 +196,13 @@ class GeneratorEvaluation(FamilyEvaluation[G, M]):
         yield from self.latent_pictures(writer, context)
         yield panels.neighbours(writer, context.sides.series[0], context.train.images)
 
-    def latent_pictures(self, writer: ImageWriter, context: EvaluationContext[M]) -> Iterator[Picture | None]:
+    def latent_pictures(self, writer: ImageWriter, context: EvaluationContext[M]) -> Iterator[PictureEntry | None]:
         """Pictures of a latent space, where the family has one."""
         yield from ()
 
     def own_measures(
         self, writer: ImageWriter, context: EvaluationContext[M]
-    ) -> tuple[Results, EvaluationRecord, list[Picture]]:
+    ) -> tuple[Results, Evaluation, list[PictureEntry]]:
         """Measures that no other family has, what the report shows beside them, and pictures."""
         return {}, {}, []
 
@@ -217,7 +218,7 @@ D = TypeVar("D", bound=LatentGeneratorMethod)
 class LatentGeneratorEvaluation(GeneratorEvaluation[L, D]):
     """Of a model that decodes latent vectors also walks between them. A GAN has nothing more of its own."""
 
-    def latent_pictures(self, writer: ImageWriter, context: EvaluationContext[D]) -> Iterator[Picture | None]:
+    def latent_pictures(self, writer: ImageWriter, context: EvaluationContext[D]) -> Iterator[PictureEntry | None]:
         yield panels.interpolation(writer, context.method, panels.drawn_ends(context.method))
 
 
@@ -245,11 +246,11 @@ def draw_series(train: ImageSet, method: GeneratorMethod, most: int, console: Co
 
 def compare(
     context: EvaluationContext[M], judge: FeatureSpace | None, options: EvaluationOptions
-) -> tuple[Results, EvaluationRecord]:
+) -> tuple[Results, Evaluation]:
     """Distances in every feature space that is at hand, and what a classifier says class by class."""
     console, sides = context.console, context.sides
     results: Results = {}
-    record: EvaluationRecord = {}
+    record: Evaluation = {}
     if judge is None:
         command = f"genshift evaluate {context.run.path} --features RUN"
         console.say(f"note: `{command}` adds the Fréchet distance in a classifier's features.")
@@ -281,7 +282,7 @@ def _frechet_of(
 
 def compare_by_class(
     context: EvaluationContext[M], judge: FeatureSpace, real: tuple[Tensor, Tensor]
-) -> tuple[Results, EvaluationRecord]:
+) -> tuple[Results, Evaluation]:
     """The accuracy under a classifier that knows the classes, and a row of evaluation.json for each of them."""
     if not per_class.knows(judge, context.classes):
         context.console.say(f"note: {judge.name} does not tell these classes apart, so their accuracy is not measured.")

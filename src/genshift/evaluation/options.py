@@ -1,11 +1,11 @@
-"""What an evaluation is asked for, and the form of what it leaves in evaluation.json."""
+"""What an evaluation is asked for. The types of what it leaves in a run are in `runs.results` and `runs.records`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -25,52 +25,3 @@ class EvaluationOptions:
     sampling: Mapping[str, Any] = field(default_factory=dict)
     device: str = "auto"
     threads: int | None = None
-
-
-class Picture(TypedDict):
-    """A picture in samples/; `under` are lines below its columns."""
-
-    file: str
-    title: str
-    caption: str
-    under: NotRequired[list[str]]
-
-
-# One row of "by_class"; "class" is no name in Python.
-ClassRow = TypedDict(
-    "ClassRow",
-    {
-        "class": str,
-        "n": int,
-        "accuracy": float | None,
-        "real_accuracy": float | None,
-        "frechet": float | None,
-        "floor": float | None,
-    },
-)
-
-
-class EvaluationRecord(TypedDict, total=False):
-    """evaluation.json: what the report shows of a run beside the measures of results.json, and of which checkpoint it
-    is. A family writes what it has of it."""
-
-    # Of every family.
-    images: int  # that the evaluated checkpoint had seen
-    selected: str | None  # the checkpoint that `genshift select` chose
-    classes: list[str]
-    warnings: list[str]
-    drawn: bool  # whether all is there that `EvaluationOptions.draw` asks for
-    # Of classifiers and adapted models.
-    confusion: list[list[int]]  # true class by predicted class
-    attributes: dict[str, float]  # accuracy by attribute
-    tsne: dict[str, Any] | None  # source and target features in the plane
-    source_only_accuracy: float | None  # of the run beside it that was not adapted, on held-out source images
-    # Of generators.
-    features: str  # the classifier's run in whose features distances were measured
-    by_class: list[ClassRow]
-    sampling: dict[str, Any]  # how a diffusion model drew
-    panel_mse: list[float]  # of the pictures of the panel of reconstructions
-    pictures: list[Picture]
-    snapshots: list[dict[str, Any]]  # grids of samples over training
-    attribute: str  # what colours `stages`
-    stages: list[dict[str, Any]]  # a VAE's latent space over training

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL import Image
@@ -13,7 +12,6 @@ from torch import Tensor
 
 from genshift.data.batches import seed_of
 from genshift.data.imageset import ImageSet
-from genshift.evaluation.options import EvaluationRecord, Picture
 from genshift.methods import GeneratorMethod, LatentGeneratorMethod
 from genshift.methods.base import to_bytes
 from genshift.methods.vae import VAEMethod, attribute_direction, interpolate
@@ -23,6 +21,7 @@ from genshift.runs import checkpoint
 from genshift.runs.files import write_whole
 from genshift.runs.folder import RunFolder
 from genshift.runs.png import grid, write_png
+from genshift.runs.records import Evaluation, PictureEntry, Stage
 
 GRID, COLUMNS = 32, 8  # of samples
 PANEL = 10  # held-out pictures beside their reconstructions
@@ -41,13 +40,13 @@ class ImageWriter:
 
     run: RunFolder
 
-    def keep(self, name: str, images: Tensor, columns: int, title: str, caption: str) -> Picture:
+    def keep(self, name: str, images: Tensor, columns: int, title: str, caption: str) -> PictureEntry:
         """Writes uint8 `[N, C, H, W]` as one picture samples/NAME.png."""
         file = f"samples/{name}.png"
         write_png(self.run.path / file, grid(images, columns))
         return {"file": file, "title": title, "caption": caption}
 
-    def animate(self, name: str, frames: Sequence[Tensor], title: str, caption: str) -> Picture:
+    def animate(self, name: str, frames: Sequence[Tensor], title: str, caption: str) -> PictureEntry:
         """Writes uint8 `[1 or 3, H, W]`, one after the other and again for ever, as samples/NAME.webp."""
         file = f"samples/{name}.webp"
         first, *others = (Image.fromarray(frame.expand(3, -1, -1).permute(1, 2, 0).numpy()) for frame in frames)
@@ -57,13 +56,13 @@ class ImageWriter:
         return {"file": file, "title": title, "caption": caption}
 
 
-def samples(writer: ImageWriter, method: GeneratorMethod, name: str, title: str) -> Picture:
+def samples(writer: ImageWriter, method: GeneratorMethod, name: str, title: str) -> PictureEntry:
     """The first pictures of series 0."""
     caption = f"{GRID} samples, seed 0, not chosen." + (" The classes take turns." if method.classes else "")
     return writer.keep(name, method.sample(GRID, seed=0), COLUMNS, title, caption)
 
 
-def by_class(writer: ImageWriter, method: GeneratorMethod, classes: Sequence[str]) -> Picture:
+def by_class(writer: ImageWriter, method: GeneratorMethod, classes: Sequence[str]) -> PictureEntry:
     """The first pictures of each class of series 0, in which the classes take turns."""
     drawn = method.sample(EACH * len(classes), seed=0)
     rows = drawn.unflatten(0, (EACH, len(classes))).transpose(0, 1).flatten(0, 1)
@@ -71,7 +70,7 @@ def by_class(writer: ImageWriter, method: GeneratorMethod, classes: Sequence[str
     return writer.keep("classes", rows, EACH, "Class by class", caption)
 
 
-def reconstructions(writer: ImageWriter, held_out: Tensor, decoded: Tensor) -> Picture:
+def reconstructions(writer: ImageWriter, held_out: Tensor, decoded: Tensor) -> PictureEntry:
     """The first held-out uint8 pictures `[N, C, H, W]` above their reconstructions, in [0, 1]."""
     both = torch.cat([held_out[:PANEL], to_bytes(decoded[:PANEL])])
     caption = "Above: held-out pictures; below: their reconstructions from the posterior means."
@@ -88,7 +87,7 @@ class Ends:
     words: str
 
 
-def interpolation(writer: ImageWriter, method: LatentGeneratorMethod, ends: Ends) -> Picture:
+def interpolation(writer: ImageWriter, method: LatentGeneratorMethod, ends: Ends) -> PictureEntry:
     """Walks between pairs of latent vectors, each of the class of its first end."""
     pairs = zip(ends.latents[::2], ends.latents[1::2], strict=True)
     walks = torch.cat([interpolate(a, b, STEPS) for a, b in pairs])
@@ -114,7 +113,7 @@ def encoded_ends(method: VAEMethod, held_out: ImageSet) -> Ends | None:
     return Ends(method.embed(shown.images), shown.labels if method.classes else None, "two held-out pictures")
 
 
-def arithmetic(writer: ImageWriter, method: VAEMethod, train: ImageSet, held_out: ImageSet) -> Picture | None:
+def arithmetic(writer: ImageWriter, method: VAEMethod, train: ImageSet, held_out: ImageSet) -> PictureEntry | None:
     """Two held-out pictures moved along the directions of attributes, which are means over training pictures.
 
     None where the training pictures differ in none of these attributes.
@@ -140,7 +139,7 @@ def _differ(has: Tensor) -> bool:
     return bool(has.any()) and not bool(has.all())
 
 
-def neighbours(writer: ImageWriter, pictures: Tensor, train: Tensor) -> Picture:
+def neighbours(writer: ImageWriter, pictures: Tensor, train: Tensor) -> PictureEntry:
     """Samples, uint8 `[N, C, H, W]`, each with the training pictures nearest it."""
     shown = pictures[:BESIDE]
     rows = nearest_rows(shown, train, min(NEIGHBOURS, len(train)), mirrored=shown.flip(-1))
@@ -161,12 +160,12 @@ def numbered(run: RunFolder, kind: str) -> dict[int, Path]:
     return {int(path.stem.removeprefix(f"{kind}-")): path for path in paths}
 
 
-def snapshots(run: RunFolder) -> list[dict[str, Any]]:
+def snapshots(run: RunFolder) -> list[PictureEntry]:
     """The grids over training."""
     return [{"images": images, "file": f"samples/{path.name}"} for images, path in numbered(run, "images").items()]
 
 
-def stages(run: RunFolder, held_out: ImageSet) -> EvaluationRecord:
+def stages(run: RunFolder, held_out: ImageSet) -> Evaluation:
     """t-SNE of the held-out pictures' latent vectors at the first, the middle and the last check, and what colours it.
 
     Empty where nothing was kept or the pictures have neither attributes nor labels.
@@ -183,7 +182,7 @@ def stages(run: RunFolder, held_out: ImageSet) -> EvaluationRecord:
     return {"attribute": attribute, "stages": stages}
 
 
-def _stage(images: int, path: Path, labels: list[int]) -> dict[str, Any]:
+def _stage(images: int, path: Path, labels: list[int]) -> Stage:
     xy = tsne(checkpoint.load(path).tensors["latents"], seed=0)
     x, y = ([round(float(value), 3) for value in column] for column in xy.T)
     return {"images": images, "x": x, "y": y, "label": labels}

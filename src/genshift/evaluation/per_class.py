@@ -10,9 +10,9 @@ from torch import Tensor
 
 from genshift.data.imageset import ImageSet
 from genshift.evaluation.feature_distance import FeatureSpace, RealAndGenerated, over_series
-from genshift.evaluation.options import ClassRow
 from genshift.metrics.embedding import fixed_sample
 from genshift.metrics.frechet import frechet, statistics
+from genshift.runs.records import ClassRow
 from genshift.runs.results import Measure
 
 FEWEST = 2  # pictures that have a covariance

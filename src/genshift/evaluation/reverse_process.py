@@ -12,11 +12,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from genshift.device import machine
 from genshift.diffusion.process import Discrete, Process, levels
-from genshift.evaluation.options import Picture
 from genshift.evaluation.panels import ImageWriter
 from genshift.methods import DiffusionMethod
 from genshift.methods.base import CHUNK, to_bytes
 from genshift.runs.png import grid
+from genshift.runs.records import PictureEntry
 from genshift.runs.results import Measure, Results
 
 SHOWN = 10  # pictures of the animation
@@ -111,13 +111,13 @@ def spread(steps: int, count: int) -> list[int]:
 
 def pictures(
     writer: ImageWriter, method: DiffusionMethod, reverse: Reverse, classes: Sequence[str]
-) -> Iterator[Picture]:
+) -> Iterator[PictureEntry]:
     """The reverse process: of the first picture, which is of class 0, as a strip, and of ten pictures as a film."""
     yield _strip(writer, method, reverse, classes)
     yield _film(writer, reverse, classes)
 
 
-def _strip(writer: ImageWriter, method: DiffusionMethod, reverse: Reverse, classes: Sequence[str]) -> Picture:
+def _strip(writer: ImageWriter, method: DiffusionMethod, reverse: Reverse, classes: Sequence[str]) -> PictureEntry:
     """The strip's entry; under each column stand the steps that were done and the level that they came to."""
     stages = [reverse.stages[done] for done in spread(reverse.steps, STAGES)]
     shown = torch.cat([stage.noisy[:1] for stage in stages] + [stage.predicted[:1] for stage in stages])
@@ -143,7 +143,7 @@ def _level(process: Process, stage: Stage) -> str:
     return f"{words}\nk = {int(process.step(torch.tensor(stage.t, dtype=torch.float64))):,}"
 
 
-def _film(writer: ImageWriter, reverse: Reverse, classes: Sequence[str]) -> Picture:
+def _film(writer: ImageWriter, reverse: Reverse, classes: Sequence[str]) -> PictureEntry:
     stages = [reverse.stages[done] for done in spread(reverse.steps, FRAMES)]
     frames = [grid(torch.cat([stage.noisy, stage.predicted]), SHOWN) for stage in stages]
     which = f" of the classes {', '.join(classes[label] for label in reverse.labels)}" if reverse.labels else ""

@@ -1,4 +1,7 @@
-"""How guidance, its interval, steps and sampler change what a diffusion run draws: measured, and the best kept."""
+"""How guidance, its interval, steps and sampler change what a diffusion run draws: measured, and the best kept.
+
+`sampling.sampler_settings` reads the setting that is kept; an evaluation then draws with it.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,7 @@ from genshift.metrics.classification import accuracy, standard_error
 from genshift.metrics.frechet import Gaussian, frechet, statistics
 from genshift.presets import Diffusion, Sampling
 from genshift.runs.folder import RunFolder
+from genshift.runs.records import Best, Sweep, SweepMeasures, SweepRow
 from genshift.runs.trained_run import preset_of
 from genshift.sampling.sampler_settings import SAMPLING, in_few_steps, sampling_of, unguided
 from genshift.sampling.trained_generator import TrainedGenerator, open_generator
@@ -38,8 +42,6 @@ BY_BOTH = (
     f"{BY_DISTANCE} among the settings whose accuracy is within two standard errors of the highest (two right and two "
     "wrong pictures added, or a perfect score would have no error)"
 )
-
-Found = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,10 @@ DEFAULTS = Axes(
 
 @dataclass(frozen=True)
 class SweepSetting:
-    """A value of an axis: what it is called, and what it changes in a sampling."""
+    """A value of an axis, in words, and what it changes in a sampling."""
 
     axis: str
-    setting: str
+    value: str
     changes: Mapping[str, Any]
 
 
@@ -81,7 +83,7 @@ def sweep(
     count: int | None,
     data_root: Path | None,
     accuracy: float | None = None,
-) -> Found:
+) -> Sweep:
     """Measures one axis after the other, each from the best setting so far, and keeps the best of all in the run.
 
     It starts from the preset's sampling, in few steps. Each row is in sweep.json as soon as it is measured, and is not
@@ -90,43 +92,47 @@ def sweep(
     Refusal for a run that is no diffusion model's, a judge that is no classifier's, and settings or a count that the
     run cannot take.
     """
+    # What is asked for is refused before a network is read.
     preset = preset_of(run.config)
     if not isinstance(preset, Diffusion):
         raise Refusal(f"{run.path} is {preset.summary}: there is nothing to sweep; name a diffusion model's run.")
     if accuracy is not None and not 0 <= accuracy <= 1:
         raise Refusal(f"--accuracy is a share, from 0 to 1, not {accuracy:g}.")
-    start, tries = _planned(run, preset, axes)
+    start, settings = _planned(run, preset, axes)
+    # What every setting is measured with.
     device.prepare_process(None, device.choose_device())
     console = Console()
-    bench = _bench(run, features, _needing_most(start, tries), count, data_root, console)
-    sheet = SweepResults(run, bench.about(run, features))
-    rule = bench.rule(accuracy)
-    console.say(f"{bench.n:,} pictures a setting, one axis after the other, each from the best so far: {rule}.")
-    console.say(f"The floor, as many training pictures, is at a distance of {bench.floor:.4g}.")
-    passed = [_visit(sheet, bench, SweepSetting("start", "", {}), start, console)]
-    for axis in dict.fromkeys(each.axis for each in tries):
-        base = Sampling(**best_of(passed, accuracy)["sampling"])
-        for each in tries:
-            if each.axis == axis:
-                passed.append(_visit(sheet, bench, each, base, console))
-    return sheet.finish(best_of(sheet.rows, accuracy), rule)
+    benchmark = _open_benchmark(run, features, _needing_most(start, settings), count, data_root, console)
+    results = SweepResults(run, benchmark.conditions(run, features))
+    rule = benchmark.rule(accuracy)
+    console.say(f"{benchmark.n:,} pictures a setting, one axis after the other, each from the best so far: {rule}.")
+    console.say(f"The floor, as many training pictures, is at a distance of {benchmark.floor:.4g}.")
+    # The start, then one axis after the other.
+    rows = [_measure(results, benchmark, SweepSetting("start", "", {}), start, console)]
+    for axis in dict.fromkeys(setting.axis for setting in settings):
+        base = Sampling(**best_of(rows, accuracy)["sampling"])
+        for setting in settings:
+            if setting.axis == axis:
+                rows.append(_measure(results, benchmark, setting, base, console))
+    # An earlier sweep of the same conditions may have measured a better one.
+    return results.finish(best_of(results.rows, accuracy), rule)
 
 
-def best_of(rows: Sequence[Found], accuracy: float | None = None) -> Found:
+def best_of(rows: Sequence[SweepRow], accuracy: float | None = None) -> SweepRow:
     """The row of the lowest distance; where accuracies were measured, among those that reach `accuracy`, or else are
-    within two standard errors of the highest: accuracy alone would choose guidance too strong. The error is that with
-    two right and two wrong pictures added (Agresti and Coull 1998)."""
-    if rows[0]["accuracy"] is not None:
-        least = _least(rows, accuracy)
-        rows = [row for row in rows if row["accuracy"] >= least]
+    within two standard errors of the highest: accuracy alone would choose guidance too strong."""
+    measured = [share for row in rows if (share := row["accuracy"]) is not None]
+    if measured:
+        least = _least_accuracy(max(measured), rows[0]["n"], accuracy)
+        rows = [row for row in rows if row["accuracy"] is not None and row["accuracy"] >= least]
     return min(rows, key=lambda row: row["frechet"])
 
 
-def _least(rows: Sequence[Found], accuracy: float | None) -> float:
-    """The accuracy that the best must have."""
-    top, n = max(row["accuracy"] for row in rows), rows[0]["n"]
-    if accuracy is not None and top >= accuracy:
-        return accuracy
+def _least_accuracy(top: float, n: int, asked: float | None) -> float:
+    """The accuracy that the best setting must have, where `top` is the highest. Its error is that with two right and
+    two wrong pictures added (Agresti and Coull 1998): a perfect score would have none."""
+    if asked is not None and top >= asked:
+        return asked
     return float(top - 2 * standard_error((top * n + 2) / (n + 4), n))
 
 
@@ -134,41 +140,44 @@ def _least(rows: Sequence[Found], accuracy: float | None) -> float:
 
 
 def _planned(run: RunFolder, preset: Diffusion, axes: Axes) -> tuple[Sampling, list[SweepSetting]]:
-    """Where to start, and every value to try; Refusal for one that the run cannot take."""
+    """Where to start, and every setting to try; Refusal for one that the run cannot take."""
     start = in_few_steps(preset.sampling())
     guided = preset.condition != "none" or not start.by_label
     start = start if guided else unguided(start)
-    tries = [each for each in _tries(axes) if guided or each.axis not in ("guidance", "interval") or _asked(axes, each)]
-    for each in tries:
-        sampling_of(run, preset, {**asdict(start), **each.changes})
-    return start, tries
+    # A run that cannot be guided tries guidance only where a user asks for it, and is then refused.
+    asked = {
+        "guidance": guided or axes.guidance is not None or axes.guides is not None,
+        "interval": guided or axes.intervals is not None,
+    }
+    settings = [setting for setting in _settings(axes) if asked.get(setting.axis, True)]
+    for setting in settings:
+        sampling_of(run, preset, {**asdict(start), **setting.changes})
+    return start, settings
 
 
-def _needing_most(start: Sampling, tries: Sequence[SweepSetting]) -> Sampling:
+def _needing_most(start: Sampling, settings: Sequence[SweepSetting]) -> Sampling:
     """What the run is opened with: a sampling that needs its early state, where any does, so that it is there."""
-    tried = (replace(start, **each.changes) for each in tries)
-    return next((each for each in tried if each.by_weak), start)
+    samplings = [replace(start, **setting.changes) for setting in settings]
+    return next((sampling for sampling in samplings if sampling.by_weak), start)
 
 
-def _tries(axes: Axes) -> Iterator[SweepSetting]:
+def _settings(axes: Axes) -> Iterator[SweepSetting]:
+    """Every value of every axis, in the order of the axes."""
+
     def values(name: str) -> Sequence[Any]:
         given = getattr(axes, name)
         return getattr(DEFAULTS, name) if given is None else given
 
     for away in [{"guide": guide} for guide in values("guides")] or [{}]:
         for strength in values("guidance"):
-            setting = " ".join([f"{strength:g}", *away.values()])
-            yield SweepSetting("guidance", setting, {**away, "guidance": float(strength)})
+            value = " ".join([f"{strength:g}", *away.values()])
+            yield SweepSetting("guidance", value, {**away, "guidance": float(strength)})
     for low, high in values("intervals"):
         yield SweepSetting("interval", f"{low:g}-{high:g}", {"guidance_from": float(low), "guidance_to": float(high)})
     for steps in values("steps"):
         yield SweepSetting("steps", f"{steps}", {"steps": steps})
     for sampler in values("samplers"):
         yield SweepSetting("sampler", sampler, {"sampler": sampler})
-
-
-def _asked(axes: Axes, each: SweepSetting) -> bool:
-    return (axes.intervals if each.axis == "interval" else axes.guidance or axes.guides) is not None
 
 
 # --- how a setting is measured --------------------------------------------------------------------------------------
@@ -197,37 +206,40 @@ class SweepBenchmark:
             raise Refusal(f"{self.space.name} does not tell what the run draws apart: leave --accuracy out.")
         return f"{BY_DISTANCE} among the settings whose accuracy is at least {accuracy:.4g}, if any is, else {BY_BOTH}"
 
-    def about(self, run: RunFolder, features: Path) -> Found:
+    def conditions(self, run: RunFolder, features: Path) -> Sweep:
         """What rows must share to stand beside each other."""
-        judge = {"features": self.space.name, "features_images": RunFolder(features).seen}
-        machine = f"{device.machine(self.method.arithmetic.device)}, {torch.get_num_threads()} threads"
-        return {"images": run.seen, **judge, "reference": self.words, "n": self.n, "seed": SEED, "machine": machine}
+        return {
+            "images": run.seen,
+            "features": self.space.name,
+            "features_images": RunFolder(features).seen,
+            "reference": self.words,
+            "n": self.n,
+            "seed": SEED,
+            "machine": f"{device.machine(self.method.arithmetic.device)}, {torch.get_num_threads()} threads",
+        }
 
-    def measure(self, sampling: Sampling) -> Found:
+    def measure(self, sampling: Sampling) -> SweepMeasures:
         """Draws with a setting; the measures of a row."""
         method = copy.copy(self.method)
         method.sampling = sampling
         begun = time.monotonic()
         pictures = method.sample(self.n, SEED)
         seconds = time.monotonic() - begun
-        right, error = self._accuracy(pictures)
+        right, error = None, None
+        if self.classify is not None:
+            right, error = accuracy(self.classify(pictures), turns(self.n, self.method.classes))
         return {
             "accuracy": right,
             "accuracy_error": error,
             "frechet": frechet(self.reference, statistics(self.space.embed(pictures))),
             "floor": self.floor,
             "evaluations": method.evaluations,
-            "seconds_per_image": seconds / (-(-self.n // CHUNK) * CHUNK),
+            "seconds_per_image": seconds / (-(-self.n // CHUNK) * CHUNK),  # whole chunks are drawn
             "n": self.n,
         }
 
-    def _accuracy(self, pictures: Tensor) -> tuple[float | None, float | None]:
-        if self.classify is None:
-            return None, None
-        return accuracy(self.classify(pictures), turns(self.n, self.method.classes))
 
-
-def _bench(
+def _open_benchmark(
     run: RunFolder, features: Path, start: Sampling, count: int | None, data_root: Path | None, console: Console
 ) -> SweepBenchmark:
     space = classifier_space(features)
@@ -236,6 +248,7 @@ def _bench(
     train = training_pictures(generator.preset, data_root, bool(run.config.get("skip_broken")))
     train = in_classes(train, classes)
     labels = train.labels if classes else None
+    # As many training pictures as samples give the floor; the others are what both are held against.
     n = _count(count, len(train))
     rows, others = even_parts(kinds(labels, len(train)), REFERENCE, n)
     real, other = (statistics(space.embed(train.images[part])) for part in (rows, others))
@@ -248,6 +261,7 @@ def _bench(
 
 
 def _count(asked: int | None, train: int) -> int:
+    """How many pictures of each setting: at most half the training pictures, for the others are the reference."""
     most = train // 2
     if most < 2:
         raise Refusal(f"The run has {train} training pictures: at least 4 are needed to compare with.")
@@ -256,56 +270,73 @@ def _count(asked: int | None, train: int) -> int:
     return min(COUNT, most) if asked is None else asked
 
 
+def _measure(
+    results: SweepResults, benchmark: SweepBenchmark, setting: SweepSetting, base: Sampling, console: Console
+) -> SweepRow:
+    """A setting's row, measured or known."""
+    sampling = replace(base, **setting.changes)
+    measures = results.known(asdict(sampling)) or benchmark.measure(sampling)
+    row: SweepRow = {"axis": setting.axis, "setting": setting.value, "sampling": asdict(sampling), **measures}
+    results.add(row)
+    console.say(f"{setting.axis:>9} {setting.value:<8} {_in_words(row)}; {row['seconds_per_image']:.3g} s a picture")
+    return row
+
+
 # --- what is written ------------------------------------------------------------------------------------------------
 
 
 class SweepResults:
-    """sweep.json, with the rows that an earlier sweep of the same `about` measured."""
+    """sweep.json, with the rows that an earlier sweep under the same conditions measured."""
 
-    def __init__(self, run: RunFolder, about: Found) -> None:
-        self.run, self.about = run, about
-        before = run.read(FILE) if (run.path / FILE).exists() else {}
-        same = all(before.get(key) == value for key, value in about.items())
-        self.rows: list[Found] = before["rows"] if same else []
+    def __init__(self, run: RunFolder, conditions: Sweep) -> None:
+        self.run, self.conditions = run, conditions
+        before: Sweep = run.read(FILE) if (run.path / FILE).exists() else {}
+        same = all(before.get(key) == value for key, value in conditions.items())
+        self.rows: list[SweepRow] = before["rows"] if same else []
 
-    def known(self, sampling: Found) -> Found | None:
+    def known(self, sampling: dict[str, Any]) -> SweepMeasures | None:
         """The measures of a setting that was measured before."""
-        measures = ("accuracy", "accuracy_error", "frechet", "floor", "evaluations", "seconds_per_image", "n")
-        return next(({key: row[key] for key in measures} for row in self.rows if row["sampling"] == sampling), None)
+        row = next((row for row in self.rows if row["sampling"] == sampling), None)
+        if row is None:
+            return None
+        return {
+            "accuracy": row["accuracy"],
+            "accuracy_error": row["accuracy_error"],
+            "frechet": row["frechet"],
+            "floor": row["floor"],
+            "evaluations": row["evaluations"],
+            "seconds_per_image": row["seconds_per_image"],
+            "n": row["n"],
+        }
 
-    def add(self, row: Found) -> None:
+    def add(self, row: SweepRow) -> None:
         """Keeps a row, once."""
         if row not in self.rows:
             self.rows.append(row)
-            self.run.write(FILE, {**self.about, "rows": self.rows})
+            self.run.write(FILE, {**self.conditions, "rows": self.rows})
 
-    def finish(self, best: Found, rule: str) -> Found:
+    def finish(self, best: SweepRow, rule: str) -> Sweep:
         """Writes the best setting too; returns all."""
-        chosen = {"sampling": best["sampling"], "images": self.about["images"], "why": f"{_in_words(best)}: {rule}."}
-        found = {**self.about, "rule": rule, "rows": self.rows, "best": chosen}
-        self.run.write(FILE, found)
+        chosen: Best = {
+            "sampling": best["sampling"],
+            "images": self.conditions["images"],
+            "why": f"{_in_words(best)}: {rule}.",
+        }
+        written: Sweep = {**self.conditions, "rule": rule, "rows": self.rows, "best": chosen}
+        self.run.write(FILE, written)
         self.run.write(SAMPLING, chosen)
-        return found
+        return written
 
 
-def _visit(sheet: SweepResults, bench: SweepBenchmark, each: SweepSetting, base: Sampling, console: Console) -> Found:
-    """A setting's row, measured or known."""
-    sampling = replace(base, **each.changes)
-    found = sheet.known(asdict(sampling)) or bench.measure(sampling)
-    row = {"axis": each.axis, "setting": each.setting, "sampling": asdict(sampling), **found}
-    sheet.add(row)
-    console.say(f"{each.axis:>9} {each.setting:<8} {_in_words(row)}; {row['seconds_per_image']:.3g} s a picture")
-    return row
-
-
-def _in_words(row: Found) -> str:
-    how, right = row["sampling"], row["accuracy"]
-    guided = how["guidance"] != 1
-    away = "" if how["guide"] == "unconditional" else f" ({how['guide']})"
-    where = f"in t {how['guidance_from']:g}-{how['guidance_to']:g}"
-    guidance = f", guidance {how['guidance']:g}{away} {where}" if guided else ""
-    told = "" if right is None else f"accuracy {right:.1%} ± {row['accuracy_error']:.1%}, "
+def _in_words(row: SweepRow) -> str:
+    sampling = Sampling(**row["sampling"])
+    guidance = ""
+    if sampling.guidance != 1:
+        away = "" if sampling.guide == "unconditional" else f" ({sampling.guide})"
+        where = f"in t {sampling.guidance_from:g}-{sampling.guidance_to:g}"
+        guidance = f", guidance {sampling.guidance:g}{away} {where}"
+    right = "" if row["accuracy"] is None else f"accuracy {row['accuracy']:.1%} ± {row['accuracy_error']:.1%}, "
     return (
-        f"{how['sampler']} in {how['steps']} steps{guidance}: {told}Fréchet distance {row['frechet']:.4g}, "
+        f"{sampling.sampler} in {sampling.steps} steps{guidance}: {right}Fréchet distance {row['frechet']:.4g}, "
         f"{row['evaluations']:g} evaluations"
     )

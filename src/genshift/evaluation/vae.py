@@ -18,7 +18,7 @@ from genshift.evaluation.generation import (
     held_out_pictures,
     stage_pictures,
 )
-from genshift.evaluation.options import EvaluationOptions, EvaluationRecord, Picture
+from genshift.evaluation.options import EvaluationOptions
 from genshift.evaluation.panels import PANEL, ImageWriter
 from genshift.methods import VAEMethod
 from genshift.metrics import reconstruction
@@ -26,6 +26,7 @@ from genshift.presets import VAE
 from genshift.runs import checkpoint
 from genshift.runs.checkpoint import Checkpoint
 from genshift.runs.folder import RunFolder
+from genshift.runs.records import Evaluation, PictureEntry
 from genshift.runs.results import Measure, Results
 from genshift.sampling.trained_generator import fit_and_store, has_mixture
 from genshift.training.console import Console
@@ -73,7 +74,9 @@ class VAEEvaluation(LatentGeneratorEvaluation[VAE, VAEMethod]):
     def normal_prior(self, method: VAEMethod) -> VAEMethod | None:
         return self.plain(method) if has_mixture(method) else None
 
-    def latent_pictures(self, writer: ImageWriter, context: EvaluationContext[VAEMethod]) -> Iterator[Picture | None]:
+    def latent_pictures(
+        self, writer: ImageWriter, context: EvaluationContext[VAEMethod]
+    ) -> Iterator[PictureEntry | None]:
         """Walks between held-out pictures where there are enough, and along the directions of attributes."""
         method, held_out = context.method, context.held_out
         if held_out is None:
@@ -84,7 +87,7 @@ class VAEEvaluation(LatentGeneratorEvaluation[VAE, VAEMethod]):
 
     def own_measures(
         self, writer: ImageWriter, context: EvaluationContext[VAEMethod]
-    ) -> tuple[Results, EvaluationRecord, list[Picture]]:
+    ) -> tuple[Results, Evaluation, list[PictureEntry]]:
         """Errors of the reconstructions of held-out pictures, and some of these pictures beside them."""
         method, held_out = context.method, context.held_out
         if held_out is None:

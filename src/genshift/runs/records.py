@@ -12,6 +12,7 @@ from typing import Any, TypedDict, cast
 from genshift.errors import Refusal
 from genshift.runs import files
 from genshift.runs.folder import CHOICE, SCORES
+from genshift.runs.results import RESULTS, Measure, Results
 
 ADAPTATION = "adaptation"
 DIFFUSION = "diffusion"
@@ -20,17 +21,6 @@ RESOLVED = ("seed", "images", "epochs", "precision")  # fields that config.json 
 SOURCE_ONLY = "source_only_accuracy"  # of evaluation.json, selection.json and scores.json
 LogRow = dict[str, Any]  # of metrics.jsonl and oracle.jsonl: images seen, and whatever was logged then
 Score = Any  # a checkpoint's row of scores.json: `selection.rules.ScoreRow`
-
-
-@dataclass(frozen=True)
-class Measure:
-    """An entry of results.json; `floor` is the same measure of real pictures."""
-
-    value: float | None
-    std: float | None = None
-    n: int | None = None
-    protocol: str = ""
-    floor: float | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +40,7 @@ class Tsne(TypedDict, total=False):
     y: list[float]
     label: list[int | None]
     domain: list[int]
+    n: int
     split: str
 
 
@@ -63,7 +54,8 @@ class Stage(TypedDict, total=False):
 
 
 class PictureEntry(TypedDict, total=False):
-    """A picture of the run folder, what it shows, and texts below equal parts of its width."""
+    """A picture of the run folder, what it shows, and texts below equal parts of its width; of a grid over training
+    also the images seen."""
 
     file: str
     title: str
@@ -72,6 +64,7 @@ class PictureEntry(TypedDict, total=False):
     images: int
 
 
+# "class" is no name in Python.
 ClassRow = TypedDict(
     "ClassRow",
     {
@@ -88,18 +81,29 @@ ClassRow.__doc__ = "A conditional generator's pictures of one class, beside real
 
 
 class Evaluation(TypedDict, total=False):
-    """evaluation.json: whatever of it a run's family has."""
+    """evaluation.json: what reports show of a run beside its measures, and of which checkpoint these are. A family has
+    what it writes of it."""
 
-    warnings: list[str]
+    # Of every family.
+    images: int  # that the evaluated checkpoint had seen
+    selected: str | None  # the checkpoint that `genshift select` chose
     classes: list[str]
-    confusion: list[list[int]]
-    tsne: Tsne
-    pictures: list[PictureEntry]
-    snapshots: list[PictureEntry]
+    warnings: list[str]
+    drawn: bool  # whether all is there that an evaluation draws when it is asked to
+    # Of classifiers and adapted models.
+    confusion: list[list[int]]  # true class by predicted class
+    attributes: dict[str, float]  # accuracy by attribute
+    tsne: Tsne | None  # None where a domain has no images
+    source_only_accuracy: float | None  # of the run beside it that was not adapted, on held-out source images
+    # Of generators.
+    features: str  # the classifier's run in whose features distances were measured
     by_class: list[ClassRow]
-    panel_mse: list[float]
-    attribute: str
-    stages: list[Stage]
+    sampling: dict[str, Any]  # how a diffusion model drew
+    panel_mse: list[float]  # of the pictures of the panel of reconstructions
+    pictures: list[PictureEntry]
+    snapshots: list[PictureEntry]  # grids of samples over training
+    attribute: str  # what colours `stages`
+    stages: list[Stage]  # a VAE's latent space over training
 
 
 class Choice(TypedDict, total=False):
@@ -110,34 +114,46 @@ class Choice(TypedDict, total=False):
     images: int
 
 
-class SweepRow(TypedDict, total=False):
-    """One setting of a sweep: `sampling` is how pictures were drawn; `accuracy` is None without classes."""
+class SweepMeasures(TypedDict, total=False):
+    """What a sweep measures of a setting, over n pictures; `accuracy` is None without classes."""
 
-    axis: str
-    setting: str
-    sampling: dict[str, Any]
-    evaluations: float
     accuracy: float | None
     accuracy_error: float | None
     frechet: float
     frechet_error: float | None
     floor: float
+    evaluations: float
+    seconds_per_image: float
+    n: int
+
+
+class SweepRow(SweepMeasures, total=False):
+    """One setting of a sweep: `sampling` is how pictures were drawn."""
+
+    axis: str
+    setting: str
+    sampling: dict[str, Any]
 
 
 class Best(TypedDict, total=False):
-    """The setting that a finished sweep chose, and why."""
+    """The setting that a finished sweep chose, of which checkpoint, and why; sampling.json holds it too."""
 
     sampling: dict[str, Any]
+    images: int
     why: str
 
 
 class Sweep(TypedDict, total=False):
-    """sweep.json."""
+    """sweep.json: the conditions that all rows were measured under, the rows, and the best of them."""
 
-    n: int
     images: int
-    reference: str
     features: str
+    features_images: int
+    reference: str
+    n: int
+    seed: int
+    machine: str
+    rule: str
     rows: list[SweepRow]
     best: Best | None
 
@@ -152,7 +168,7 @@ class RunRecord:
 
     folder: Path
     config: dict[str, Any]
-    results: dict[str, Measure]
+    results: Results
     evaluation: Evaluation = field(default_factory=lambda: Evaluation())
     metrics: list[LogRow] = field(default_factory=list)
     oracle: list[LogRow] = field(default_factory=list)
@@ -258,7 +274,7 @@ class RunRecord:
 
     def value(self, metric: str) -> float | None:
         """A value of results.json, or None where it was not measured."""
-        return self.results[metric].value if metric in self.results else None
+        return float(self.results[metric].value) if metric in self.results else None
 
     def floor(self, metric: str) -> float | None:
         """The same measure of real pictures, where it was taken."""
@@ -297,7 +313,7 @@ def read_record(folder: Path, curves: bool = True) -> RunRecord:
     return RunRecord(
         folder=folder,
         config=config,
-        results=_read_results(folder / "results.json"),
+        results=_read_results(folder / RESULTS),
         evaluation=cast(Evaluation, evaluation),
         metrics=files.read_jsonl(folder / "metrics.jsonl") if curves else [],
         oracle=files.read_jsonl(folder / "oracle.jsonl") if curves else [],
@@ -320,20 +336,16 @@ def _read_if_there(path: Path) -> dict[str, Any]:
     return _read_object(path) if path.exists() else {}
 
 
-def _read_results(path: Path) -> dict[str, Measure]:
+def _read_results(path: Path) -> Results:
+    """The measures of a run; an entry whose value is null was not measured."""
     results = {}
     for metric, entry in _read_if_there(path).items():
         value = entry.get("value") if isinstance(entry, dict) else entry
         if not isinstance(entry, dict) or not isinstance(value, int | float | None):
             raise Refusal(f"'{path}' gives no number for '{metric}': expected {{\"value\": number, …}}.")
-        results[metric] = _measure(entry)
+        if value is not None:
+            results[metric] = Measure.from_json(entry)
     return results
-
-
-def _measure(entry: Mapping[str, Any]) -> Measure:
-    value, std, floor = (None if entry.get(key) is None else float(entry[key]) for key in ("value", "std", "floor"))
-    n = None if entry.get("n") is None else int(entry["n"])
-    return Measure(value, std, n, str(entry.get("protocol") or ""), floor)
 
 
 def _data_record(entry: Mapping[str, Any]) -> DataRecord:

@@ -19,8 +19,8 @@ RESULTS = "results.json"
 class Measure:
     """One entry of results.json.
 
-    n: images, or series of them, that `value` is a mean over, as `protocol` says. std: its standard error or deviation,
-    as `protocol` says too. floor: the same measure between real pictures.
+    n: images that `value` was measured on; 0 where a file does not say. std: its standard error, or its deviation over
+    series, as `protocol` says. floor: the same measure between real pictures.
     """
 
     value: float
@@ -37,7 +37,8 @@ class Measure:
     @classmethod
     def from_json(cls, entry: Mapping[str, Any]) -> Measure:
         """The measure that an entry holds."""
-        return cls(entry["value"], entry["n"], entry["protocol"], entry.get("std"), entry.get("floor"))
+        n, protocol = entry.get("n") or 0, str(entry.get("protocol") or "")
+        return cls(entry["value"], n, protocol, entry.get("std"), entry.get("floor"))
 
 
 Results = dict[str, Measure]  # by the metric's name, in the order of results.json

@@ -7,26 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import Any, TypedDict
+from typing import Any
 
 from genshift.errors import Refusal, unknown
 from genshift.presets import Diffusion, Preset, Sampling
 from genshift.presets.base import flag
 from genshift.runs.files import read_json
 from genshift.runs.folder import RunFolder
+from genshift.runs.records import Best
 
 SAMPLING = "sampling.json"
 NAMES = tuple(field.name for field in fields(Sampling))
 GUIDANCE = ("guide", "guidance", "guidance_from", "guidance_to", "skip")
 MOST_STEPS = 100  # that are waited for while a model trains, and in an evaluation that is asked for no number
-
-
-class SweptSampling(TypedDict):
-    """What a sweep leaves in sampling.json: the best setting, the images that the run had seen, and why it is best."""
-
-    sampling: dict[str, Any]
-    images: int
-    why: str
 
 
 def sampling_of(run: RunFolder, preset: Diffusion, changes: Mapping[str, Any], labelled: bool = True) -> Sampling:
@@ -66,7 +59,7 @@ def in_few_steps(sampling: Sampling) -> Sampling:
     return sampling if sampling.steps <= MOST_STEPS else replace(sampling, sampler="dpm++2m", steps=20, skip=0.0)
 
 
-def swept(run: RunFolder) -> SweptSampling | None:
+def swept(run: RunFolder) -> Best | None:
     """What a sweep wrote into the run; Refusal where it is none of ours."""
     path = run.path / SAMPLING
     if not path.exists():
@@ -74,8 +67,8 @@ def swept(run: RunFolder) -> SweptSampling | None:
     stored = read_json(path, "sweep the run first")
     if not _is_sampling(stored):
         raise Refusal(f"{path} is no sampling that `genshift sweep` wrote: remove it, and sweep again.")
-    swept: SweptSampling = stored
-    return swept
+    best: Best = stored
+    return best
 
 
 def _is_sampling(stored: Any) -> bool:

@@ -32,7 +32,8 @@ from genshift.training.console import Console
 from genshift.training.distributed import World, world_of
 
 GRID, COLUMNS = 32, 8
-PAIRS = 10
+PAIRS = 10  # pictures above their reconstructions
+# Ways of naming files, and what files so named look like.
 NAMES = {"number": r"\d{5,}(_[^/]*)?\.png", "class": r"[^/]*_\d{3,}\.png", "folder": r"[^/]+/\d{5,}\.png"}
 UNLABELLED = "none"
 
@@ -56,39 +57,43 @@ class SampleRequest:
 # --- drawing --------------------------------------------------------------------------------------------------------
 
 
-def draw(run: RunFolder, order: SampleRequest, out: Path) -> list[Path]:
-    """Writes the ordered pictures into `out`, numbered, and grid.png of the first 32; what is there stays as it is.
+def draw(run: RunFolder, request: SampleRequest, out: Path) -> list[Path]:
+    """Writes the requested pictures into `out`, numbered, and grid.png of the first 32; what is there stays as it is.
 
     Picture i of a series is the same whatever the count. Processes that torchrun started share the work. Raises
     Refusal for a run that draws nothing, an unknown label, or a folder that holds anything else.
     """
-    _check_order(order)
+    _check(request)
     chosen = device.choose_device()
     device.prepare_process(None, chosen)
     with world_of(chosen.type) as world:
-        labelled = order.label != UNLABELLED or UNLABELLED in run.config["classes"]
-        generator = open_generator(run, order.sampling, labelled)
-        classes = generator.classes
-        label = _class_number(order.label, classes) if labelled else None
-        shown = classes if label is None else (classes[label],)
-        names = _Names(out, shown, order.names)
+        # What is drawn, of which class.
+        labelled = request.label != UNLABELLED or UNLABELLED in run.config["classes"]
+        generator = open_generator(run, request.sampling, labelled)
+        label = _class_number(request.label, generator.classes) if labelled else None
+        classes = generator.classes if label is None else (generator.classes[label],)
+        # Where it goes: every process looks at the folder before the leading one writes into it.
+        names = FileNames(out, classes, request.names)
         names.check()
-        about = _about(generator, order, shown[0] if label is not None else order.label)
-        _check_folder(out, about)
+        note = _note(generator, request, request.label if label is None else classes[0])
+        _check_folder(out, note)
         world.wait()
         if world.leads:
-            _prepare(out, about)
+            write_json(out / NOTE, note)
+            for part in out.rglob(".*.part"):  # left half-written by a killed process
+                part.unlink()
         world.wait()
-        _draw_share(generator.method, order, label, names, world)
+        # The pictures, and a grid of the first ones.
+        _draw_share(generator.method, request, label, names, world)
         world.wait()
-        paths = [names.of(number) for number in range(order.first, order.first + order.count)]
+        paths = [names.of(number) for number in range(request.first, request.first + request.count)]
         if world.leads:
             write_png(out / SHEET, grid(torch.stack([_read_png(path) for path in paths[:GRID]]), COLUMNS))
         return paths
 
 
 @dataclass(frozen=True)
-class _Names:
+class FileNames:
     """Files of pictures, by number: `classes` (the one that is drawn, where it is one) take turns.
 
     way: a key of NAMES. A file is named after its number, and its class where classes take turns; or after its class
@@ -127,43 +132,47 @@ def _plain(name: str) -> str:
     return re.sub(r"[^\w.-]+", "-", name)
 
 
-def _draw_share(method: GeneratorMethod, order: SampleRequest, label: int | None, names: _Names, world: World) -> None:
+def _draw_share(
+    method: GeneratorMethod, request: SampleRequest, label: int | None, names: FileNames, world: World
+) -> None:
     """Draws what is missing among this process's chunks."""
     begun = time.monotonic()
-    shares = list(_share(order, world, method.chunks_at_once))
+    shares = list(_share(request, world, method.chunks_at_once))
     total = sum(map(len, shares))
     with Console(world.leads) as console:
         for numbers in shares:
             missing = [number for number in numbers if not names.of(number).exists()]
             if missing:
-                pictures = method.sample(missing[-1] + 1 - missing[0], order.seed, missing[0], label)
+                pictures = method.sample(missing[-1] + 1 - missing[0], request.seed, missing[0], label)
             for number in missing:
                 write_png(names.of(number), pictures[number - missing[0]])
             console.row(numbers.stop - shares[0].start, total, time.monotonic() - begun, {})
 
 
-def _share(order: SampleRequest, world: World, at_once: int) -> Iterator[range]:
-    """The asked numbers of this process, an even share of the chunks, `at_once` of them at a time."""
-    last = order.first + order.count
-    begin, end = order.first // CHUNK, -(-last // CHUNK)
+def _share(request: SampleRequest, world: World, at_once: int) -> Iterator[range]:
+    """The requested numbers of this process, an even share of the chunks, `at_once` of them at a time."""
+    last = request.first + request.count
+    begin, end = request.first // CHUNK, -(-last // CHUNK)
     own, stop = (begin + (end - begin) * rank // world.size for rank in (world.rank, world.rank + 1))
     for chunk in range(own, stop, at_once):
-        yield range(max(order.first, chunk * CHUNK), min(last, min(stop, chunk + at_once) * CHUNK))
+        yield range(max(request.first, chunk * CHUNK), min(last, min(stop, chunk + at_once) * CHUNK))
 
 
-def _check_order(order: SampleRequest) -> None:
-    if order.count < 1:
-        raise Refusal(f"--count must be 1 or more, not {order.count}.")
-    if order.first < 0:
-        raise Refusal(f"--first must be 0 or more, not {order.first}.")
-    if order.names not in NAMES:
-        raise unknown("way of naming", order.names, NAMES)
+def _check(request: SampleRequest) -> None:
+    if request.count < 1:
+        raise Refusal(f"--count must be 1 or more, not {request.count}.")
+    if request.first < 0:
+        raise Refusal(f"--first must be 0 or more, not {request.first}.")
+    if request.names not in NAMES:
+        raise unknown("way of naming", request.names, NAMES)
 
 
 def _class_number(label: str | None, classes: Sequence[str]) -> int | None:
     """A class by its name, else by its number."""
-    if label is None or label in classes:
-        return None if label is None else classes.index(label)
+    if label is None:
+        return None
+    if label in classes:
+        return classes.index(label)
     if not classes:
         raise Refusal("This run draws pictures of no particular class: leave --label out.")
     if label.isdecimal() and int(label) < len(classes):
@@ -171,48 +180,47 @@ def _class_number(label: str | None, classes: Sequence[str]) -> int | None:
     raise unknown("class", label, classes)
 
 
-def _about(generator: TrainedGenerator[Any], order: SampleRequest, label: str | None) -> dict[str, Any]:
+# --- the folder -----------------------------------------------------------------------------------------------------
+
+
+def _note(generator: TrainedGenerator[Any], request: SampleRequest, label: str | None) -> dict[str, Any]:
     """What makes the pictures what they are, beside their numbers."""
-    run = f"{generator.preset.name}, seed {generator.folder.config['seed']}"
-    checkpoint = generator.weights[0].stem
-    about = {"run": run, "checkpoint": checkpoint, "seed": order.seed, "label": label, "names": order.names}
+    note = {
+        "run": f"{generator.preset.name}, seed {generator.folder.config['seed']}",
+        "checkpoint": generator.weights[0].stem,
+        "seed": request.seed,
+        "label": label,
+        "names": request.names,
+    }
     if generator.sampling is not None:
-        about["sampling"] = asdict(generator.sampling)
+        note["sampling"] = asdict(generator.sampling)
     checksum = hashlib.sha256(b"".join(digest(path, "sha256") for path in generator.weights))
-    return {**about, "sha256": checksum.hexdigest()}
+    return {**note, "sha256": checksum.hexdigest()}
 
 
-def _check_folder(out: Path, about: dict[str, Any]) -> None:
+def _check_folder(out: Path, note: dict[str, Any]) -> None:
     """Refuses a folder that holds anything but pictures of the same series."""
     if out.exists() and not out.is_dir():
         raise Refusal(f"--out {out} is a file: name a folder.")
     files = sorted(path for path in out.rglob("*") if path.is_file() and path.suffix != ".part")
     names = [path.relative_to(out).as_posix() for path in files]
-    if names and NOTE not in names:
+    if not names:
+        return
+    if NOTE not in names:
         raise Refusal(f"--out {out} holds other files: name a new or empty folder.")
-    if names:
-        _check_same(out, _flat(read_json(out / NOTE, "it holds no samples")), _flat(about))
-    ours = re.compile(NAMES[about["names"]])
+    before, now = _flat(read_json(out / NOTE, "it holds no samples")), _flat(note)
+    for key, value in now.items():
+        if before.get(key) != value:
+            raise Refusal(f"{out} holds pictures of the {key} {before.get(key)}, not {value}: name another --out.")
+    ours = re.compile(NAMES[note["names"]])
     if strangers := [name for name in names if name not in (NOTE, SHEET) and not ours.fullmatch(name)]:
         raise Refusal(f"--out {out} holds {strangers[0]}, which is no sample: name another folder.")
 
 
-def _flat(about: dict[str, Any]) -> dict[str, Any]:
-    """The note of a folder with the sampling's options among the others; earlier folders have no `names`."""
-    return {"names": "number", **about, **about.get("sampling", {})}
-
-
-def _check_same(out: Path, before: dict[str, Any], about: dict[str, Any]) -> None:
-    for key in about:
-        if key != "sampling" and before.get(key) != about[key]:
-            raise Refusal(f"{out} holds pictures of the {key} {before.get(key)}, not {about[key]}: name another --out.")
-
-
-def _prepare(out: Path, about: dict[str, Any]) -> None:
-    """The folder with its note, without what a killed process left half-written."""
-    write_json(out / NOTE, about)
-    for part in out.rglob(".*.part"):
-        part.unlink()
+def _flat(note: dict[str, Any]) -> dict[str, Any]:
+    """A note with the sampling's options among the others; those of earlier folders have no `names`."""
+    others = {key: value for key, value in note.items() if key != "sampling"}
+    return {"names": "number", **others, **note.get("sampling", {})}
 
 
 def _read_png(path: Path) -> Tensor:
@@ -225,6 +233,7 @@ def _read_png(path: Path) -> Tensor:
 # --- reconstructing -------------------------------------------------------------------------------------------------
 
 Errors = list[tuple[str, float, float, float]]
+ERRORS = {"mse": reconstruction.mse, "psnr": reconstruction.psnr, "ssim": reconstruction.ssim}
 
 
 def reconstruct(method: VAEMethod, images: ImageSet, names: Sequence[str], out: Path) -> Errors:
@@ -248,6 +257,3 @@ def reconstruct(method: VAEMethod, images: ImageSet, names: Sequence[str], out: 
         rows += zip([names[place] for place in places], *errors, strict=True)
     write_text(out / "errors.csv", csv_text(("image_name", *ERRORS), rows, ".6g"))
     return rows
-
-
-ERRORS = {"mse": reconstruction.mse, "psnr": reconstruction.psnr, "ssim": reconstruction.ssim}

@@ -215,7 +215,7 @@ def _before_or_after(group: Group) -> str:
 def _sample_note(drawn: Sequence[Group]) -> str:
     """Says which images are drawn, and whether they are the same ones in every figure."""
     points = [figures.tsne_points(group.first) for group in drawn]
-    count, split = len(points[0]["x"]), drawn[0].first.evaluation["tsne"].get("split", "")
+    count, split = len(points[0]["x"]), (drawn[0].first.evaluation["tsne"] or {}).get("split", "")
     said = f"t-SNE of the feature extractor's output over {count:,} images{f' of {split}' if split else ''}; "
     same = all((p["label"], p["domain"]) == (points[0]["label"], points[0]["domain"]) for p in points)
     if len(drawn) > 1:
