@@ -62,7 +62,7 @@ def loaded_files() -> list[str]:
 
 def installed_names(group: str) -> list[str]:
     """What installed distributions add to a group; nothing is imported for it."""
-    return [entry.name for entry in _entries(group=group)]
+    return [entry.name for entry in _entries(group)]
 
 
 def load_installed(group: str, name: str | None = None) -> None:
@@ -70,7 +70,9 @@ def load_installed(group: str, name: str | None = None) -> None:
 
     Raises Refusal where it cannot be imported.
     """
-    for entry in _entries(group=group) if name is None else _entries(group=group, name=name):
+    for entry in _entries(group):
+        if name not in (None, entry.name):
+            continue
         try:
             entry.load()
         except (ImportError, AttributeError) as error:
@@ -80,10 +82,10 @@ def load_installed(group: str, name: str | None = None) -> None:
             ) from error
 
 
-def _entries(**of: str) -> Iterable[EntryPoint]:
+def _entries(group: str) -> Iterable[EntryPoint]:
     from importlib.metadata import entry_points  # a third of the time that `genshift --help` would take
 
-    return entry_points(**of)
+    return entry_points(group=group)
 
 
 def is_same_definition(one: Any, other: Any) -> bool:
@@ -96,7 +98,7 @@ def _place(definition: Any) -> tuple[str, str]:
 
 
 class PluginsOfThisProcess:
-    """The files that are loaded here. Another process that unpickles this loads them, before what is pickled after it."""
+    """The files that are loaded here; a process that unpickles this loads them, before what was pickled after it."""
 
     def __reduce__(self) -> tuple[Callable[[list[Path]], object], tuple[list[Path]]]:
         return _load_all, (list(_loaded),)
