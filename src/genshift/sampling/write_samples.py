@@ -69,7 +69,7 @@ def draw(run: RunFolder, order: SampleRequest, out: Path) -> list[Path]:
         labelled = order.label != UNLABELLED or UNLABELLED in run.config["classes"]
         generator = open_generator(run, order.sampling, labelled)
         classes = generator.classes
-        label = _class_number(order.label, classes) if labelled else None
+        label = class_number(order.label, classes) if labelled else None
         shown = classes if label is None else (classes[label],)
         names = _Names(out, shown, order.names)
         names.check()
@@ -160,7 +160,7 @@ def _check_order(order: SampleRequest) -> None:
         raise unknown("way of naming", order.names, NAMES)
 
 
-def _class_number(label: str | None, classes: Sequence[str]) -> int | None:
+def class_number(label: str | None, classes: Sequence[str]) -> int | None:
     """A class by its name, else by its number."""
     if label is None or label in classes:
         return None if label is None else classes.index(label)

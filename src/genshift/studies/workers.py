@@ -58,12 +58,12 @@ class Crew:
         arguments = (PluginsOfThisProcess(), item, work, tells)
         process = get_context("spawn").Process(target=_work, args=arguments, name=name)
         resource_tracker.ensure_running()  # it would lift the block that the process is to inherit
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        _mask_ctrl_c(True)
         try:
             process.start()
             self.members[process] = hears
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+            _mask_ctrl_c(False)
             tells.close()
         if self.stopping:  # the signal came meanwhile
             process.terminate()
@@ -107,6 +107,11 @@ class Crew:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _mask_ctrl_c(on: bool) -> None:
+    if sys.platform != "win32":  # it has no masks: there, every process of the terminal hears of Ctrl-C by itself
+        signal.pthread_sigmask(signal.SIG_BLOCK if on else signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _reason(process: SpawnProcess, hears: Connection) -> Refusal | None:
