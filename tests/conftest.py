@@ -4,6 +4,9 @@ import pytest
 import tiny
 import torch
 
+from genshift import plugins
+from genshift.data import dataset
+from genshift.presets import PRESETS, benchmark, methods
 from genshift.runs import files
 from genshift.training import train as training
 
@@ -42,3 +45,15 @@ def quick(monkeypatch):
     """Checks twice a run instead of twenty times, and does not wait for the disk."""
     monkeypatch.setattr(training, "CHECKS", 2)
     monkeypatch.setattr(files, "_sync", lambda path: None)
+
+
+@pytest.fixture
+def forget_plugins():
+    """What a test registers from outside the package is forgotten after it."""
+    known = (methods.METHODS, PRESETS, benchmark.BACKBONES, dataset._sets, plugins._loaded)
+    before = [dict(table) for table in known]
+    yield
+    for table, entries in zip(known, before, strict=True):
+        table.clear()
+        table.update(entries)
+    benchmark.class_of.cache_clear()

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from genshift import nets, presets, studies
 from genshift.device import leads_processes
-from genshift.errors import Refusal
+from genshift.errors import Refusal, unknown
 from genshift.evaluation import evaluate as evaluating
 from genshift.evaluation import sweep as sweeping
 from genshift.evaluation.options import EvaluationOptions
@@ -63,10 +63,11 @@ def train(
 ) -> Run:
     """Trains a preset, or a method on two sets, into the folder `out`, or continues there; then evaluates it.
 
-    preset: a name, or a preset that was changed with `.replaced`. options: the preset's own, such as `source`,
-    `target`, `images` or `lr`; paths may be strings or Path. minutes: the budget, instead of `images`. log: a file that
-    gets every line too. observers: functions of (images seen, method) that look at each check. Returns the run, whose
-    `finished` is False where a signal stopped it early; the same call continues. Raises Refusal for wrong input.
+    preset: a preset's name, a method's, or a preset that was changed with `.replaced`. options: the preset's own, such
+    as `source`, `target`, `images` or `lr`; paths may be strings or Path. minutes: the budget, instead of `images`.
+    log: a file that gets every line too. observers: functions of (images seen, method) that look at each check. Returns
+    the run, whose `finished` is False where a signal stopped it early; the same call continues. Raises Refusal for
+    wrong input.
     """
     given: dict[str, Any] = {name: _as_text(value) for name, value in options.items()}
     if minutes is not None and "images" in given:
@@ -96,6 +97,11 @@ def _with_options(preset: str | Preset, given: dict[str, Any]) -> Preset:
         is_method = preset in presets.METHODS
         pair = {role: given.pop(role, None) if is_method else None for role in OWN}
         preset = presets.named(preset, **pair)
+    known = preset.options()
+    for name in given:
+        if name not in known:
+            where = f"`genshift show {preset.name}` lists them."
+            raise unknown("option", name, [*known, *(train.__kwdefaults__ or {})], where)
     return preset.replaced(**given) if given else preset
 
 

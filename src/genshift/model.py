@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -15,8 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from genshift.data import ImageSet, load_named
-from genshift.data.pixels import BROKEN, decode, finish, to_colour
+from genshift.data import ImageSet
+from genshift.data.files import is_archive
+from genshift.data.pixels import BROKEN, as_array, decode, finish, to_colour
 from genshift.errors import Refusal
 from genshift.methods import Attributes, ClassifierMethod
 from genshift.methods.base import to_bytes
@@ -25,10 +27,15 @@ from genshift.nets import channels
 from genshift.runs.png import grid
 from genshift.runs.trained_run import TrainedRun, open_run
 from genshift.sampling.trained_generator import open_generator
+from genshift.sampling.write_samples import UNLABELLED, class_number
 from genshift.training.domains import in_classes, open_set
 
-Pictures = str | Path | Image.Image | NDArray[Any] | Tensor | Sequence[Image.Image]
+Picture = str | Path | Image.Image | NDArray[Any] | Tensor
+Pictures = Picture | ImageSet | Sequence[Picture]
+CHANNELS = (1, 3, 4)  # of one picture in an array: grey, colour, colour with alpha
+FILES_OF_SETS = (".csv", ".mat", ".bz2", ".gz")  # beside archives
 SHOWN = 16  # pictures that a generator shows of itself in a notebook
+SOME = 10  # names of classes that a model shows of itself
 
 
 class Prediction(NamedTuple):
@@ -43,8 +50,8 @@ class Model:
     """A trained run as a model.
 
     One that learnt classes or attributes has `predict` and `embed`, a VAE `embed` and `reconstruct`, a generator
-    `sample`. Pictures may be a PIL picture or several, an array, a file, a folder or a data set's name; they are
-    brought to the run's size and colour.
+    `sample`. Pictures may be a file, a PIL picture, an array `[H, W]` or `[H, W, 3]`, a tensor `[C, H, W]`, or several
+    of them; or a folder, an `ImageSet` or a data set's name. They are brought to the run's size and colour.
     """
 
     def __init__(self, run: TrainedRun) -> None:
@@ -57,18 +64,18 @@ class Model:
 
     # --- asking -----------------------------------------------------------------------------------------------------
 
-    def predict(self, pictures: Pictures, **reading: Any) -> Prediction | list[Prediction] | list[dict[str, float]]:
-        """The class of a picture with its confidence, or of several a list of that; of a run that learnt attributes a
-        probability for each attribute.
+    def predict(self, pictures: Pictures, **reading: Any) -> Any:
+        """A `Prediction` of a picture, or of several a list of them; of a run that learnt attributes instead a
+        dictionary of each attribute's probability.
 
         reading: `split`, `data_root` and `skip_broken` of a folder or a data set. Raises Refusal for a run that tells
         nothing of pictures, or has diverged.
         """
         images, names = self.read(pictures, **reading)
         probabilities = self.probabilities(images.images)
+        predictions: list[Any] = self.likeliest(probabilities, names)
         if self.tells_attributes:
-            return [dict(zip(self.classes, row, strict=True)) for row in probabilities.tolist()]
-        predictions = self.likeliest(probabilities, names)
+            predictions = [dict(zip(self.classes, row, strict=True)) for row in probabilities.tolist()]
         return predictions[0] if _is_one(pictures) else predictions
 
     @property
@@ -116,11 +123,13 @@ class Model:
     ) -> list[Image.Image]:
         """The first `count` pictures of the series that `seed` names; picture i is the same whatever the count.
 
-        label: a class by name or number; without one, the classes take turns. sampling: of a diffusion run, the fields
-        of `genshift.presets.Sampling`. Raises Refusal for a run that draws nothing, or cannot draw so.
+        label: a class by name or number, or "none"; without one, the classes take turns. sampling: of a diffusion run,
+        the fields of `genshift.presets.Sampling`. Raises Refusal for a run that draws nothing, or cannot draw so.
         """
-        generator = open_generator(self.run.folder, sampling)
-        number = None if label is None else _class_number(label, generator.classes)
+        name = None if label is None else str(label)
+        labelled = name != UNLABELLED or UNLABELLED in self.classes
+        generator = open_generator(self.run.folder, sampling, labelled)
+        number = class_number(name, generator.classes) if labelled else None
         return _as_pil(generator.method.sample(count, seed, label=number))
 
     def reconstruct(self, pictures: Pictures, **reading: Any) -> Image.Image | list[Image.Image]:
@@ -149,26 +158,16 @@ class Model:
     ) -> tuple[ImageSet, list[str]]:
         """Pictures at the run's size and colour, and one name each. Raises Refusal where they cannot be read."""
         preset = self.run.preset
-        if isinstance(pictures, str | Path) and not Path(pictures).expanduser().is_file():
+        if isinstance(pictures, str | Path) and not _is_picture_file(pictures):
             options: dict[str, Any] = {"data_root": data_root, "skip_broken": skip_broken, "labels": labels}
             return open_set(pictures, split, preset, **options)
-        if isinstance(pictures, str | Path):
-            path = Path(pictures).expanduser()
-            try:
-                arrays = [decode(path.read_bytes(), preset.size)]
-            except BROKEN as error:
-                # A file of many pictures, such as an archive or a CSV beside them, is read as a set is.
-                if path.suffix.lower() in (".csv", ".zip", ".gz", ".tar", ".bz2", ".mat"):
-                    return load_named(pictures, split, size=preset.size, colour=preset.colour, labels=labels)
-                raise Refusal(f"{pictures} is no picture that can be read ({error}).") from error
-            names = [path.name]
-        else:
-            arrays = [decode(_png(picture), preset.size) for picture in _several(pictures)]
-            names = [str(number) for number in range(len(arrays))]
-        tensors = [finish(torch.from_numpy(array)[None], preset.size, preset.colour) for array in arrays]
-        if not tensors:
+        several = [cast(Picture, pictures)] if _is_one(pictures) else _several(pictures)
+        if not several:
             raise Refusal("No picture was given: one or more are needed.")
-        return ImageSet("pictures", torch.cat(tensors)), names
+        names = [Path(one).name if isinstance(one, str | Path) else str(number) for number, one in enumerate(several)]
+        arrays = [torch.from_numpy(_as_array(one, preset.size))[None] for one in several]
+        images = torch.cat([finish(array, preset.size, preset.colour) for array in arrays])
+        return ImageSet("pictures", images), names
 
     def read_for_generator(self, pictures: Pictures, **reading: Any) -> tuple[ImageSet, list[str]]:
         """As `read`, in the colour that a generator's networks take, labelled where it is conditional."""
@@ -183,7 +182,9 @@ class Model:
         return f"{self.run.folder.path} is {self.run.preset.summary}"
 
     def __repr__(self) -> str:
-        learnt = f", {len(self.classes)} classes ({', '.join(self.classes[:3])}, …)" if self.classes else ""
+        kind = "attributes" if self.tells_attributes else "classes"
+        some = ", ".join((*self.classes[:SOME], "…") if len(self.classes) > SOME else self.classes)
+        learnt = f"; {len(self.classes)} {kind} ({some})" if self.classes else ""
         return f"<genshift model {self.run.preset.name}: {self.run.preset.summary}{learnt}; {self.run.checkpoint.name}>"
 
     def _repr_html_(self) -> str:
@@ -204,8 +205,6 @@ def load(run: Path | str, *, checkpoint: str | None = None, device: str = "auto"
 
 def picture_html(pictures: Sequence[Image.Image], columns: int = 8) -> str:
     """Pictures of one size as one picture inside an HTML element."""
-    import base64
-
     arrays = [np.atleast_3d(np.asarray(picture)).transpose(2, 0, 1) for picture in pictures]
     sheet = grid(torch.from_numpy(np.stack(arrays)), columns)
     data = base64.b64encode(_png(_as_pil(sheet[None])[0])).decode()
@@ -213,22 +212,50 @@ def picture_html(pictures: Sequence[Image.Image], columns: int = 8) -> str:
 
 
 def _is_one(pictures: Pictures) -> bool:
+    """Whether it is one picture, and so one answer is wanted."""
     if isinstance(pictures, str | Path):
-        return Path(pictures).expanduser().is_file()
-    return isinstance(pictures, Image.Image) or (isinstance(pictures, np.ndarray | Tensor) and pictures.ndim < 4)
-
-
-def _several(pictures: Any) -> Iterable[Image.Image]:
-    """PIL pictures of what is one or several: uint8 arrays are `[H, W]`, `[H, W, 3]` or `[N, H, W, 3]`."""
-    if isinstance(pictures, Image.Image):
-        return [pictures]
+        return _is_picture_file(pictures)
     if isinstance(pictures, Tensor):
-        pictures = pictures.numpy()
+        return pictures.ndim < 4
     if isinstance(pictures, np.ndarray):
-        if pictures.dtype != np.uint8:
-            raise Refusal(f"Pictures in an array are uint8, 0 to 255, not {pictures.dtype}: convert them first.")
-        return [Image.fromarray(array) for array in (pictures[None] if pictures.ndim < 4 else pictures)]
-    return pictures
+        return pictures.ndim < 3 or (pictures.ndim == 3 and pictures.shape[-1] in CHANNELS)
+    return isinstance(pictures, Image.Image)
+
+
+def _is_picture_file(path: str | Path) -> bool:
+    """Whether a path is one file, and no set of pictures in one."""
+    path = Path(path).expanduser()
+    return path.is_file() and not is_archive(path) and path.suffix.lower() not in FILES_OF_SETS
+
+
+def _several(pictures: Any) -> Sequence[Picture]:
+    """Each of several pictures."""
+    if isinstance(pictures, ImageSet):
+        pictures = pictures.images
+    return pictures if isinstance(pictures, Sequence) else list(pictures)
+
+
+def _as_array(picture: Picture, size: int) -> NDArray[np.uint8]:
+    """One picture as every other is read (`data.pixels.decode`); Refusal where it is none."""
+    try:
+        if isinstance(picture, str | Path):
+            return decode(Path(picture).expanduser().read_bytes(), size)
+        if isinstance(picture, Image.Image):
+            return as_array(picture.copy(), size)
+    except BROKEN as error:
+        raise Refusal(f"{picture} is no picture that can be read ({error}).") from error
+    array = picture.permute(1, 2, 0).cpu().numpy() if isinstance(picture, Tensor) and picture.ndim == 3 else picture
+    array = np.asarray(array)
+    if array.dtype != np.uint8:
+        raise Refusal(f"Pictures in an array are uint8, 0 to 255, not {array.dtype}: convert them first.")
+    if array.ndim == 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    if array.ndim != 2 and (array.ndim != 3 or array.shape[-1] not in CHANNELS):
+        raise Refusal(
+            f"An array of the shape {list(array.shape)} is no picture: expected [H, W] or [H, W, 3] of an array, "
+            "[C, H, W] of a tensor, or several of them."
+        )
+    return as_array(Image.fromarray(array), size)
 
 
 def _png(picture: Image.Image) -> bytes:
@@ -242,12 +269,3 @@ def _as_pil(images: Tensor) -> list[Image.Image]:
     """uint8 `[N, C, H, W]` as PIL pictures."""
     arrays = (image[0] if len(image) == 1 else image.permute(1, 2, 0) for image in images)
     return [Image.fromarray(array.numpy()) for array in arrays]
-
-
-def _class_number(label: str | int, classes: Sequence[str]) -> int:
-    """The place of a class, by its name or its number."""
-    if str(label) in classes:
-        return classes.index(str(label))
-    if isinstance(label, int) and 0 <= label < len(classes):
-        return label
-    raise Refusal(f"There is no class {label}: the run knows {', '.join(classes) or 'none'}.")

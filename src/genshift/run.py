@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import html
+import io
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,14 +48,17 @@ class Run:
     @property
     def warnings(self) -> list[str]:
         """What its evaluation warns of."""
-        there = (self.path / "evaluation.json").exists()
-        return self.folder.read("evaluation.json")["warnings"] if there else []
+        return self._evaluation.get("warnings", [])
+
+    @property
+    def _evaluation(self) -> dict[str, Any]:
+        return self.folder.read("evaluation.json") if (self.path / "evaluation.json").exists() else {}
 
     @property
     def pictures(self) -> dict[str, Image.Image]:
         """The pictures of samples/, by their names."""
         files = sorted((self.path / "samples").glob("*"))
-        return {file.stem: Image.open(file) for file in files if file.suffix in PICTURES}
+        return {file.stem: Image.open(io.BytesIO(file.read_bytes())) for file in files if file.suffix in PICTURES}
 
     @cached_property
     def model(self) -> Model:
@@ -88,7 +93,19 @@ class Run:
         )
         table = "<tr><th>measure</th><th>value</th><th>std</th><th>n</th><th>protocol</th></tr>" + rows
         notes = "".join(f"<p>warning: {html.escape(warning)}</p>" for warning in self.warnings)
-        return f"<p>{html.escape(head)}</p>{notes}" + (f"<table>{table}</table>" if lines else "")
+        return (
+            f"<p>{html.escape(head)}</p>{notes}" + (f"<table>{table}</table>" if lines else "") + self._first_picture()
+        )
+
+    def _first_picture(self) -> str:
+        """What a generator drew, as HTML; nothing of a run that draws none, or is not evaluated."""
+        shown = self._evaluation.get("pictures", [])
+        if not shown:
+            return ""
+        file = self.path / shown[0]["file"]
+        data = base64.b64encode(file.read_bytes()).decode()
+        image = f'<img alt="{html.escape(shown[0]["title"])}" src="data:image/{file.suffix[1:]};base64,{data}">'
+        return f"<figure>{image}<figcaption>{html.escape(shown[0]['caption'])}</figcaption></figure>"
 
 
 def _number(value: float | None) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from typing import Any
+from typing import Any, TextIO
 
+from genshift.plugins import loaded_files
 from genshift.presets.adaptation import same_set
 from genshift.runs.folder import CHOICE, RunFolder
 
@@ -51,10 +52,16 @@ def print_choice(run: RunFolder, images: str | None = None) -> None:
             print(line)
 
 
-def print_next(*words: object) -> None:
-    """The command that usually follows."""
+def print_next(*words: object, file: TextIO | None = None) -> None:
+    """The command that usually follows, on standard output, or in `file`."""
     if leads():
-        print(f"next: genshift {shlex.join(map(str, words))}")
+        print(f"next: {command_line(*words)}", file=file)
+
+
+def command_line(*words: object) -> str:
+    """A command of genshift as it is typed, with the plugins that are loaded."""
+    files = [word for file in loaded_files() for word in ("--plugin", file)]
+    return shlex.join(["genshift", *map(str, words), *files])
 
 
 def after_training(run: RunFolder) -> None:

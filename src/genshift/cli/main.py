@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +15,7 @@ import genshift
 from genshift import presets
 from genshift.cli.endings import (
     after_training,
+    command_line,
     leads,
     print_choice,
     print_json,
@@ -43,8 +43,7 @@ from genshift.cli.parser import (
     with_plugins,
 )
 from genshift.errors import Refusal, of_os_error, unknown
-from genshift.plugins import loaded_files
-from genshift.presets import FAMILIES, METHODS, PRESETS, Preset, option_fields
+from genshift.presets import FAMILIES, METHODS, PRESETS, Preset, methods, option_fields
 from genshift.runs.folder import RunFolder
 
 INTERRUPTED = 130
@@ -93,6 +92,7 @@ def _with_preset(parser: Parser, argv: Sequence[str], sets: Mapping[str, str]) -
     `sets` stand for a method's source and target where none are given.
     """
     title = "options of the preset (default: the preset's own, see `genshift show PRESET`)"
+    methods.load_installed_for(word for word in argv if word not in PRESETS)
     if {"-h", "--help"} & set(argv):  # the options of what is named, or of every family
         named = [presets.named(word, **presets.benchmark.OWN) for word in argv if word in (*PRESETS, *METHODS)]
         add_options(parser.add_argument_group(title), [type(preset) for preset in named] or list(FAMILIES.values()))
@@ -147,15 +147,13 @@ def train(argv: Sequence[str]) -> int:
         print_json({"preset": preset.name, **preset.options(), "plan": asdict(plan)})
         print(plan.sentence(), file=sys.stderr)
         return 0
-    files = [word for file in loaded_files() for word in ("--plugin", file)]
-    command = shlex.join(["genshift", "train", *argv, *files])
     run = api.train(
         preset,
         args.out,
         tensorboard=args.tensorboard,
         log=args.log,
         evaluate=not args.no_evaluate,
-        command=command,
+        command=command_line("train", *argv),
         **how,
     )
     if args.json and leads():

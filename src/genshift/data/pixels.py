@@ -83,17 +83,22 @@ def decode(data: bytes, size: int | None = None, fraction: float = 1.0) -> NDArr
         if size is not None:  # a JPEG can be decoded at 1/2, 1/4 or 1/8: a photo takes a twentieth of the time
             image.draft(None, (math.ceil(4 * size / fraction),) * 2)
         image.load()
-        ImageOps.exif_transpose(image, in_place=True)
-        if size is None:
-            return _array(_flat(image))
+        return as_array(image, size, fraction)
 
-        # The centred square, cropped before colours are converted: that is fewer pixels to convert.
-        side = max(1, round(fraction * min(image.size)))
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        square = _flat(image.crop((left, top, left + side, top + side)))
-        if square.width >= 4 * size:
-            square = square.resize((2 * size, 2 * size), Image.Resampling.BOX)
-        return _array(square)
+
+def as_array(image: Image.Image, size: int | None = None, fraction: float = 1.0) -> NDArray[np.uint8]:
+    """As `decode`, of a loaded picture of Pillow's, which is turned upright where it lies."""
+    ImageOps.exif_transpose(image, in_place=True)
+    if size is None:
+        return _array(_flat(image))
+
+    # The centred square, cropped before colours are converted: that is fewer pixels to convert.
+    side = max(1, round(fraction * min(image.size)))
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    square = _flat(image.crop((left, top, left + side, top + side)))
+    if square.width >= 4 * size:
+        square = square.resize((2 * size, 2 * size), Image.Resampling.BOX)
+    return _array(square)
 
 
 def _flat(image: Image.Image) -> Image.Image:

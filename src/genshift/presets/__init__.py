@@ -49,6 +49,8 @@ def named(name: str, source: str | None = None, target: str | None = None) -> Pr
 
     Raises Refusal with the nearest name where there is none, and for a method without its sets.
     """
+    if name not in PRESETS:
+        methods.load_installed_for([name])
     if name in PRESETS:
         return PRESETS[name]
     if name in METHODS:
@@ -89,6 +91,7 @@ def add_method(row: MethodRow) -> None:
     Raises Refusal where its name is taken.
     """
     methods.add(row)
+    benchmark.class_of.cache_clear()  # of a method that is defined anew, the class has its former options
     for source, target in benchmark.TASKS:
         preset = benchmark.preset_of(row, source, target).checked()
         PRESETS[preset.name] = preset

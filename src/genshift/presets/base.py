@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
 from genshift.errors import Refusal, unknown
@@ -169,9 +170,11 @@ class Preset:
         Raises Refusal for a value that the option cannot take.
         """
         origins = {**self.origins, **dict.fromkeys(changes, YOURS)}
-        for name in changes:
+        kinds = get_type_hints(type(self))
+        for name, value in changes.items():
             if name not in self.options():
                 raise unknown("option", name, self.options())
+            changes[name] = of_kind(kinds[name], name, value)
         other_data = {"source", "target", "extra", "data"} & set(changes)
         published = {} if other_data else self.published
         return dataclasses.replace(self, **changes, origins=origins, published=published).checked()
@@ -190,6 +193,20 @@ class Preset:
         if self.select != "last" and self.validation == 0:
             raise Refusal(f"--select {self.select} needs held-out images: give --validation a share, e.g. 0.3.")
         return self
+
+
+def of_kind(kind: Any, name: str, value: Any) -> Any:
+    """The value as an option of that type holds it: 1e6 is a whole number too. Refusal of a value of another type."""
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if kind is float and is_number:
+        return float(value)
+    if kind is int and is_number and float(value).is_integer():
+        return int(value)
+    if kind in (int, float):
+        raise Refusal(f"{flag(name)} takes {'a whole number' if kind is int else 'a number'}, not {value!r}.")
+    if kind is str and not isinstance(value, str):
+        raise Refusal(f"{flag(name)} takes a name or a path, not {value!r}.")
+    return value
 
 
 def option_fields(preset: Preset | type[Preset]) -> list[dataclasses.Field[Any]]:

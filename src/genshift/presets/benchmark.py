@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from genshift import plugins
 from genshift.data.catalog import CATALOG, lookup
 from genshift.errors import Refusal
-from genshift.plugins import load_installed
+from genshift.plugins import is_same_definition, load_installed
 from genshift.presets.adaptation import Adaptation
 from genshift.presets.base import HALF_LIFE, option
 from genshift.presets.methods import METHODS, MethodRow, row_of
@@ -39,10 +39,11 @@ BACKBONES: dict[str, Callable[[int, int], Any]] = {}
 
 def backbone(name: str) -> Callable[[_B], _B]:
     """A decorator that adds a backbone from outside the package (see BACKBONES); Refusal where its name is taken."""
-    if name in BACKBONES or name == OUR_BACKBONE or name.startswith(TIMM):
-        raise Refusal(f"There is a backbone '{name}' already: give the plugin's another name.")
 
     def add(make: _B) -> _B:
+        is_taken = name in BACKBONES and not is_same_definition(make, BACKBONES[name])
+        if is_taken or name == OUR_BACKBONE or name.startswith(TIMM):
+            raise Refusal(f"There is a backbone '{name}' already: give the plugin's another name.")
         BACKBONES[name] = make
         return make
 
@@ -75,6 +76,10 @@ class BenchmarkPreset(Adaptation):
             raise Refusal(f"{self.name} takes no --statistics {self.statistics}: {' or '.join(row.statistics)}.")
         return self
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled by its method's name: the class was made from a row, and is no attribute of a module."""
+        return _remade, (self.method, {f.name: getattr(self, f.name) for f in dataclasses.fields(self)})
+
     def _check_backbone(self) -> None:
         if self.backbone == OUR_BACKBONE:
             if self.weights != "none":
@@ -104,6 +109,10 @@ def class_of(name: str) -> type[BenchmarkPreset]:
     made = dataclasses.make_dataclass(f"{row.name}-preset", fields, bases=(BenchmarkPreset,), frozen=True, kw_only=True)
     assert issubclass(made, BenchmarkPreset)
     return made
+
+
+def _remade(method: str, values: dict[str, Any]) -> BenchmarkPreset:
+    return class_of(method)(**values)
 
 
 def preset_of(row: MethodRow, source: str, target: str) -> BenchmarkPreset:

@@ -8,13 +8,13 @@ write that file and add one row here (docs/adding.md). Imports no torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from genshift import plugins
 from genshift.errors import Refusal, unknown
-from genshift.plugins import load_installed
+from genshift.plugins import is_same_definition, load_installed
 from genshift.presets.base import OURS, Option
 from genshift.presets.papers import (
     ADABN_PAPER,
@@ -411,11 +411,24 @@ DEFAULT = "adamatch-im"  # the method of the study `default`
 
 def row_of(name: str) -> MethodRow:
     """The row of a method; Refusal with the nearest name where there is none, neither here nor in what is installed."""
-    if name not in METHODS:
-        load_installed(plugins.METHODS, name)
-    if name not in METHODS:
+    if not is_known(name):
         raise unknown("method", name, METHODS, "A plugin's must be installed, or named by --plugin FILE.")
     return METHODS[name]
+
+
+def is_known(name: str) -> bool:
+    """Whether there is a method of that name, here or in what is installed."""
+    if name not in METHODS:
+        load_installed(plugins.METHODS, name)
+    return name in METHODS
+
+
+def load_installed_for(words: Iterable[str]) -> None:
+    """Imports the installed methods that these words name, alone or as METHOD-SOURCE-TARGET."""
+    words = [word for word in words if not word.startswith("-")]
+    for method in plugins.installed_names(plugins.METHODS) if words else ():
+        if method not in METHODS and any(f"{word}-".startswith(f"{method}-") for word in words):
+            load_installed(plugins.METHODS, method)
 
 
 def title_of(name: str) -> str:
@@ -424,7 +437,8 @@ def title_of(name: str) -> str:
 
 
 def add(row: MethodRow) -> None:
-    """Adds the row of a method from outside the package; Refusal where the name is taken."""
-    if row.name in METHODS:
+    """Adds the row of a method from outside the package; Refusal where the name is taken by another one."""
+    known = METHODS.get(row.name)
+    if known is not None and not is_same_definition(row.implementation, known.implementation):
         raise Refusal(f"There is a method '{row.name}' already: give the plugin's another name.")
     METHODS[row.name] = row

@@ -18,7 +18,8 @@ from genshift.data.feed import PixelNormalization
 from genshift.errors import Refusal
 from genshift.methods import Method, build, networks_of
 from genshift.nets.classifier import ResidualExtractor
-from genshift.presets import Preset, class_of
+from genshift.presets import Adaptation, Preset, class_of
+from genshift.presets.methods import is_known
 from genshift.runs import checkpoint
 from genshift.runs.folder import RunFolder
 
@@ -65,6 +66,7 @@ def preset_of(config: dict[str, Any]) -> Preset:
             "install that version."
         )
     stored = config["preset"]
+    _check_method(stored)
     try:
         # Runs of 0.1 and before know one family alone, and all call the method a role.
         family = class_of(stored.get("family", "adaptation"), stored["networks"], stored["role"])
@@ -74,6 +76,16 @@ def preset_of(config: dict[str, Any]) -> Preset:
         return family(method=stored["role"], **plain, **stored["fields"]).checked()
     except (KeyError, TypeError) as error:
         raise Refusal(f"config.json describes no preset ({error}): restore it, or name another run folder.") from None
+
+
+def _check_method(stored: dict[str, Any]) -> None:
+    """Refuses a run of a method that came from outside the package and is not here now."""
+    name = stored.get("role")
+    if stored.get("family", Adaptation.family) == Adaptation.family and isinstance(name, str) and not is_known(name):
+        raise Refusal(
+            f"This run was trained by the method '{name}', which is not part of genshift {genshift.__version__}: "
+            "install its plugin, or name its file by --plugin FILE."
+        )
 
 
 def _version(text: str) -> tuple[int, ...]:

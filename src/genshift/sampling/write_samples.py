@@ -70,7 +70,7 @@ def draw(run: RunFolder, request: SampleRequest, out: Path) -> list[Path]:
         # What is drawn, of which class.
         labelled = request.label != UNLABELLED or UNLABELLED in run.config["classes"]
         generator = open_generator(run, request.sampling, labelled)
-        label = _class_number(request.label, generator.classes) if labelled else None
+        label = class_number(request.label, generator.classes) if labelled else None
         classes = generator.classes if label is None else (generator.classes[label],)
         # Where it goes: every process looks at the folder before the leading one writes into it.
         names = FileNames(out, classes, request.names)
@@ -167,7 +167,7 @@ def _check(request: SampleRequest) -> None:
         raise unknown("way of naming", request.names, NAMES)
 
 
-def _class_number(label: str | None, classes: Sequence[str]) -> int | None:
+def class_number(label: str | None, classes: Sequence[str]) -> int | None:
     """A class by its name, else by its number."""
     if label is None:
         return None

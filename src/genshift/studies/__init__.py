@@ -60,7 +60,9 @@ class Study:
         """Images to train `preset` on within a budget."""
         if budget == "full":
             return preset.images
-        cap = min(preset.images, self.cpu.get(preset.name, self.cpu.get(preset.method, preset.images)))
+        row = methods.METHODS.get(preset.method)  # a plugin's stands there alone
+        own = preset.images if row is None else row.cpu_images
+        cap = min(preset.images, self.cpu.get(preset.name, self.cpu.get(preset.method, own)))
         return cap if budget == "cpu" else max(preset.step_images, cap // 10)
 
 

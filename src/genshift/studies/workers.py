@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any
 
 from genshift.errors import Refusal
+from genshift.plugins import PluginsOfThisProcess
 
 STOPPED, REFUSED = 130, 2
 
@@ -53,14 +54,16 @@ class Crew:
     def begin(self, item: Any, work: Callable[[Any], bool], name: str) -> None:
         """Starts one more. The terminal's Ctrl-C is kept from it, so that it hears of a stop once, as SIGTERM."""
         hears, tells = get_context("spawn").Pipe(duplex=False)
-        process = get_context("spawn").Process(target=_work, args=(item, work, tells), name=name)
+        # What an item is made of may be a plugin's: arguments are unpickled in their order.
+        arguments = (PluginsOfThisProcess(), item, work, tells)
+        process = get_context("spawn").Process(target=_work, args=arguments, name=name)
         resource_tracker.ensure_running()  # it would lift the block that the process is to inherit
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        _mask_ctrl_c(True)
         try:
             process.start()
             self.members[process] = hears
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+            _mask_ctrl_c(False)
             tells.close()
         if self.stopping:  # the signal came meanwhile
             process.terminate()
@@ -106,6 +109,11 @@ class Crew:
                 signal.signal(number, handler)
 
 
+def _mask_ctrl_c(on: bool) -> None:
+    if sys.platform != "win32":  # it has no masks: there, every process of the terminal hears of Ctrl-C by itself
+        signal.pthread_sigmask(signal.SIG_BLOCK if on else signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
 def _reason(process: SpawnProcess, hears: Connection) -> Refusal | None:
     """Why a process did not end well; None where it was stopped."""
     status = process.exitcode or 0
@@ -119,8 +127,8 @@ def _reason(process: SpawnProcess, hears: Connection) -> Refusal | None:
     return Refusal(f"The process of {process.name} failed with what stands above: correct it, or report it.")
 
 
-def _work(item: Any, work: Callable[[Any], bool], tells: Connection) -> None:
-    """What runs in the process."""
+def _work(plugins: None, item: Any, work: Callable[[Any], bool], tells: Connection) -> None:
+    """What runs in the process; `plugins` were loaded when the arguments came."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         sys.exit(0 if work(item) else STOPPED)

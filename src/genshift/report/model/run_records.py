@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from genshift.errors import Refusal
-from genshift.presets.methods import METHODS
+from genshift.presets.methods import METHODS, is_known
 from genshift.runs.records import RunRecord, read_record
 
 
@@ -18,6 +18,8 @@ def read_runs(folders: Iterable[Path], curves: bool = True) -> list[RunRecord]:
     runs = [read_record(Path(folder), curves) for folder in folders]
     if not runs:
         raise Refusal("There is no run to report on: expected at least one run folder; `genshift ls` lists them.")
+    for method in {run.method for run in runs if run.adapts}:
+        is_known(method)  # what an installed one is called and cites stands in the table from now on
     return sorted(runs, key=_order)
 
 
