@@ -9,6 +9,7 @@ from typing import Any, TextIO
 
 from genshift.plugins import loaded_files
 from genshift.presets.adaptation import same_set
+from genshift.run import Run
 from genshift.runs.folder import CHOICE, RunFolder
 
 
@@ -62,6 +63,17 @@ def command_line(*words: object) -> str:
     """A command of genshift as it is typed, with the plugins that are loaded."""
     files = [word for file in loaded_files() for word in ("--plugin", file)]
     return shlex.join(["genshift", *map(str, words), *files])
+
+
+def end_training(run: Run, as_json: bool) -> None:
+    """What a run came to: its results, where it was evaluated, the choice of a checkpoint, and what next."""
+    if as_json:
+        print_json({"run": str(run.path), "finished": run.finished, "results": run.results, "warnings": run.warnings})
+    elif run.finished:
+        if run.results:
+            print_results(run.folder)
+        print_choice(run.folder)
+        after_training(run.folder)
 
 
 def after_training(run: RunFolder) -> None:

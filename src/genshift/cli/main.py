@@ -16,6 +16,7 @@ from genshift import presets
 from genshift.cli.endings import (
     after_training,
     command_line,
+    end_training,
     leads,
     print_choice,
     print_json,
@@ -138,7 +139,7 @@ def train(argv: Sequence[str]) -> int:
     if args.images is not None and args.minutes is not None:
         raise Refusal("--images and --minutes both name the budget: give one of them.")
     root = existing_root(args)
-    how = {"data_root": root, "seed": args.seed, "minutes": args.minutes, "device": args.device}
+    how: dict[str, Any] = {"data_root": root, "seed": args.seed, "minutes": args.minutes, "device": args.device}
     how |= {"threads": args.threads, "keep": args.keep, "skip_broken": args.skip_broken}
     from genshift import api
 
@@ -147,22 +148,10 @@ def train(argv: Sequence[str]) -> int:
         print_json({"preset": preset.name, **preset.options(), "plan": asdict(plan)})
         print(plan.sentence(), file=sys.stderr)
         return 0
-    run = api.train(
-        preset,
-        args.out,
-        tensorboard=args.tensorboard,
-        log=args.log,
-        evaluate=not args.no_evaluate,
-        command=command_line("train", *argv),
-        **how,
-    )
-    if args.json and leads():
-        print_json({"run": str(run.path), "finished": run.finished, "results": run.results, "warnings": run.warnings})
-    elif run.finished and leads():
-        if not args.no_evaluate:
-            print_results(run.folder)
-        print_choice(run.folder)
-        after_training(run.folder)
+    how |= {"tensorboard": args.tensorboard, "log": args.log, "evaluate": not args.no_evaluate}
+    run = api.train(preset, args.out, command=command_line("train", *argv), **how)
+    if leads():
+        end_training(run, as_json=args.json)
     return 0 if run.finished else INTERRUPTED
 
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -50,6 +50,16 @@ class Settings:
     command: str = ""
     observers: list[Observer] = field(default_factory=list)
 
+    def checked(self) -> Self:
+        """These settings, or a Refusal that names the one out of range."""
+        if self.minutes is not None and not 0 < self.minutes < MOST_MINUTES:
+            raise Refusal(f"--minutes must be above 0 and below {MOST_MINUTES:,}, not {self.minutes:g}.")
+        if self.threads is not None and self.threads < 1:
+            raise Refusal(f"--threads must be 1 or more, not {self.threads}.")
+        if self.keep < 1:
+            raise Refusal(f"--keep must be 1 or more, not {self.keep}.")
+        return self
+
 
 def train(preset: Preset, out: Path, settings: Settings) -> bool:
     """Trains `preset` into the folder `out`, or continues what stands there.
@@ -58,8 +68,7 @@ def train(preset: Preset, out: Path, settings: Settings) -> bool:
     it is. Raises Refusal for wrong input, and where a loss stops being finite.
     """
     # The machine, and the processes that share the batch.
-    _check_settings(settings)
-    chosen = device.choose_device(settings.device)
+    chosen = device.choose_device(settings.checked().device)
     device.prepare_process(settings.threads, chosen)
     with world_of(chosen.type) as world, Console(world.leads) as console:
         # The run folder: new, or begun with the very same description.
@@ -143,7 +152,17 @@ def _resume(trainer: Trainer, preset: Preset, settings: Settings) -> bool:
         console.say(f"{run.path} is finished ({trainer.seen:,} images): nothing to train.")
         return True
     console.say(f"Continuing from {trainer.seen:,} images.")
-    if otherwise := _differences(run.config, trainer):
+    # What is otherwise than when the run was begun: the bits will not be those of an undisturbed run.
+    now = {
+        "precision": trainer.method.arithmetic.precision,
+        "device": trainer.method.arithmetic.device.type,
+        "threads": torch.get_num_threads(),
+        "world": trainer.world.size,
+    }
+    otherwise = [
+        f"{name} {run.config[name]} then, {value} now" for name, value in now.items() if run.config[name] != value
+    ]
+    if otherwise:
         console.say(f"note: {'; '.join(otherwise)}: the weights will differ a little from an undisturbed run's.")
     return False
 
@@ -162,15 +181,6 @@ def _begin(
 # --- the budget, and config.json ------------------------------------------------------------------------------------
 
 
-def _check_settings(settings: Settings) -> None:
-    if settings.minutes is not None and not 0 < settings.minutes < MOST_MINUTES:
-        raise Refusal(f"--minutes must be above 0 and below {MOST_MINUTES:,}, not {settings.minutes:g}.")
-    if settings.threads is not None and settings.threads < 1:
-        raise Refusal(f"--threads must be 1 or more, not {settings.threads}.")
-    if settings.keep < 1:
-        raise Refusal(f"--keep must be 1 or more, not {settings.keep}.")
-
-
 def _budget(preset: Preset, settings: Settings, measured: Measured, trainer: Trainer) -> int:
     """Images to train on, a whole number of steps. Minutes are turned into images once, by the probe's speed, so that
     schedules, and a continued run, do not depend on how busy the machine is later."""
@@ -185,6 +195,8 @@ def _budget(preset: Preset, settings: Settings, measured: Measured, trainer: Tra
 
 
 def _schedule(preset: Preset, phases: Sequence[float], total: int, batch: int, keep: int) -> Schedule:
+    """When readings and checks come, in whole steps."""
+
     def every(parts: int) -> int:
         return max(1, total // parts // batch) * batch
 
@@ -270,18 +282,8 @@ def _check_same(run: RunFolder, preset: Preset, settings: Settings) -> None:
             raise Refusal(f"{run.path} was begun with {flag} {begun[name]}, not {value}: name another --out.")
 
 
-def _differences(config: dict[str, Any], trainer: Trainer) -> list[str]:
-    """What is otherwise than when the run was begun, so that the bits will not be those of an undisturbed run."""
-    now = {
-        "precision": trainer.method.arithmetic.precision,
-        "device": trainer.method.arithmetic.device.type,
-        "threads": torch.get_num_threads(),
-        "world": trainer.world.size,
-    }
-    return [f"{name} {config[name]} then, {value} now" for name, value in now.items() if config[name] != value]
-
-
 def _check_fingerprints(run: RunFolder, training_data: TrainingData) -> None:
+    """Refuses to continue with other images than the run was begun with."""
     for role, now in training_data.describe().items():
         before = run.config["data"][role]
         if any(before[key] != now[key] for key in ("fingerprint", "extra") if key in now):
