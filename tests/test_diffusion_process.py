@@ -87,7 +87,7 @@ TOLD = {
 @pytest.mark.parametrize("name", ALL)
 def test_what_the_network_is_told_of_the_time(name):
     times, told = (torch.tensor(each, dtype=torch.float64) for each in TOLD[name])
-    torch.testing.assert_close(process_of(name).told(times), told)
+    torch.testing.assert_close(process_of(name).time_input(times), told)
 
 
 # --- training's times ------------------------------------------------------------------------------------------------

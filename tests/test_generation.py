@@ -99,10 +99,10 @@ def test_looking_changes_nothing_and_a_continued_run_leaves_the_same_pictures(na
     folders = {run: tmp_path / run for run in ("unseen", "whole", "parted")}
     training.train(preset, folders["unseen"], Settings())
     settings = Settings(observers=[tiny.StopAt(12)])
-    assert evaluate.train_and_evaluate(preset, folders["whole"], Settings(), EvaluationOptions(draw=False)) is True
-    assert evaluate.train_and_evaluate(preset, folders["parted"], settings, EvaluationOptions(draw=False)) is False
+    assert tiny.train_and_evaluate(preset, folders["whole"], Settings(), EvaluationOptions(draw=False)) is True
+    assert tiny.train_and_evaluate(preset, folders["parted"], settings, EvaluationOptions(draw=False)) is False
     assert not (folders["parted"] / "samples" / "grid.png").exists()
-    assert evaluate.train_and_evaluate(preset, folders["parted"], Settings(), EvaluationOptions(draw=False)) is True
+    assert tiny.train_and_evaluate(preset, folders["parted"], Settings(), EvaluationOptions(draw=False)) is True
     assert tiny.different(tiny.last(folders["unseen"]), tiny.last(folders["whole"])) == []
     whole, parted = (faces_tiny.written(folders[run] / "samples") for run in ("whole", "parted"))
     assert whole == parted and len(whole) >= 5
@@ -364,7 +364,7 @@ def test_warnings_name_what_lasted_and_what_the_measures_say(tmp_path):
 def test_a_flat_folder_without_held_out_pictures_is_enough(tmp_path, quick):
     folder = tiny.write_flat(tmp_path / "photos", 0, count=10)
     preset = of_pictures("faces-vae", folder, size=SIDE, width=8, latent=8, images=8)
-    assert evaluate.train_and_evaluate(preset, tmp_path / "run", Settings(), EvaluationOptions()) is True
+    assert tiny.train_and_evaluate(preset, tmp_path / "run", Settings(), EvaluationOptions()) is True
     evaluation = json.loads((tmp_path / "run" / "evaluation.json").read_text())
     names = [entry["file"] for entry in evaluation["pictures"]]
     assert names == [f"samples/{each}.png" for each in ("grid", "prior-normal", "interpolation", "neighbours")]

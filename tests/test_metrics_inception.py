@@ -12,7 +12,9 @@ from genshift.data import download
 from genshift.errors import Refusal
 from genshift.metrics import inception
 from genshift.metrics.frechet import frechet, statistics
-from genshift.metrics.inception import load_inception, measure
+from genshift.metrics.inception import load_inception
+from genshift.metrics.kid import kid
+from genshift.metrics.manifold import precision_recall
 
 
 def pictures(n: int, seed: int) -> torch.Tensor:
@@ -64,12 +66,13 @@ def test_measures_are_torch_fidelitys(weights):
     )  # fmt: skip
     said = []
     network = load_inception(weights, say=said.append)
-    ours = measure(generated, real, network)
-    assert ours.kid == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-4)
-    assert (ours.precision, ours.recall) == pytest.approx((theirs["precision"], theirs["recall"]), abs=1e-6)
+    fake_features, real_features = network(generated), network(real)
+    ours = precision_recall(real_features, fake_features)
+    assert kid(real_features, fake_features) == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-4)
+    assert ours == pytest.approx((theirs["precision"], theirs["recall"]), abs=1e-6)
     assert not network.published and "is not the published" in said[0]
     # torch-fidelity's Fréchet distance takes half a minute for 2,048 features: 200 of them tell as much.
-    one, other = (network(images)[:, :200] for images in (generated, real))
+    one, other = (features[:, :200] for features in (fake_features, real_features))
     assert one.shape == (14, 200) and one.dtype == torch.float32 and one.std(0).mean() > 1e-3
     expected = fid_statistics_to_metric(*map(fid_features_to_statistics, (one, other)), verbose=False)
     assert frechet(statistics(one), statistics(other)) == pytest.approx(
@@ -149,10 +152,10 @@ def test_no_host_is_asked_without_leave(served):
 def test_weights_are_fetched_once_and_checked(served):
     data, manners, folder = served
     manners.cuts = 1
-    path = inception._found(None, True, None)
+    path = inception._weights_file(None, True, None)
     assert path.read_bytes() == data and [p.name for p in folder.iterdir()] == [inception.NAME]
     asked = len(manners.asked)
-    assert inception._found(None, False, None) == path and len(manners.asked) == asked == 2
+    assert inception._weights_file(None, False, None) == path and len(manners.asked) == asked == 2
 
 
 def test_other_bytes_are_thrown_away(served):

@@ -243,10 +243,10 @@ def test_a_run_that_trains_on_forgets_its_choice(domains, tmp_path, quick):
     preset = tiny.tiny("demo-dann", domains, validation=0.5).replaced(images=24)
     out, asked = tmp_path / "run", EvaluationOptions(draw=False)
     stop = training.Settings(observers=[tiny.StopAt(12)])
-    assert not evaluate.train_and_evaluate(preset, out, stop, asked)
+    assert not tiny.train_and_evaluate(preset, out, stop, asked)
     found = api.select(out)
     assert [row["images"] for row in found["candidates"]] == [12] and (out / "selection.json").exists()
-    assert evaluate.train_and_evaluate(preset, out, training.Settings(), asked)
+    assert tiny.train_and_evaluate(preset, out, training.Settings(), asked)
     assert not (out / "selection.json").exists() and len(scores(out)["checkpoints"]) == 2
 
 

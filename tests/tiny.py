@@ -19,7 +19,10 @@ from genshift import presets
 from genshift.cli import main
 from genshift.data import ImageSet, pack
 from genshift.device import Arithmetic
+from genshift.evaluation import evaluate
+from genshift.evaluation.options import EvaluationOptions
 from genshift.presets import Adaptation, Pictures, Preset
+from genshift.runs.folder import RunFolder
 from genshift.training import train as training
 from genshift.training.train import Settings
 
@@ -100,6 +103,15 @@ def train(preset: Preset, out: Path, **settings: Any) -> bool:
     """The engine's own entry, with a budget of six steps unless it is given."""
     images = settings.pop("images", 6 * preset.step_images)
     return training.train(preset.replaced(images=images), out, Settings(**settings))
+
+
+def train_and_evaluate(preset: Preset, out: Path, settings: Settings, options: EvaluationOptions) -> bool:
+    """A training under its family's observers, and its evaluation; False where it was stopped."""
+    run = RunFolder(out)
+    finished = training.train(preset, out, evaluate.with_observers(run, preset, settings))
+    if finished:
+        evaluate.after_training(run, preset, settings, options)
+    return finished
 
 
 class StopAt:

@@ -34,7 +34,7 @@ class Process(Protocol):
         """Training's times from numbers u in [0, 1), uniform; both ends of the range are reached."""
         ...
 
-    def told(self, t: Tensor) -> Tensor:
+    def time_input(self, t: Tensor) -> Tensor:
         """The number that the network's time embedding is given, on a scale of about 1000."""
         ...
 
@@ -66,7 +66,7 @@ class Discrete:
         total = len(self.abar) - 1
         return ((u * total).floor() + 1) / total
 
-    def told(self, t: Tensor) -> Tensor:
+    def time_input(self, t: Tensor) -> Tensor:
         """The step k."""
         return self.step(t).double()
 
@@ -120,7 +120,7 @@ class Flow:
         middle = torch.special.ndtri(_inside((u - EVEN) / (1 - EVEN))).sigmoid()
         return torch.where(u < EVEN, 1 - u / EVEN, middle)
 
-    def told(self, t: Tensor) -> Tensor:
+    def time_input(self, t: Tensor) -> Tensor:
         """1000 t."""
         return STEPS * t
 
@@ -148,7 +148,7 @@ class EDM:
         sigma = (LOG_MEAN + LOG_STD * torch.special.ndtri(_inside(u))).exp().clamp(SIGMA_MIN, SIGMA_MAX)
         return ((sigma ** (1 / RHO) - LOW) / (HIGH - LOW)).clamp(min=1e-9)
 
-    def told(self, t: Tensor) -> Tensor:
+    def time_input(self, t: Tensor) -> Tensor:
         """1000 c_noise = 250 ln σ (table 1)."""
         return 250 * self.rates(t)[1].log()
 

@@ -19,7 +19,6 @@ from functools import partial
 from torch import Tensor
 
 from genshift.diffusion.process import Levels
-from genshift.errors import unknown
 
 Denoise = Callable[[Tensor, int], Tensor]  # (x at level i, i) -> predicted x_0; a call is one network evaluation
 Noise = Callable[[], Tensor]  # fresh N(0, I) in the form of x
@@ -134,13 +133,6 @@ SAMPLERS: dict[str, Sampler] = {
     "unipc": unipc,
     "heun": heun,
 }
-
-
-def evaluations(sampler: str, steps: int) -> int:
-    """How often `sampler` evaluates the network in `steps` steps. Raises Refusal for a name not in SAMPLERS."""
-    if sampler not in SAMPLERS:
-        raise unknown("sampler", sampler, SAMPLERS)
-    return 2 * steps - 1 if sampler == "heun" else steps
 
 
 # --- what they share ------------------------------------------------------------------------------------------------

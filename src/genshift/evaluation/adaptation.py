@@ -30,7 +30,7 @@ from genshift.selection.rules import Choice
 from genshift.training.domains import in_classes
 from genshift.training.loop import Observer
 
-CURVE_IMAGES = 1_000
+CURVE_IMAGES = 1_000  # whose labels the oracle's curve is measured by, at every check
 TSNE_IMAGES = 600  # of each domain
 ORACLE = "oracle/target_test_accuracy"
 
@@ -64,9 +64,11 @@ class AdaptationEvaluation(FamilyEvaluation[Adaptation, ClassifierMethod]):
         source, source_words, source_warnings = _domain_images(run, preset, "source", classes, options.data_root)
         results: Results = {}
         record: Evaluation = {"classes": list(classes), "warnings": [*target_warnings, *source_warnings]}
+        # What the source's labels say, of a model that learnt from them.
         if source is not None and source.labels is not None and preset.method != "target":
             predicted = method.predict(source.images, "source").argmax(1)
             results["source_test_accuracy"] = _accuracy(predicted, source.labels, source, source_words)
+        # What the target's labels say: the oracle.
         if target is not None and target.labels is not None:
             predicted = method.predict(target.images).argmax(1)
             results[ORACLE] = _accuracy(predicted, target.labels, target, target_words)
@@ -74,6 +76,7 @@ class AdaptationEvaluation(FamilyEvaluation[Adaptation, ClassifierMethod]):
             record["warnings"] += warnings_of(run, preset, results)
         if options.draw:
             record["tsne"] = None if source is None or target is None else _latent_map(method, source, target)
+        # What was said without them.
         results |= checkpoint_selection.estimates_of(run)
         record["warnings"] += checkpoint_selection.warnings_of(run)
         if preset.adapts:  # a record may stand alone, without the run that this was read from

@@ -1,4 +1,4 @@
-"""Trains under the eye of those who measure, and evaluates: one entry for every family of presets."""
+"""One entry for every family of presets: who looks on while a run trains, and its evaluation afterwards."""
 
 from __future__ import annotations
 
@@ -59,18 +59,13 @@ def after_training(run: RunFolder, preset: Preset, settings: Settings, options: 
 
 def is_current(run: RunFolder, options: EvaluationOptions) -> bool:
     """Whether the run was evaluated at the checkpoint that now stands for it, with all that is asked for."""
-    if not _is_complete(run):
+    if not all((run.path / name).exists() for name in (RECORD, RESULTS, CARD)):
         return False
     record: Evaluation = run.read(RECORD)
     same = record.get("images") == run.seen and record.get("selected") == _selected(run)
-    drawn = not options.draw or "tsne" in record or record.get("drawn", False)
+    drawn = not options.draw or "tsne" in record or record.get("drawn", False)  # adaptation draws a t-SNE alone
     preset = preset_of(run.config)
     return same and drawn and FAMILIES[preset.family].is_current(run, preset, record, options)
-
-
-def _is_complete(run: RunFolder) -> bool:
-    """Whether all that an evaluation writes is there."""
-    return all((run.path / name).exists() for name in (RECORD, RESULTS, CARD))
 
 
 def _selected(run: RunFolder) -> str | None:
@@ -94,6 +89,7 @@ def evaluate(path: Path, options: EvaluationOptions) -> Results:
     results = {**kept, **training_costs(run), **measured}
     run.write(RESULTS, results_as_json(results))
     write_text(run.path / CARD, card(run, preset, results, record["warnings"]))
+    # Last, for it says of which checkpoint the others are.
     run.write(RECORD, {**kept_record, "images": run.seen, "selected": _selected(run), **record})
     return results
 

@@ -89,6 +89,7 @@ def classifier_space(path: Path) -> FeatureSpace:
     def classify(images: Tensor) -> Tensor:
         return method.predict(finish(images, preset.size, preset.colour)).argmax(1)
 
+    # One that tells attributes has no class of a picture to give.
     space = FeatureSpace(embed, judge_name(path), preset.size, "bilinear, antialiased", IN_CLASSIFIER)
     return space if preset.answers == "attributes" else replace(space, classify=classify, classes=opened.classes)
 
@@ -97,7 +98,7 @@ def inception_space(weights: Path | None, download: bool, say: Callable[[str], N
     """Inception's features, or None, with a line that says why, where it cannot be had."""
     try:
         network = load_inception(weights, download=download, say=say)
-    except Refusal as refusal:
+    except Refusal as refusal:  # an extra, and a download: without them the other measures stand
         say(f"warning: {refusal}")
         return None
     name = "Inception (torch-fidelity's port)" if network.published else f"another Inception ({weights})"

@@ -39,10 +39,11 @@ from genshift.training.domains import hold_out, in_classes
 from genshift.training.loop import Observer
 from genshift.training.training_data import open_pictures, open_unseen
 
-SERIES = 3
-STAGE_IMAGES = 500
-MOST = 5_000  # pictures of a series
+SERIES = 3  # of samples, so that a measure has a spread
+MOST = 5_000  # pictures of a series: bounds the time that drawing and comparing take
+STAGE_IMAGES = 500  # whose latent vectors are kept: bounds the time that t-SNE takes
 LOOKED_AT = 1_000  # by the face detector, and beside the training pictures
+# Ours: where a warning begins.
 FAR_BELOW = 0.8  # of the real pictures' face rate
 COPIED = 0.01  # share of samples that are copies, above that of held-out pictures
 
@@ -131,14 +132,18 @@ class GeneratorEvaluation(FamilyEvaluation[G, M]):
 
         Writes pictures into samples/. Raises Refusal where the data, or the run of `options.features`, cannot be read.
         """
+        # What is measured, and by whom: a judge that is none is refused before anything is drawn.
         judge = None if options.features is None else feature_distance.classifier_space(options.features)
         context = self.context(run, preset, method, classes, options)
-        writer = ImageWriter(run)
+        # Measures that every generator has, and pictures.
         results, record = compare(context, judge, options)
         results |= measure_pictures(context)
+        writer = ImageWriter(run)
         pictures = [picture for picture in self.pictures(writer, context) if picture is not None]
+        # The family's own.
         own_results, own_record, own_pictures = self.own_measures(writer, context)
         results |= own_results
+        # The record for reports.
         record |= {
             **own_record,
             "pictures": [*pictures, *own_pictures],
@@ -160,7 +165,7 @@ class GeneratorEvaluation(FamilyEvaluation[G, M]):
         skip_broken = bool(run.config.get("skip_broken"))
         train = training_pictures(preset, options.data_root, skip_broken)
         held_out = held_out_pictures(preset, options.data_root, skip_broken)
-        if method.classes:
+        if method.classes:  # labels count in the run's classes; held-out pictures of other classes say nothing of it
             train = in_classes(train, classes)
             labelled = None if held_out is None else in_classes(held_out, classes)
             held_out = None if labelled is None or labelled.labels is None else labelled
@@ -224,11 +229,13 @@ class LatentGeneratorEvaluation(GeneratorEvaluation[L, D]):
 
 def draw_series(train: ImageSet, method: GeneratorMethod, most: int, console: Console) -> RealAndGenerated:
     """Two real halves and as many samples in each series: half the training pictures, and no more than `most`."""
+    # With as many of each class on both sides as the data allow, where the samples have classes.
     labels = train.labels if method.classes else None
     one, other = per_class.even_halves(per_class.kinds(labels, len(train)), most)
     n = len(one)
     console.say(f"Drawing {SERIES} × {n:,} pictures …")
     series = [method.sample(n, seed) for seed in range(SERIES)]
+    # How the protocols of the measures say it.
     even = "" if labels is None else f", {per_class.evenness(labels[one], method.classes)}"
     drawn = f"{SERIES} series of {n:,} samples (seeds 0 to {SERIES - 1}), std over them"
     words = (
@@ -255,6 +262,7 @@ def compare(
         command = f"genshift evaluate {context.run.path} --features RUN"
         console.say(f"note: `{command}` adds the Fréchet distance in a classifier's features.")
     else:
+        # In the features of the classifier that is named.
         console.say(f"Comparing in the features of {judge.name} …")
         real = feature_distance.embed_real(judge, sides)
         results |= feature_distance.compare(judge, sides, real)
@@ -263,6 +271,7 @@ def compare(
         if sides.labels is not None:
             accuracy, record = compare_by_class(context, judge, real)
             results |= accuracy
+    # In Inception's, where its weights may be had: a published FID is measured in no others.
     if options.weights is not None or options.download:
         inception = feature_distance.inception_space(options.weights, options.download, console.say)
         if inception is not None:

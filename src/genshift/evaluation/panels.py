@@ -118,7 +118,8 @@ def arithmetic(writer: ImageWriter, method: VAEMethod, train: ImageSet, held_out
 
     None where the training pictures differ in none of these attributes.
     """
-    names = [name for name in ATTRIBUTES if name in train.attribute_names and _differ(train.attribute(name))]
+    there = [name for name in ATTRIBUTES if name in train.attribute_names]
+    names = [name for name in there if 0 < train.attribute(name).double().mean() < 1]  # some have it, some have not
     if not names or method.classes or len(held_out) < 2:
         return None
     latents, faces = method.embed(train.images), method.embed(held_out.images[:2])
@@ -133,10 +134,6 @@ def arithmetic(writer: ImageWriter, method: VAEMethod, train: ImageSet, held_out
         f"an attribute and without; rows: {', '.join(name.replace('_', ' ') for name in names)}."
     )
     return writer.keep("arithmetic", pictures, 2 * len(AMOUNTS), "Attribute arithmetic", caption)
-
-
-def _differ(has: Tensor) -> bool:
-    return bool(has.any()) and not bool(has.all())
 
 
 def neighbours(writer: ImageWriter, pictures: Tensor, train: Tensor) -> PictureEntry:
@@ -178,11 +175,9 @@ def stages(run: RunFolder, held_out: ImageSet) -> Evaluation:
         return {}
     counts = list(kept)
     first_middle_last = dict.fromkeys((counts[0], counts[len(counts) // 2], counts[-1]))
-    stages = [_stage(images, kept[images], colours.tolist()) for images in first_middle_last]
+    stages: list[Stage] = []
+    for images in first_middle_last:
+        xy = tsne(checkpoint.load(kept[images]).tensors["latents"], seed=0)
+        x, y = ([round(float(value), 3) for value in column] for column in xy.T)
+        stages.append({"images": images, "x": x, "y": y, "label": colours.tolist()})
     return {"attribute": attribute, "stages": stages}
-
-
-def _stage(images: int, path: Path, labels: list[int]) -> Stage:
-    xy = tsne(checkpoint.load(path).tensors["latents"], seed=0)
-    x, y = ([round(float(value), 3) for value in column] for column in xy.T)
-    return {"images": images, "x": x, "y": y, "label": labels}

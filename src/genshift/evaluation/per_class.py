@@ -54,6 +54,7 @@ def even_parts(labels: Tensor, most: int, others: int) -> tuple[Tensor, Tensor]:
 
 def _in_turn(counts: Tensor, most: int) -> Tensor:
     """How many of each class, int64 `[K]`, are among the first `most` where they take turns until one has no more."""
+    # The first picture of every class, then the second of every class that has one, and so on.
     order = sorted((turn, number) for number, count in enumerate(counts.tolist()) for turn in range(count))
     return torch.tensor([number for _, number in order[:most]], dtype=torch.int64).bincount(minlength=len(counts))
 
@@ -62,6 +63,7 @@ def _parted(labels: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tens
     """Rows of two parts, with so many of each class."""
     one, other = [], []
     for number, (share, rest) in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
+        # As many pictures of the class as both parts need, then those of the first part among them.
         rows = (labels == number).nonzero().flatten()
         rows = rows[torch.from_numpy(fixed_sample(len(rows), share + rest, number))]
         chosen = torch.zeros(len(rows), dtype=torch.bool)
@@ -75,7 +77,7 @@ def evenness(labels: Tensor, classes: int) -> str:
     """How often each class stands among real pictures, in words."""
     counts = labels.bincount(minlength=classes)
     least, often = int(counts.min()), int(counts.max())
-    if often - least <= 1:
+    if often - least <= 1:  # the turns may end within a round
         return "the classes as even as in the samples"
     return f"the classes as even as the data allow ({least:,} to {often:,} of each)"
 
@@ -153,7 +155,7 @@ def rows(sides: RealAndGenerated, outputs: ClassifierOutputs, classes: Sequence[
 def _row(sides: RealAndGenerated, outputs: ClassifierOutputs, number: int, name: str) -> ClassRow:
     assert sides.labels is not None and sides.real_labels is not None
     ours, theirs = sides.labels == number, sides.real_labels == number
-    n = min(int(ours.sum()), int(theirs.sum()))
+    n = min(int(ours.sum()), int(theirs.sum()))  # a distance depends on how many: as many on both sides
     reference, other = (features[theirs][:n] for features in (outputs.reference, outputs.other))
     distances = [_frechet(reference, features[ours][:n]) for features in outputs.series]
     return {

@@ -21,7 +21,7 @@ from genshift.runs.results import Measure, Results
 
 SHOWN = 10  # pictures of the animation
 STAGES = 6  # of the reverse process in one picture: of 1,000 steps the report shows 0, 200, …, 1,000
-FRAMES = 40
+FRAMES = 40  # of the animation: four seconds
 AWAY = {
     "unconditional": "the model without a label",
     "weak": "its own early state",
@@ -89,10 +89,12 @@ def watch(method: DiffusionMethod) -> Reverse:
 
     def stage(done: int, x: Tensor, x_0: Tensor) -> Stage:
         norm = max(1.0, (ladder.alpha[done] ** 2 + ladder.sigma[done] ** 2).sqrt().item())  # EDM's noise has σ = 80
-        noisy, predicted = (to_bytes(method.pictures(each[:SHOWN])) for each in (x / norm, x_0))
+        noisy, predicted = (to_bytes(method.pictures(state[:SHOWN])) for state in (x / norm, x_0))
         return Stage(done, ladder.time[done].item(), noisy, predicted)
 
+    # The noise that it starts from is drawn by a generator of its own: the process draws the same from its own.
     stages, x = {}, method.noise(method.start(0, 0)[0]) * ladder.sigma[0].item()
+    # A sampler tells x after a step with the picture that was predicted before it: that belongs to the x before.
     for state in method.reverse(generator, labels):
         if state.step - 1 in kept:
             stages[state.step - 1] = stage(state.step - 1, x, state.x0)
@@ -119,24 +121,21 @@ def pictures(
 
 def _strip(writer: ImageWriter, method: DiffusionMethod, reverse: Reverse, classes: Sequence[str]) -> PictureEntry:
     """The strip's entry; under each column stand the steps that were done and the level that they came to."""
+    process = method.process
+    scale = f", step k of {len(process.abar) - 1:,}" if isinstance(process, Discrete) else ""
     stages = [reverse.stages[done] for done in spread(reverse.steps, STAGES)]
     shown = torch.cat([stage.noisy[:1] for stage in stages] + [stage.predicted[:1] for stage in stages])
     which = f"of the class {classes[reverse.labels[0]]}" if reverse.labels else "of series 0"
     caption = (
         f"The first sample {which}, {in_words(method)}. Above: the noisy state; below: the picture predicted from it, "
-        f"after so many steps, at the noise level t{_scale(method.process)}."
+        f"after so many steps, at the noise level t{scale}."
     )
     entry = writer.keep("reverse", shown, len(stages), "The reverse process", caption)
-    return {**entry, "under": [_level(method.process, stage) for stage in stages]}
-
-
-def _scale(process: Process) -> str:
-    """What the k of `_level` is, where the process has discrete steps."""
-    return f", step k of {len(process.abar) - 1:,}" if isinstance(process, Discrete) else ""
+    return {**entry, "under": [_level(process, stage) for stage in stages]}
 
 
 def _level(process: Process, stage: Stage) -> str:
-    """How far a stage is, in short lines."""
+    """How far a stage is, in short lines: its step k too, where the process has discrete ones."""
     words = f"{stage.done:,} {'step' if stage.done == 1 else 'steps'}\nt = {stage.t:.3g}"
     if not isinstance(process, Discrete):
         return words

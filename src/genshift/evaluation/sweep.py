@@ -35,7 +35,7 @@ from genshift.training.domains import in_classes
 
 FILE = "sweep.json"
 SEED = 1000  # of the pictures that settings are chosen by; an evaluation's series are others, 0 to 2
-COUNT = 500
+COUNT = 500  # pictures of a setting, where a user gives no number
 REFERENCE = 5_000  # training pictures, at most
 BY_DISTANCE = "the lowest Fréchet distance"
 BY_BOTH = (
@@ -102,7 +102,10 @@ def sweep(
     # What every setting is measured with.
     device.prepare_process(None, device.choose_device())
     console = Console()
-    benchmark = _open_benchmark(run, features, _needing_most(start, settings), count, data_root, console)
+    # Opened with a sampling that needs the run's early state, where any does, so that it is there for all.
+    samplings = [replace(start, **setting.changes) for setting in settings]
+    opened_with = next((sampling for sampling in samplings if sampling.by_weak), start)
+    benchmark = _open_benchmark(run, features, opened_with, count, data_root, console)
     results = SweepResults(run, benchmark.conditions(run, features))
     rule = benchmark.rule(accuracy)
     console.say(f"{benchmark.n:,} pictures a setting, one axis after the other, each from the best so far: {rule}.")
@@ -155,16 +158,11 @@ def _planned(run: RunFolder, preset: Diffusion, axes: Axes) -> tuple[Sampling, l
     return start, settings
 
 
-def _needing_most(start: Sampling, settings: Sequence[SweepSetting]) -> Sampling:
-    """What the run is opened with: a sampling that needs its early state, where any does, so that it is there."""
-    samplings = [replace(start, **setting.changes) for setting in settings]
-    return next((sampling for sampling in samplings if sampling.by_weak), start)
-
-
 def _settings(axes: Axes) -> Iterator[SweepSetting]:
     """Every value of every axis, in the order of the axes."""
 
     def values(name: str) -> Sequence[Any]:
+        """What a user gave, else the default."""
         given = getattr(axes, name)
         return getattr(DEFAULTS, name) if given is None else given
 

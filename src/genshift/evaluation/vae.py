@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from torch import Tensor
-
 from genshift.data.imageset import ImageSet
 from genshift.evaluation import panels
 from genshift.evaluation.generation import (
@@ -92,20 +90,22 @@ class VAEEvaluation(LatentGeneratorEvaluation[VAE, VAEMethod]):
         method, held_out = context.method, context.held_out
         if held_out is None:
             return {}, {}, []
+        # Each picture beside what is decoded from its latent vector.
         decoded = method.reconstruct(held_out.images, held_out.labels if method.classes else None)
         errors = {
             "reconstruction_mse": reconstruction.mse(held_out.images, decoded),
             "psnr": reconstruction.psnr(held_out.images, decoded),
             "ssim": reconstruction.ssim(held_out.images, decoded),
         }
+        # Their means, with standard errors over pictures.
         words = (
             f"{held_out.name}, {len(held_out):,} held-out pictures at {held_out.images.shape[-1]} px, decoded from "
             "their posterior means; std is the standard error over pictures"
         )
-        results = {
-            name: Measure(values.mean().item(), len(values), f"{UNITS[name]}; {words}", _standard_error(values))
-            for name, values in errors.items()
-        }
+        results = {}
+        for name, values in errors.items():
+            error = values.std().item() / math.sqrt(len(values)) if len(values) > 1 else 0.0
+            results[name] = Measure(values.mean().item(), len(values), f"{UNITS[name]}; {words}", error)
         panel = panels.reconstructions(writer, held_out.images, decoded)
         return results, {"panel_mse": errors["reconstruction_mse"][:PANEL].tolist()}, [panel]
 
@@ -115,7 +115,3 @@ class VAEEvaluation(LatentGeneratorEvaluation[VAE, VAEMethod]):
         if "class_accuracy" not in results or not taught or judge is None or Path(taught).resolve() != judge.resolve():
             return []
         return ["Not independent: the classifier that judges the samples has taught the generator (--perceptual)."]
-
-
-def _standard_error(values: Tensor) -> float:
-    return values.std().item() / math.sqrt(len(values)) if len(values) > 1 else 0.0

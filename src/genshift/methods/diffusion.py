@@ -82,7 +82,7 @@ class DiffusionMethod(GeneratorMethod):
 
     def _answer(self, net: nn.Module, x: Tensor, t: Tensor, y: Tensor | None) -> Tensor:
         x = x.contiguous(memory_format=self.arithmetic.memory_format)
-        time_input = self.process.told(t).to(x)
+        time_input = self.process.time_input(t).to(x)
         with self.arithmetic.autocast():
             return at_least_float32(net(x, time_input, y))
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
-from genshift.errors import Refusal
+from genshift.metrics.inputs import as_points
 
 SMALLEST = 5  # below this many points t-SNE has no neighbourhoods to keep
 
@@ -46,33 +47,20 @@ def tsne(
     `fitting_perplexity(N, perplexity)`; under five points the PCA layout itself is returned. Raises Refusal
     for non-finite features, ValueError for a shape other than [N, D].
     """
-    points = _as_points(features)
+    given = features if isinstance(features, Tensor) else torch.from_numpy(np.array(features))
+    points = as_points(given, fewest=0).numpy()
     if len(points) < SMALLEST or not points.std(axis=0).any():
         return _pca_plane(points)
     from openTSNE import TSNE  # here, for the import takes about a second
 
-    machine = TSNE(
+    fitter = TSNE(
         perplexity=fitting_perplexity(len(points), perplexity),
-        initialization=_pca_plane(points).astype(np.float64) * 1e-4,
+        initialization=_pca_plane(points).astype(np.float64) * 1e-4,  # t-SNE starts from a small spread
         neighbors="exact",
         random_state=seed,
         n_jobs=n_jobs,
     )
-    return np.asarray(machine.fit(points), dtype=np.float32)
-
-
-def _as_points(features: npt.ArrayLike | Tensor) -> npt.NDArray[np.float64]:
-    array = features.detach().cpu().float().numpy() if isinstance(features, Tensor) else np.asarray(features)
-    if array.ndim != 2:
-        raise ValueError(f"features are {array.shape}: expected [N, D]")
-    points = array.astype(np.float64)
-    bad = int((~np.isfinite(points)).any(axis=1).sum())
-    if bad:
-        raise Refusal(
-            f"{bad} of {len(points)} feature rows hold a value that is not finite: expected finite features; "
-            "look for a diverged run and use an earlier checkpoint."
-        )
-    return points
+    return np.asarray(fitter.fit(points), dtype=np.float32)
 
 
 def _pca_plane(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
@@ -85,6 +73,7 @@ def _pca_plane(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
         return plane.astype(np.float32)
     centred = points - points.mean(axis=0)
     _, _, axes = np.linalg.svd(centred, full_matrices=False)
+    # A component's sign is the decomposition's whim, and another library's another.
     axes = axes[:2] * np.sign(axes[:2][np.arange(len(axes[:2])), np.abs(axes[:2]).argmax(axis=1)])[:, None]
     plane[:, : len(axes)] = centred @ axes.T
     spread = plane[:, 0].std()

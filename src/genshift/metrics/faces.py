@@ -26,8 +26,9 @@ def has_face(images: Tensor) -> Tensor:
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
         raise ValueError(f"images are {images.dtype} {tuple(images.shape)}: expected uint8 [N, 1 or 3, H, W]")
     detector = _detector()
-    found = [len(detector(image, 0)) > 0 for chunk in images.cpu().split(IMAGES) for image in _enlarged(chunk).numpy()]
-    return torch.tensor(found, dtype=torch.bool)
+    enlarged = (image for chunk in images.cpu().split(IMAGES) for image in _enlarged(chunk).numpy())
+    # 0: the detector does not enlarge further.
+    return torch.tensor([len(detector(image, 0)) > 0 for image in enlarged], dtype=torch.bool)
 
 
 def _detector() -> Any:

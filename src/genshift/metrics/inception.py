@@ -1,7 +1,7 @@
-"""FID, KID, precision and recall in the features of the Inception network that published figures use.
+"""The features of the Inception network, in which published FID and KID are measured.
 
-Only the features come from torch-fidelity (extra `fid`): its ported weights, and TensorFlow's resize to 299 pixels,
-make figures comparable. The distances are ours: they need no matrix root, and are the same for every kind of feature.
+They come from torch-fidelity (extra `fid`): its ported weights, and TensorFlow's resize to 299 pixels, make figures
+comparable. The distances themselves are in `frechet`, `kid` and `manifold`, the same for every kind of feature.
 """
 
 from __future__ import annotations
@@ -21,25 +21,12 @@ from genshift.data.dataset import DataFile
 from genshift.data.download import Progress, fetch_file
 from genshift.data.places import cache_root, digest
 from genshift.errors import Refusal
-from genshift.metrics.frechet import frechet, statistics
-from genshift.metrics.kid import kid
-from genshift.metrics.manifold import precision_recall
 
 NAME = "weights-inception-2015-12-05-6726825d.pth"
 URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{NAME}"
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"  # pytorch-fid publishes the same file
 SIZE = 95_628_359  # bytes
 BATCH = 64  # images at a time: 1.5 GB
-
-
-@dataclass(frozen=True)
-class Measured:
-    """FID (0 or more), KID (about 0 or more), improved precision and recall in [0, 1] of generated images."""
-
-    fid: float
-    kid: float
-    precision: float
-    recall: float
 
 
 @dataclass(frozen=True)
@@ -61,18 +48,6 @@ class Inception:
         return torch.cat(batches)
 
 
-def measure(generated: Tensor, real: Tensor, inception: Inception) -> Measured:
-    """All four measures of `generated` [M, C, H, W] beside `real` [N, C, H, W], both uint8.
-
-    They depend on M and N: compare equal counts only, beside the same figures of two real halves. Precision and recall
-    are in these features too, where their paper and torch-fidelity's default take VGG's. Raises Refusal for
-    four images or fewer on either side.
-    """
-    fake_features, real_features = inception(generated), inception(real)
-    distance = frechet(statistics(fake_features), statistics(real_features))
-    return Measured(distance, kid(real_features, fake_features), *precision_recall(real_features, fake_features))
-
-
 def load_inception(
     weights: Path | None = None,
     *,
@@ -88,13 +63,13 @@ def load_inception(
     weights are absent, damaged or another network's.
     """
     extractor = _extractor()
-    path = _found(weights, download, progress)
+    path = _weights_file(weights, download, progress)
     published = digest(path, "sha256").hex() == SHA256
     if not published:
         say(f"{path} is not the published {NAME} (its checksum differs): its figures are no FID or KID of a paper.")
     try:
         network = extractor("inception", ["2048"], feature_extractor_weights_path=_safe(path))
-    except RuntimeError as error:
+    except RuntimeError as error:  # what load_state_dict raises for other keys or shapes
         raise Refusal(f"{path} holds another network's weights: expected torch-fidelity's {NAME} ({URL}).") from error
     return Inception(network.to(device), torch.device(device), published)
 
@@ -111,7 +86,8 @@ def _extractor() -> Any:
     return FeatureExtractorInceptionV3
 
 
-def _found(weights: Path | None, download: bool, progress: Progress | None) -> Path:
+def _weights_file(weights: Path | None, download: bool, progress: Progress | None) -> Path:
+    """The file that is named, else the cache's, which is downloaded where it may be."""
     if weights is not None:
         if not weights.is_file():
             raise Refusal(f"There is no file {weights}: expected Inception's weights, {URL}.")
@@ -130,7 +106,7 @@ def _found(weights: Path | None, download: bool, progress: Progress | None) -> P
 def _download(path: Path, progress: Progress | None) -> None:
     """The published file comes to its place only once its checksum is seen."""
     unchecked = path.parent / "unchecked" / NAME
-    unchecked.unlink(missing_ok=True)
+    unchecked.unlink(missing_ok=True)  # of an earlier download that was broken off
     fetch_file(URL, DataFile(NAME, None, None, SIZE, (URL,)), unchecked, progress)
     if digest(unchecked, "sha256").hex() != SHA256:
         unchecked.unlink()

@@ -1,4 +1,4 @@
-"""How good an adapted classifier is on its target, guessed without one target label.
+"""How good an adapted classifier is on its target, estimated without one target label.
 
 Every function is of arrays alone (numpy or torch, any device) and gives float64; whoever calls it says whose images
 they are of. Nothing here knows a target label: `dev_risk` takes losses on labelled SOURCE images.
@@ -18,7 +18,7 @@ Array = npt.ArrayLike | Tensor
 TEMPERATURE = 0.05  # Saito et al. 2021: the same for every task
 ROWS = 500  # of the similarity matrix at a time
 SUMS_TO_ONE = 1e-3  # probabilities may have come in half precision
-MOST_TOLD = 50.0  # log odds; wider features than there are images tell domains apart without a doubt, and overflow
+MOST_LOG_ODDS = 50.0  # wider features than there are images tell domains apart without a doubt, and overflow
 MOST_STEPS = 5_000  # of the logistic regression; far more than it takes
 
 
@@ -58,12 +58,12 @@ def soft_neighbourhood_density(probabilities: Array) -> float:
     Raises as `entropy` does, Refusal for fewer than 2 rows.
     """
     rows = torch.nn.functional.normalize(_probabilities(probabilities, fewest=2), dim=1)
-    found = []
+    entropies = []
     for start in range(0, len(rows), ROWS):
         similar = rows[start : start + ROWS] @ rows.T / TEMPERATURE
-        similar.diagonal(offset=start).fill_(-torch.inf)  # nobody is a neighbour of his own
-        found.append(_entropies(similar.softmax(1)))
-    return torch.cat(found).mean().item()
+        similar.diagonal(offset=start).fill_(-torch.inf)  # no image is its own neighbour
+        entropies.append(_entropies(similar.softmax(1)))
+    return torch.cat(entropies).mean().item()
 
 
 def density_ratio(source: Array, target: Array, at: Array) -> npt.NDArray[np.float64]:
@@ -76,17 +76,19 @@ def density_ratio(source: Array, target: Array, at: Array) -> npt.NDArray[np.flo
     """
     from sklearn.linear_model import LogisticRegression  # here, for the import takes about a second
 
-    apart = [as_points(torch.as_tensor(points)) for points in (source, target, at)]
-    if len({points.shape[1] for points in apart}) > 1:
-        raise ValueError(f"features are {', '.join(str(tuple(p.shape)) for p in apart)}: expected one width")
-    both = torch.cat(apart[:2])
+    sets = [as_points(torch.as_tensor(points)) for points in (source, target, at)]
+    if len({points.shape[1] for points in sets}) > 1:
+        raise ValueError(f"features are {', '.join(str(tuple(p.shape)) for p in sets)}: expected one width")
+    # Standardised; a feature that never varies stays as it is.
+    both = torch.cat(sets[:2])
     mean, spread = both.mean(0), both.std(0, correction=0)
     spread[spread == 0] = 1.0
-    is_target = np.repeat([0, 1], [len(apart[0]), len(apart[1])])
-    told = LogisticRegression(max_iter=MOST_STEPS).fit(((both - mean) / spread).numpy(), is_target)
-    told_by = told.decision_function(((apart[2] - mean) / spread).numpy())
-    odds = np.exp(np.clip(told_by, -MOST_TOLD, MOST_TOLD))
-    return np.asarray(odds * len(apart[0]) / len(apart[1]), dtype=np.float64)
+    # P(target | x) / P(source | x) at the points, and Bayes' rule.
+    is_target = np.repeat([0, 1], [len(sets[0]), len(sets[1])])
+    classifier = LogisticRegression(max_iter=MOST_STEPS).fit(((both - mean) / spread).numpy(), is_target)
+    log_odds = classifier.decision_function(((sets[2] - mean) / spread).numpy())
+    odds = np.exp(np.clip(log_odds, -MOST_LOG_ODDS, MOST_LOG_ODDS))
+    return np.asarray(odds * len(sets[0]) / len(sets[1]), dtype=np.float64)
 
 
 def dev_risk(weights: Array, losses: Array) -> float:
@@ -117,44 +119,46 @@ def ensemble_agreement(probabilities: Array) -> npt.NDArray[np.float64]:
     stacked = torch.as_tensor(probabilities)
     if stacked.ndim != 3:
         raise ValueError(f"probabilities are {tuple(stacked.shape)}: expected [candidates, N, K]")
-    said = torch.stack([_probabilities(each) for each in stacked])
-    together = said.mean(0).argmax(1)
-    return (said.argmax(2) == together).double().mean(1).numpy()
+    predictions = torch.stack([_probabilities(candidate) for candidate in stacked])
+    ensemble = predictions.mean(0).argmax(1)
+    return (predictions.argmax(2) == ensemble).double().mean(1).numpy()
 
 
 def thresholded_confidence(source: Array, labels: Array, target: Array) -> float:
-    """ATC, a guess of the accuracy on a target from predictions [V, K] on labelled source images, their `labels` [V],
-    and predictions [N, K] on target images: a share in [0, 1].
+    """ATC, an estimate of the accuracy on a target from predictions [V, K] on labelled source images, their `labels`
+    [V], and predictions [N, K] on target images: a share in [0, 1].
 
     The threshold t of confidence is such that as many source images lie below it as are got wrong (fewer where several
-    are as confident as t); the guess is the share of target images that do not lie below it. Confidence is the negative
-    entropy (Garg et al. 2022, arXiv 2201.04234, equations 1 and 2; without their calibration by a temperature). Raises
-    as `entropy` does, ValueError for unlike counts.
+    are as confident as t); the estimate is the share of target images that do not lie below it. Confidence is the
+    negative entropy (Garg et al. 2022, arXiv 2201.04234, equations 1 and 2; without their calibration by a
+    temperature). Raises as `entropy` does, ValueError for unlike counts.
     """
-    known, asked, right = _told(source, labels, target)
-    confidence, wrong = (-_entropies(known)).sort().values, int((~right).sum())
-    if wrong == len(known):
+    on_source, on_target, right = _checked(source, labels, target)
+    confidence, wrong = (-_entropies(on_source)).sort().values, int((~right).sum())
+    if wrong == len(on_source):  # then no threshold is high enough
         return 0.0
-    return (-_entropies(asked) >= confidence[wrong]).double().mean().item()
+    return (-_entropies(on_target) >= confidence[wrong]).double().mean().item()
 
 
 def difference_of_confidences(source: Array, labels: Array, target: Array) -> float:
     """DoC, as `thresholded_confidence` but: source accuracy less what the mean confidence loses from source to target.
 
-    Confidence is the largest probability; the guess is cut to [0, 1] (Guillory et al. 2021, arXiv 2107.03315: the
+    Confidence is the largest probability; the estimate is cut to [0, 1] (Guillory et al. 2021, arXiv 2107.03315: the
     difference itself, without a regression over other shifts).
     """
-    known, asked, right = _told(source, labels, target)
-    lost = known.amax(1).mean() - asked.amax(1).mean()
+    on_source, on_target, right = _checked(source, labels, target)
+    lost = on_source.amax(1).mean() - on_target.amax(1).mean()
     return (right.double().mean() - lost).clamp(0, 1).item()
 
 
-def _told(source: Array, labels: Array, target: Array) -> tuple[Tensor, Tensor, Tensor]:
+def _checked(source: Array, labels: Array, target: Array) -> tuple[Tensor, Tensor, Tensor]:
     """Probabilities of source and target images, and which of the source's are right, bool [V]."""
-    known, asked, true = _probabilities(source), _probabilities(target), torch.as_tensor(labels).cpu()
-    if true.shape != known.shape[:1]:
-        raise ValueError(f"there are {len(known)} predictions and labels {tuple(true.shape)}: expected one an image")
-    return known, asked, known.argmax(1) == true
+    on_source, on_target, true = _probabilities(source), _probabilities(target), torch.as_tensor(labels).cpu()
+    if true.shape != on_source.shape[:1]:
+        raise ValueError(
+            f"there are {len(on_source)} predictions and labels {tuple(true.shape)}: expected one an image"
+        )
+    return on_source, on_target, on_source.argmax(1) == true
 
 
 def _probabilities(values: Array, fewest: int = 1) -> Tensor:

@@ -1,4 +1,4 @@
-"""Are the samples like real images (precision, density), and like all of them (recall, coverage)?"""
+"""Are the samples like real images (precision), and like all of them (recall)?"""
 
 from __future__ import annotations
 
@@ -21,38 +21,17 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, flo
     the share of real points on the fake one. Both depend on N and M: compare equal counts only. Raises ValueError
     for unlike widths, Refusal for k points or fewer on either side.
     """
-    real, fake = _pair(real, fake, k)
-    real_radii, fake_radii = _radii(real, k), _radii(fake, k)
-    precision = torch.cat([(d <= real_radii).any(dim=1) for d in _distances(fake, real)])
-    recall = torch.cat([(d <= fake_radii).any(dim=1) for d in _distances(real, fake)])
-    return precision.double().mean().item(), recall.double().mean().item()
-
-
-def density_coverage(real: Tensor, fake: Tensor, k: int = 5) -> tuple[float, float]:
-    """Density, 0 or more and about 1 for real images, and coverage in [0, 1] (Naeem et al. 2020, arXiv 2002.09797).
-
-    Arguments and errors are those of `precision_recall`; neither measure uses balls around fake points, so a few
-    far samples do not raise them. Density: how many real balls hold a fake point, on average, over k; coverage: the
-    share of real balls that hold a fake point.
-    """
-    real, fake = _pair(real, fake, k)
-    radii = _radii(real, k)
-    inside, covered = 0, torch.zeros(len(real), dtype=torch.bool)
-    for distances in _distances(fake, real):
-        holds = distances <= radii
-        inside += int(holds.sum())
-        covered |= holds.any(dim=0)
-    return inside / (k * len(fake)), covered.double().mean().item()
-
-
-def _pair(real: Tensor, fake: Tensor, k: int) -> tuple[Tensor, Tensor]:
     if k < 1:
         raise Refusal(f"k is {k}: expected the number of nearest neighbours, 1 or more.")
     real, fake = as_points(real, fewest=k + 1), as_points(fake, fewest=k + 1)
     if real.shape[1] != fake.shape[1]:
         raise ValueError(f"real has {real.shape[1]} features and fake {fake.shape[1]}: expected the same")
     centre = real.mean(dim=0)  # distances by matrix product lose digits far from the origin
-    return real - centre, fake - centre
+    real, fake = real - centre, fake - centre
+    real_radii, fake_radii = _radii(real, k), _radii(fake, k)
+    precision = torch.cat([(d <= real_radii).any(dim=1) for d in _distances(fake, real)])
+    recall = torch.cat([(d <= fake_radii).any(dim=1) for d in _distances(real, fake)])
+    return precision.double().mean().item(), recall.double().mean().item()
 
 
 def _radii(points: Tensor, k: int) -> Tensor:

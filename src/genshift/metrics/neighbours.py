@@ -56,10 +56,21 @@ def nearest(samples: Tensor, train: Tensor, mirrored: Tensor | None = None) -> N
 
     uint8 is taken for pixels and brought to [0, 1].
     """
-    _check(samples, train)
+    if samples.shape[1:] != train.shape[1:]:
+        raise ValueError(f"samples are {tuple(samples.shape)} and training images {tuple(train.shape)}: unlike")
+    if len(samples) == 0 or len(train) < 2:
+        raise Refusal(
+            f"There are {len(samples)} samples and {len(train)} training images: expected at least one and two; "
+            "ask for more."
+        )
     rows = nearest_rows(samples, train, 2, mirrored)
-    views = _views(samples, mirrored)
-    first, second = (_exact(views, train, column) for column in rows.unbind(1))
+    # `nearest_rows` compares by quick distances; those of the two that it takes are measured anew, exactly.
+    views = [view.cpu() for view in _views(samples, mirrored)]
+    distances = []
+    for row in rows.unbind(1):
+        chosen = _flat(train[row.to(train.device)]).cpu()
+        distances.append(torch.stack([(view - chosen).double().norm(dim=1) for view in views]).amin(0))
+    first, second = distances
     return Nearest(rows[:, 0], first, torch.maximum(first, second))
 
 
@@ -73,7 +84,9 @@ def nearest_rows(samples: Tensor, train: Tensor, count: int, mirrored: Tensor | 
     rows = torch.zeros(len(samples), count, dtype=torch.int64, device=samples.device)
     for start in range(0, len(train), ROWS):
         chunk = _flat(train[start : start + ROWS]).to(samples.device)
-        near, place = _closest([_squared(view, chunk) for view in views], count)
+        # The nearest of this chunk, by the nearer view, then of all chunks so far.
+        squared = torch.stack([_squared(view, chunk) for view in views]).amin(0)
+        near, place = squared.topk(min(count, len(chunk)), largest=False)
         best, kept = torch.cat([best, near], dim=1).topk(count, largest=False)
         rows = torch.cat([rows, place + start], dim=1).gather(1, kept)
     return rows.cpu()
@@ -93,21 +106,8 @@ def memorisation(samples: Nearest, held_out: Nearest) -> Memorisation:
             "Half of the held-out images or more are in the training set: expected images that were never trained on; "
             "name another split."
         )
-    return Memorisation(samples.distances.median().item() / floor, _copies(samples), _copies(held_out))
-
-
-def _copies(found: Nearest) -> float:
-    return (found.distances < COPY * found.second).double().mean().item()
-
-
-def _check(samples: Tensor, train: Tensor) -> None:
-    if samples.shape[1:] != train.shape[1:]:
-        raise ValueError(f"samples are {tuple(samples.shape)} and training images {tuple(train.shape)}: unlike")
-    if len(samples) == 0 or len(train) < 2:
-        raise Refusal(
-            f"There are {len(samples)} samples and {len(train)} training images: expected at least one and two; "
-            "ask for more."
-        )
+    copies, real_copies = ((n.distances < COPY * n.second).double().mean().item() for n in (samples, held_out))
+    return Memorisation(samples.distances.median().item() / floor, copies, real_copies)
 
 
 def _views(samples: Tensor, mirrored: Tensor | None) -> list[Tensor]:
@@ -121,17 +121,5 @@ def _flat(images: Tensor) -> Tensor:
 
 
 def _squared(view: Tensor, chunk: Tensor) -> Tensor:
-    """Squared distances [M, n], quick and good to about 1e-3 at a face's length: `_exact` measures the chosen ones."""
+    """Squared distances [M, n], quick and good to about 1e-3 at a face's length."""
     return view.square().sum(1, keepdim=True) + chunk.square().sum(1) - 2 * view @ chunk.T
-
-
-def _closest(squared: list[Tensor], count: int) -> tuple[Tensor, Tensor]:
-    """The smallest of each row, by the nearest view: values and columns, each [M, `count`, or as many as there are]."""
-    least = squared[0] if len(squared) == 1 else torch.minimum(*squared)
-    return least.topk(min(count, least.shape[1]), largest=False)
-
-
-def _exact(views: list[Tensor], train: Tensor, rows: Tensor) -> Tensor:
-    """The distance of each sample to training image `rows` [M], float64 [M] on the CPU."""
-    chosen = _flat(train[rows.to(train.device)]).cpu()
-    return torch.stack([(view.cpu() - chosen).double().norm(dim=1) for view in views]).amin(0)

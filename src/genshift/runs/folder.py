@@ -63,12 +63,6 @@ class RunFolder:
         """Reads one of the run's JSON files."""
         return read_json(self.path / name, "evaluate the run first")
 
-    def add_results(self, results: Mapping[str, Any]) -> None:
-        """Adds measures to results.json, replacing those of the same name."""
-        path = self.path / "results.json"
-        before = self.read("results.json") if path.exists() else {}
-        write_json(path, {**before, **results})
-
     def rows(self, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
         """The rows of a .jsonl file, as `files.read_jsonl` reads them."""
         return read_jsonl(self.path / name)
