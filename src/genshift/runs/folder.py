@@ -26,14 +26,18 @@ class RunFolder:
 
     def create(self) -> None:
         """Makes the folder; Refusal where a file stands there or it cannot be written to."""
-        if self.path.exists() and not self.path.is_dir():
-            raise Refusal(f"--out {self.path} is a file: name a folder.")
-        if not self.exists() and self._holds_others():
-            raise Refusal(f"--out {self.path} holds other files and no run: name a new or empty folder.")
+        self.check_place()
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise of_os_error(error, f"making the run folder {self.path}") from error
+
+    def check_place(self) -> None:
+        """Refuses a place where something else stands."""
+        if self.path.exists() and not self.path.is_dir():
+            raise Refusal(f"--out {self.path} is a file: name a folder.")
+        if not self.exists() and self._holds_others():
+            raise Refusal(f"--out {self.path} holds other files and no run: name a new or empty folder.")
 
     def _holds_others(self) -> bool:
         """Whether the folder holds what no run that was killed before its config.json can have left."""

@@ -46,7 +46,8 @@ class Console:
         self.speaks, self.label = speaks, label
         self.rich = RichConsole(file=sys.stderr, highlight=False, soft_wrap=True)
         self.bar: Progress | None = None
-        self.line: Any = None  # a notebook's, which changes
+        self.display: Any = None  # a notebook's, which changes
+        self.displayed = {"training": "", "held-out": ""}
         self.shown = -1  # the last twentieth of the training that has a line
 
     def say(self, text: str) -> None:
@@ -88,7 +89,7 @@ class Console:
         part = seen // max(1, total // LINES)
         is_new, self.shown = part != self.shown, part
         if self.rich.is_jupyter:
-            self._show_in_notebook(line)
+            self._show_in_notebook("training", line)
         elif self.rich.is_terminal:
             self._move_bar(seen, total, values)
         elif is_new:
@@ -99,9 +100,16 @@ class Console:
 
     def validation(self, seen: int, measures: Mapping[str, float]) -> None:
         """The state after a validation."""
+        if not self.speaks:
+            return
         values = {name: value for name, value in measures.items() if name != "error"}
         text = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
-        self.say(f"{seen:>11,} images: held-out {text} ± {measures.get('error', 0.0):.4f}")
+        line = f"{seen:>11,} images: held-out {text} ± {measures.get('error', 0.0):.4f}"
+        if self.rich.is_jupyter:
+            self._log(line)
+            self._show_in_notebook("held-out", line)
+        else:
+            self.say(line)
 
     def _log(self, text: str) -> None:
         for file in _logs:
@@ -115,13 +123,15 @@ class Console:
             self.bar.start()
         self.bar.update(self.task, completed=seen, description=text)
 
-    def _show_in_notebook(self, text: str) -> None:
+    def _show_in_notebook(self, part: str, text: str) -> None:
         from IPython.display import display  # there, since a notebook runs this
 
-        if self.line is None:
-            self.line = display({"text/plain": text}, raw=True, display_id=True)
+        self.displayed[part] = text
+        shown = {"text/plain": "\n".join(filter(None, self.displayed.values()))}
+        if self.display is None:
+            self.display = display(shown, raw=True, display_id=True)
         else:
-            self.line.update({"text/plain": text}, raw=True)
+            self.display.update(shown, raw=True)
 
     def __enter__(self) -> Self:
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from genshift import device
@@ -10,7 +11,7 @@ from genshift.runs.folder import RunFolder
 from genshift.training.console import Console
 from genshift.training.distributed import World
 from genshift.training.probe import STEPS, duration, probe
-from genshift.training.train import Settings, assemble, check_choice
+from genshift.training.train import Settings, assemble, check_choice, check_same
 from genshift.training.training_data import open_training_data
 
 CANDIDATES = 11  # checkpoints that an adapting run keeps to choose from, beside the numbered ones, about
@@ -18,23 +19,27 @@ CANDIDATES = 11  # checkpoints that an adapting run keeps to choose from, beside
 
 @dataclass(frozen=True)
 class Plan:
-    """seconds: of training, without evaluations. memory_gib: at its highest. disk_gib: of the run folder at its end."""
+    """seconds: of training, without evaluations. memory_gib: at its highest; None where the system does not tell it.
+    disk_gib: of the run folder at its end."""
 
     images: int
     seconds: float
-    memory_gib: float
+    memory_gib: float | None
     disk_gib: float
 
     def sentence(self) -> str:
         """For the user."""
-        return (
-            f"{self.images:,} images: {duration(self.seconds)} of training on this machine, {self.memory_gib:.2f} GiB "
-            f"of memory, {self.disk_gib:.2f} GiB of disk."
-        )
+        memory = "" if self.memory_gib is None else f", {self.memory_gib:.2f} GiB of memory"
+        minutes = f"{duration(self.seconds)} of training on this machine"
+        return f"{self.images:,} images: {minutes}{memory}, {self.disk_gib:.2f} GiB of disk."
 
 
 def plan(preset: Preset, run: RunFolder, settings: Settings) -> Plan:
     """Reads the data, takes the probe's steps and tells what `train` would cost; Refusal as `train`."""
+    if run.exists():
+        check_same(run, preset, settings)
+    else:
+        run.check_place()
     chosen = device.choose_device(settings.device)
     device.prepare_process(settings.threads, chosen)
     arithmetic = device.choose_arithmetic(preset.precision, chosen)
@@ -49,4 +54,5 @@ def plan(preset: Preset, run: RunFolder, settings: Settings) -> Plan:
     whole = sum(tensor.nbytes for tensor in state.values())
     networks = sum(tensor.nbytes for name, tensor in state.items() if name.startswith("network/"))
     kept = settings.keep * whole + (CANDIDATES * networks if preset.adapts else networks)
-    return Plan(images, images / measured.images_per_second, measured.memory_gib, kept / 2**30)
+    memory = None if math.isnan(measured.memory_gib) else measured.memory_gib
+    return Plan(images, images / measured.images_per_second, memory, kept / 2**30)

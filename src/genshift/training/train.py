@@ -75,7 +75,7 @@ def train(preset: Preset, out: Path, settings: Settings) -> bool:
         run = RunFolder(out)
         begun = run.exists()
         if begun:
-            _check_same(run, preset, settings)
+            check_same(run, preset, settings)
         # What is learnt from, and the trainer at its start.
         with console.phase(f"Reading {preset.task}"):
             training_data = open_training_data(preset, settings.data_root, settings.skip_broken)
@@ -266,7 +266,7 @@ def check_choice(preset: Preset, training_data: TrainingData) -> None:
         )
 
 
-def _check_same(run: RunFolder, preset: Preset, settings: Settings) -> None:
+def check_same(run: RunFolder, preset: Preset, settings: Settings) -> None:
     """Refuses to continue a run under another description."""
     config = run.config
     stored = preset_of(config)
