@@ -12,13 +12,14 @@ from report_fixtures import patch_json
 from report_pictures import UNDER, write_diffusion, write_gan, write_sweep
 
 from genshift.report.console import compare_table, format_table
+from genshift.report.contents import PAGE, subject_sections
 from genshift.report.figures import generators
 from genshift.report.figures.diffusion import sweep_figures
 from genshift.report.figures.pictures import kind_and_size
+from genshift.report.model.page_model import page_model
 from genshift.report.model.run_records import read_runs
 from genshift.report.page import write_page
 from genshift.report.results_md import write_results
-from genshift.report.sections.adaptation import sections
 from genshift.runs.records import read_record
 
 
@@ -41,8 +42,12 @@ def chromium():
         yield opened
 
 
+def sections(folders):
+    return subject_sections(page_model(read_runs(folders)), PAGE)
+
+
 def blocks(folders, kind):
-    (section,) = sections(read_runs(folders))
+    (section,) = sections(folders)
     return [block for block in section.blocks if block.kind == kind]
 
 
@@ -97,7 +102,7 @@ def test_a_moving_picture_is_embedded_byte_for_byte(folders, page):
 
 
 def test_all_diffusion_models_of_a_set_stand_in_one_section(folders, tmp_path):
-    titles = [section.title for section in sections(read_runs([*folders, write_gan(tmp_path)]))]
+    titles = [section.title for section in sections([*folders, write_gan(tmp_path)])]
     assert titles == ["digits and hw2: Diffusion models of mnistm", "hw2: GANs of celeba"]
 
 

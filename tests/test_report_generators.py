@@ -12,21 +12,25 @@ from report_pictures import stage, write_classifier, write_gan, write_vae
 from genshift.cli.listing import show_text
 from genshift.errors import Refusal
 from genshift.report.console import compare_table, format_table
+from genshift.report.contents import PAGE, subject_sections
 from genshift.report.figures import generators as figures
 from genshift.report.figures.pictures import kind_and_size
+from genshift.report.model.comparison import comparison
 from genshift.report.model.grouping import group_runs
 from genshift.report.model.measures import best, shown, shown_published, worse
+from genshift.report.model.page_model import page_model
 from genshift.report.model.run_records import read_runs
-from genshift.report.model.summary import cautions, shortfalls, summarise
 from genshift.report.page import write_page
 from genshift.report.results_md import write_results
-from genshift.report.sections.adaptation import sections
-from genshift.report.sections.measures_table import comparison
 
 PICTURES = """[...document.querySelectorAll('main img')].map(i => ({
     natural: [i.naturalWidth, i.naturalHeight], wide: i.clientWidth, alt: i.alt,
     rendering: getComputedStyle(i).imageRendering}))"""
 ABLATION = ({"spectral_norm": "off"}, {"gradient_penalty": 0.0}, {"spectral_norm": "off", "gradient_penalty": 0.0})
+
+
+def sections(folders):
+    return subject_sections(page_model(read_runs(folders)), PAGE)
 
 
 def write_ablation(root):
@@ -131,7 +135,7 @@ def test_a_generator_that_has_just_begun_has_a_page(tmp_path):
 
 
 def test_generators_of_one_data_set_stand_in_one_section_of_their_kind(folders):
-    assert [section.title for section in sections(read_runs(folders))] == [
+    assert [section.title for section in sections(folders)] == [
         "faces and hw2: GANs of celeba",
         "hw3: VAEs of celeba",
         "faces: faces-attributes",
@@ -166,7 +170,7 @@ def test_other_budgets_data_and_settings_are_no_seeds_of_one_row(tmp_path, chang
 def test_a_variant_is_not_held_against_the_published_figure(tmp_path):
     plain, changed = (write_gan(tmp_path, **options) for options in ({}, {"lr": 1e-3}))
     published = {
-        row.label: row.published for row in summarise(read_runs([plain, changed])) if row.metric == "face_rate"
+        row.label: row.published for row in page_model(read_runs([plain, changed])).rows if row.metric == "face_rate"
     }
     assert published == {"hw2-gan-a": 0.91, "hw2-gan-a, lr 0.001": None}
 
@@ -196,7 +200,7 @@ def test_a_collapse_is_marked_on_the_spread(tmp_path):
 def test_alarms_of_a_run_that_still_trains_are_listed(tmp_path):
     folder = write_gan(tmp_path)
     (folder / "evaluation.json").unlink()
-    (section,) = sections(read_runs([folder]))
+    (section,) = sections([folder])
     (notes,) = [block for block in section.blocks if block.kind == "notes"]
     assert notes.lines == ["hw2-gan-a, seed 0: discriminator won, between 16,000 and 30,400 images."]
 
@@ -204,7 +208,7 @@ def test_alarms_of_a_run_that_still_trains_are_listed(tmp_path):
 def test_an_alarm_that_the_evaluator_names_is_listed_once(tmp_path):
     folder = write_gan(tmp_path)
     patch_json(folder / "evaluation.json", lambda e: e["warnings"].append("Discriminator won: so it stood."))
-    (section,) = sections(read_runs([folder]))
+    (section,) = sections([folder])
     (notes,) = [block for block in section.blocks if block.kind == "notes"]
     assert notes.lines == ["hw2-gan-a, seed 0: Discriminator won: so it stood."]
 
@@ -235,7 +239,7 @@ def test_stages_of_the_latent_space_are_named_and_coloured_by_the_attribute(tmp_
 
 
 def test_printed_networks_say_that_their_layers_are_normalised(tmp_path):
-    (section,) = sections(read_runs([write_gan(tmp_path, spectral_norm="on")]))
+    (section,) = sections([write_gan(tmp_path, spectral_norm="on")])
     said = [block.summary for block in section.blocks if block.kind == "printed" and "parameters" in block.summary]
     assert ["spectral normalisation on every layer" in line for line in said] == [False, True]
 
@@ -267,7 +271,7 @@ def test_runs_that_were_not_measured_alike_have_no_best(tmp_path):
     patch_json(folders[1] / "results.json", lambda r: r["frechet"].update(protocol="another judge"))
     compared = comparison(group_runs(read_runs(folders)))
     assert compared.best("frechet") == set() and "not all were measured alike" in dict(compared.terms())["Fréchet"]
-    assert "hw3-gan: another judge." in dict(compared.taken())["Fréchet"]
+    assert "hw3-gan: another judge." in dict(compared.measured())["Fréchet"]
 
 
 def test_compare_prints_measures_below_one_another_with_floors_and_protocols(folders, tmp_path):
@@ -283,7 +287,7 @@ def test_compare_prints_measures_below_one_another_with_floors_and_protocols(fol
 def test_warnings_name_the_variant(tmp_path):
     folder = write_gan(tmp_path, gradient_penalty=5.0)
     patch_json(folder / "evaluation.json", lambda e: e["warnings"].append("Few faces."))
-    assert cautions(read_runs([folder])) == ["hw2-gan-a, gradient_penalty 5, seed 0: Few faces."]
+    assert page_model(read_runs([folder])).cautions == ("hw2-gan-a, gradient_penalty 5, seed 0: Few faces.",)
 
 
 # --- results.md and the terminal --------------------------------------------------------------------------------------
@@ -332,7 +336,7 @@ def test_nothing_short_is_said_of_generators_in_their_own_words(tmp_path):
     folder = write_gan(tmp_path / "kept" / "faces", "faces-gan")
     text = write_results(folder.parent.parent, tmp_path / "results.md").read_text()
     assert "Nothing: no row is worse than its published figure.\n" in text
-    assert shortfalls(summarise(read_runs([folder]))) == []
+    assert page_model(read_runs([folder])).shortfalls == ()
 
 
 def test_show_prints_published_values_groups_and_the_normalisation():

@@ -18,12 +18,13 @@ from genshift.presets import PRESETS
 from genshift.presets.methods import METHODS
 from genshift.report.figures.adaptation import CLASS_COLOURS, loss_curves
 from genshift.report.figures.thumbnails import SIDE, thumbnails
+from genshift.report.model.method_comparison import oracle_texts
+from genshift.report.model.page_model import page_model
 from genshift.report.model.run_records import read_runs
 from genshift.report.page import write_page
 from genshift.report.results_md import write_results
-from genshift.report.sections.citations import cited_for, what_to_cite
-from genshift.report.sections.hyperparameters import variants
-from genshift.report.sections.method_comparison import matrices, oracle_texts, table, verdicts
+from genshift.report.sections.citations import citations, cited_for
+from genshift.report.sections.method_comparison import table, verdicts
 
 CUT = "ours (the study's cpu budget)"
 MANY = {"source": 0.40, "adabn": 0.42, "mcc": 0.70, "adamatch": 0.72, "shot": 0.30, "target": 0.95}
@@ -46,12 +47,16 @@ def write_many(root, tasks=("a→b", "c→d"), seeds=1):
     ]
 
 
+def matrices(folders):
+    return page_model(read_runs(folders)).matrices
+
+
 def cells(matrix):
     return {row[0].text: row[1:] for _, rows in table(matrix).bodies for row in rows}
 
 
 def test_rows_go_from_source_only_to_the_bound_and_hold_mean_spread_seeds_and_gain(tmp_path):
-    (matrix,) = matrices(read_runs(write_many(tmp_path, seeds=3)))
+    (matrix,) = matrices(write_many(tmp_path, seeds=3))
     assert matrix.tasks == ("a→b", "c→d")
     assert matrix.methods == ("Source only", "AdaBN", "MCC", "AdaMatch", "SHOT", "Trained on target")
     shown = cells(matrix)["MCC"][0]
@@ -62,7 +67,7 @@ def test_rows_go_from_source_only_to_the_bound_and_hold_mean_spread_seeds_and_ga
 
 def test_noise_is_two_standard_errors_of_the_difference(tmp_path):
     """By hand: one seed each, binomial errors of 1,000 images."""
-    (matrix,) = matrices(read_runs(write_many(tmp_path)))
+    (matrix,) = matrices(write_many(tmp_path))
     for method, role in (("AdaBN", "adabn"), ("MCC", "mcc"), ("SHOT", "shot")):
         p, base = MANY[role], MANY["source"]
         error = math.sqrt(p * (1 - p) / 1000 + base * (1 - base) / 1000)
@@ -76,7 +81,7 @@ def test_a_spread_over_seeds_is_noise_too(tmp_path):
     wide = [write_method(tmp_path, "a→b", "dann", seed, value) for seed, value in enumerate((0.3, 0.5, 0.7))]
     steady = [write_method(tmp_path, "a→b", "mcc", seed, 0.5) for seed in range(3)]
     base = [write_method(tmp_path, task, "source", seed, 0.4) for task in ("a→b", "c→d") for seed in range(3)]
-    (matrix,) = matrices(read_runs([*wide, *steady, *base]))
+    (matrix,) = matrices([*wide, *steady, *base])
     assert cells(matrix)["DANN"][0].note.startswith("≈ +10.00") and cells(matrix)["MCC"][0].note.startswith("+10.00")
 
 
@@ -94,7 +99,7 @@ def test_runs_of_another_backbone_or_budget_stand_in_a_table_of_their_own(tmp_pa
     for folder in folders:
         if "-mcc-" in folder.name or "-source-" in folder.name:
             patch_json(folder / "config.json", unlike)
-    one, other = sorted(matrices(read_runs(folders)), key=lambda matrix: len(matrix.methods))
+    one, other = sorted(matrices(folders), key=lambda matrix: len(matrix.methods))
     assert set(one.methods) == {"Source only", "MCC"} and said in one.conditions
     assert set(other.methods) == {"AdaBN", "AdaMatch", "SHOT", "Trained on target"}
     assert all(other.gain(method, "a→b") is None for method in other.methods)
@@ -107,11 +112,11 @@ def test_a_preset_smaller_than_its_studys_budget_stands_with_those_that_were_cut
         patch_json(folder / "config.json", lambda c: c.update(images=50_000))
         patch_json(folder / "config.json", lambda c: c["preset"]["fields"].update(images=50_000))
         patch_json(folder / "config.json", lambda c: c["preset"]["origins"].update(images="published"))
-    assert [matrix.methods[0] for matrix in matrices(read_runs(folders))] == ["Source only"]
+    assert [matrix.methods[0] for matrix in matrices(folders)] == ["Source only"]
     for folder in whole:
         patch_json(folder / "config.json", lambda c: c.update(images=90_000))
         patch_json(folder / "config.json", lambda c: c["preset"]["fields"].update(images=90_000))
-    assert all("Source only" not in matrix.methods for matrix in matrices(read_runs(folders)))
+    assert all("Source only" not in matrix.methods for matrix in matrices(folders))
 
 
 def test_unlike_data_of_a_task_has_columns_of_its_own_and_the_bound_stands_by_its_target(tmp_path):
@@ -119,7 +124,7 @@ def test_unlike_data_of_a_task_has_columns_of_its_own_and_the_bound_stands_by_it
     for folder in folders:
         if "-mcc-" in folder.name:
             patch_json(folder / "config.json", lambda c: c["data"]["source"].update(fingerprint="sha256:ffff"))
-    (matrix,) = matrices(read_runs(folders))
+    (matrix,) = matrices(folders)
     assert len(matrix.tasks) == 2 and any("ffff" in task for task in matrix.tasks)
     for task in matrix.tasks:
         assert ("MCC" in matrix.measured(task)) == ("ffff" in task)
@@ -128,10 +133,10 @@ def test_unlike_data_of_a_task_has_columns_of_its_own_and_the_bound_stands_by_it
 
 def test_one_tasks_three_roles_need_no_second_table_and_what_was_not_run_has_a_dash(tmp_path):
     three = [write_method(tmp_path, "a→b", role, 0, 0.5) for role in ("source", "dann", "target")]
-    assert matrices(read_runs(three)) == []
+    assert matrices(three) == ()
     folders = [*three, write_method(tmp_path, "c→d", "mcc", 0, 0.5)]
     (folders[1] / "results.json").unlink()
-    (matrix,) = matrices(read_runs(folders))
+    (matrix,) = matrices(folders)
     assert cells(matrix)["MCC"][0].text == "–" and cells(matrix)["DANN"][0].text == "not evaluated yet"
     assert matrix.best("c→d") == ""
 
@@ -141,12 +146,12 @@ def test_the_oracles_best_stands_apart_with_what_the_choice_lost(tmp_path):
     chosen = write_scores(next(f for f in folders if "-mcc-" in f.name))  # its oracle: 0.3, 0.5, 0.7, 0.6
     write_json(chosen / "selection.json", {"rule": "default", "images": 2000, "checkpoint": "candidate-2000"})
     last = write_scores(next(f for f in folders if "-adamatch-" in f.name))
-    (matrix,) = matrices(read_runs(folders))
+    (matrix,) = matrices(folders)
     assert oracle_texts(matrix, "MCC", "a→b") == ("70.00", "in use: 20.00 below")
     assert oracle_texts(matrix, "AdaMatch", "a→b") == ("70.00", "in use: 10.00 below")
     assert "1 adapted run: the checkpoint that a rule chose" in table(matrix).note and "3 without" in table(matrix).note
     patch_json(last / "config.json", lambda c: c["preset"]["fields"].update(select="best"))
-    (matrix,) = matrices(read_runs(folders))
+    (matrix,) = matrices(folders)
     assert oracle_texts(matrix, "AdaMatch", "a→b") == ("70.00", "")
 
 
@@ -170,7 +175,7 @@ def write_settings(root):
 
 
 def test_a_setting_by_task_has_the_presets_own_runs_and_the_varied_ones(tmp_path):
-    rates, transforms = variants(read_runs(write_settings(tmp_path)))
+    rates, transforms = page_model(read_runs(write_settings(tmp_path))).settings
     assert "ADDA by learning rate and task" in rates.title and "ADDA by transform and task" in transforms.title
     assert rates.settings == ("lr 1e-05", "lr 0.0001", "lr 0.001") and rates.tasks == ("a→b", "c→d")
     assert rates.text("lr 0.001", "a→b").endswith("○") and rates.text("lr 0.001", "c→d") == "–"
@@ -180,7 +185,7 @@ def test_a_setting_by_task_has_the_presets_own_runs_and_the_varied_ones(tmp_path
 
 
 def test_a_method_in_one_way_has_no_such_table(tmp_path):
-    assert variants(read_runs(write_many(tmp_path))) == []
+    assert page_model(read_runs(write_many(tmp_path))).settings == ()
 
 
 # --- what to cite ---------------------------------------------------------------------------------------------------
@@ -209,10 +214,10 @@ def test_entries_are_bibtex():
 def test_a_page_cites_what_its_runs_used_and_no_more(tmp_path):
     runs = read_runs([write_method(tmp_path, "mnistm→usps", role, 0, 0.5) for role in ("source", "dann-mcc")])
     assert [subject for subject, _ in cited_for(runs)] == ["DANN + MCC", "mnistm", "usps"]
-    (section,) = what_to_cite(runs)
-    entries = section.blocks[-1].text
+    entries = citations(page_model(runs))[-1].text
     assert entries.count("@") == 5 and entries.count("ganin2016dann") == 1 and "netzer" not in entries
-    assert what_to_cite(read_runs([write_run(tmp_path, "own", "a→b", "dann", 0, 0.5, role="gan", family="gan")])) == []
+    gan = read_runs([write_run(tmp_path, "own", "a→b", "dann", 0, 0.5, role="gan", family="gan")])
+    assert citations(page_model(gan)) == []
 
 
 # --- the page -------------------------------------------------------------------------------------------------------
@@ -279,7 +284,7 @@ def test_results_md_has_the_same_table(tmp_path):
                 path.unlink()
         write_lines(folder / "oracle.jsonl", [{"images": 10, "target_accuracy": 0.5, "n": 100}])
     text = write_results(tmp_path / "kept", tmp_path / "results.md").read_text(encoding="utf-8")
-    (matrix,) = matrices(read_runs(folders))
+    (matrix,) = matrices(folders)
     assert f"### Methods by task: {matrix.conditions}" in text
     assert "| AdaMatch | **72.50 ± 0.71** · +32.00 · 2 seeds | **72.50 ± 0.71** · +32.00 · 2 seeds |" in text
     assert all(f"\n{said}\n" in text for said in verdicts(matrix))

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from report_fixtures import patch_json, write_json, write_lines, write_run
 
-from genshift.report.model.grouping import group_runs
-from genshift.report.model.rule_choices import rule_choices, source_only_accuracy
+from genshift.report.contents import PAGE, closing_sections, subject_sections
+from genshift.report.model.label_free import source_only_accuracy
+from genshift.report.model.page_model import page_model
 from genshift.report.model.run_records import read_runs
 from genshift.report.page import write_page
 from genshift.report.results_md import write_results
-from genshift.report.sections.adaptation import sections
-from genshift.report.sections.selection import TITLE, score_curves, trust
+from genshift.report.sections.label_free import RULES_TITLE as TITLE
+from genshift.report.sections.label_free import score_curves
 from genshift.selection.rules import RULES
 
 ORACLE = [0.30, 0.50, 0.70, 0.60]
@@ -43,7 +44,14 @@ def write_scores(folder, oracle=ORACLE, scores=SCORES):
 
 
 def judged(folders):
-    return rule_choices(group_runs(read_runs(folders)))
+    return page_model(read_runs(folders)).choices
+
+
+def trust(folders):
+    """The sections over all runs but for what to cite."""
+    return [
+        section for section in closing_sections(page_model(read_runs(folders)), PAGE) if "cite" not in section.title
+    ]
 
 
 @pytest.fixture
@@ -54,7 +62,7 @@ def folders(tmp_path):
 
 
 def test_regrets_are_what_the_oracle_says_of_each_choice(folders, tmp_path):
-    (section,) = trust(read_runs(folders))
+    (section,) = trust(folders)
     table = next(block for block in section.blocks if block.kind == "table")
     rows = {cells[0].text: [cell.text for cell in cells[1:]] for _, body in table.bodies for cells in body}
     assert set(rows) == set(RULES)
@@ -69,7 +77,7 @@ def test_regrets_are_what_the_oracle_says_of_each_choice(folders, tmp_path):
 
 
 def test_the_best_rule_is_marked(tmp_path):
-    (section,) = trust(read_runs([write_scores(write_run(tmp_path, "own", "a→b", "dann", 0, 0.6))]))
+    (section,) = trust([write_scores(write_run(tmp_path, "own", "a→b", "dann", 0, 0.6))])
     table = next(block for block in section.blocks if block.kind == "table")
     tones = {cells[0].text: cells[1].tone for _, body in table.bodies for cells in body}
     assert {rule for rule, tone in tones.items() if tone} == {"dev"}
@@ -97,8 +105,9 @@ def test_runs_without_scores_or_with_candidates_that_no_oracle_saw_are_left_out(
     plain = write_run(tmp_path, "own", "a→b", "source", 0, 0.5)
     (folders[1] / "oracle.jsonl").unlink()
     assert [each.run.folder for each in judged([plain, *folders])] == [folders[0]]
-    assert trust(read_runs([plain, folders[1]])) == []
-    titles = [section.title for section in sections(read_runs([plain, *folders]))]
+    assert trust([plain, folders[1]]) == []
+    model = page_model(read_runs([plain, *folders]))
+    titles = [section.title for section in [*subject_sections(model, PAGE), *trust([plain, *folders])]]
     assert titles == ["own: a→b", TITLE]
 
 
@@ -153,7 +162,7 @@ def test_the_error_of_estimates_is_measured_over_all_runs_that_have_both(tmp_pat
         if folder == folders[3]:
             del results["oracle/target_test_accuracy"]
         write_json(folder / "results.json", results)
-    (section,) = trust(read_runs(folders))
+    (section,) = trust(folders)
     errors, truths = (block for block in section.blocks if block.kind == "table")
     rows = [[float(cell.text) for cell in cells[1:]] for _, body in errors.bodies for cells in body]
     assert rows == [pytest.approx([8, 15, 7]), pytest.approx([10, 10, 0]), pytest.approx([30, 40, 30])]
@@ -163,7 +172,7 @@ def test_the_error_of_estimates_is_measured_over_all_runs_that_have_both(tmp_pat
         ["–", "90.00", "70.00", "100.00"],
     ]
     assert "off by 8.00 points on average" in section.blocks[0].text
-    (alone,) = trust(read_runs(folders[3:]))
+    (alone,) = trust(folders[3:])
     assert alone.title == "Estimated accuracy" and "No target label says here how far off" in alone.blocks[0].text
     (tmp_path / "kept").mkdir()
     for folder in folders:

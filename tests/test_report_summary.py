@@ -12,14 +12,14 @@ from report_fixtures import patch_json, write_json, write_lines, write_run, writ
 from genshift.errors import Refusal
 from genshift.report.console import compare_table, format_table
 from genshift.report.model.grouping import group_runs
+from genshift.report.model.page_model import page_model
 from genshift.report.model.run_records import read_runs
-from genshift.report.model.summary import cautions, shortfalls, summarise
 from genshift.report.results_md import write_results
 from genshift.runs.files import read_jsonl
 
 
 def rows_of(folders):
-    return {(row.task, row.method): row for row in summarise(read_runs(folders))}
+    return {(row.task, row.method): row for row in page_model(read_runs(folders)).rows}
 
 
 def test_mean_spread_and_difference_over_seeds(tmp_path):
@@ -67,14 +67,14 @@ def test_roles_come_in_order_and_unlike_settings_stay_apart(tmp_path):
 def test_unlike_budgets_precisions_and_data_are_no_seeds_of_one_row(tmp_path, change, said):
     folders = [write_run(tmp_path, "hw2", "mnistm→svhn", "dann", seed, 0.5) for seed in range(3)]
     patch_json(folders[2] / "config.json", change)
-    rows = summarise(read_runs(folders))
+    rows = page_model(read_runs(folders)).rows
     assert [row.seeds for row in rows] == [(0, 1), (2,)] and rows[1].label == f"DANN, {said}"
 
 
 def test_the_budget_that_was_used_groups_and_not_the_presets(tmp_path):
     folders = [write_run(tmp_path, "hw2", "mnistm→svhn", "dann", seed, 0.5) for seed in range(2)]
     patch_json(folders[1] / "config.json", lambda c: c["preset"]["fields"].update(images=1, epochs=3))
-    assert [row.label for row in summarise(read_runs(folders))] == ["DANN"]
+    assert [row.label for row in page_model(read_runs(folders)).rows] == ["DANN"]
 
 
 def variants(root):
@@ -110,7 +110,7 @@ def test_a_run_that_still_trains_does_not_count_into_cost(tmp_path):
     folders = [write_run(tmp_path, "own", "a→b", "dann", seed, 0.5) for seed in range(2)]
     (folders[1] / "results.json").unlink()
     write_lines(folders[1] / "metrics.jsonl", [{"images": 17, "cpu_seconds": 1.0}])
-    (row,) = summarise(read_runs(folders))
+    (row,) = page_model(read_runs(folders)).rows
     assert row.images == (600_000,) and row.cpu_minutes == 4.2 and row.seeds == (0,)
 
 
@@ -120,7 +120,7 @@ def test_a_run_that_has_just_begun_is_not_evaluated(tmp_path):
         if path.name != "config.json":
             path.unlink()
     assert compare_table([folder])[0]["text"][3] == "not evaluated yet"
-    (row,) = summarise(read_runs([folder]))
+    (row,) = page_model(read_runs([folder])).rows
     assert row.images == () and row.cpu_minutes is None
 
 
@@ -133,14 +133,14 @@ def test_an_evaluated_run_without_target_labels_says_so(tmp_path):
 def test_cautions_name_what_fell_below_source_only(tmp_path):
     write = [write_run(tmp_path, "own", "a→b", role, 0, v) for role, v in (("source", 0.6), ("dann", 0.4))]
     patch_json(write[1] / "evaluation.json", lambda e: e["warnings"].append("a warning of the evaluator"))
-    said = cautions(read_runs(write))
+    said = page_model(read_runs(write)).cautions
     assert "a warning of the evaluator" in said[0]
     assert said[1] == "a→b, DANN: 40.00 %, below source only at 60.00 %"
 
 
 def test_the_same_seed_twice_is_said(tmp_path):
     folders = [write_run(tmp_path / str(k), "own", "a→b", "dann", 0, 0.4) for k in range(2)]
-    assert "seed 0 was given more than once" in cautions(read_runs(folders))[0]
+    assert "seed 0 was given more than once" in page_model(read_runs(folders)).cautions[0]
 
 
 def test_a_torn_last_line_is_left_out_and_any_other_refused(tmp_path):
@@ -258,6 +258,6 @@ def test_an_adapted_row_is_held_against_source_only_of_its_own_budget(tmp_path):
             patch_json(folder / "config.json", lambda config, images=images: config.update(images=images))
             spent = {"value": 1.0, "std": None, "n": images, "protocol": "made up"}
             patch_json(folder / "results.json", lambda results, spent=spent: results.update(cpu_minutes=spent))
-    rows = summarise(read_runs(sorted(path.parent for path in tmp_path.glob("**/config.json"))))
-    below = [short.text for short in shortfalls(rows) if short.kind == "below source only"]
+    model = page_model(read_runs(sorted(path.parent for path in tmp_path.glob("**/config.json"))))
+    below = [short.text for short in model.shortfalls if short.kind == "below source only"]
     assert len(below) == 1 and "9,000 images: 60.00 %, below source only at 80.00 %" in below[0]

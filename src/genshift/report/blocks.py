@@ -1,4 +1,4 @@
-"""What a page is made of. Sections build these; the template alone knows how they look."""
+"""What a page is made of. Sections build these; page.html and results_md.py alone know how they look."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ class Cell:
     @property
     def reason(self) -> str:
         """What the badge says after its first words, e.g. the source that is cited."""
-        said = self.badge.removeprefix(self.kind).strip().removeprefix(":").strip()
-        return said[1:-1] if said.startswith("(") and said.endswith(")") else said
+        rest = self.badge.removeprefix(self.kind).strip().removeprefix(":").strip()
+        return rest[1:-1] if rest.startswith("(") and rest.endswith(")") else rest
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,14 @@ class Notes:
 
 
 @dataclass(frozen=True)
+class Bullets:
+    """A list: each item, and what stands below it."""
+
+    items: Sequence[tuple[str, Sequence[str]]]
+    kind: str = field(default="bullets", init=False)
+
+
+@dataclass(frozen=True)
 class Printed:
     """Preformatted text; folded away on a screen where `summary` is given."""
 
@@ -150,7 +158,7 @@ class Choice:
     kind: str = field(default="choice", init=False)
 
 
-Block = Figures | Pictures | Table | Terms | Heading | Prose | Notes | Printed | Choice
+Block = Figures | Pictures | Table | Terms | Heading | Prose | Notes | Bullets | Printed | Choice
 
 
 @dataclass(frozen=True)

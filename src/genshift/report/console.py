@@ -16,9 +16,10 @@ from genshift.report.model.formatting import (
     seeds_text,
 )
 from genshift.report.model.grouping import subject_of
-from genshift.report.model.measures import TARGET_ACCURACY, measure_of, ordered, percent
+from genshift.report.model.measures import TARGET_ACCURACY, metric_of, ordered, percent
+from genshift.report.model.page_model import page_model
 from genshift.report.model.run_records import read_runs
-from genshift.report.model.summary import Row, summarise
+from genshift.report.model.summary import Row
 from genshift.runs.find import find_runs
 from genshift.selection.rules import RULES, SCORES
 
@@ -46,7 +47,7 @@ def compare_table(run_folders: Iterable[Path]) -> list[dict[str, Any]]:
     `mean`, `sd`, `standard_error`, `floor`, `published` and `difference` are as results.json has them: shares in [0, 1]
     for an accuracy. `text` holds the cells that `format_table` prints.
     """
-    rows = summarise(read_runs(run_folders, curves=False))
+    rows = page_model(read_runs(run_folders, curves=False)).rows
     adapting = [row for row in rows if row.metric == TARGET_ACCURACY]
     others = _by_measure(row for row in rows if row.metric != TARGET_ACCURACY)
     return [_as_json(row) for row in [*adapting, *others]]
@@ -96,7 +97,7 @@ def _cells(row: Row) -> list[str]:
     if row.metric == TARGET_ACCURACY:
         return [row.study, row.task, row.label, ours_text(row), published_text(row), difference_text(row), *last]
     values = [ours_text(row), floor_text(row), published_text(row), difference_text(row)]
-    return [row.study, row.task, measure_of(row.metric).head, row.label, *values, *last]
+    return [row.study, row.task, metric_of(row.metric).head, row.label, *values, *last]
 
 
 def format_table(rows: Sequence[dict[str, Any]]) -> str:
@@ -121,7 +122,7 @@ MEASURED_LEGEND = (
 
 def _protocols(rows: Sequence[dict[str, Any]]) -> list[str]:
     """How each measure was taken, each way once."""
-    said = (f"{measure_of(row['metric']).title}: {protocol}." for row in rows for protocol in row["protocols"])
+    said = (f"{metric_of(row['metric']).title}: {protocol}." for row in rows for protocol in row["protocols"])
     return list(dict.fromkeys(said))
 
 

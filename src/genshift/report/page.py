@@ -11,18 +11,12 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from genshift.errors import Refusal
-from genshift.report.blocks import Block, Figures, Heading
-from genshift.report.figures.adaptation import overview
-from genshift.report.model.formatting import joined
+from genshift.report.contents import OVERVIEW, PAGE, blocks_of, closing_sections, subject_sections
+from genshift.report.model.formatting import counted, joined
+from genshift.report.model.page_model import PageModel, page_model
 from genshift.report.model.run_records import read_runs
-from genshift.report.model.summary import cautions, summarise
-from genshift.report.sections.adaptation import results_table, sections
-from genshift.report.sections.citations import what_to_cite
-from genshift.report.sections.hyperparameters import variants_by_task
-from genshift.report.sections.method_comparison import methods_by_task
 from genshift.runs.files import write_text
 from genshift.runs.find import find_runs
-from genshift.runs.records import RunRecord
 
 ADAPTATION_LEAD = (
     "Classifiers learn from a labelled source and are tested on a target of another look: source only, "
@@ -57,55 +51,37 @@ def write_page(run_folders: Sequence[Path], out: Path, title: str | None = None)
     The file appears whole or not at all. Refusal where there is no run, a run folder is broken (it is named),
     or `out` cannot be written.
     """
-    runs = read_runs(run_folders)
-    write_text(out, render(runs, title or _title(runs)))
+    model = page_model(read_runs(run_folders))
+    write_text(out, render(model, title or _title(model)))
     return out
 
 
-def _title(runs: Sequence[RunRecord]) -> str:
-    studies = joined(list(dict.fromkeys(run.study for run in runs)))
-    if all(run.adapts for run in runs):
+def _title(model: PageModel) -> str:
+    studies = joined(list(dict.fromkeys(run.study for run in model.runs)))
+    if len(model.adapting) == len(model.runs):
         return f"{studies}: domain adaptation"
-    return f"{studies}: {'generators' if any(run.draws for run in runs) else 'report'}"
+    return f"{studies}: {'generators' if any(run.draws for run in model.runs) else 'report'}"
 
 
-def render(runs: Sequence[RunRecord], title: str) -> str:
+def render(model: PageModel, title: str) -> str:
     """The page as HTML."""
+    runs = model.runs
+    leads = [ADAPTATION_LEAD] if model.adapting else []
+    leads += [GENERATOR_LEAD] if any(run.draws for run in runs) else []
+    versions = ", ".join(sorted({str(run.config.get("genshift", "?")) for run in runs}))
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(_asset("page.html")).render(
         title=title,
-        lead=_lead(runs),
-        made=_made(runs),
-        warnings=cautions(runs),
-        top=_top([run for run in runs if run.adapts]),
-        sections=[*sections(runs), *what_to_cite(runs)],
+        lead=" ".join(leads) or GENERIC_LEAD,
+        made=f"genshift {versions} · {counted(len(runs), 'run')}",
+        warnings=model.cautions,
+        top=blocks_of(OVERVIEW, model, PAGE),
+        sections=[*subject_sections(model, PAGE), *closing_sections(model, PAGE)],
         css=Markup(_asset("page.css")),
         js=Markup(_asset("page.js")),
         plotly=Markup(get_plotlyjs()),
         embed=_embed,
     )
-
-
-def _top(adapting: Sequence[RunRecord]) -> list[Block]:
-    """Every task of adaptation in one table and one drawing; other kinds of runs have theirs in their sections."""
-    if not adapting:
-        return []
-    rows = summarise(adapting)
-    drawing = overview(rows)
-    shown: list[Block] = [results_table(rows), *([Figures([drawing], columns=1)] if drawing else [])]
-    tables = [*methods_by_task(adapting), *variants_by_task(adapting)]
-    return [*tables, *([Heading("By task, with published figures and cost")] if tables else []), *shown]
-
-
-def _lead(runs: Sequence[RunRecord]) -> str:
-    leads = [ADAPTATION_LEAD] if any(run.adapts for run in runs) else []
-    leads += [GENERATOR_LEAD] if any(run.draws for run in runs) else []
-    return " ".join(leads) or GENERIC_LEAD
-
-
-def _made(runs: Sequence[RunRecord]) -> str:
-    versions = ", ".join(sorted({str(run.config.get("genshift", "?")) for run in runs}))
-    return f"genshift {versions} · {len(runs)} {'run' if len(runs) == 1 else 'runs'}"
 
 
 def _embed(spec: str) -> Markup:

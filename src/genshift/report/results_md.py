@@ -8,34 +8,26 @@ before the first heading introduces the study.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from genshift.errors import Refusal, of_os_error
-from genshift.report.blocks import Block, Cell, Heading, Prose, Table
-from genshift.report.model.formatting import (
-    counted,
-    data_notes,
-    difference_text,
-    images_text,
-    minutes_text,
-    ours_text,
-    published_text,
-    seeds_text,
+from genshift.report.blocks import Block, Bullets, Cell, Heading, Printed, Prose, Section, Table, Terms
+from genshift.report.contents import (
+    OVERVIEW,
+    RESULTS_MD,
+    STUDY_END,
+    blocks_of,
+    closing_sections,
+    subject_sections,
 )
-from genshift.report.model.grouping import group_runs, subject_of
-from genshift.report.model.measures import percent
+from genshift.report.model.formatting import counted
+from genshift.report.model.page_model import PageModel, page_model
 from genshift.report.model.run_records import read_runs
-from genshift.report.model.summary import Row, Shortfall, shortfalls, summarise
-from genshift.report.sections.hyperparameters import variants_by_task
-from genshift.report.sections.measures_table import Comparison, comparison, heading
-from genshift.report.sections.method_comparison import methods_by_task
-from genshift.report.sections.selection import in_tables
 from genshift.runs.files import write_text
+from genshift.runs.folder import RunFolder
 from genshift.runs.records import RunRecord
 
-HEAD = ("role", "ours", "published", "difference", "seeds", "test images (± se)", "images seen", "CPU min")
 COUNTED = (("threads", "thread"), ("world", "process"))
 PREFACE = """# Results
 
@@ -54,73 +46,37 @@ def write_results(results_dir: Path, out: Path) -> Path:
 
     Refusal where there is no run, a file is broken (it is named), or `out` cannot be written.
     """
-    studies = sorted(path for path in _folders(results_dir) if any(_run_folders(path)))
+    folders = {study: [run for run in _folders(study) if RunFolder(run).exists()] for study in _folders(results_dir)}
+    studies = {study: read_runs(runs) for study, runs in folders.items() if runs}
     if not studies:
         raise Refusal(f"'{results_dir}' holds no <study>/<run>/config.json: expected the kept files of finished runs.")
-    found = {folder: read_runs(_run_folders(folder)) for folder in studies}
-    parts = [PREFACE, *(_study(folder, runs) for folder, runs in found.items())]
-    parts += _chosen([run for runs in found.values() for run in runs])
+    parts = [PREFACE]
+    for study, runs in studies.items():
+        notes = read_notes(study / "notes.md")
+        parts.append("\n".join(_study(study.name, notes.get("", ""), page_model(runs, causes=notes))))
+    closing = closing_sections(page_model([run for runs in studies.values() for run in runs]), RESULTS_MD)
+    if closing:
+        parts.append("\n".join(["## Choosing without target labels, over all studies", "", *_lines(closing)]))
     write_text(out, "\n".join(parts))
     return out
 
 
 def _folders(folder: Path) -> list[Path]:
     try:
-        return [path for path in folder.iterdir() if path.is_dir()]
+        return sorted(path for path in folder.iterdir() if path.is_dir())
     except OSError as error:
         raise of_os_error(error, f"reading {folder}") from error
 
 
-def _run_folders(study: Path) -> Iterator[Path]:
-    return (path for path in sorted(_folders(study)) if (path / "config.json").exists())
-
-
-def _study(folder: Path, runs: Sequence[RunRecord]) -> str:
-    rows, notes = summarise(runs), read_notes(folder / "notes.md")
-    lines = [f"## {folder.name}", "", *([notes[""], ""] if notes.get("") else []), *_made(runs), ""]
-    lines += _blocks([*methods_by_task(runs), *variants_by_task(runs)])
-    for subject in dict.fromkeys(map(_subject, runs)):
-        members = [run for run in runs if _subject(run) == subject]
-        lines += _task(summarise(members), members) if members[0].adapts else _measured(members)
-    return "\n".join(lines + _data(runs) + _fell_short(shortfalls(rows), notes, runs))
-
-
-def _chosen(runs: Sequence[RunRecord]) -> list[str]:
-    """What all studies together say of choosing without target labels, where any does."""
-    lines = [line for section in in_tables(runs) for line in _blocks([Heading(section.title), *section.blocks])]
-    return ["\n".join(["## Choosing without target labels, over all studies", "", *lines])] if lines else []
-
-
-def _blocks(blocks: Iterable[Block]) -> list[str]:
-    """Headings, words and tables of a page."""
-    lines: list[str] = []
-    for block in blocks:
-        if isinstance(block, Heading):
-            lines += [f"### {block.text}", ""]
-        elif isinstance(block, Prose):
-            lines += [block.text, ""]
-        elif isinstance(block, Table):
-            cells = [[_cell(cell) for cell in row] for _, body in block.bodies for row in body]
-            lines += [*_table(block.head, cells), "", block.note, ""]
-    return lines
-
-
-def _cell(cell: Cell) -> str:
-    text = f"**{cell.text}**" if cell.tone == "best" else cell.text
-    return " · ".join(filter(None, [text, cell.note]))
-
-
-def _subject(run: RunRecord) -> tuple[str, ...]:
-    """What shares a table: a task of adaptation, whatever study its runs are of; else what shares a section."""
-    return ("", run.task) if run.adapts else subject_of(run)
-
-
-def _made(runs: Sequence[RunRecord]) -> list[str]:
-    """How many runs and seeds there are, and the machines that they ran on."""
-    seeds = sorted({run.seed for run in runs})
+def _study(name: str, about: str, model: PageModel) -> list[str]:
+    """A study's runs and machines, then its sections."""
+    seeds = sorted({run.seed for run in model.runs})
     listed = f"{counted(len(seeds), 'seed')} ({', '.join(map(str, seeds))})"
-    machines = dict.fromkeys(filter(None, map(_machine, runs)))
-    return [f"{counted(len(runs), 'run')}, {listed}.", *(f"Machine: {machine}." for machine in machines)]
+    lines = [f"## {name}", "", *([about, ""] if about else []), f"{counted(len(model.runs), 'run')}, {listed}."]
+    lines += [f"Machine: {machine}." for machine in dict.fromkeys(map(_machine, model.runs)) if machine]
+    lines += ["", *_block_lines(blocks_of(OVERVIEW, model, RESULTS_MD))]
+    lines += _lines(subject_sections(model, RESULTS_MD))
+    return lines + _block_lines(blocks_of(STUDY_END, model, RESULTS_MD))
 
 
 def _machine(run: RunRecord) -> str:
@@ -130,90 +86,44 @@ def _machine(run: RunRecord) -> str:
     return ", ".join(filter(None, parts))
 
 
-def _task(rows: Sequence[Row], runs: Sequence[RunRecord]) -> list[str]:
-    return [f"### {runs[0].task}", "", *_table(HEAD, [_cells(row) for row in rows]), "", *_commands(runs)]
+# --- Markdown ---------------------------------------------------------------------------------------------------------
 
 
-def _commands(runs: Sequence[RunRecord]) -> list[str]:
-    commands = dict.fromkeys(str(run.config["command"]) for run in runs if run.config.get("command"))
-    return ["```", *commands, "```", ""]
+def _lines(sections: Iterable[Section]) -> list[str]:
+    return _block_lines(block for section in sections for block in (Heading(section.title), *section.blocks))
 
 
-def _measured(runs: Sequence[RunRecord]) -> list[str]:
-    """One row a preset (and one of its published figures), one column a measure, and what each measure is."""
-    compared = comparison(group_runs(runs))
-    rows = [line for place in range(len(compared.groups)) for line in _preset_lines(compared, place)]
-    if any(compared.floors):
-        rows.append(["floor", *(floor or "–" for floor in compared.floors), "–", "–", "–"])
-    head = ["preset", *compared.heads, "seeds", "images seen", "CPU min"]
-    title = heading(runs) if runs[0].draws else f"{runs[0].task}: {runs[0].name}"
-    terms = [f"- {word}: {said}" for word, said in compared.terms()]
-    taken = [f"- {word}, measured: {_one_line(said)}" for word, said in compared.taken()]
-    best = ["Bold: the best of its column.", ""] if any("**" in cell for row in rows for cell in row) else []
-    return [f"### {title}", "", *_table(head, rows), "", *best, *terms, *taken, "", *_commands(runs)]
-
-
-def _preset_lines(compared: Comparison, place: int) -> list[list[str]]:
-    label, about = compared.groups[place].label, compared.about(place)
-    values = [
-        f"**{compared.value(place, metric)}**" if place in compared.best(metric) else compared.value(place, metric)
-        for metric in compared.metrics
-    ]
-    lines = [[label, *values, compared.seeds(place), images_text(about), minutes_text(about)]]
-    published = [compared.published(place, metric) for metric in compared.metrics]
-    if any(published):
-        lines.append([f"{label}, published", *(value or "–" for value in published), "–", "–", "–"])
+def _block_lines(blocks: Iterable[Block]) -> list[str]:
+    """Blocks as Markdown, an empty line below each. What moves or is drawn has no place in a text."""
+    lines: list[str] = []
+    for block in blocks:
+        if isinstance(block, Heading):
+            lines += [f"### {block.text}", ""]
+        elif isinstance(block, Prose):
+            lines += [block.text, ""]
+        elif isinstance(block, Table):
+            ruler = ["---", *("---:" for _ in block.head[1:])]
+            rows = [[_cell(cell) for cell in row] for _, body in block.bodies for row in body]
+            lines += [_table_line(cells) for cells in (block.head, ruler, *rows)]
+            lines += ["", *([block.note, ""] if block.note else [])]
+        elif isinstance(block, Terms):
+            lines += [*(f"- {word}: {meaning}" for word, meaning in block.terms), ""]
+        elif isinstance(block, Bullets):
+            for item, below in block.items:
+                lines += [f"- {item}", *(f"  - {line}" for line in below)]
+            lines.append("")
+        elif isinstance(block, Printed):
+            lines += ["```", block.text, "```", ""]
     return lines
 
 
-def _cells(row: Row) -> list[str]:
-    bar = f" ± {percent(row.standard_error)}" if row.standard_error is not None else ""
-    measured = [ours_text(row), published_text(row), difference_text(row), seeds_text(row)]
-    return [row.label, *measured, f"{row.n:,}{bar}" if row.n else "–", images_text(row), minutes_text(row)]
+def _cell(cell: Cell) -> str:
+    text = f"**{cell.text}**" if cell.tone == "best" else cell.text
+    return " · ".join(filter(None, [text, cell.note]))
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    ruler = ["---", *("---:" for _ in head[1:])]
-    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in (head, ruler, *rows)]
-
-
-def _data(runs: Sequence[RunRecord]) -> list[str]:
-    """Every set once, with its parts as they were used, and what was noted when it was read."""
-    parts: dict[str, dict[str, None]] = {}
-    said: dict[str, dict[str, None]] = {}
-    for run in runs:
-        for part, entry in (run.config.get("data") or {}).items():
-            name = str(entry.get("name", "?"))
-            parts.setdefault(name, {})[_part(part, entry)] = None
-            said.setdefault(name, {}).update(dict.fromkeys(data_notes(entry)))
-    if not parts:
-        return []
-    lines = ["### Data", ""]
-    for name in sorted(parts):
-        lines += [
-            f"- {name}: {'; '.join(parts[name])}.",
-            *(f"  - {_one_line(note)}" for note in said[name]),
-        ]
-    return [*lines, ""]
-
-
-def _part(part: str, entry: dict[str, Any]) -> str:
-    return f"{part.replace('_', ' ')} {entry.get('n', 0):,} images, `{entry.get('fingerprint', '?')}`"
-
-
-def _fell_short(found: Sequence[Shortfall], notes: dict[str, str], runs: Sequence[RunRecord]) -> list[str]:
-    lines = ["### What fell short", ""]
-    if not found:
-        adapted = ", and no adapted model below source only" if any(run.adapts for run in runs) else ""
-        worse = "worse than" if any(run.draws for run in runs) else "below"
-        return [*lines, f"Nothing: no row is {worse} its published figure{adapted}.", ""]
-    for shortfall in found:
-        row = shortfall.row
-        own = (row.label, row.group.first.name)
-        headings = (f"{row.task} {row.label}", *own, f"{row.task} {row.method}", row.task)
-        cause = next((notes[heading] for heading in headings if heading in notes), None)
-        lines.append(f"- {shortfall.text}.{f' {_one_line(cause)}' if cause else ' No cause is written down yet.'}")
-    return [*lines, ""]
+def _table_line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def read_notes(path: Path) -> dict[str, str]:
@@ -227,7 +137,3 @@ def read_notes(path: Path) -> dict[str, str]:
     except UnicodeDecodeError as error:
         raise Refusal(f"'{path}' is not text: expected Markdown in UTF-8.") from error
     return {"": parts[0].strip()} | dict(zip(parts[1::2], map(str.strip, parts[2::2]), strict=True))
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

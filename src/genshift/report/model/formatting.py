@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
-from genshift.report.model.grouping import Group
-from genshift.report.model.measures import TARGET_ACCURACY, measure_of, shown
+from genshift.report.model.measures import TARGET_ACCURACY, metric_of, shown
 from genshift.report.model.summary import NO_LABELS, NOT_EVALUATED, Row
+
+NONE = "–"
 
 
 def counted(number: int, word: str) -> str:
@@ -22,68 +22,56 @@ def joined(words: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
-def data_notes(entry: dict[str, Any]) -> list[str]:
-    """What was noted when a set was read, of one entry of config.json's data."""
-    notes = entry.get("notes") or entry.get("note") or []
-    return [str(note) for note in (notes if isinstance(notes, list) else [notes])]
-
-
 def ours_text(row: Row) -> str:
     """The measured value: mean ± sd over seeds, or for one seed ± its own error, marked with what that is."""
     own = row.sd is None and row.standard_error is not None
-    return f"{value_text(row)} ({measure_of(row.metric).bar})" if own else value_text(row)
+    return f"{value_text(row)} ({metric_of(row.metric).bar})" if own else value_text(row)
 
 
 def value_text(row: Row) -> str:
     """The same without the mark. A number that is no percentage has the decimals that give its error two digits."""
     if row.mean is None:
-        return unmeasured_text(row.group, row.metric)
+        if not any(run.evaluated for run in row.group.runs):
+            return NOT_EVALUATED
+        return NO_LABELS if row.metric == TARGET_ACCURACY else NONE
     spread = row.standard_error if row.sd is None else row.sd
     if spread is None:
         return shown(row.metric, row.mean)
-    if measure_of(row.metric).percent or spread <= 0:
+    if metric_of(row.metric).percent or spread <= 0:
         return f"{shown(row.metric, row.mean)} ± {shown(row.metric, spread)}"
     places = max(0, 1 - math.floor(math.log10(spread)))
     return f"{row.mean:.{places}f} ± {spread:.{places}f}"
 
 
-def seeds_listed(seeds: Sequence[int]) -> str:
-    return ", ".join(map(str, seeds))
-
-
-def unmeasured_text(group: Group, metric: str) -> str:
-    """Why a group has no such value."""
-    if metric != TARGET_ACCURACY:
-        return NOT_EVALUATED if not any(run.evaluated for run in group.runs) else "–"
-    return NO_LABELS if any(run.evaluated for run in group.runs) else NOT_EVALUATED
+def count_text(count: int | None) -> str:
+    return f"{count:,}" if count else NONE
 
 
 def published_text(row: Row) -> str:
-    if row.published is None:
-        return "–"
-    return shown(row.metric, row.published)
+    return NONE if row.published is None else shown(row.metric, row.published)
 
 
 def floor_text(row: Row) -> str:
-    return "–" if row.floor is None else shown(row.metric, row.floor)
+    return NONE if row.floor is None else shown(row.metric, row.floor)
 
 
 def difference_text(row: Row) -> str:
+    """Ours minus published, with its sign; points where the values are percentages."""
     if row.difference is None:
-        return "–"
-    text = f"{100 * row.difference:+.2f}" if measure_of(row.metric).percent else f"{row.difference:+.4g}"
+        return NONE
+    text = f"{100 * row.difference:+.2f}" if metric_of(row.metric).percent else f"{row.difference:+.4g}"
     return text.replace("-", "−")
 
 
 def images_text(row: Row) -> str:
     """Images seen, as one number or as the range over seeds."""
-    return "–".join(f"{n:,}" for n in sorted({row.images[0], row.images[-1]})) if row.images else "–"
+    return "–".join(f"{n:,}" for n in sorted({row.images[0], row.images[-1]})) if row.images else NONE
 
 
 def minutes_text(row: Row) -> str:
-    return "–" if row.cpu_minutes is None else f"{row.cpu_minutes:.1f}"
+    return NONE if row.cpu_minutes is None else f"{row.cpu_minutes:.1f}"
 
 
 def seeds_text(row: Row) -> str:
     """How many seeds, and which, e.g. "3 (0, 1, 2)"."""
-    return f"{len(row.seeds)} ({seeds_listed(row.seeds)})" if row.seeds else "–"
+    return f"{len(row.seeds)} ({', '.join(map(str, row.seeds))})" if row.seeds else NONE

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
 
 from genshift.presets.methods import title_of
 from genshift.runs.records import RESOLVED, RunRecord
 
 SHOWN_APART = 3  # settings in a label, where more set siblings apart
 PARTS = {"source": "source data", "target": "target data", "held_out": "held-out data", "data": "data"}
+Conditions = dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -32,44 +31,41 @@ class Group:
 
 
 def group_runs(runs: Sequence[RunRecord]) -> list[Group]:
-    """Runs that share study, task, role, preset and every condition but the seed. Order of `runs` is kept."""
-    found: dict[tuple[str, ...], list[RunRecord]] = {}
+    """Runs that share study, task, method, preset and every condition but the seed. Order of `runs` is kept."""
+    alike: dict[tuple[str, ...], list[RunRecord]] = {}
     for run in runs:
         conditions = json.dumps(conditions_of(run), sort_keys=True)
-        found.setdefault((run.study, run.task, run.method, run.name, conditions), []).append(run)
-    siblings: dict[tuple[str, str, str, str], list[RunRecord]] = {}
-    for members in found.values():
-        first = members[0]
-        name = first.name if _is_named(first) else ""
+        alike.setdefault((run.study, run.task, run.method, run.name, conditions), []).append(run)
+    # Siblings are told apart by their labels: of adaptation all that use a method, of other families a preset's own.
+    siblings: dict[tuple[str, ...], list[RunRecord]] = {}
+    for first, *_ in alike.values():
+        name = "" if first.adapts else first.name
         siblings.setdefault((first.study, first.task, first.method, name), []).append(first)
-    labels = {id(run): label for group in siblings.values() for run, label in zip(group, _labels(group), strict=True)}
-    return [
-        Group(first.study, first.task, first.method, labels[id(first)], tuple(members))
-        for members in found.values()
-        for first in members[:1]
-    ]
+    labels: dict[RunRecord, str] = {}
+    for members in siblings.values():
+        labels |= zip(members, _method_labels(members) if members[0].adapts else _preset_labels(members), strict=True)
+    groups = []
+    for members in alike.values():
+        first = members[0]
+        groups.append(Group(first.study, first.task, first.method, labels[first], tuple(members)))
+    return groups
 
 
-@cache  # records do not change, and every label asks
-def conditions_of(run: RunRecord) -> dict[str, str]:
+def conditions_of(run: RunRecord) -> Conditions:
     """Everything but the seed that sets a run apart from another, each as a few words for a label.
 
     An option without a value is none: earlier versions may not have had it.
     """
-    settings = {key: _setting(key, value) for key, value in run.fields.items() if key not in RESOLVED and value != ""}
-    budget = f"{run.config.get('minutes')} minutes" if run.budget is None else f"{run.budget:,} images"
-    used = {"budget": budget, "precision": str(run.config.get("precision") or run.fields.get("precision"))}
-    # The first digits of a fingerprint are enough to tell two sets apart.
-    prints = {
-        f"{part} data": f"{PARTS[part]} {(entry.fingerprint or 'None').removeprefix('sha256:')[:8]}"
-        for part, entry in run.data.items()
-        if part in PARTS
-    }
-    return {**settings, **used, **prints}
-
-
-def _setting(key: str, value: Any) -> str:
-    return f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}"
+    conditions = {}
+    for key, value in run.fields.items():
+        if key not in RESOLVED and value != "":
+            conditions[key] = f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}"
+    conditions["budget"] = f"{run.config.get('minutes')} minutes" if run.budget is None else f"{run.budget:,} images"
+    conditions["precision"] = str(run.config.get("precision") or run.fields.get("precision"))
+    for part, entry in run.data.items():
+        if part in PARTS:  # the first digits of a fingerprint are enough to tell two sets apart
+            conditions[f"{part} data"] = f"{PARTS[part]} {entry.fingerprint.removeprefix('sha256:')[:8]}"
+    return conditions
 
 
 def subject_of(run: RunRecord) -> tuple[str, ...]:
@@ -77,17 +73,7 @@ def subject_of(run: RunRecord) -> tuple[str, ...]:
     return ("", run.task, run.family) if run.draws else (run.study, run.task, "" if run.adapts else run.name)
 
 
-def _is_named(run: RunRecord) -> bool:
-    """Whether the preset's name says what the run is, so that only its own variants are held against it."""
-    return bool(run.family) and not run.adapts
-
-
-def _labels(siblings: Sequence[RunRecord]) -> list[str]:
-    """A label for each run: of adaptation by role, of other families by preset."""
-    return _variants(siblings) if _is_named(siblings[0]) else _roles(siblings)
-
-
-def _variants(siblings: Sequence[RunRecord]) -> list[str]:
+def _preset_labels(siblings: Sequence[RunRecord]) -> list[str]:
     """The preset's name, the options that were given for another value than its own, and what else differs."""
     conditions = [conditions_of(run) for run in siblings]
     differing = _differing(conditions)
@@ -102,28 +88,26 @@ def _variants(siblings: Sequence[RunRecord]) -> list[str]:
     ]
 
 
-def _roles(siblings: Sequence[RunRecord]) -> list[str]:
-    """For each the role's name, with what sets it apart where a role was trained in more than one way."""
-    bases = [title_of(run.method) if run.adapts else run.name for run in siblings]
-    if len(siblings) == 1:
-        return bases
+def _method_labels(siblings: Sequence[RunRecord]) -> list[str]:
+    """For each the method's title, with what sets it apart where a method was trained in more than one way."""
     conditions = [conditions_of(run) for run in siblings]
     keys = _differing(conditions)
     shown = keys[:SHOWN_APART]
-    if not _apart(conditions, shown):
+    if not _tell_apart(conditions, shown):
         shown = keys
-    named = not _apart(conditions, shown)  # presets of unlike names and the same settings
-    return [
-        ", ".join([base, *([run.name] if named else []), *(own[key] for key in shown if key in own)])
-        for base, run, own in zip(bases, siblings, conditions, strict=True)
-    ]
+    named = not _tell_apart(conditions, shown)  # presets of unlike names and the same settings
+    labels = []
+    for run, own in zip(siblings, conditions, strict=True):
+        settings = [own[key] for key in shown if key in own]
+        labels.append(", ".join([title_of(run.method), *([run.name] if named else []), *settings]))
+    return labels
 
 
-def _apart(conditions: Sequence[dict[str, str]], keys: Sequence[str]) -> bool:
+def _tell_apart(conditions: Sequence[Conditions], keys: Sequence[str]) -> bool:
     return len({tuple(own.get(key) for key in keys) for own in conditions}) == len(conditions)
 
 
-def _differing(conditions: Sequence[dict[str, str]]) -> list[str]:
+def _differing(conditions: Sequence[Conditions]) -> list[str]:
     """The conditions that are not the same everywhere."""
     keys = dict.fromkeys(key for own in conditions for key in own)
     return [key for key in keys if len({own.get(key) for own in conditions}) > 1]

@@ -1,4 +1,4 @@
-"""What each measure of results.json is called, how it is written, which way is better, and what it says."""
+"""What each metric of results.json is called, how it is written, which way is better, and what it says."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ Better = Literal["higher", "lower", "as real", "neither"]
 
 
 @dataclass(frozen=True)
-class Measure:
-    """A measure's title for a table's head, and a sentence for the note below it.
+class Metric:
+    """A metric's title for a table's head, and its meaning for the note below it.
 
     `percent`: the value is a share in [0, 1] that is written in percent. `bar` says what the std of one run is: a
     standard error over pictures, or the deviation over several series of samples. "as real" is best where it is nearest
@@ -22,7 +22,7 @@ class Measure:
 
     title: str
     better: Better
-    says: str
+    meaning: str
     percent: bool = False
     bar: Literal["", "se", "samples"] = ""
 
@@ -32,102 +32,102 @@ class Measure:
         return f"{self.title}, %" if self.percent else self.title
 
 
-MEASURES = {
-    "class_accuracy": Measure(
+METRICS = {
+    "class_accuracy": Metric(
         "right class",
         "higher",
         "the share of generated pictures that a classifier takes for the class that was asked for",
         percent=True,
         bar="samples",
     ),
-    "frechet": Measure(
+    "frechet": Metric(
         "Fréchet",
         "lower",
         "the distance of generated from real pictures in a classifier's features, both taken for Gaussian",
         bar="samples",
     ),
-    "frechet_normal_prior": Measure(
+    "frechet_normal_prior": Metric(
         "Fréchet, N(0, I)", "lower", "the same distance of pictures that are drawn from N(0, I)", bar="samples"
     ),
-    "precision": Measure(
+    "precision": Metric(
         "precision", "higher", "the share of generated pictures that lie among real ones", bar="samples"
     ),
-    "recall": Measure("recall", "higher", "the share of real pictures that lie among generated ones", bar="samples"),
-    "fid": Measure("FID", "lower", "the Fréchet distance in Inception's features", bar="samples"),
-    "kid": Measure("KID", "lower", "the kernel distance in Inception's features", bar="samples"),
-    "inception_precision": Measure(
+    "recall": Metric("recall", "higher", "the share of real pictures that lie among generated ones", bar="samples"),
+    "fid": Metric("FID", "lower", "the Fréchet distance in Inception's features", bar="samples"),
+    "kid": Metric("KID", "lower", "the kernel distance in Inception's features", bar="samples"),
+    "inception_precision": Metric(
         "precision (Inception)", "higher", "precision in Inception's features", bar="samples"
     ),
-    "inception_recall": Measure("recall (Inception)", "higher", "recall in Inception's features", bar="samples"),
-    "face_rate": Measure(
+    "inception_recall": Metric("recall (Inception)", "higher", "recall in Inception's features", bar="samples"),
+    "face_rate": Metric(
         "face rate", "higher", "the share of pictures in which dlib's detector finds a face", percent=True, bar="se"
     ),
-    "sharpness": Measure(
+    "sharpness": Metric(
         "sharpness",
         "as real",
         "the variance of the Laplacian: noise raises it as detail does, so real pictures' is best",
         bar="samples",
     ),
-    "nearest_train": Measure(
+    "nearest_train": Metric(
         "nearest in training",
         "neither",
         "the median distance to the nearest training picture over that of held-out real ones; near 0 means copies",
         bar="samples",
     ),
-    "copies": Measure(
+    "copies": Metric(
         "copies",
         "lower",
         "the share of pictures whose nearest training picture is under a third as far as the next",
         percent=True,
         bar="samples",
     ),
-    "reconstruction_mse": Measure(
+    "reconstruction_mse": Metric(
         "reconstruction MSE",
         "lower",
         "the mean squared error of held-out pictures' reconstructions, pixels in [0, 1]",
         bar="se",
     ),
-    "psnr": Measure("PSNR, dB", "higher", "that error in decibels below the largest", bar="se"),
-    "ssim": Measure(
+    "psnr": Metric("PSNR, dB", "higher", "that error in decibels below the largest", bar="se"),
+    "ssim": Metric(
         "SSIM", "higher", "how alike the structure of pictures and their reconstructions is, 1 for the same", bar="se"
     ),
-    "evaluations_per_image": Measure(
+    "evaluations_per_image": Metric(
         "network evaluations",
         "lower",
         "how many times a picture passes through the network while it is drawn, both branches of guidance counted",
     ),
-    "seconds_per_image": Measure("seconds a picture", "lower", "the time that drawing one takes, many at once"),
-    "gflop_per_image": Measure(
+    "seconds_per_image": Metric("seconds a picture", "lower", "the time that drawing one takes, many at once"),
+    "gflop_per_image": Metric(
         "GFLOP a picture", "lower", "the network's floating-point operations for one, in thousands of millions"
     ),
-    "attribute_accuracy": Measure(
+    "attribute_accuracy": Metric(
         "attribute accuracy",
         "higher",
         "the share of right answers over all attributes; its floor gives every picture the commoner answer",
         percent=True,
         bar="se",
     ),
-    "test_accuracy": Measure(
+    "test_accuracy": Metric(
         "test accuracy", "higher", "the share of test pictures classified right", percent=True, bar="se"
     ),
-    TARGET_ACCURACY: Measure(
+    TARGET_ACCURACY: Metric(
         "target test accuracy", "higher", "the share of target images classified right", percent=True, bar="se"
     ),
 }
 FLOOR_NOTE = "the same of real pictures, of a distance between two halves of them: a perfect generator would reach it."
 
 
-def measure_of(metric: str) -> Measure:
-    """A known measure; of an unknown one only its name, and percent where it is an accuracy."""
-    if metric in MEASURES:
-        return MEASURES[metric]
+def metric_of(metric: str) -> Metric:
+    """A known metric; of an unknown one only its name, and percent where it is an accuracy."""
+    if metric in METRICS:
+        return METRICS[metric]
     share = metric.endswith("accuracy")
-    return Measure(metric, "neither", "", percent=share, bar="se" if share else "")
+    return Metric(metric, "neither", "", percent=share, bar="se" if share else "")
 
 
 def ordered(metrics: Iterable[str]) -> list[str]:
-    """Known measures in the order of the catalogue, others after them by name; no bookkeeping."""
-    places = {name: place for place, name in enumerate(MEASURES)}
+    """Known metrics in the order of the catalogue, others after them by name; no bookkeeping."""
+    places = {name: place for place, name in enumerate(METRICS)}
     return sorted(set(metrics) - BOOKKEEPING, key=lambda name: (places.get(name, len(places)), name))
 
 
@@ -138,7 +138,7 @@ def percent(share: float) -> str:
 
 def shown(metric: str, value: float) -> str:
     """A value as tables write it: percent for a share that is one, four digits otherwise."""
-    if measure_of(metric).percent:
+    if metric_of(metric).percent:
         return percent(value)
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
 
@@ -147,25 +147,22 @@ def shown_published(metric: str, value: float) -> str:
     """A published value with its unit, in no more digits than it was published with (accuracies: two)."""
     if metric.endswith("accuracy"):
         return f"{value:.2%}"
-    return f"{100 * value:.4g}%" if measure_of(metric).percent else f"{value:.4g}"
+    return f"{100 * value:.4g}%" if metric_of(metric).percent else f"{value:.4g}"
 
 
 def best(metric: str, values: dict[int, float], floor: float | None) -> set[int]:
     """The keys of the best of at least two values; none where none is better."""
-    better = measure_of(metric).better
+    better = metric_of(metric).better
     if len(set(values.values())) < 2 or better == "neither" or (better == "as real" and floor is None):
         return set()
-    costs = {key: _cost(better, value, floor) for key, value in values.items()}
+    if better == "as real":
+        costs = {key: abs(value - (floor or 0.0)) for key, value in values.items()}
+    else:
+        costs = {key: value if better == "lower" else -value for key, value in values.items()}
     return {key for key, cost in costs.items() if cost == min(costs.values())}
 
 
-def _cost(better: Better, value: float, floor: float | None) -> float:
-    if better == "as real":
-        return abs(value - (floor or 0.0))
-    return value if better == "lower" else -value
-
-
 def worse(metric: str, value: float, other: float) -> bool:
-    """Whether a value is on the wrong side of another; False for a measure of which neither side is."""
-    better = measure_of(metric).better
+    """Whether a value is on the wrong side of another; False for a metric of which neither side is."""
+    better = metric_of(metric).better
     return (better == "higher" and value < other) or (better == "lower" and value > other)

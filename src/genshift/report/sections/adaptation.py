@@ -1,13 +1,16 @@
-"""Which blocks show which runs. A new kind of run is one builder and one line in SECTIONS."""
+"""A task of adaptation: source-only, adapted and trained-on-target runs side by side; and all tasks in one table."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 
-from genshift.report.blocks import Block, Cell, Choice, Figure, Figures, Heading, Option, Prose, Section, Table
+from genshift.report.blocks import Block, Cell, Choice, Figure, Figures, Heading, Option, Prose, Table
 from genshift.report.figures import adaptation as figures
 from genshift.report.figures.thumbnails import thumbnails
 from genshift.report.model.formatting import (
+    NONE,
+    count_text,
     difference_text,
     images_text,
     minutes_text,
@@ -15,90 +18,41 @@ from genshift.report.model.formatting import (
     published_text,
     seeds_text,
 )
-from genshift.report.model.grouping import Group, group_runs, subject_of
+from genshift.report.model.grouping import Group
 from genshift.report.model.measures import TARGET_ACCURACY, percent
-from genshift.report.model.summary import NO_LABELS, NOT_EVALUATED, Row, summarise
-from genshift.report.sections.generators import generators, measures_table, notes
-from genshift.report.sections.measures_table import comparison
-from genshift.report.sections.provenance import provenance
-from genshift.report.sections.selection import trust
-from genshift.runs.records import RunRecord
+from genshift.report.model.page_model import PageModel, Subject
+from genshift.report.model.summary import NO_LABELS, NOT_EVALUATED, Row, row_of
+from genshift.report.sections.shared import CURVES, curves
 
-SIDE_BY_SIDE = 4  # ways of one task, drawn large; more of them are chosen from
-CURVES = (figures.accuracy_curves, figures.loss_curves, figures.other_curves)
+SIDE_BY_SIDE = 4  # methods of one task, drawn large; more of them are chosen from
+BOUNDS = ("source", "target")  # learn from one domain alone
 GLANCE = (
     "Each way's first seed: t-SNE of its features coloured by class, the same by domain (source blue, target red), and "
     "the confusion matrix on the target's test images (rows are true classes). Press one to see it in full. The oracle "
     "uses target labels: it is shown and never steers training or selection."
 )
-Builder = Callable[[Sequence[RunRecord]], Section]
 
 
-def sections(runs: Sequence[RunRecord]) -> list[Section]:
-    """One section a task, a kind of generators of one data set, or a preset of another kind, each by the first builder
-    that takes its runs; last what all runs tell of choosing without target labels."""
-    subjects: dict[tuple[str, ...], list[RunRecord]] = {}
-    for run in sorted(runs, key=_kind):
-        subjects.setdefault(subject_of(run), []).append(run)
-    return [*(_builder(members[0])(members) for members in subjects.values()), *trust(runs)]
+# --- tables -----------------------------------------------------------------------------------------------------------
 
 
-def _kind(run: RunRecord) -> int:
-    """The place of the builder that takes a run: sections come in the order of SECTIONS."""
-    return next(place for place, (takes, _) in enumerate(SECTIONS) if takes(run))
-
-
-def _builder(run: RunRecord) -> Builder:
-    return SECTIONS[_kind(run)][1]
-
-
-def adaptation(runs: Sequence[RunRecord]) -> Section:
-    """Source-only, adapted and trained-on-target runs of one task, side by side."""
-    groups, rows = group_runs(runs), summarise(runs)
-    blocks: list[Block] = [Prose(_finding(rows)), *notes(runs), *_seed_table(rows)]
-    if len(groups) > SIDE_BY_SIDE:
-        blocks += _one_by_one(groups)
-    else:
-        blocks += _latent_space(groups) + _confusions(groups) + _curves(groups)
-    return Section(f"{runs[0].study}: {runs[0].task}", blocks + provenance(groups))
-
-
-def generic(runs: Sequence[RunRecord]) -> Section:
-    """A run of another kind, such as a classifier: its results, curves, networks and settings."""
-    groups = group_runs(runs)
-    blocks: list[Block] = [Prose(runs[0].preset.get("summary") or "")]
-    blocks += [*notes(runs), *measures_table(comparison(groups)), *_curves(groups)]
-    return Section(f"{runs[0].study}: {runs[0].name}", blocks + provenance(groups))
-
-
-SECTIONS: list[tuple[Callable[[RunRecord], bool], Builder]] = [
-    (lambda run: run.adapts, adaptation),
-    (lambda run: run.draws, generators),
-    (lambda run: True, generic),
-]
-
-
-def results_table(rows: Sequence[Row]) -> Table:
-    """The headline table of adaptation: one body a task, one row a role."""
+def all_tasks(model: PageModel) -> list[Block]:
+    """Every task of adaptation in one table and one drawing; other kinds of runs have theirs in their sections."""
+    rows = [row for row in model.rows if row.group.first.adapts]
+    if not rows:
+        return []
     bodies: dict[str, list[list[Cell]]] = {}
     for row in rows:
-        bodies.setdefault(f"{row.study}: {row.task}", []).append(_result_cells(row))
+        counts = map(Cell, (seeds_text(row), count_text(row.n), images_text(row), minutes_text(row)))
+        values = [Cell(ours_text(row), tone="quiet" if row.mean is None else ""), Cell(published_text(row))]
+        difference = Cell(difference_text(row), tone=_tone(row))
+        cells = [Cell(row.label), *values, difference, *counts]
+        bodies.setdefault(f"{row.study}: {row.task}", []).append(cells)
     head = ["", "ours", "published", "difference", "seeds", "test images", "images seen", "CPU min"]
-    return Table(head, list(bodies.items()), _table_note(rows))
-
-
-def _result_cells(row: Row) -> list[Cell]:
-    tone = _tone(row)
-    return [
-        Cell(row.label),
-        Cell(ours_text(row), tone="quiet" if row.mean is None else ""),
-        Cell(published_text(row)),
-        Cell(difference_text(row), tone=tone),
-        Cell(seeds_text(row)),
-        Cell(f"{row.n:,}" if row.n else "–"),
-        Cell(images_text(row)),
-        Cell(minutes_text(row)),
-    ]
+    apart = [Heading("By task, with published figures and cost")] if model.matrices or model.settings else []
+    drawing = figures.overview(rows)
+    shown = [Figures([drawing], columns=1)] if drawing else []
+    return [*apart, Table(head, list(bodies.items()), _table_note(rows)), *shown]
 
 
 def _tone(row: Row) -> str:
@@ -109,127 +63,135 @@ def _tone(row: Row) -> str:
 
 
 def _table_note(rows: Sequence[Row]) -> str:
-    said = ["Accuracy on the target's test images, in percent."]
+    note = ["Accuracy on the target's test images, in percent."]
     if any(row.sd is not None for row in rows):
-        said.append("± is the standard deviation over the seeds.")
+        note.append("± is the standard deviation over the seeds.")
     if any(row.sd is None and row.standard_error is not None for row in rows):
-        said.append("± with (se) is one seed's binomial standard error over its test images.")
+        note.append("± with (se) is one seed's binomial standard error over its test images.")
     if any(row.published is not None for row in rows):
-        said.append("Published is the figure of the report that is reproduced.")
-    said.append("CPU minutes are the mean a run, all threads together.")
-    return " ".join(said)
+        note.append("Published is the figure of the report that is reproduced.")
+    note.append("CPU minutes are the mean a run, all threads together.")
+    return " ".join(note)
 
 
-def _finding(rows: Sequence[Row]) -> str:
-    """What this task came to, in a sentence or two."""
-    known = [row for row in rows if row.mean is not None]
-    bases, bests = ([row for row in known if row.method == role] for role in ("source", "target"))
-    adapted = [row for row in known if row.method not in ("source", "target")]
-    if not bases or not adapted:
-        return "Source only learns from labelled source images; adapted models see unlabelled target images too."
-    base = max(row.mean or 0 for row in bases)
-    said = [f"{row.label} reaches {percent(row.mean or 0)} %." for row in bases]
-    for row in _told(adapted):
-        gain = 100 * ((row.mean or 0) - base)
-        said.append(
-            f"{row.label} reaches {percent(row.mean or 0)} %, {abs(gain):.1f} points {_side(gain)} source only."
-        )
-    if bests:
-        best = max(row.mean or 0 for row in bests)
-        said.append(f"Training on the target's own labels gives {percent(best)} %.")
-    return " ".join(said)
+def task_table(subject: Subject) -> list[Block]:
+    """One task's rows, each with the error that another draw of test images would bring."""
+    body = []
+    for row in subject.rows:
+        error = f" ± {percent(row.standard_error)}" if row.n and row.standard_error is not None else ""
+        values = [row.label, ours_text(row), published_text(row), difference_text(row), seeds_text(row)]
+        values += [f"{count_text(row.n)}{error}", images_text(row), minutes_text(row)]
+        body.append([Cell(value) for value in values])
+    head = ["role", "ours", "published", "difference", "seeds", "test images (± se)", "images seen", "CPU min"]
+    return [Table(head, [("", body)])]
 
 
-def _told(adapted: Sequence[Row]) -> Sequence[Row]:
-    """All of a few ways to adapt; of many the best, for the table above holds the rest."""
-    return adapted if len(adapted) < SIDE_BY_SIDE else [max(adapted, key=lambda row: row.mean or 0.0)]
-
-
-def _side(gain: float) -> str:
-    return "above" if gain >= 0 else "below"
-
-
-def _seed_table(rows: Sequence[Row]) -> list[Block]:
+def seeds(subject: Subject) -> list[Block]:
     """Each seed's accuracy with its own binomial error; nothing where there is one seed."""
-    seeds = sorted({seed for row in rows for seed in row.seeds})
-    if len(seeds) < 2:
+    known = sorted({seed for row in subject.rows for seed in row.seeds})
+    if len(known) < 2:
         return []
-    body = [[Cell(row.label), *(Cell(_of_seed(row, seed)) for seed in seeds)] for row in rows]
+    body = []
+    for row in subject.rows:
+        measured = {run.seed: run for run in reversed(row.group.runs) if run.value(row.metric) is not None}
+        alone = {seed: row_of(replace(row.group, runs=(run,)), row.metric) for seed, run in measured.items()}
+        texts = [ours_text(alone[seed]).replace(" (se)", "") if seed in alone else NONE for seed in known]
+        body.append([Cell(row.label), *map(Cell, texts)])
     note = "± is each seed's binomial standard error. The figures below are drawn from the first seed."
-    return [Table(["", *(f"seed {seed}" for seed in seeds)], [("", body)], note)]
+    return [Table(["", *(f"seed {seed}" for seed in known)], [("", body)], note)]
 
 
-def _of_seed(row: Row, seed: int) -> str:
-    run = next((run for run in row.group.runs if run.seed == seed and run.value(row.metric) is not None), None)
-    return ours_text(summarise([run])[0]).replace(" (se)", "") if run else "–"
+def finding(subject: Subject) -> list[Block]:
+    """What this task came to, in a sentence or two."""
+    means = [(row, row.mean) for row in subject.rows if row.mean is not None]
+    bases, bests = ([(row, mean) for row, mean in means if row.method == bound] for bound in BOUNDS)
+    adapted = [(row, mean) for row, mean in means if row.method not in BOUNDS]
+    if not bases or not adapted:
+        return [
+            Prose("Source only learns from labelled source images; adapted models see unlabelled target images too.")
+        ]
+    base = max(mean for _, mean in bases)
+    sentences = [f"{row.label} reaches {percent(mean)} %." for row, mean in bases]
+    # All of a few methods; of many the best, for the table above holds the rest.
+    named = adapted if len(adapted) < SIDE_BY_SIDE else [max(adapted, key=lambda pair: pair[1])]
+    for row, mean in named:
+        gain = 100 * (mean - base)
+        side = "above" if gain >= 0 else "below"
+        sentences.append(f"{row.label} reaches {percent(mean)} %, {abs(gain):.1f} points {side} source only.")
+    if bests:
+        sentences.append(f"Training on the target's own labels gives {percent(max(mean for _, mean in bests))} %.")
+    return [Prose(" ".join(sentences))]
+
+
+# --- drawings ---------------------------------------------------------------------------------------------------------
+
+
+def drawings(subject: Subject) -> list[Block]:
+    """Latent space, confusion and curves: side by side of a few methods, of many one after the other by choice."""
+    groups = subject.groups
+    if len(groups) > SIDE_BY_SIDE:
+        return _one_by_one(groups)
+    return [*_latent_space(groups), *_confusions(groups), *curves(subject)]
 
 
 def _one_by_one(groups: Sequence[Group]) -> list[Block]:
-    """Every way at a glance, and in full the one that is chosen; first the best of those that adapt."""
-    options = [Option(_with_accuracy(group), _in_full(group), thumbnails(group.first, group.label)) for group in groups]
-    adapting = [place for place, group in enumerate(groups) if group.method not in ("source", "target")]
+    """Every method at a glance, and in full the one that is chosen; first the best of those that adapt."""
+    options = []
+    for group in groups:
+        accuracy = group.first.value(TARGET_ACCURACY)
+        title = group.label if accuracy is None else f"{group.label}: {percent(accuracy)} %"
+        options.append(Option(title, _in_full(group), thumbnails(group.first, group.label)))
+    adapting = [place for place, group in enumerate(groups) if group.method not in BOUNDS]
     shown = max(adapting, key=lambda place: groups[place].first.value(TARGET_ACCURACY) or 0.0, default=0)
     return [Heading("Latent space, confusion and curves"), Prose(GLANCE), Choice(options, shown)]
 
 
-def _with_accuracy(group: Group) -> str:
-    value = group.first.value(TARGET_ACCURACY)
-    return group.label if value is None else f"{group.label}: {percent(value)} %"
-
-
 def _in_full(group: Group) -> list[Block]:
-    pair = _pair(group) if group.method != "target" and _has(group, "tsne") else []
-    rest = [figures.confusion_matrix(group.first, group.label)] if _has(group, "confusion") else []
+    blocks: list[Block] = []
+    if group.method != "target" and group.first.evaluation.get("tsne"):
+        blocks.append(Figures(_tsne_pair(group), figures.class_legend(group.first)))
+    rest: list[Figure] = []
+    if group.first.evaluation.get("confusion"):
+        rest.append(figures.confusion_matrix(group.first, group.label))
     rest += [figure for kind in CURVES if (figure := kind(group.first, group.label))]
-    latent = [Figures(pair, figures.class_legend(group.first))] if pair else []
-    return [*latent, *([Figures(rest, columns=3)] if rest else [])]
+    return [*blocks, *([Figures(rest, columns=3)] if rest else [])]
 
 
 def _latent_space(groups: Sequence[Group]) -> list[Block]:
     """t-SNE before (source-only) and after adaptation, by class and by domain."""
     shown = [group for group in groups if group.method != "target"]
-    drawn = [group for group in shown if _has(group, "tsne")]
-    missing = _missing(shown, drawn, "evaluated without a t-SNE")
-    if not drawn:
-        return [Heading("Latent space"), *missing]
-    pairs = [figure for group in drawn for figure in _pair(group)]
-    return [
-        Heading("Latent space"),
-        Prose(_sample_note(drawn)),
-        Figures(pairs, figures.class_legend(drawn[0].first)),
-        *missing,
-    ]
+    drawn = [group for group in shown if group.first.evaluation.get("tsne")]
+    blocks: list[Block] = [Heading("Latent space")]
+    if drawn:
+        pairs = [figure for group in drawn for figure in _tsne_pair(group)]
+        blocks += [Prose(_sample_note(drawn)), Figures(pairs, figures.class_legend(drawn[0].first))]
+    return blocks + _missing(shown, drawn, "evaluated without a t-SNE")
 
 
-def _pair(group: Group) -> list[Figure]:
-    name = _before_or_after(group)
+def _tsne_pair(group: Group) -> list[Figure]:
+    before = group.label.replace("Source only", "Before adaptation")
+    name = before if group.method == "source" else f"After {group.label}"
     return [figures.tsne_by_class(group.first, name), figures.tsne_by_domain(group.first, name)]
-
-
-def _before_or_after(group: Group) -> str:
-    return (
-        group.label.replace("Source only", "Before adaptation") if group.method == "source" else f"After {group.label}"
-    )
 
 
 def _sample_note(drawn: Sequence[Group]) -> str:
     """Says which images are drawn, and whether they are the same ones in every figure."""
     points = [figures.tsne_points(group.first) for group in drawn]
     count, split = len(points[0]["x"]), (drawn[0].first.evaluation["tsne"] or {}).get("split", "")
-    said = f"t-SNE of the feature extractor's output over {count:,} images{f' of {split}' if split else ''}; "
+    note = f"t-SNE of the feature extractor's output over {count:,} images{f' of {split}' if split else ''}; "
     same = all((p["label"], p["domain"]) == (points[0]["label"], points[0]["domain"]) for p in points)
     if len(drawn) > 1:
-        said += "every figure shows the same images. " if same else "the figures show DIFFERENT images. "
-    return said + "Dots are source images, diamonds target images; distances between clusters have no unit."
+        note += "every figure shows the same images. " if same else "the figures show DIFFERENT images. "
+    return note + "Dots are source images, diamonds target images; distances between clusters have no unit."
 
 
 def _confusions(groups: Sequence[Group]) -> list[Block]:
-    drawn = [group for group in groups if _has(group, "confusion")]
-    matrices = [figures.confusion_matrix(group.first, group.label) for group in drawn]
+    drawn = [group for group in groups if group.first.evaluation.get("confusion")]
     blocks: list[Block] = [Heading("Confusion on the target's test images")]
-    if matrices:
+    if drawn:
         note = "Rows are true classes with their recall, columns predicted ones; colour is the share of the row."
-        blocks += [Prose(note), Figures(matrices, columns=3)]
+        drawings = [figures.confusion_matrix(group.first, group.label) for group in drawn]
+        blocks += [Prose(note), Figures(drawings, columns=3)]
     return blocks + _missing(groups, drawn, NO_LABELS)
 
 
@@ -241,17 +203,3 @@ def _missing(groups: Sequence[Group], drawn: Sequence[Group], evaluated: str) ->
             reason = evaluated if any(run.evaluated for run in group.runs) else NOT_EVALUATED
             reasons.setdefault(reason, []).append(group.label)
     return [Prose(f"{', '.join(names)}: {reason}.") for reason, names in reasons.items()]
-
-
-def _has(group: Group, part: str) -> bool:
-    return bool(group.first.evaluation.get(part))
-
-
-def _curves(groups: Sequence[Group]) -> list[Block]:
-    drawn = [figure for kind in CURVES for group in groups if (figure := kind(group.first, group.label))]
-    if not drawn:
-        return []
-    blocks: list[Block] = [Heading("Curves")]
-    if any(group.first.oracle for group in groups):
-        blocks.append(Prose("The oracle uses target labels: it is shown here and never steers training or selection."))
-    return [*blocks, Figures(drawn, columns=3)]

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 from genshift.report.blocks import Block, Figures, Heading, Prose
 from genshift.report.figures.diffusion import sweep_figures
-from genshift.report.model.grouping import Group
+from genshift.report.model.page_model import Subject
 from genshift.runs.records import DIFFUSION, RunRecord
 
 REPORT = "hw2-diffusion"
@@ -25,38 +22,40 @@ HOW = (
 )
 
 
-def procedure(groups: Sequence[Group]) -> list[Block]:
+def procedure(subject: Subject) -> list[Block]:
     """How hw2 drew, where its preset is among the runs."""
-    return [Prose(PROCEDURE)] if any(group.first.name == REPORT for group in groups) else []
+    return [Prose(PROCEDURE)] if any(group.first.name == REPORT for group in subject.groups) else []
 
 
-def sweeps(groups: Sequence[Group]) -> list[Block]:
+def sweeps(subject: Subject) -> list[Block]:
     """Figures of every diffusion model's sweep, and the command for those that have none."""
-    denoising = [group for group in groups if group.first.family == DIFFUSION]
-    swept = [(group, run) for group in denoising if (run := _swept(group)) is not None]
-    missing = [group.label for group in denoising if _swept(group) is None]
-    if not denoising:
+    if subject.first.family != DIFFUSION:
         return []
-    blocks: list[Block] = [Heading("Guidance, steps and samplers"), *([Prose(HOW)] if swept else [])]
-    for group, run in swept:
-        assert run.sweep is not None
-        blocks += [Prose(_said(group, run, run.sweep)), Figures(sweep_figures(group.label, run.sweep), columns=3)]
-    return [*blocks, *([Prose(NOT_SWEPT.format(labels=", ".join(missing)))] if missing else [])]
+    blocks: list[Block] = []
+    missing = []
+    for group in subject.groups:
+        swept = next((run for run in group.runs if run.sweep.get("rows")), None)
+        if swept is None:
+            missing.append(group.label)
+        else:
+            blocks += [
+                Prose(_sweep_text(group.label, swept)),
+                Figures(sweep_figures(group.label, swept.sweep), columns=3),
+            ]
+    how = [Prose(HOW)] if blocks else []
+    rest = [Prose(NOT_SWEPT.format(labels=", ".join(missing)))] if missing else []
+    return [Heading("Guidance, steps and samplers"), *how, *blocks, *rest]
 
 
-def _swept(group: Group) -> RunRecord | None:
-    """The first run of a group whose sweep has come to a row."""
-    return next((run for run in group.runs if run.sweep.get("rows")), None)
-
-
-def _said(group: Group, run: RunRecord, sweep: Mapping[str, Any]) -> str:
+def _sweep_text(label: str, run: RunRecord) -> str:
     """What the sweep was measured with, and what it chose."""
-    said = [
-        f"{group.label}, seed {run.seed}: {sweep['n']:,} pictures a setting beside {sweep['reference']}, in the "
-        f"features of {sweep['features']}."
+    sweep = run.sweep
+    text = [
+        f"{label}, seed {run.seed}: {sweep['n']:,} pictures a setting beside {sweep['reference']}, in the features of "
+        f"{sweep['features']}."
     ]
     chosen = (sweep.get("best") or {}).get("why")
-    said.append(f"Chosen: {chosen}" if chosen else "The sweep was not finished: the same command continues it.")
+    text.append(f"Chosen: {chosen}" if chosen else "The sweep was not finished: the same command continues it.")
     if run.images is not None and sweep["images"] != run.images:
-        said.append(f"It was of the state after {sweep['images']:,} images, and the run now stands at {run.images:,}.")
-    return " ".join(said)
+        text.append(f"It was of the state after {sweep['images']:,} images, and the run now stands at {run.images:,}.")
+    return " ".join(text)

@@ -1,4 +1,5 @@
-"""Which checkpoint each rule takes of an adapted run without target labels, held against what the oracle says."""
+"""What is known of an adapted run without target labels, held against the oracle: the checkpoint that each rule takes,
+and the accuracies that the run states."""
 
 from __future__ import annotations
 
@@ -6,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from genshift.report.model.grouping import Group
+from genshift.report.model.measures import TARGET_ACCURACY
 from genshift.runs.records import RunRecord
-from genshift.selection.rules import RULES, choose
+from genshift.selection.rules import ESTIMATE, ESTIMATES, RULES, EstimateName, choose
 
 
 @dataclass(frozen=True)
@@ -15,30 +17,44 @@ class RuleChoices:
     """A run whose candidates the oracle has measured: `accuracy` of each, by images seen, and what each rule takes."""
 
     run: RunRecord
-    label: str
+    name: str
     accuracy: dict[int, float]
     taken: dict[str, int]
 
-    @property
-    def best(self) -> float:
-        return max(self.accuracy.values())
-
     def regret(self, rule: str) -> float:
         """How far the rule's choice is below the best candidate, as a share in [0, 1]."""
-        return self.best - self.accuracy[self.taken[rule]]
+        return max(self.accuracy.values()) - self.accuracy[self.taken[rule]]
 
 
-def rule_choices(groups: Sequence[Group]) -> list[RuleChoices]:
+@dataclass(frozen=True)
+class Estimates:
+    """The accuracies that a run states without labels, by their names in ESTIMATES, and the oracle's as `truth`."""
+
+    name: str
+    truth: float | None
+    values: dict[EstimateName, float | None]
+
+    def error(self, estimate: EstimateName) -> float | None:
+        """An estimate less the oracle's accuracy on the target's test images."""
+        value = self.values[estimate]
+        return None if self.truth is None or value is None else value - self.truth
+
+
+def names_of_runs(runs: Sequence[RunRecord], groups: Sequence[Group]) -> dict[RunRecord, str]:
+    """Each run as tables over all studies name it."""
+    labels = {run: group.label for group in groups for run in group.runs}
+    return {run: f"{run.study}: {run.task}, {labels[run]}, seed {run.seed}" for run in runs}
+
+
+def rule_choices(names: dict[RunRecord, str]) -> list[RuleChoices]:
     """Of the runs with scores whose every candidate the oracle measured, and that left a rule something to choose."""
-    runs = [run for group in groups for run in group.runs]
     choices = []
-    for group in groups:
-        for run in group.runs:
-            seen, oracle = [int(row["images"]) for row in run.scores], run.oracle_curve
-            if len(seen) > 1 and set(seen) <= set(oracle):
-                source_only = source_only_accuracy(run, runs)
-                taken = {rule: seen[choose(rule, run.scores, source_only)] for rule in RULES}
-                choices.append(RuleChoices(run, group.label, {images: oracle[images] for images in seen}, taken))
+    for run, name in names.items():
+        seen, oracle = [int(row["images"]) for row in run.scores], run.oracle_curve
+        if len(seen) > 1 and set(seen) <= set(oracle):
+            source_only = source_only_accuracy(run, list(names))
+            taken = {rule: seen[choose(rule, run.scores, source_only)] for rule in RULES}
+            choices.append(RuleChoices(run, name, {images: oracle[images] for images in seen}, taken))
     return choices
 
 
@@ -69,3 +85,15 @@ def _accuracy_on_source(run: RunRecord) -> float | None:
     or two of it."""
     held_out = [float(row["valid/source_accuracy"]) for row in run.metrics if "valid/source_accuracy" in row]
     return held_out[-1] if held_out else run.value("source_test_accuracy")
+
+
+def estimates(names: dict[RunRecord, str]) -> list[Estimates]:
+    """Of the runs that state the accuracy that a user is told."""
+    stated = []
+    for run, name in names.items():
+        values: dict[EstimateName, float | None] = {
+            estimate: run.value(f"estimate/{estimate}") for estimate in ESTIMATES
+        }
+        if values[ESTIMATE] is not None:
+            stated.append(Estimates(name, run.value(TARGET_ACCURACY), values))
+    return stated
