@@ -98,6 +98,7 @@ def oracle_curve(
     sample = images.take(torch.from_numpy(fixed_sample(len(images), CURVE_IMAGES, 0)))
 
     def observe(images: int, method: ClassifierMethod) -> None:
+        # The run's classes stand in its configuration, which is not written yet when the observer is made.
         shown = in_classes(sample, tuple(run.config["classes"]))
         if shown.labels is None:
             return
@@ -124,7 +125,7 @@ def _domain_images(
     if run.selected() is not None:
         choice: Choice = run.read(CHOICE)
         wording += f", by the checkpoint of {choice['images']:,} images, which the rule '{choice['rule']}' chose"
-    if images is None:
+    if images is None:  # its labels were learnt from, and none was held out
         return None, wording, []
     unknown = sorted(set(images.classes) - set(classes))
     warnings = [f"{name} has labels of classes that were not learnt ({', '.join(unknown[:3])}): unused."]

@@ -53,6 +53,7 @@ def attribute_accuracy(
     probabilities: torch.Tensor, attributes: torch.Tensor, names: tuple[str, ...], protocol: str
 ) -> tuple[dict[str, float], Measure]:
     """The accuracy of each attribute, and their mean; `probabilities` and `attributes` (0 or 1) are `[N, K]`."""
+    # Attributes do not exclude one another: each is a question of its own.
     has = attributes > 0
     right = ((probabilities > 0.5) == has).double()
     by_attribute = {name: round(share, 4) for name, share in zip(names, right.mean(0).tolist(), strict=True)}

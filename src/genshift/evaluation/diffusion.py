@@ -50,7 +50,7 @@ class DiffusionEvaluation(GeneratorEvaluation[Diffusion, DiffusionMethod]):
 
     def plain(self, method: DiffusionMethod) -> DiffusionMethod:
         """In few steps; and without the early state where it is not kept yet."""
-        plain = copy.copy(method)
+        plain = copy.copy(method)  # the networks are shared: they stay as they are
         plain.sampling = sampling = in_few_steps(method.sampling)
         if sampling.by_weak and method.weak is None:
             plain.sampling = replace(sampling, guide="unconditional") if sampling.by_label else unguided(sampling)
@@ -83,6 +83,7 @@ def evaluation_sampling(run: RunFolder, preset: Diffusion, options: EvaluationOp
     """How a run's pictures are drawn for its evaluation: in few steps where nobody, and no sweep, asked for the
     preset's many. Raises Refusal for changes that the run cannot take."""
     own = sampling_of(run, preset, options.sampling)
+    # A sweep's choice, or a user's, is taken as it is; the preset's own many steps are for `genshift sample`.
     asked = bool({"sampler", "steps"} & set(options.sampling))
     as_preset = (own.sampler, own.steps) == (preset.sampler, preset.steps)
     return in_few_steps(own) if as_preset and not asked else own

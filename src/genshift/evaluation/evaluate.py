@@ -85,6 +85,7 @@ def evaluate(path: Path, options: EvaluationOptions) -> Results:
     family.check_options(run, preset, options)
     with Console().phase("Evaluating"):
         measured, record = family.measure(run, preset, opened.method, opened.classes, options)
+    # With what an earlier evaluation was asked for more, where it still holds.
     kept, kept_record = _kept(run, record.get("sampling"))
     results = {**kept, **training_costs(run), **measured}
     run.write(RESULTS, results_as_json(results))

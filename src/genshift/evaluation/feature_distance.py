@@ -21,6 +21,7 @@ from genshift.runs.folder import RunFolder
 from genshift.runs.results import Measure, Results
 from genshift.runs.trained_run import open_run
 
+# Measures by their names in results.json, and their kinds.
 IN_CLASSIFIER = {"frechet": "frechet", "precision": "precision", "recall": "recall"}
 IN_INCEPTION = {"fid": "frechet", "kid": "kid", "inception_precision": "precision", "inception_recall": "recall"}
 MEANING = {
@@ -83,6 +84,7 @@ def classifier_space(path: Path) -> FeatureSpace:
     if not isinstance(preset, Classifier) or not isinstance(method, ClassifierMethod):
         raise Refusal(f"--features {path} is {preset.summary}: name a classifier's run, e.g. one of faces-attributes.")
 
+    # Pictures of any size and colour are brought to what the classifier takes.
     def embed(images: Tensor) -> Tensor:
         return method.embed(finish(images, preset.size, preset.colour))
 
@@ -113,10 +115,12 @@ def embed_real(space: FeatureSpace, sides: RealAndGenerated) -> tuple[Tensor, Te
 def compare(space: FeatureSpace, sides: RealAndGenerated, real: tuple[Tensor, Tensor]) -> Results:
     """Every measure of the space: the mean over the series and its deviation, and the floor, which is the same measure
     of the other real half. `real` is what `embed_real` gave."""
+    # Each series against the reference half, and the other real half against it too.
     reference, other = real
     kinds = set(space.measures.values())
     floor = _distances(kinds, reference, other)
     by_series = [_distances(kinds, reference, space.embed(pictures)) for pictures in sides.series]
+    # How it was measured, in the words of the protocol.
     size = space.size_in_words(sides.reference.shape[-1])
     where = f"in the {reference.shape[1]:,} features of {space.name}, pictures {size}; {sides.words}"
     return {

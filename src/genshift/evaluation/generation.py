@@ -63,7 +63,7 @@ def held_out_pictures(preset: Generator, data_root: Path | None, skip_broken: bo
 def training_pictures(preset: Generator, data_root: Path | None, skip_broken: bool = False) -> ImageSet:
     """The pictures that were trained on, as the networks take them."""
     images, _ = open_pictures(preset, "train", data_root, skip_broken=skip_broken)
-    rows, _ = hold_out(images, preset.validation)
+    rows, _ = hold_out(images, preset.validation)  # the same parting as in training
     return as_taken(preset, images if rows is None else images.take(rows))
 
 
@@ -170,6 +170,7 @@ class GeneratorEvaluation(FamilyEvaluation[G, M]):
             labelled = None if held_out is None else in_classes(held_out, classes)
             held_out = None if labelled is None or labelled.labels is None else labelled
         method = self.prepared(run, method, train, options, console)
+        # The time that a picture takes is a diffusion model's cost.
         begun = time.perf_counter()
         sides = draw_series(train, method, self.most, console)
         seconds = (time.perf_counter() - begun) / (SERIES * len(sides.reference))
@@ -310,7 +311,7 @@ def measure_pictures(context: EvaluationContext[M]) -> Results:
     results = {"sharpness": _sharpness(context.sides)}
     if context.held_out is not None:
         results |= _nearest(context.sides, context.train, context.held_out)
-    if context.preset.task == "celeba":
+    if context.preset.task == "celeba":  # of other sets, nobody knows that their pictures are faces
         context.console.say("Looking for faces …")
         try:
             results["face_rate"] = _face_rate(context.sides, context.train)
@@ -329,7 +330,7 @@ def _sharpness(sides: RealAndGenerated) -> Measure:
 def _nearest(sides: RealAndGenerated, train: ImageSet, held_out: ImageSet) -> Results:
     """How near samples lie to the training pictures, beside held-out real pictures: have they been memorised?"""
     unseen = held_out.take(torch.from_numpy(fixed_sample(len(held_out), LOOKED_AT, 0)))
-    real = nearest_images(unseen.images, train.images)
+    real = nearest_images(unseen.images, train.images)  # how near pictures lie that nobody can have copied
     by_series = [memorisation(nearest_images(pictures[:LOOKED_AT], train.images), real) for pictures in sides.series]
     n = min(LOOKED_AT, len(sides.series[0]))
     words = (
@@ -361,7 +362,8 @@ def _face_rate(sides: RealAndGenerated, train: ImageSet) -> Measure:
 
 def warnings_of(run: RunFolder, results: Mapping[str, Measure]) -> list[str]:
     """What went wrong in training and stayed, and what the measures say against the samples."""
-    readings: dict[str, list[int]] = {}  # of each alarm: the images at which it stood
+    # Alarms of training: the images at which each stood.
+    readings: dict[str, list[int]] = {}
     for row in run.rows():
         for name in row.get("alarms", []):
             readings.setdefault(name, []).append(row["images"])
@@ -370,6 +372,7 @@ def warnings_of(run: RunFolder, results: Mapping[str, Measure]) -> list[str]:
         "images of training."
         for name, images in readings.items()
     ]
+    # Samples beside real pictures.
     copies, faces = results.get("copies"), results.get("face_rate")
     if copies is not None and copies.floor is not None and copies.value > copies.floor + COPIED:
         warnings.append(f"Memorised: {copies.value:.1%} of the samples are copies of training pictures.")

@@ -24,11 +24,13 @@ def evaluation_images(
     all of it otherwise. Raises Refusal where what was held out is unknown, for training had another set than now: its
     `fingerprint`, where given, is another.
     """
+    # Of a set whose labels training saw, labels are needed; of another they may be absent.
     split = evaluation_split(name)
     labels = True if seen_labels else "any"
     images, _ = open_set(name, split, preset, data_root=data_root, skip_broken=skip_broken, labels=labels)
     if split == "train" and not seen_labels:
         return images, f"{name}, the training images, whose labels training never saw"
+    # What was held out is worked out again from the set, which must be the same.
     if split == "train" and fingerprint not in ("", images.fingerprint()):
         raise Refusal(
             f"{name} does not hold the images that were trained on, so nobody knows which were held out: restore them, "

@@ -23,15 +23,16 @@ from genshift.runs.folder import RunFolder
 from genshift.runs.png import grid, write_png
 from genshift.runs.records import Evaluation, PictureEntry, Stage
 
-GRID, COLUMNS = 32, 8  # of samples
+GRID, COLUMNS = 32, 8  # pictures of a grid of samples
 PANEL = 10  # held-out pictures beside their reconstructions
 STEPS, PAIRS = 8, 4  # of an interpolation, and how many of them
+# Attributes of CelebA that a face can be seen to gain or lose, and how far along their directions.
 ATTRIBUTES = ("Male", "Smiling", "Eyeglasses", "Blond_Hair")
 AMOUNTS = (-1.0, 0.0, 1.0, 2.0)
 EACH, MOST_CLASSES = 10, 20  # samples of each class in a grid, of no more classes
 FRAME_MS, LAST_MS, QUALITY = 100, 2_000, 80  # of an animation: noise takes ten times as much without loss
 NEIGHBOURS, BESIDE = 3, 8  # training pictures beside each of so many samples
-STAGE_ATTRIBUTE = "Male"
+STAGE_ATTRIBUTE = "Male"  # what colours a latent space, where the pictures have attributes
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ def samples(writer: ImageWriter, method: GeneratorMethod, name: str, title: str)
 
 def by_class(writer: ImageWriter, method: GeneratorMethod, classes: Sequence[str]) -> PictureEntry:
     """The first pictures of each class of series 0, in which the classes take turns."""
+    # Classes take turns in a series: every class's pictures stand so many places apart.
     drawn = method.sample(EACH * len(classes), seed=0)
     rows = drawn.unflatten(0, (EACH, len(classes))).transpose(0, 1).flatten(0, 1)
     caption = f"The first {EACH} samples of each class, seed 0, not chosen; rows: {', '.join(classes)}."
@@ -120,7 +122,7 @@ def arithmetic(writer: ImageWriter, method: VAEMethod, train: ImageSet, held_out
     """
     there = [name for name in ATTRIBUTES if name in train.attribute_names]
     names = [name for name in there if 0 < train.attribute(name).double().mean() < 1]  # some have it, some have not
-    if not names or method.classes or len(held_out) < 2:
+    if not names or method.classes or len(held_out) < 2:  # with classes, a latent vector alone is no face
         return None
     latents, faces = method.embed(train.images), method.embed(held_out.images[:2])
     moved = []
@@ -138,7 +140,7 @@ def arithmetic(writer: ImageWriter, method: VAEMethod, train: ImageSet, held_out
 
 def neighbours(writer: ImageWriter, pictures: Tensor, train: Tensor) -> PictureEntry:
     """Samples, uint8 `[N, C, H, W]`, each with the training pictures nearest it."""
-    shown = pictures[:BESIDE]
+    shown = pictures[:BESIDE]  # series 0: not chosen
     rows = nearest_rows(shown, train, min(NEIGHBOURS, len(train)), mirrored=shown.flip(-1))
     beside = torch.cat([torch.cat([sample[None], train[near]]) for sample, near in zip(shown, rows, strict=True)])
     caption = (
@@ -171,7 +173,7 @@ def stages(run: RunFolder, held_out: ImageSet) -> Evaluation:
     attribute, colours = "class", held_out.labels
     if STAGE_ATTRIBUTE in held_out.attribute_names:
         attribute, colours = STAGE_ATTRIBUTE, held_out.attribute(STAGE_ATTRIBUTE).int()
-    if not kept or colours is None:
+    if not kept or colours is None:  # no VAE, or nothing to colour the points by
         return {}
     counts = list(kept)
     first_middle_last = dict.fromkeys((counts[0], counts[len(counts) // 2], counts[-1]))

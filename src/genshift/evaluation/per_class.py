@@ -116,8 +116,10 @@ def classify(
     Its accuracy on real pictures is that on held-out ones, where there are: the training pictures may have taught it.
     """
     assert sides.labels is not None and sides.real_labels is not None
+    # The samples, of the classes that took turns.
     series = [space.embed(pictures) for pictures in sides.series]
     right = [_right(space, classes, pictures, sides.labels) for pictures in sides.series]
+    # Real pictures.
     pictures, labels, words = sides.reference, sides.real_labels, "training"
     if held_out is not None and held_out.labels is not None:
         pictures, labels, words = held_out.images, held_out.labels, "held-out"
@@ -128,6 +130,7 @@ def classify(
 def _right(space: FeatureSpace, classes: Sequence[str], pictures: Tensor, labels: Tensor) -> Tensor:
     """Whether the classifier takes each picture for its class, bool `[n]`; classes are matched by name."""
     assert space.classify is not None
+    # Of each of the judge's classes: its number among the run's.
     numbers = torch.tensor([classes.index(name) for name in space.classes])
     return numbers[space.classify(pictures)] == labels
 

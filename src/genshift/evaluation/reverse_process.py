@@ -19,7 +19,7 @@ from genshift.runs.png import grid
 from genshift.runs.records import PictureEntry
 from genshift.runs.results import Measure, Results
 
-SHOWN = 10  # pictures of the animation
+SHOWN = 10  # pictures of the animation: one of each class of digits
 STAGES = 6  # of the reverse process in one picture: of 1,000 steps the report shows 0, 200, …, 1,000
 FRAMES = 40  # of the animation: four seconds
 AWAY = {
@@ -36,6 +36,7 @@ def in_words(method: DiffusionMethod) -> str:
     """Sampler, steps and guidance, and what of them is not the preset's."""
     how, own = method.sampling, method.preset
     words = f"{how.sampler} in {how.steps:,} steps"
+    # What a sweep, a user or an evaluation in few steps changed.
     if (how.sampler, how.steps) != (own.sampler, own.steps):
         words += f" instead of the preset's {own.sampler} in {own.steps:,}"
     if how.sampler == "ddim" and how.eta:
@@ -45,7 +46,7 @@ def in_words(method: DiffusionMethod) -> str:
 
 def _guidance(method: DiffusionMethod) -> str:
     how = method.sampling
-    if how.guidance == 1 or (how.by_label and not method.classes):
+    if how.guidance == 1 or (how.by_label and not method.classes):  # 1: the guided prediction is the model's own
         return "without guidance"
     skip = f" in all but {how.skip:.0%} of the steps" if how.skip else ""
     where = f"for t in ({how.guidance_from:g}, {how.guidance_to:g}]{skip}"

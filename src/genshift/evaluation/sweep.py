@@ -123,9 +123,10 @@ def sweep(
 
 def best_of(rows: Sequence[SweepRow], accuracy: float | None = None) -> SweepRow:
     """The row of the lowest distance; where accuracies were measured, among those that reach `accuracy`, or else are
-    within two standard errors of the highest: accuracy alone would choose guidance too strong."""
+    within two standard errors of the highest."""
     measured = [share for row in rows if (share := row["accuracy"]) is not None]
     if measured:
+        # Accuracy alone would choose guidance too strong: of those that are as right, the nearest.
         least = _least_accuracy(max(measured), rows[0]["n"], accuracy)
         rows = [row for row in rows if row["accuracy"] is not None and row["accuracy"] >= least]
     return min(rows, key=lambda row: row["frechet"])

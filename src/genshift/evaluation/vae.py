@@ -54,7 +54,7 @@ class VAEEvaluation(LatentGeneratorEvaluation[VAE, VAEMethod]):
 
     def plain(self, method: VAEMethod) -> VAEMethod:
         """Latent vectors from N(0, I): a mixture is fitted only to what has learnt to the end."""
-        plain = copy.copy(method)
+        plain = copy.copy(method)  # the networks are shared: they stay as they are
         plain.preset = replace(method.preset, prior="normal")
         return plain
 

@@ -60,7 +60,7 @@ def training_costs(run: RunFolder) -> Results:
     if not rows:
         return {}
     config = run.config
-    # Each is counted from the start of the run: the last row has the most, but for what a resumed run wrote again.
+    # Both count over all sittings, so the largest is the whole.
     seconds, cpu_seconds = (max(row.get(key, 0.0) for row in rows) for key in ("seconds", "cpu_seconds"))
     trained = max(row["images"] for row in rows)
     processor = f"processor time of the training loop, {config['threads']} threads, {config['machine']}"

@@ -27,6 +27,7 @@ def keeper(run: RunFolder) -> Observer:
         path = run.checkpoints / FILE
         if images * PART < run.config["images"]:
             return
+        # The first such check alone; again where it is the one that is done again.
         if not path.is_file() or images <= checkpoint.about(path)["images"]:
             checkpoint.save(path, Checkpoint(checkpoint.pack_networks(method.networks), {"images": images}))
 

@@ -18,6 +18,7 @@ from genshift.runs.records import Best
 
 SAMPLING = "sampling.json"
 NAMES = tuple(field.name for field in fields(Sampling))
+# What is as in `Sampling()` where a sampling is unguided.
 GUIDANCE = ("guide", "guidance", "guidance_from", "guidance_to", "skip")
 MOST_STEPS = 100  # that are waited for while a model trains, and in an evaluation that is asked for no number
 
@@ -30,12 +31,13 @@ def sampling_of(run: RunFolder, preset: Diffusion, changes: Mapping[str, Any], l
     """
     if strangers := [name for name in changes if name not in NAMES]:
         raise unknown("sampling option", strangers[0], NAMES)
+    # What was best for another checkpoint says nothing of this one.
     stored = swept(run)
-    of_this_checkpoint = stored is not None and stored["images"] == run.seen
-    before = stored["sampling"] if stored is not None and of_this_checkpoint else {}
+    before = stored["sampling"] if stored is not None and stored["images"] == run.seen else {}
     chosen = preset.replaced(**{**before, **changes}).sampling()
     if not chosen.by_label or (labelled and preset.condition != "none"):
         return chosen
+    # Without labels: values that mean no guidance may be given, others were meant to have an effect.
     plain = Sampling()
     if given := [name for name in GUIDANCE if name in changes and changes[name] != getattr(plain, name)]:
         why = "pictures without a label are asked for" if preset.condition != "none" else "it learnt no labels"

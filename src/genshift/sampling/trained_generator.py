@@ -50,22 +50,30 @@ def open_generator(
     whose mixture was not fitted to it, and for changes that the run cannot take.
     """
     preset = preset_of(run.config)
-    # What is asked for is refused before a network is read.
+    # What the run cannot do is refused before a network is read.
     if not isinstance(preset, Generator):
         raise Refusal(f"{run.path} is {preset.summary}: it draws no pictures; name a generator's run.")
-    if not labelled:
-        _check_unlabelled(run, preset)
+    if not labelled and preset.condition == "none":
+        raise Refusal("This run draws pictures of no particular class: leave --label out.")
     chosen = None
     if isinstance(preset, Diffusion):
+        if not labelled and not preset.label_dropout:
+            raise Refusal(
+                f"{run.path} learnt no picture without its label (--label-dropout 0): leave --label none out."
+            )
         chosen = sampling_of(run, preset, sampling or {}, labelled)
+    elif not labelled:
+        learnt = f"{run.path} is {preset.summary}: it learnt no picture without a label"
+        raise Refusal(f"{learnt}; leave --label none out.")
     else:
         no_sampling(run, preset, sampling or {})
+    # The networks, and what else its pictures depend on.
     opened = open_run(run)
     method, classes, weights = opened.method, opened.classes, [opened.checkpoint]
     match method:
         case DiffusionMethod() if chosen is not None:
             method = draw_as(run, method, chosen)
-            if not labelled:
+            if not labelled:  # then it draws as a model without classes does
                 method.classes, classes = 0, ()
             if chosen.by_weak:
                 weights.append(run.checkpoints / autoguidance.FILE)
@@ -73,15 +81,6 @@ def open_generator(
             method.load_prior(_stored_mixture(run).tensors)
             weights.append(run.path / MIXTURE)
     return TrainedGenerator(run, preset, method, classes, chosen, tuple(weights))
-
-
-def _check_unlabelled(run: RunFolder, preset: Generator) -> None:
-    if preset.condition == "none":
-        raise Refusal("This run draws pictures of no particular class: leave --label out.")
-    if not isinstance(preset, Diffusion):
-        raise Refusal(f"{run.path} is {preset.summary}: it learnt no picture without a label; leave --label none out.")
-    if not preset.label_dropout:
-        raise Refusal(f"{run.path} learnt no picture without its label (--label-dropout 0): leave --label none out.")
 
 
 def draw_as(run: RunFolder, method: DiffusionMethod, sampling: Sampling) -> DiffusionMethod:
@@ -95,7 +94,7 @@ def draw_as(run: RunFolder, method: DiffusionMethod, sampling: Sampling) -> Diff
             f"note: {run.path / SAMPLING} was chosen at {stored['images']:,} images, and the run stands at "
             f"{run.seen:,}: it is left out; `genshift sweep {run.path}` chooses again."
         )
-    method = copy.copy(method)
+    method = copy.copy(method)  # the networks are shared: they stay as they are
     method.sampling = sampling
     method.weak = autoguidance.load_weak(run, method) if sampling.by_weak else None
     return method
@@ -112,7 +111,7 @@ def has_mixture(method: VAEMethod) -> bool:
 def fit_and_store(run: RunFolder, method: VAEMethod, train: ImageSet) -> tuple[VAEMethod, str]:
     """The method with a mixture fitted to the training images, which is written into the run folder too; and what was
     chosen, in words."""
-    fitted = copy.copy(method)
+    fitted = copy.copy(method)  # the networks are shared: they stay as they are
     reason = fitted.fit_prior(train.images, train.labels)
     checkpoint.save(run.path / MIXTURE, Checkpoint(fitted.prior_state(), {"images": run.seen}))
     return fitted, reason
@@ -121,6 +120,7 @@ def fit_and_store(run: RunFolder, method: VAEMethod, train: ImageSet) -> tuple[V
 def _stored_mixture(run: RunFolder) -> Checkpoint:
     path = run.path / MIXTURE
     stored = checkpoint.load(path) if path.is_file() else None
+    # A mixture fits the latent vectors of the networks that it was fitted to, and no others.
     if stored is None or stored.about["images"] != run.seen:
         raise Refusal(
             f"{run.path} draws from a mixture that was not fitted to its last checkpoint: "

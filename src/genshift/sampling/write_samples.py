@@ -31,11 +31,11 @@ from genshift.sampling.trained_generator import TrainedGenerator, open_generator
 from genshift.training.console import Console
 from genshift.training.distributed import World, world_of
 
-GRID, COLUMNS = 32, 8
+GRID, COLUMNS = 32, 8  # pictures of grid.png
 PAIRS = 10  # pictures above their reconstructions
 # Ways of naming files, and what files so named look like.
 NAMES = {"number": r"\d{5,}(_[^/]*)?\.png", "class": r"[^/]*_\d{3,}\.png", "folder": r"[^/]+/\d{5,}\.png"}
-UNLABELLED = "none"
+UNLABELLED = "none"  # as a label: pictures of no class, of a model that learnt some without their labels
 
 
 @dataclass(frozen=True)
@@ -141,6 +141,8 @@ def _draw_share(
     total = sum(map(len, shares))
     with Console(world.leads) as console:
         for numbers in shares:
+            # What an earlier call wrote is not written again. Chunks are drawn whole and side by side: from the first
+            # to the last that is missing at once.
             missing = [number for number in numbers if not names.of(number).exists()]
             if missing:
                 pictures = method.sample(missing[-1] + 1 - missing[0], request.seed, missing[0], label)
@@ -151,6 +153,7 @@ def _draw_share(
 
 def _share(request: SampleRequest, world: World, at_once: int) -> Iterator[range]:
     """The requested numbers of this process, an even share of the chunks, `at_once` of them at a time."""
+    # Pictures are drawn in chunks whatever is asked for: processes share whole ones.
     last = request.first + request.count
     begin, end = request.first // CHUNK, -(-last // CHUNK)
     own, stop = (begin + (end - begin) * rank // world.size for rank in (world.rank, world.rank + 1))
@@ -171,7 +174,7 @@ def class_number(label: str | None, classes: Sequence[str]) -> int | None:
     """A class by its name, else by its number."""
     if label is None:
         return None
-    if label in classes:
+    if label in classes:  # a name goes first: digits are named by numbers
         return classes.index(label)
     if not classes:
         raise Refusal("This run draws pictures of no particular class: leave --label out.")
@@ -194,6 +197,7 @@ def _note(generator: TrainedGenerator[Any], request: SampleRequest, label: str |
     }
     if generator.sampling is not None:
         note["sampling"] = asdict(generator.sampling)
+    # Other weights under the same names are another series.
     checksum = hashlib.sha256(b"".join(digest(path, "sha256") for path in generator.weights))
     return {**note, "sha256": checksum.hexdigest()}
 
@@ -204,14 +208,16 @@ def _check_folder(out: Path, note: dict[str, Any]) -> None:
         raise Refusal(f"--out {out} is a file: name a folder.")
     files = sorted(path for path in out.rglob("*") if path.is_file() and path.suffix != ".part")
     names = [path.relative_to(out).as_posix() for path in files]
-    if not names:
+    if not names:  # new, empty, or nothing but half-written files
         return
     if NOTE not in names:
         raise Refusal(f"--out {out} holds other files: name a new or empty folder.")
+    # Pictures of the same series: every line of the notes is the same.
     before, now = _flat(read_json(out / NOTE, "it holds no samples")), _flat(note)
     for key, value in now.items():
         if before.get(key) != value:
             raise Refusal(f"{out} holds pictures of the {key} {before.get(key)}, not {value}: name another --out.")
+    # And nothing beside them.
     ours = re.compile(NAMES[note["names"]])
     if strangers := [name for name in names if name not in (NOTE, SHEET) and not ours.fullmatch(name)]:
         raise Refusal(f"--out {out} holds {strangers[0]}, which is no sample: name another folder.")
@@ -245,6 +251,7 @@ def reconstruct(method: VAEMethod, images: ImageSet, names: Sequence[str], out: 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise Refusal(f"--out {out} is not empty: name a new or empty folder.")
     rows: Errors = []
+    # Written as they come, so that no more than a part of the reconstructions is in memory.
     for places in torch.arange(len(images)).split(EVALUATION_BATCH):
         part = images.take(places)
         decoded = method.reconstruct(part.images, part.labels if method.classes else None)
