@@ -21,8 +21,10 @@ from genshift.cli.endings import (
     print_choice,
     print_json,
     print_next,
+    print_next_training,
     print_results,
     print_unfinished,
+    where_data_lies,
 )
 from genshift.cli.parser import (
     Parser,
@@ -67,6 +69,7 @@ def ls(argv: Sequence[str]) -> int:
         print_json(listing)
     else:
         print(listed.as_text(listing))
+        print_next("show", "adapt")
     return 0
 
 
@@ -84,6 +87,7 @@ def show(argv: Sequence[str]) -> int:
         print_json(shown)
     else:
         print(show_text(shown))
+        print_next_training(preset)
     return 0
 
 
@@ -151,7 +155,7 @@ def train(argv: Sequence[str]) -> int:
     how |= {"tensorboard": args.tensorboard, "log": args.log, "evaluate": not args.no_evaluate}
     run = api.train(preset, args.out, command=command_line("train", *argv), **how)
     if leads():
-        end_training(run, as_json=args.json)
+        end_training(run, as_json=args.json, data_root=root)
     return 0 if run.finished else INTERRUPTED
 
 
@@ -255,7 +259,7 @@ def select(argv: Sequence[str]) -> int:
     print(format_selection(found))
     chosen = RunFolder(Path(found["run"]))
     print_choice(chosen)
-    after_training(chosen)
+    after_training(chosen, root)
     return 0
 
 
@@ -412,10 +416,12 @@ def study(argv: Sequence[str]) -> int:
         args.record,
         args.weights,
     )
-    return _say_page(page, args.out)
+    larger = {"quick": "cpu", "cpu": "full"}.get(args.budget)
+    more = ("study", args.name, "--budget", larger, "--out", f"{args.out}-{larger}", *where_data_lies(args.data_root))
+    return _say_page(page, args.out, more if larger else ("compare", args.out))
 
 
-def _say_page(page: Path | None, out: Path) -> int:
+def _say_page(page: Path | None, out: Path, following: Sequence[object]) -> int:
     if page is None:
         return INTERRUPTED
     from genshift.report.console import compare as rows_of
@@ -423,6 +429,7 @@ def _say_page(page: Path | None, out: Path) -> int:
 
     print(format_table(rows_of([out])))
     print(f"\nThe page: {page}")
+    print_next(*following)
     return 0
 
 
@@ -442,6 +449,7 @@ def report(argv: Sequence[str]) -> int:
     from genshift.report.page import report as write_report
 
     print(write_report(args.folders, args.out, args.title))
+    print_next("compare", *args.folders, file=sys.stderr)  # what a script reads is the page's path alone
     return 0
 
 
@@ -456,7 +464,8 @@ def demo(argv: Sequence[str]) -> int:
     check_positive(args, "seeds")
     from genshift import api
 
-    return _say_page(api.demo(args.out, args.seeds), args.out)
+    own = ("train", "adapt", "--source", "LABELLED", "--target", "UNLABELLED", "--out", "runs/mine")
+    return _say_page(api.demo(args.out, args.seeds), args.out, own)
 
 
 def data(argv: Sequence[str]) -> int:
@@ -474,6 +483,7 @@ def clean(argv: Sequence[str]) -> int:
     from genshift import api
 
     print(f"{args.run}: {api.clean(args.run) / 2**20:,.1f} MiB freed; it answers as before.")
+    after_training(RunFolder(args.run))
     return 0
 
 
