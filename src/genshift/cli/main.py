@@ -50,6 +50,7 @@ from genshift.presets import FAMILIES, METHODS, PRESETS, Preset, methods, option
 from genshift.runs.folder import RunFolder
 
 INTERRUPTED = 130
+PATHS = ("images", "source", "target", "extra", "data")  # beside those that are read as paths: they may be sets' names
 
 
 # --- commands -------------------------------------------------------------------------------------------------------
@@ -98,12 +99,12 @@ def _with_preset(parser: Parser, argv: Sequence[str], sets: Mapping[str, str]) -
     """
     title = "options of the preset (default: the preset's own, see `genshift show PRESET`)"
     methods.load_installed_for(word for word in argv if word not in PRESETS)
-    if {"-h", "--help"} & set(argv):  # the options of what is named, or of every family
+    every = [*FAMILIES.values(), *map(presets.benchmark.class_of, METHODS)]
+    if {"-h", "--help"} & set(argv):  # the options of what is named, or all there are
         named = [presets.named(word, **presets.benchmark.OWN) for word in argv if word in (*PRESETS, *METHODS)]
-        add_options(parser.add_argument_group(title), [type(preset) for preset in named] or list(FAMILIES.values()))
+        add_options(parser.add_argument_group(title), [type(preset) for preset in named] or every)
         parser.parse(argv)
     # First which preset it is: its name may stand anywhere, and a flag's value may be the name of another.
-    every = [*FAMILIES.values(), *map(presets.benchmark.class_of, METHODS)]
     first = Parser(parser.prog, "", parents=[parser], conflict_handler="resolve", add_help=False)
     add_options(first, every, typed=False)
     known, _ = first.parse_known_args(argv)
@@ -498,10 +499,23 @@ def completion(argv: Sequence[str]) -> int:
     verbs = root.add_subparsers()
     for name, verb in COMMANDS.items():
         for built in built_by(verb):
+            _complete_values(built)
             options: dict[str, Any] = {"parents": [built], "add_help": False, "conflict_handler": "resolve"}
             verbs.add_parser(name, help=verb.__doc__, **options)
     print(shtab.complete(root, args.shell))
     return 0
+
+
+def _complete_values(parser: Parser) -> None:
+    """What a shell offers where a preset, a method or a path is expected."""
+    import shtab
+
+    named = [name for name, preset in PRESETS.items() if preset.study != presets.benchmark.STUDY]
+    for action in parser._actions:
+        if action.dest == "preset":
+            action.choices = [*METHODS, *named]
+        elif action.type is Path or action.dest in PATHS:
+            action.complete = shtab.FILE  # type: ignore[attr-defined]  # where shtab looks for it
 
 
 VERBS = (
