@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from genshift.cli.endings import print_next, where_data_lies
 from genshift.cli.parser import Parser, add_data_root, add_int, add_json
 from genshift.errors import Refusal, unknown
 
@@ -51,6 +52,7 @@ def ls(parser: Parser, argv: Sequence[str]) -> int:
         size = f"{d['side'][0]}×{d['side'][1]}" if d["side"] else "many sizes"
         print(f"{d['name']}: {d['title']}; {counts}; {size}, {kind}")
         print(f"    here: {', '.join(d['here']) or 'nothing'}; {d['licence']}; {d['terms']}")
+    print_next("data", "check", "uci")
     return 0
 
 
@@ -66,6 +68,7 @@ def get(parser: Parser, argv: Sequence[str]) -> int:
         paths = fetch(args.name, args.split, data_root=args.data_root, say=downloads.say, progress=downloads.progress)
     for path in paths:
         print(path)
+    print_next("data", "check", args.name, *where_data_lies(args.data_root), file=sys.stderr)
     return 0
 
 
@@ -124,6 +127,8 @@ def check(parser: Parser, argv: Sequence[str]) -> int:
         print(f"note         {note}")
     out = args.out or Path(f"{Path(args.name).name}-{args.split}.png")
     print(f"sheet        {contact_sheet(images, out)}")
+    sets = ("--source", args.name, "--target", "UNLABELLED", *where_data_lies(args.data_root))
+    print_next("train", "adapt", *sets, "--out", "runs/mine")
     return 0
 
 
@@ -139,7 +144,9 @@ def build(parser: Parser, argv: Sequence[str]) -> int:
         raise Refusal(f"Only mnistm can be built, not '{args.name}': `genshift data build mnistm --photos DIR`.")
     from genshift.data import build_mnistm
 
-    print(build_mnistm(args.photos, args.out, args.data_root, args.seed))
+    built = build_mnistm(args.photos, args.out, args.data_root, args.seed)
+    print(built)
+    print_next("data", "check", built, file=sys.stderr)
     return 0
 
 
@@ -157,6 +164,7 @@ def pack(parser: Parser, argv: Sequence[str]) -> int:
 
     images = load(args.name, args.split, data_root=args.data_root, size=args.size, skip_broken=args.skip_broken)
     print(f"{write(images, args.out)}: {len(images):,} images")
+    print_next("data", "check", args.out)
     return 0
 
 

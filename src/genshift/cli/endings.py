@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from typing import Any, TextIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 from genshift.plugins import loaded_files
+from genshift.presets import Preset
 from genshift.presets.adaptation import same_set
-from genshift.run import Run
+from genshift.presets.benchmark import OWN
 from genshift.runs.folder import CHOICE, RunFolder
+
+if TYPE_CHECKING:  # it can show pictures, which help and refusals need not
+    from genshift.run import Run
 
 
 def leads() -> bool:
@@ -65,7 +70,7 @@ def command_line(*words: object) -> str:
     return shlex.join(["genshift", *map(str, words), *files])
 
 
-def end_training(run: Run, as_json: bool) -> None:
+def end_training(run: Run, as_json: bool, data_root: Path | None) -> None:
     """What a run came to: its results, where it was evaluated, the choice of a checkpoint, and what next."""
     if as_json:
         print_json({"run": str(run.path), "finished": run.finished, "results": run.results, "warnings": run.warnings})
@@ -73,14 +78,25 @@ def end_training(run: Run, as_json: bool) -> None:
         if run.results:
             print_results(run.folder)
         print_choice(run.folder)
-        after_training(run.folder)
+        after_training(run.folder, data_root)
 
 
-def after_training(run: RunFolder) -> None:
+def after_training(run: RunFolder, data_root: Path | None = None) -> None:
     """The command that a run is trained for."""
     preset = run.config["preset"]
     if "latent" in preset["fields"] or "sampler" in preset["fields"]:
         print_next("sample", run.path, "--count", 100, "--out", "samples")
     else:
         pictures = preset["fields"].get("target") or preset["fields"].get("data")
-        print_next("predict", run.path, pictures, "--out", "labels.csv")
+        print_next("predict", run.path, pictures, "--out", "labels.csv", *where_data_lies(data_root))
+
+
+def where_data_lies(data_root: Path | None) -> tuple[object, ...]:
+    """The flag that a command needs which follows one that was given it."""
+    return () if data_root is None else ("--data-root", data_root)
+
+
+def print_next_training(preset: Preset) -> None:
+    """The command that trains what was shown."""
+    own = ("--source", "LABELLED", "--target", "UNLABELLED") if getattr(preset, "source", "") == OWN["source"] else ()
+    print_next("train", preset.name, *own, "--out", f"runs/{preset.name}")

@@ -21,8 +21,10 @@ from genshift.cli.endings import (
     print_choice,
     print_json,
     print_next,
+    print_next_training,
     print_results,
     print_unfinished,
+    where_data_lies,
 )
 from genshift.cli.parser import (
     Parser,
@@ -48,6 +50,7 @@ from genshift.presets import FAMILIES, METHODS, PRESETS, Preset, methods, option
 from genshift.runs.folder import RunFolder
 
 INTERRUPTED = 130
+PATHS = ("images", "source", "target", "extra", "data")  # beside those that are read as paths: they may be sets' names
 
 
 # --- commands -------------------------------------------------------------------------------------------------------
@@ -67,6 +70,7 @@ def ls(argv: Sequence[str]) -> int:
         print_json(listing)
     else:
         print(listed.as_text(listing))
+        print_next("show", "adapt")
     return 0
 
 
@@ -84,6 +88,7 @@ def show(argv: Sequence[str]) -> int:
         print_json(shown)
     else:
         print(show_text(shown))
+        print_next_training(preset)
     return 0
 
 
@@ -94,12 +99,12 @@ def _with_preset(parser: Parser, argv: Sequence[str], sets: Mapping[str, str]) -
     """
     title = "options of the preset (default: the preset's own, see `genshift show PRESET`)"
     methods.load_installed_for(word for word in argv if word not in PRESETS)
-    if {"-h", "--help"} & set(argv):  # the options of what is named, or of every family
+    every = [*FAMILIES.values(), *map(presets.benchmark.class_of, METHODS)]
+    if {"-h", "--help"} & set(argv):  # the options of what is named, or all there are
         named = [presets.named(word, **presets.benchmark.OWN) for word in argv if word in (*PRESETS, *METHODS)]
-        add_options(parser.add_argument_group(title), [type(preset) for preset in named] or list(FAMILIES.values()))
+        add_options(parser.add_argument_group(title), [type(preset) for preset in named] or every)
         parser.parse(argv)
     # First which preset it is: its name may stand anywhere, and a flag's value may be the name of another.
-    every = [*FAMILIES.values(), *map(presets.benchmark.class_of, METHODS)]
     first = Parser(parser.prog, "", parents=[parser], conflict_handler="resolve", add_help=False)
     add_options(first, every, typed=False)
     known, _ = first.parse_known_args(argv)
@@ -151,7 +156,7 @@ def train(argv: Sequence[str]) -> int:
     how |= {"tensorboard": args.tensorboard, "log": args.log, "evaluate": not args.no_evaluate}
     run = api.train(preset, args.out, command=command_line("train", *argv), **how)
     if leads():
-        end_training(run, as_json=args.json)
+        end_training(run, as_json=args.json, data_root=root)
     return 0 if run.finished else INTERRUPTED
 
 
@@ -255,7 +260,7 @@ def select(argv: Sequence[str]) -> int:
     print(format_selection(found))
     chosen = RunFolder(Path(found["run"]))
     print_choice(chosen)
-    after_training(chosen)
+    after_training(chosen, root)
     return 0
 
 
@@ -412,10 +417,12 @@ def study(argv: Sequence[str]) -> int:
         args.record,
         args.weights,
     )
-    return _say_page(page, args.out)
+    larger = {"quick": "cpu", "cpu": "full"}.get(args.budget)
+    more = ("study", args.name, "--budget", larger, "--out", f"{args.out}-{larger}", *where_data_lies(args.data_root))
+    return _say_page(page, args.out, more if larger else ("compare", args.out))
 
 
-def _say_page(page: Path | None, out: Path) -> int:
+def _say_page(page: Path | None, out: Path, following: Sequence[object]) -> int:
     if page is None:
         return INTERRUPTED
     from genshift.report.console import compare as rows_of
@@ -423,6 +430,7 @@ def _say_page(page: Path | None, out: Path) -> int:
 
     print(format_table(rows_of([out])))
     print(f"\nThe page: {page}")
+    print_next(*following)
     return 0
 
 
@@ -442,6 +450,7 @@ def report(argv: Sequence[str]) -> int:
     from genshift.report.page import report as write_report
 
     print(write_report(args.folders, args.out, args.title))
+    print_next("compare", *args.folders, file=sys.stderr)  # what a script reads is the page's path alone
     return 0
 
 
@@ -456,7 +465,8 @@ def demo(argv: Sequence[str]) -> int:
     check_positive(args, "seeds")
     from genshift import api
 
-    return _say_page(api.demo(args.out, args.seeds), args.out)
+    own = ("train", "adapt", "--source", "LABELLED", "--target", "UNLABELLED", "--out", "runs/mine")
+    return _say_page(api.demo(args.out, args.seeds), args.out, own)
 
 
 def data(argv: Sequence[str]) -> int:
@@ -474,6 +484,7 @@ def clean(argv: Sequence[str]) -> int:
     from genshift import api
 
     print(f"{args.run}: {api.clean(args.run) / 2**20:,.1f} MiB freed; it answers as before.")
+    after_training(RunFolder(args.run))
     return 0
 
 
@@ -488,10 +499,23 @@ def completion(argv: Sequence[str]) -> int:
     verbs = root.add_subparsers()
     for name, verb in COMMANDS.items():
         for built in built_by(verb):
+            _complete_values(built)
             options: dict[str, Any] = {"parents": [built], "add_help": False, "conflict_handler": "resolve"}
             verbs.add_parser(name, help=verb.__doc__, **options)
     print(shtab.complete(root, args.shell))
     return 0
+
+
+def _complete_values(parser: Parser) -> None:
+    """What a shell offers where a preset, a method or a path is expected."""
+    import shtab
+
+    named = [name for name, preset in PRESETS.items() if preset.study != presets.benchmark.STUDY]
+    for action in parser._actions:
+        if action.dest == "preset":
+            action.choices = [*METHODS, *named]
+        elif action.type is Path or action.dest in PATHS:
+            action.complete = shtab.FILE  # type: ignore[attr-defined]  # where shtab looks for it
 
 
 VERBS = (
