@@ -1,12 +1,13 @@
-"""The table that `genshift compare` prints, from the same rows as the page's."""
+"""Tables for a terminal: what `genshift compare` and `genshift select` print, from the same rows as the page's."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from genshift.report.model.formatting import (
+    count_text,
     difference_text,
     floor_text,
     images_text,
@@ -15,7 +16,6 @@ from genshift.report.model.formatting import (
     published_text,
     seeds_text,
 )
-from genshift.report.model.grouping import subject_of
 from genshift.report.model.measures import TARGET_ACCURACY, metric_of, ordered, percent
 from genshift.report.model.page_model import page_model
 from genshift.report.model.run_records import read_runs
@@ -28,46 +28,71 @@ HEAD = (
     *("seeds", "test images", "images seen", "CPU min"),
 )
 WORDS = 3  # so many leading columns hold words and are aligned left
+LEGEND = (
+    "Accuracies in percent on the target's test images; ± is the standard deviation over seeds, "
+    "or with (se) one seed's binomial standard error."
+)
 MEASURED_HEAD = (
     *("study", "task", "measure", "run", "ours", "floor", "published", "difference"),
     *("seeds", "n", "images seen", "CPU min"),
 )
 MEASURED_WORDS = 4
+MEASURED_LEGEND = (
+    "± is the standard deviation over seeds; of one seed, with (se) its standard error over pictures, with (samples) "
+    "its deviation over series of samples. The floor is the same measure of real pictures."
+)
+SELECTION_LEGEND = (
+    "No target label was read. EnsV is over the candidates above; DEV is a risk: less is better. (out) is below the "
+    "default rule's floor of source accuracy."
+)
 
 
-def compare(runs: Iterable[Path | str]) -> list[dict[str, Any]]:
+class ComparedRow(TypedDict):
+    """One measure of one group, ready for JSON; `text` holds the cells that `format_table` prints.
+
+    `mean`, `sd`, `standard_error`, `floor`, `published` and `difference` are as results.json has them: shares in [0, 1]
+    for an accuracy.
+    """
+
+    study: str
+    task: str
+    family: str
+    role: str
+    label: str
+    metric: str
+    mean: float | None
+    sd: float | None
+    standard_error: float | None
+    floor: float | None
+    n: int | None
+    seeds: list[int]
+    published: float | None
+    difference: float | None
+    protocols: list[str]
+    images: list[int]
+    cpu_minutes: float | None
+    runs: list[str]
+    text: list[str]
+
+
+def compare(runs: Iterable[Path | str]) -> list[ComparedRow]:
     """`compare_table` of the runs among and below these folders."""
     return compare_table(find_runs(runs))
 
 
-def compare_table(run_folders: Iterable[Path]) -> list[dict[str, Any]]:
-    """One JSON-ready row for each measure of each group of runs that differ in their seed alone: of adaptation, target
-    accuracy; Refusal for a broken folder.
-
-    `mean`, `sd`, `standard_error`, `floor`, `published` and `difference` are as results.json has them: shares in [0, 1]
-    for an accuracy. `text` holds the cells that `format_table` prints.
-    """
-    rows = page_model(read_runs(run_folders, curves=False)).rows
-    adapting = [row for row in rows if row.metric == TARGET_ACCURACY]
-    others = _by_measure(row for row in rows if row.metric != TARGET_ACCURACY)
-    return [_as_json(row) for row in [*adapting, *others]]
-
-
-def _by_measure(rows: Iterable[Row]) -> list[Row]:
-    """Runs of one subject stand below one another, measure by measure."""
-    subjects: dict[tuple[str, ...], list[Row]] = {}
-    for row in rows:
-        subjects.setdefault(subject_of(row.group.first), []).append(row)
-    return [
-        row
-        for subject in subjects.values()
-        for metric in ordered(row.metric for row in subject)
-        for row in subject
-        if row.metric == metric
-    ]
+def compare_table(run_folders: Iterable[Path]) -> list[ComparedRow]:
+    """A row for each measure of each group of runs that differ in their seed alone: of adaptation, target accuracy;
+    Refusal for a broken folder."""
+    model = page_model(read_runs(run_folders, curves=False))
+    rows = [row for row in model.rows if row.group.first.adapts]
+    for subject in model.subjects:
+        if not subject.first.adapts:  # its groups stand below one another, metric by metric
+            for metric in ordered(row.metric for row in subject.rows):
+                rows += [row for row in subject.rows if row.metric == metric]
+    return [_as_json(row) for row in rows]
 
 
-def _as_json(row: Row) -> dict[str, Any]:
+def _as_json(row: Row) -> ComparedRow:
     return {
         "study": row.study,
         "task": row.task,
@@ -92,81 +117,52 @@ def _as_json(row: Row) -> dict[str, Any]:
 
 
 def _cells(row: Row) -> list[str]:
-    count = f"{row.n:,}" if row.n else "–"
-    last = [seeds_text(row), count, images_text(row), minutes_text(row)]
+    """In the columns of HEAD, or of MEASURED_HEAD for what is no target accuracy."""
+    last = [seeds_text(row), count_text(row.n), images_text(row), minutes_text(row)]
     if row.metric == TARGET_ACCURACY:
         return [row.study, row.task, row.label, ours_text(row), published_text(row), difference_text(row), *last]
     values = [ours_text(row), floor_text(row), published_text(row), difference_text(row)]
     return [row.study, row.task, metric_of(row.metric).head, row.label, *values, *last]
 
 
-def format_table(rows: Sequence[dict[str, Any]]) -> str:
+def format_table(rows: Sequence[ComparedRow]) -> str:
     """The rows of `compare_table` as aligned plain text, with lines that say what ± means and how was measured."""
-    adapting = [row for row in rows if row["metric"] == TARGET_ACCURACY]
-    measured = [row for row in rows if row["metric"] != TARGET_ACCURACY]
-    parts = [[*_aligned(HEAD, adapting, WORDS), "", LEGEND]] if adapting else []
-    if measured:
-        parts.append([*_aligned(MEASURED_HEAD, measured, MEASURED_WORDS), "", MEASURED_LEGEND, *_protocols(measured)])
-    return "\n\n".join("\n".join(part) for part in parts)
+    tables = []
+    if adapting := [row["text"] for row in rows if row["metric"] == TARGET_ACCURACY]:
+        tables.append([*_aligned(HEAD, adapting, WORDS), "", LEGEND])
+    if measured := [row for row in rows if row["metric"] != TARGET_ACCURACY]:
+        lines = _aligned(MEASURED_HEAD, [row["text"] for row in measured], MEASURED_WORDS)
+        taken = (f"{metric_of(row['metric']).title}: {protocol}." for row in measured for protocol in row["protocols"])
+        tables.append([*lines, "", MEASURED_LEGEND, *dict.fromkeys(taken)])
+    return "\n\n".join("\n".join(table) for table in tables)
 
 
-LEGEND = (
-    "Accuracies in percent on the target's test images; ± is the standard deviation over seeds, "
-    "or with (se) one seed's binomial standard error."
-)
-MEASURED_LEGEND = (
-    "± is the standard deviation over seeds; of one seed, with (se) its standard error over pictures, with (samples) "
-    "its deviation over series of samples. The floor is the same measure of real pictures."
-)
-
-
-def _protocols(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """How each measure was taken, each way once."""
-    said = (f"{metric_of(row['metric']).title}: {protocol}." for row in rows for protocol in row["protocols"])
-    return list(dict.fromkeys(said))
-
-
-def format_selection(found: dict[str, Any]) -> str:
+def format_selection(selection: Mapping[str, Any]) -> str:
     """What `genshift.select` returns as aligned plain text: a row a candidate, the rules that take it at its end."""
+    candidates, choices, rule = selection["candidates"], selection["choices"], selection["rule"]
+    body = []
+    for place, row in enumerate(candidates):
+        accuracy = f"{percent(row['source_accuracy'])} ± {percent(row['source_error'])}"
+        keys = [*(score.key for name, score in SCORES.items() if name != "source"), "entropy", "diversity"]
+        takers = ", ".join(name for name, chosen in choices.items() if chosen == place)
+        out = "" if place in selection["above_floor"] else "(out)"
+        scores = [f"{row[key]:.4f}" for key in keys]
+        body.append([row["run"], f"{row['images']:,}", accuracy, *scores, f"{takers} {out}".strip()])
     head = ["run", "images", *(score.head for score in SCORES.values()), "entropy", "diversity", "taken by"]
-    rows = [{"text": _candidate_cells(found, place)} for place in range(len(found["candidates"]))]
-    path, choice = found["run"], found["candidates"][found["choices"][found["rule"]]]
-    return "\n".join(
-        [
-            *_aligned(head, rows, 1),
-            "",
-            SELECTION_LEGEND,
-            f"{path}: the rule '{found['rule']}' takes the checkpoint of {choice['images']:,} images "
-            f"({RULES[found['rule']]}); selection.json says so.",
-        ]
+    images = candidates[choices[rule]]["images"]
+    verdict = (
+        f"{selection['run']}: the rule '{rule}' takes the checkpoint of {images:,} images ({RULES[rule]}); "
+        "selection.json says so."
     )
+    return "\n".join([*_aligned(head, body, 1), "", SELECTION_LEGEND, verdict])
 
 
-SELECTION_LEGEND = (
-    "No target label was read. EnsV is over the candidates above; DEV is a risk: less is better. (out) is below the "
-    "default rule's floor of source accuracy."
-)
-
-
-def _candidate_cells(found: dict[str, Any], place: int) -> list[str]:
-    row = found["candidates"][place]
-    accuracy = f"{percent(row['source_accuracy'])} ± {percent(row['source_error'])}"
-    scores = [f"{row[score.key]:.4f}" for name, score in SCORES.items() if name != "source"]
-    taken = [name for name, chosen in found["choices"].items() if chosen == place]
-    out = [] if place in found["above_floor"] else ["(out)"]
-    ends = [f"{row[key]:.4f}" for key in ("entropy", "diversity")]
-    return [row["run"], f"{row['images']:,}", accuracy, *scores, *ends, " ".join([", ".join(taken), *out]).strip()]
-
-
-def _aligned(head: Sequence[str], rows: Sequence[dict[str, Any]], words: int) -> list[str]:
-    lines = [list(head), *(row["text"] for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    printed = ["  ".join(_padded(line, widths, words)).rstrip() for line in lines]
-    return [printed[0], "-" * max(map(len, printed)), *printed[1:]]
-
-
-def _padded(line: Sequence[str], widths: Sequence[int], words: int) -> list[str]:
-    return [
-        text.ljust(width) if column < words else text.rjust(width)
-        for column, (text, width) in enumerate(zip(line, widths, strict=True))
-    ]
+def _aligned(head: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> list[str]:
+    """A table's lines, ruled below the head; so many leading columns as `words` are aligned left."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    lines = []
+    for cells in (head, *rows):
+        left = [text.ljust(width) for text, width in zip(cells[:words], widths[:words], strict=True)]
+        right = [text.rjust(width) for text, width in zip(cells[words:], widths[words:], strict=True)]
+        lines.append("  ".join([*left, *right]).rstrip())
+    return [lines[0], "-" * max(map(len, lines)), *lines[1:]]

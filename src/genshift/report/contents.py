@@ -34,10 +34,11 @@ About = TypeVar("About", PageModel, Subject)
 
 @dataclass(frozen=True)
 class Part(Generic[About]):
-    """Some blocks; `only` names the document that alone has them."""
+    """Some blocks; `only` names the document that alone has them, `when` says of what there are any."""
 
     blocks: Callable[[About], Sequence[Block]]
     only: Document | None = None
+    when: Callable[[About], bool] = lambda about: True
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,10 @@ SECTIONS: tuple[SectionKind[Subject], ...] = (
             Part(shared.warnings, only=PAGE),
             Part(adaptation.seeds, only=PAGE),
             Part(adaptation.task_table, only=RESULTS_MD),
-            Part(adaptation.drawings, only=PAGE),
+            Part(adaptation.latent_space, only=PAGE, when=adaptation.few),
+            Part(adaptation.confusions, only=PAGE, when=adaptation.few),
+            Part(shared.curves, only=PAGE, when=adaptation.few),
+            Part(adaptation.one_by_one, only=PAGE, when=adaptation.many),
             *PROVENANCE,
         ),
     ),
@@ -88,11 +92,11 @@ SECTIONS: tuple[SectionKind[Subject], ...] = (
             Part(shared.warnings, only=PAGE),
             Part(shared.measures, only=PAGE),
             Part(shared.recorded_measures, only=RESULTS_MD),
-            Part(diffusion.procedure, only=PAGE),
+            Part(diffusion.procedure, only=PAGE, when=diffusion.of_report),
             Part(generators.class_by_class, only=PAGE),
             Part(generators.pictures, only=PAGE),
             Part(generators.snapshots, only=PAGE),
-            Part(diffusion.sweeps, only=PAGE),
+            Part(diffusion.sweeps, only=PAGE, when=diffusion.denoises),
             Part(generators.curves, only=PAGE),
             Part(generators.latent_space, only=PAGE),
             *PROVENANCE,
@@ -141,7 +145,8 @@ CLOSING: tuple[SectionKind[PageModel], ...] = (
 
 def blocks_of(parts: Iterable[Part[About]], about: About, document: Document) -> list[Block]:
     """The blocks that some parts have in a document."""
-    return [block for part in parts if part.only in (None, document) for block in part.blocks(about)]
+    here = [part for part in parts if part.only in (None, document) and part.when(about)]
+    return [block for part in here for block in part.blocks(about)]
 
 
 def subject_sections(model: PageModel, document: Document) -> list[Section]:

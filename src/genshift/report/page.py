@@ -52,15 +52,11 @@ def write_page(run_folders: Sequence[Path], out: Path, title: str | None = None)
     or `out` cannot be written.
     """
     model = page_model(read_runs(run_folders))
-    write_text(out, render(model, title or _title(model)))
-    return out
-
-
-def _title(model: PageModel) -> str:
     studies = joined(list(dict.fromkeys(run.study for run in model.runs)))
-    if len(model.adapting) == len(model.runs):
-        return f"{studies}: domain adaptation"
-    return f"{studies}: {'generators' if any(run.draws for run in model.runs) else 'report'}"
+    kind = "generators" if any(run.draws for run in model.runs) else "report"
+    subject = "domain adaptation" if len(model.adapting) == len(model.runs) else kind
+    write_text(out, render(model, title or f"{studies}: {subject}"))
+    return out
 
 
 def render(model: PageModel, title: str) -> str:
@@ -80,13 +76,8 @@ def render(model: PageModel, title: str) -> str:
         css=Markup(_asset("page.css")),
         js=Markup(_asset("page.js")),
         plotly=Markup(get_plotlyjs()),
-        embed=_embed,
+        embed=lambda spec: Markup(spec.replace("<", "\\u003c")),  # no '<' may end its script element early
     )
-
-
-def _embed(spec: str) -> Markup:
-    """JSON inside a script element: no '<' can end it early."""
-    return Markup(spec.replace("<", "\\u003c"))
 
 
 def _asset(name: str) -> str:

@@ -8,7 +8,7 @@ before the first heading introduces the study.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from genshift.errors import Refusal, of_os_error
@@ -104,7 +104,8 @@ def _block_lines(blocks: Iterable[Block]) -> list[str]:
         elif isinstance(block, Table):
             ruler = ["---", *("---:" for _ in block.head[1:])]
             rows = [[_cell(cell) for cell in row] for _, body in block.bodies for row in body]
-            lines += [_table_line(cells) for cells in (block.head, ruler, *rows)]
+            for cells in (block.head, ruler, *rows):
+                lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
             lines += ["", *([block.note, ""] if block.note else [])]
         elif isinstance(block, Terms):
             lines += [*(f"- {word}: {meaning}" for word, meaning in block.terms), ""]
@@ -120,10 +121,6 @@ def _block_lines(blocks: Iterable[Block]) -> list[str]:
 def _cell(cell: Cell) -> str:
     text = f"**{cell.text}**" if cell.tone == "best" else cell.text
     return " · ".join(filter(None, [text, cell.note]))
-
-
-def _table_line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def read_notes(path: Path) -> dict[str, str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 from itertools import cycle
-from typing import Any
+from typing import Any, Literal
 
 import plotly.graph_objects as go
 
@@ -26,7 +27,7 @@ from genshift.report.figures.plotting import (
 )
 from genshift.report.model.measures import TARGET_ACCURACY, percent
 from genshift.report.model.summary import Row
-from genshift.runs.records import RunRecord
+from genshift.runs.records import LogRow, RunRecord, Tsne
 
 # Petroff 2021, "Accessible color sequences for data visualization": colour-blind readers tell these apart
 CLASS_COLOURS = (
@@ -60,14 +61,28 @@ def class_legend(run: RunRecord) -> list[tuple[str, str]]:
     return [(name, FAINT if name == UNLABELLED else colour) for name, colour in colours.items()]
 
 
-def tsne_points(run: RunRecord) -> dict[str, list[Any]]:
-    """x, y, label and domain of the latent sample, of one length; Refusal where they are not."""
-    tsne: Mapping[str, Any] = run.evaluation.get("tsne") or {}
-    points = {key: list(tsne.get(key, [])) for key in ("x", "y", "label", "domain")}
-    if len({len(values) for values in points.values()}) != 1:
+@dataclass(frozen=True)
+class Points:
+    """A latent sample, one entry a point: label -1 is none, domain 0 the source and 1 the target."""
+
+    x: list[float]
+    y: list[float]
+    label: list[int]
+    domain: list[int]
+
+    def where(self, column: Literal["label", "domain"], value: int) -> list[int]:
+        """The places of the points with this value."""
+        return [place for place, other in enumerate(getattr(self, column)) if other == value]
+
+
+def tsne_points(run: RunRecord) -> Points:
+    """The latent sample of an evaluated run; Refusal where its columns are of unlike lengths."""
+    tsne: Tsne = run.evaluation.get("tsne") or {}
+    labels = [-1 if label is None else int(label) for label in tsne.get("label", [])]
+    points = Points(tsne.get("x", []), tsne.get("y", []), labels, tsne.get("domain", []))
+    if not len(points.x) == len(points.y) == len(points.label) == len(points.domain):
         path = run.folder / "evaluation.json"
         raise Refusal(f"'{path}' gives t-SNE columns of unlike lengths: evaluate the run again.")
-    points["label"] = [-1 if label is None else int(label) for label in points["label"]]
     return points
 
 
@@ -75,13 +90,16 @@ def tsne_by_class(run: RunRecord, label: str) -> Figure:
     """One trace a class: source points are dots, target points diamonds; source clusters bear their names."""
     points, figure = tsne_points(run), go.Figure()
     for index, (name, colour) in enumerate(class_legend(run)):
-        chosen = _where(points["label"], -1 if name == UNLABELLED else index)
-        told = [DOMAIN_NAMES[points["domain"][i]] for i in chosen]
+        chosen = points.where("label", -1 if name == UNLABELLED else index)
+        hover = [DOMAIN_NAMES[points.domain[i]] for i in chosen]
         template = f"class {escape(name)}<br>%{{customdata}}"
-        figure.add_trace(_scatter(points, chosen, name, colour, told, template))
-        _name_cluster(figure, points, [i for i in chosen if points["domain"][i] == 0], name)
+        figure.add_trace(_scatter(points, chosen, name, colour, hover, template))
+        of_source = [i for i in chosen if points.domain[i] == 0]
+        if of_source and name != UNLABELLED:  # a name at the median, for readers who cannot tell the colours apart
+            x, y = (sorted(column[i] for i in of_source)[len(of_source) // 2] for column in (points.x, points.y))
+            figure.add_annotation(x=x, y=y, text=f"<b>{escape(name)}</b>", showarrow=False, font={"size": 15})
     plane(figure)
-    alt = f"t-SNE of the features {label.lower()}, {len(points['x'])} images, coloured by class"
+    alt = f"t-SNE of the features {label.lower()}, {len(points.x)} images, coloured by class"
     return Figure(spec(figure), f"{label}, by class", alt, square=True)
 
 
@@ -90,28 +108,24 @@ def tsne_by_domain(run: RunRecord, label: str) -> Figure:
     points, figure = tsne_points(run), go.Figure()
     names = {i: escape(text) for i, text in enumerate(class_names(run)) if text != UNLABELLED}
     for domain, colour in enumerate((SOURCE, TARGET)):
-        chosen = _where(points["domain"], domain)
-        told = [names.get(points["label"][i], UNLABELLED) for i in chosen]
+        chosen = points.where("domain", domain)
+        hover = [names.get(points.label[i], UNLABELLED) for i in chosen]
         template = f"class %{{customdata}}<br>{DOMAIN_NAMES[domain]}"
-        figure.add_trace(_scatter(points, chosen, DOMAIN_NAMES[domain], colour, told, template))
+        figure.add_trace(_scatter(points, chosen, DOMAIN_NAMES[domain], colour, hover, template))
     plane(figure)
-    alt = f"t-SNE of the features {label.lower()}, {len(points['x'])} images, source in blue and target in red"
+    alt = f"t-SNE of the features {label.lower()}, {len(points.x)} images, source in blue and target in red"
     return Figure(spec(figure), f"{label}, by domain", alt, square=True, legend=DOMAIN_LEGEND)
 
 
-def _where(values: Sequence[int], wanted: int) -> list[int]:
-    return [i for i, value in enumerate(values) if value == wanted]
-
-
 def _scatter(
-    points: dict[str, list[Any]], chosen: list[int], name: str, colour: str, told: Sequence[str], template: str
+    points: Points, chosen: list[int], name: str, colour: str, hover: Sequence[str], template: str
 ) -> go.Scatter:
-    """`told` is what a point's hover says in the place of `template`'s customdata."""
-    symbols = [("circle", "diamond")[points["domain"][i]] for i in chosen]
+    """`hover` is what a point's label says in the place of `template`'s customdata."""
+    symbols = [("circle", "diamond")[points.domain[i]] for i in chosen]
     return go.Scatter(
-        x=[round(points["x"][i], 2) for i in chosen],
-        y=[round(points["y"][i], 2) for i in chosen],
-        customdata=told,
+        x=[round(points.x[i], 2) for i in chosen],
+        y=[round(points.y[i], 2) for i in chosen],
+        customdata=hover,
         hovertemplate=f"{template}<extra></extra>",
         mode="markers",
         name=escape(name),
@@ -122,14 +136,6 @@ def _scatter(
             "symbol": symbols[0] if len(set(symbols)) == 1 else symbols,
         },
     )
-
-
-def _name_cluster(figure: go.Figure, points: dict[str, list[Any]], chosen: list[int], name: str) -> None:
-    """Writes `name` at the median of the chosen points, for readers who cannot tell the colours apart."""
-    if not chosen or name == UNLABELLED:
-        return
-    x, y = (sorted(points[axis][i] for i in chosen)[len(chosen) // 2] for axis in "xy")
-    figure.add_annotation(x=x, y=y, text=f"<b>{escape(name)}</b>", showarrow=False, font={"size": 15})
 
 
 def confusion_matrix(run: RunRecord, label: str) -> Figure:
@@ -193,30 +199,26 @@ def accuracy_curves(run: RunRecord, label: str) -> Figure | None:
     if oracle:
         figure.add_trace(curve(oracle, "target_accuracy", TARGET, "target (oracle, never steers)", "dash"))
     if "train/domain_accuracy" in keys:
-        figure.add_trace(_chance_line(run.metrics))
+        # Its accuracy is balanced over the domains: whatever the batches, chance is a half.
+        last = max(row["images"] for row in run.metrics if "images" in row)
+        ends = [{"images": 0, "chance": 0.5}, {"images": last, "chance": 0.5}]
+        chance = curve(ends, "chance", GREY, "chance of the domain classifier", "dot")
+        figure.add_trace(chance.update(mode="lines"))
     figure.update_yaxes(range=[0, 1.02], tickformat=".0%")
     over_images(figure, legend_lines=5)
     alt = f"Accuracies of {label} over images seen"
     return Figure(spec(figure), f"{label}: accuracies", alt, 380)
 
 
-def _chance_line(rows: Sequence[dict[str, Any]]) -> go.Scatter:
-    """The domain classifier's accuracy is balanced over the domains: whatever the batches, chance is a half."""
-    last = max(row["images"] for row in rows if "images" in row)
-    ends = [{"images": 0, "chance": 0.5}, {"images": last, "chance": 0.5}]
-    return curve(ends, "chance", GREY, "chance of the domain classifier", "dot").update(mode="lines")
-
-
 def other_curves(run: RunRecord, label: str) -> Figure | None:
     """What is neither a loss, an accuracy nor a clock, and changes: a constant stands among the settings."""
-    keys = [key for key in logged(run.metrics) if "loss" not in key and not key.endswith("accuracy")]
-    keys = [key for key in keys if _changes(run.metrics, key)]
+    keys = []
+    for key in logged(run.metrics):
+        if "loss" not in key and not key.endswith("accuracy"):
+            # Of four digits: what moves by no more than the rounding of a mean in float32 does not change.
+            values = {f"{row[key]:.4g}" for row in run.metrics if row.get(key) is not None}
+            keys += [key] if len(values) > 1 else []
     return _curves(run, keys, f"{label}: further curves", f"Further logged values of {label} over images seen")
-
-
-def _changes(rows: Sequence[dict[str, Any]], key: str) -> bool:
-    """Whether a value moves by more than the rounding of a mean in float32."""
-    return len({f"{row[key]:.4g}" for row in rows if row.get(key) is not None}) > 1
 
 
 def _curves(run: RunRecord, keys: Sequence[str], title: str, alt: str) -> Figure | None:
@@ -227,66 +229,54 @@ def _curves(run: RunRecord, keys: Sequence[str], title: str, alt: str) -> Figure
     return Figure(spec(figure), title, alt)
 
 
-def _lines(rows: Sequence[dict[str, Any]], keys: Sequence[str]) -> list[go.Scatter]:
+def _lines(rows: Sequence[LogRow], keys: Sequence[str]) -> list[go.Scatter]:
     """One line a key; well-known keys keep their colour on every figure, and the others take none of theirs."""
     taken = {CURVES[key][1] for key in keys if key in CURVES}
     spare = cycle([colour for colour in LINES if colour not in taken])
-    return [curve(rows, key, CURVES[key][1] if key in CURVES else next(spare), _curve_name(key)) for key in keys]
-
-
-def _curve_name(key: str) -> str:
-    return CURVES[key][0] if key in CURVES else escape(key.removeprefix("train/").replace("_", " "))
+    lines = []
+    for key in keys:
+        name = escape(key.removeprefix("train/").replace("_", " "))
+        name, colour = CURVES[key] if key in CURVES else (name, next(spare))
+        lines.append(curve(rows, key, colour, name))
+    return lines
 
 
 def overview(rows: Sequence[Row]) -> Figure | None:
     """Every measured accuracy as a dot with its error bar, the published one as a hollow diamond."""
-    measured = [row for row in rows if row.metric == TARGET_ACCURACY and row.mean is not None]
+    measured = [(row, row.mean) for row in rows if row.metric == TARGET_ACCURACY and row.mean is not None]
     if not measured:
         return None
-    figure, ticks, place, task = go.Figure(), [], 0.0, ""
-    ours: list[tuple[float, Row]] = []
-    for row in measured:
+    # A line of height 1 for each row, and one and a half above the first of each task for the task's name.
+    figure, heights, height, task = go.Figure(), [], 0.0, ""
+    for row, _ in measured:
         if (heading := f"{row.study}: {row.task}") != task:
-            task, place = heading, place + 1.5
-            figure.add_annotation(
-                x=0,
-                xref="paper",
-                xanchor="left",
-                y=place - 0.8,
-                text=f"<b>{escape(task)}</b>",
-                showarrow=False,
-            )
-        ticks.append(escape(row.label))
-        ours.append((place, row))
-        place += 1
-    _dots(figure, ours)
-    figure.update_yaxes(
-        tickvals=[at for at, _ in ours],
-        ticktext=ticks,
-        range=[place - 0.3, 0.2],
-        showgrid=False,
-        zeroline=False,
-    )
+            task, height = heading, height + 1.5
+            text = {"text": f"<b>{escape(task)}</b>", "showarrow": False}
+            figure.add_annotation(x=0, xref="paper", xanchor="left", y=height - 0.8, **text)
+        heights.append(height)
+        height += 1
+    # Published figures first, so that ours lie above them.
+    placed = list(zip(measured, heights, strict=True))
+    if published := [(row.published, at) for (row, _), at in placed if row.published is not None]:
+        hollow = {"symbol": "diamond-open", "size": 11, "color": "#e07b00", "line": {"width": 2}}
+        figure.add_trace(_marks("published", published, hollow))
+    ours = [(mean, at) for (_, mean), at in placed]
+    errors = [round(100 * (row.standard_error or 0 if row.sd is None else row.sd), 2) for row, _ in measured]
+    dots = _marks("ours", ours, {"size": 9, "color": SOURCE})
+    figure.add_trace(dots.update(error_x={"array": errors, "thickness": 1.5}))
+    names = [escape(row.label) for row, _ in measured]
+    figure.update_yaxes(tickvals=heights, ticktext=names, range=[height - 0.3, 0.2], showgrid=False, zeroline=False)
     figure.update_xaxes(title="target test accuracy, %", range=[0, 101], nticks=6, zeroline=False)
     figure.update_layout(showlegend=True, hovermode="closest", legend={"traceorder": "reversed"})
     alt = "Target test accuracy of every row of the table above, ours and published"
-    return Figure(spec(figure), "", alt, int(110 + 30 * place))
-
-
-def _dots(figure: go.Figure, ours: Sequence[tuple[float, Row]]) -> None:
-    known = [(at, row) for at, row in ours if row.published is not None]
-    if known:
-        hollow = {"symbol": "diamond-open", "size": 11, "color": "#e07b00", "line": {"width": 2}}
-        figure.add_trace(_marks("published", [(at, row.published or 0.0) for at, row in known], hollow))
-    dots = _marks("ours", [(at, row.mean or 0.0) for at, row in ours], {"size": 9, "color": SOURCE})
-    errors = [round(100 * (row.standard_error or 0 if row.sd is None else row.sd), 2) for _, row in ours]
-    figure.add_trace(dots.update(error_x={"array": errors, "thickness": 1.5}))
+    return Figure(spec(figure), "", alt, int(110 + 30 * height))
 
 
 def _marks(name: str, values: Sequence[tuple[float, float]], marker: dict[str, Any]) -> go.Scatter:
+    """A mark for each (accuracy, height)."""
     return go.Scatter(
-        x=[round(100 * value, 2) for _, value in values],
-        y=[at for at, _ in values],
+        x=[round(100 * accuracy, 2) for accuracy, _ in values],
+        y=[at for _, at in values],
         name=name,
         mode="markers",
         marker=marker,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import cycle
-from typing import Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -25,7 +24,7 @@ from genshift.report.figures.plotting import (
     plane,
     spec,
 )
-from genshift.runs.records import DIFFUSION, RunRecord
+from genshift.runs.records import DIFFUSION, RunRecord, Stage
 
 LOSSES = {
     "train/loss_d": ("discriminator (D)", SOURCE),
@@ -70,40 +69,32 @@ def denoising_curves(runs: Sequence[tuple[str, RunRecord]]) -> list[Figure]:
 def _side_by_side(
     runs: Sequence[tuple[str, RunRecord]], lines: Mapping[str, tuple[str, str]], what: str
 ) -> list[Figure]:
+    """A figure for each run that logged any of `lines`, all on the same time axis; alarms as crosses."""
     logging = [(label, run) for label, run in runs if set(lines) & set(logged(run.metrics))]
     last = max((row["images"] for _, run in logging for row in run.metrics if "images" in row), default=0)
-    return [_over_time(label, run, lines, what, last) for label, run in logging]
-
-
-def _over_time(label: str, run: RunRecord, lines: Mapping[str, tuple[str, str]], what: str, last: int) -> Figure:
-    keys = [key for key in lines if key in logged(run.metrics)]
-    figure = go.Figure([curve(run.metrics, key, lines[key][1], lines[key][0]) for key in keys])
-    alarms = alarm_names(run)
-    for name in alarms:
-        figure.add_trace(_crosses(run, name, _alarmed(name, keys)))
-    over_images(figure, legend_lines=3)
-    figure.update_xaxes(range=[0, last])
-    if lines is CONTEST:
-        figure.update_yaxes(rangemode="tozero")
-    said = f"; alarms: {', '.join(alarms)}" if alarms else ""
-    alt = f"{what.capitalize()} of {label} over images seen{said}"
-    return Figure(spec(figure), f"{label}: {what}", alt)
+    figures = []
+    for label, run in logging:
+        keys = [key for key in lines if key in logged(run.metrics)]
+        figure = go.Figure([curve(run.metrics, key, lines[key][1], lines[key][0]) for key in keys])
+        for alarm in alarm_names(run):
+            # A collapse shows in the spread, all else in the first curve.
+            key = "train/spread" if "collapse" in alarm and "train/spread" in keys else keys[0]
+            rows = [row for row in run.metrics if alarm in (row.get("alarms") or [])]
+            crosses = curve(rows, key, TARGET, f"alarm: {escape(alarm)}")
+            figure.add_trace(crosses.update(mode="markers", marker={"symbol": "x", "size": 7, "color": TARGET}))
+        over_images(figure, legend_lines=3)
+        figure.update_xaxes(range=[0, last])
+        if lines is CONTEST:  # shares and ratios mean something only beside nought
+            figure.update_yaxes(rangemode="tozero")
+        alarms = f"; alarms: {', '.join(alarm_names(run))}" if alarm_names(run) else ""
+        alt = f"{what.capitalize()} of {label} over images seen{alarms}"
+        figures.append(Figure(spec(figure), f"{label}: {what}", alt))
+    return figures
 
 
 def alarm_names(run: RunRecord) -> list[str]:
     """The alarms that lasted, in the order of their coming."""
     return list(dict.fromkeys(str(name) for row in run.metrics for name in row.get("alarms") or []))
-
-
-def _alarmed(name: str, keys: Sequence[str]) -> str:
-    """The curve that an alarm is about: a collapse shows in the spread, all else in the first curve."""
-    return "train/spread" if "collapse" in name and "train/spread" in keys else keys[0]
-
-
-def _crosses(run: RunRecord, name: str, key: str) -> go.Scatter:
-    rows = [row for row in run.metrics if name in (row.get("alarms") or [])]
-    trace = curve(rows, key, TARGET, f"alarm: {escape(name)}")
-    return trace.update(mode="markers", marker={"symbol": "x", "size": 7, "color": TARGET})
 
 
 def term_curves(label: str, run: RunRecord) -> Figure | None:
@@ -117,7 +108,10 @@ def term_curves(label: str, run: RunRecord) -> Figure | None:
     figure = make_subplots(rows=len(keys), cols=1, shared_xaxes=True, vertical_spacing=0.06)
     for place, key in enumerate(keys, start=1):
         figure.add_trace(curve(run.metrics, key, TERMS[key][1], TERMS[key][0]), row=place, col=1)
-        figure.update_yaxes(row=place, col=1, nticks=5, tickformat="~g", **_scale(run, key))
+        figure.update_yaxes(row=place, col=1, nticks=5, tickformat="~g")
+        known = [row[key] for row in run.metrics if row.get(key) is not None]
+        if key in WEIGHTS and min(known) > 0 and max(known) > 30 * min(known):
+            figure.update_yaxes(row=place, col=1, type="log", dtick=1)  # hw3's λ jumps over several powers of ten
     over_images(figure, legend_lines=2)
     figure.update_xaxes(title="", rangemode="tozero")
     figure.update_xaxes(title="images seen", row=len(keys), col=1)
@@ -125,28 +119,30 @@ def term_curves(label: str, run: RunRecord) -> Figure | None:
     return Figure(spec(figure), f"{label}: terms of the loss", f"{names} of {label} over images seen", 130 * len(keys))
 
 
-def _scale(run: RunRecord, key: str) -> dict[str, Any]:
-    """hw3's λ jumps over several powers of ten."""
-    known = [row[key] for row in run.metrics if row.get(key) is not None]
-    return {"type": "log", "dtick": 1} if key in WEIGHTS and min(known) > 0 and max(known) > 30 * min(known) else {}
-
-
 def stages(label: str, run: RunRecord) -> list[Figure]:
     """t-SNE of the same pictures' latent vectors at each kept stage, coloured by an attribute or by class."""
-    evaluation = run.evaluation
-    kept = evaluation.get("stages") or []
+    kept = run.evaluation.get("stages") or []
     names = STAGE_NAMES if len(kept) == len(STAGE_NAMES) else ("",) * len(kept)
     return [_stage(label, run, stage, name) for stage, name in zip(kept, names, strict=True)]
 
 
-def _stage(label: str, run: RunRecord, stage: Mapping[str, Any], name: str) -> Figure:
-    x, y, values = (list(stage.get(key) or []) for key in ("x", "y", "label"))
+def _stage(label: str, run: RunRecord, stage: Stage, name: str) -> Figure:
+    x, y, values = (list(stage.get("x") or []), list(stage.get("y") or []), list(stage.get("label") or []))
     if not len(x) == len(y) == len(values):
         path = run.folder / "evaluation.json"
         raise Refusal(f"'{path}' gives stages of a latent space with columns of unlike lengths: evaluate it again.")
     figure, legend = go.Figure(), _stage_legend(run, values)
     for value, text, colour in legend:
-        figure.add_trace(_dots([(a, b) for a, b, v in zip(x, y, values, strict=True) if v == value], text, colour))
+        places = [place for place, v in enumerate(values) if v == value]
+        dots = go.Scatter(
+            x=[round(x[place], 2) for place in places],
+            y=[round(y[place], 2) for place in places],
+            name=escape(text),
+            mode="markers",
+            marker={"color": colour, "size": 5, "opacity": 0.8},
+            hovertemplate=f"{escape(text)}<extra></extra>",
+        )
+        figure.add_trace(dots)
     plane(figure)
     when = f"{name + ', ' if name else ''}{stage['images']:,} images"
     groups = ", ".join(text for _, text, _ in legend)
@@ -155,7 +151,7 @@ def _stage(label: str, run: RunRecord, stage: Mapping[str, Any], name: str) -> F
     return Figure(spec(figure), f"{label}, {when}", alt, square=True, legend=keyed)
 
 
-def _stage_legend(run: RunRecord, values: Sequence[Any]) -> list[tuple[Any, str, str]]:
+def _stage_legend(run: RunRecord, values: Sequence[int]) -> list[tuple[int, str, str]]:
     """What each value of the label means, and its colour."""
     attribute = str(run.evaluation.get("attribute") or "attribute").replace("_", " ")
     known = sorted(set(values))
@@ -166,14 +162,3 @@ def _stage_legend(run: RunRecord, values: Sequence[Any]) -> list[tuple[Any, str,
         (value, names[value] if 0 <= value < len(names) else f"{attribute} {value}", colour)
         for value, colour in zip(known, cycle(CLASS_COLOURS), strict=False)
     ]
-
-
-def _dots(points: Sequence[tuple[float, float]], name: str, colour: str) -> go.Scatter:
-    return go.Scatter(
-        x=[round(x, 2) for x, _ in points],
-        y=[round(y, 2) for _, y in points],
-        name=escape(name),
-        mode="markers",
-        marker={"color": colour, "size": 5, "opacity": 0.8},
-        hovertemplate=f"{escape(name)}<extra></extra>",
-    )

@@ -95,17 +95,14 @@ class Comparison:
             terms.append((metric.title, f"{'; '.join(meaning)}."))
         if any(self.floors) and self.groups[0].first.draws:
             terms.append(("floor", FLOOR_NOTE))
-        return [*terms, ("±", f"{'; '.join(bars)}.")] if (bars := self._bars()) else terms
-
-    def _bars(self) -> list[str]:
-        """What the deviations beside values are: over seeds, and of a row with one seed by metric."""
+        # What the deviations beside values are: over seeds, and of a row with one seed by metric.
         rows = [(metric, row[metric]) for row in self.rows for metric in self.metrics if row[metric].mean is not None]
         bars = ["the standard deviation over seeds"] if any(row.sd is not None for _, row in rows) else []
         alone = [metric_of(name) for name, row in rows if row.sd is None and row.standard_error is not None]
         for bar, words in BARS.items():
             titles = ", ".join(dict.fromkeys(metric.title for metric in alone if metric.bar == bar))
             bars += [f"of one seed ({titles}) its {words}"] if titles else []
-        return bars
+        return [*terms, ("±", f"{'; '.join(bars)}.")] if bars else terms
 
     def measured(self) -> list[tuple[str, str]]:
         """Each metric with its protocol; each run's where they are unlike."""

@@ -68,9 +68,11 @@ def source_only_accuracy(run: RunRecord, runs: Sequence[RunRecord]) -> float | N
         return run.source_only_accuracy
     known = []
     for other in runs:
-        alike = other.method == "source" and _question(other) == _question(run)
-        if alike and (accuracy := _accuracy_on_source(other)) is not None:
-            known.append((abs((other.budget or 0) - (run.budget or 0)), -accuracy))
+        if other.method == "source" and _question(other) == _question(run):
+            held_out = [row["valid/source_accuracy"] for row in other.metrics if "valid/source_accuracy" in row]
+            # Where no curve was kept, the one on test images: it stands within a point or two of it.
+            accuracy = held_out[-1] if held_out else other.value("source_test_accuracy")
+            known += [(abs((other.budget or 0) - (run.budget or 0)), -accuracy)] if accuracy is not None else []
     return -min(known)[1] if known else None  # of the nearest budget, the highest
 
 
@@ -78,13 +80,6 @@ def _question(run: RunRecord) -> tuple[object, ...]:
     """What a run and the one that it is held against share: study, sets, seed, and the folder that they lie in."""
     sets = (run.fields.get(key, run.preset.get(key)) for key in ("source", "target"))
     return run.study, run.task, *sets, run.seed, run.folder.resolve().parent
-
-
-def _accuracy_on_source(run: RunRecord) -> float | None:
-    """The last on held-out source images; where no curve was kept the one on test images, which stands within a point
-    or two of it."""
-    held_out = [float(row["valid/source_accuracy"]) for row in run.metrics if "valid/source_accuracy" in row]
-    return held_out[-1] if held_out else run.value("source_test_accuracy")
 
 
 def estimates(names: dict[RunRecord, str]) -> list[Estimates]:

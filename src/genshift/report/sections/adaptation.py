@@ -22,7 +22,7 @@ from genshift.report.model.grouping import Group
 from genshift.report.model.measures import TARGET_ACCURACY, percent
 from genshift.report.model.page_model import PageModel, Subject
 from genshift.report.model.summary import NO_LABELS, NOT_EVALUATED, Row, row_of
-from genshift.report.sections.shared import CURVES, curves
+from genshift.report.sections.shared import CURVES
 
 SIDE_BY_SIDE = 4  # methods of one task, drawn large; more of them are chosen from
 BOUNDS = ("source", "target")  # learn from one domain alone
@@ -45,7 +45,10 @@ def all_tasks(model: PageModel) -> list[Block]:
     for row in rows:
         counts = map(Cell, (seeds_text(row), count_text(row.n), images_text(row), minutes_text(row)))
         values = [Cell(ours_text(row), tone="quiet" if row.mean is None else ""), Cell(published_text(row))]
-        difference = Cell(difference_text(row), tone=_tone(row))
+        # Green at or above published, red below; a source-only model is a floor, so neither.
+        judged = row.difference is not None and row.method != "source"
+        tone = ("good" if (row.difference or 0.0) >= 0 else "bad") if judged else ""
+        difference = Cell(difference_text(row), tone=tone)
         cells = [Cell(row.label), *values, difference, *counts]
         bodies.setdefault(f"{row.study}: {row.task}", []).append(cells)
     head = ["", "ours", "published", "difference", "seeds", "test images", "images seen", "CPU min"]
@@ -53,13 +56,6 @@ def all_tasks(model: PageModel) -> list[Block]:
     drawing = figures.overview(rows)
     shown = [Figures([drawing], columns=1)] if drawing else []
     return [*apart, Table(head, list(bodies.items()), _table_note(rows)), *shown]
-
-
-def _tone(row: Row) -> str:
-    """Green at or above published, red below; a source-only model is a floor, so neither."""
-    if row.difference is None or row.method == "source":
-        return ""
-    return "good" if row.difference >= 0 else "bad"
 
 
 def _table_note(rows: Sequence[Row]) -> str:
@@ -126,40 +122,19 @@ def finding(subject: Subject) -> list[Block]:
 # --- drawings ---------------------------------------------------------------------------------------------------------
 
 
-def drawings(subject: Subject) -> list[Block]:
-    """Latent space, confusion and curves: side by side of a few methods, of many one after the other by choice."""
-    groups = subject.groups
-    if len(groups) > SIDE_BY_SIDE:
-        return _one_by_one(groups)
-    return [*_latent_space(groups), *_confusions(groups), *curves(subject)]
+def few(subject: Subject) -> bool:
+    """Whether the drawings of all methods stand side by side."""
+    return len(subject.groups) <= SIDE_BY_SIDE
 
 
-def _one_by_one(groups: Sequence[Group]) -> list[Block]:
-    """Every method at a glance, and in full the one that is chosen; first the best of those that adapt."""
-    options = []
-    for group in groups:
-        accuracy = group.first.value(TARGET_ACCURACY)
-        title = group.label if accuracy is None else f"{group.label}: {percent(accuracy)} %"
-        options.append(Option(title, _in_full(group), thumbnails(group.first, group.label)))
-    adapting = [place for place, group in enumerate(groups) if group.method not in BOUNDS]
-    shown = max(adapting, key=lambda place: groups[place].first.value(TARGET_ACCURACY) or 0.0, default=0)
-    return [Heading("Latent space, confusion and curves"), Prose(GLANCE), Choice(options, shown)]
+def many(subject: Subject) -> bool:
+    """Whether one method at a time is shown in full."""
+    return not few(subject)
 
 
-def _in_full(group: Group) -> list[Block]:
-    blocks: list[Block] = []
-    if group.method != "target" and group.first.evaluation.get("tsne"):
-        blocks.append(Figures(_tsne_pair(group), figures.class_legend(group.first)))
-    rest: list[Figure] = []
-    if group.first.evaluation.get("confusion"):
-        rest.append(figures.confusion_matrix(group.first, group.label))
-    rest += [figure for kind in CURVES if (figure := kind(group.first, group.label))]
-    return [*blocks, *([Figures(rest, columns=3)] if rest else [])]
-
-
-def _latent_space(groups: Sequence[Group]) -> list[Block]:
+def latent_space(subject: Subject) -> list[Block]:
     """t-SNE before (source-only) and after adaptation, by class and by domain."""
-    shown = [group for group in groups if group.method != "target"]
+    shown = [group for group in subject.groups if group.method != "target"]
     drawn = [group for group in shown if group.first.evaluation.get("tsne")]
     blocks: list[Block] = [Heading("Latent space")]
     if drawn:
@@ -177,22 +152,23 @@ def _tsne_pair(group: Group) -> list[Figure]:
 def _sample_note(drawn: Sequence[Group]) -> str:
     """Says which images are drawn, and whether they are the same ones in every figure."""
     points = [figures.tsne_points(group.first) for group in drawn]
-    count, split = len(points[0]["x"]), (drawn[0].first.evaluation["tsne"] or {}).get("split", "")
+    count, split = len(points[0].x), (drawn[0].first.evaluation["tsne"] or {}).get("split", "")
     note = f"t-SNE of the feature extractor's output over {count:,} images{f' of {split}' if split else ''}; "
-    same = all((p["label"], p["domain"]) == (points[0]["label"], points[0]["domain"]) for p in points)
+    same = all((p.label, p.domain) == (points[0].label, points[0].domain) for p in points)
     if len(drawn) > 1:
         note += "every figure shows the same images. " if same else "the figures show DIFFERENT images. "
     return note + "Dots are source images, diamonds target images; distances between clusters have no unit."
 
 
-def _confusions(groups: Sequence[Group]) -> list[Block]:
-    drawn = [group for group in groups if group.first.evaluation.get("confusion")]
+def confusions(subject: Subject) -> list[Block]:
+    """Of every method that was tested on labels, and why there is none of the others."""
+    drawn = [group for group in subject.groups if group.first.evaluation.get("confusion")]
     blocks: list[Block] = [Heading("Confusion on the target's test images")]
     if drawn:
         note = "Rows are true classes with their recall, columns predicted ones; colour is the share of the row."
         drawings = [figures.confusion_matrix(group.first, group.label) for group in drawn]
         blocks += [Prose(note), Figures(drawings, columns=3)]
-    return blocks + _missing(groups, drawn, NO_LABELS)
+    return blocks + _missing(subject.groups, drawn, NO_LABELS)
 
 
 def _missing(groups: Sequence[Group], drawn: Sequence[Group], evaluated: str) -> list[Block]:
@@ -203,3 +179,24 @@ def _missing(groups: Sequence[Group], drawn: Sequence[Group], evaluated: str) ->
             reason = evaluated if any(run.evaluated for run in group.runs) else NOT_EVALUATED
             reasons.setdefault(reason, []).append(group.label)
     return [Prose(f"{', '.join(names)}: {reason}.") for reason, names in reasons.items()]
+
+
+def one_by_one(subject: Subject) -> list[Block]:
+    """Every method at a glance, and in full the one that is chosen; first the best of those that adapt."""
+    groups, options = subject.groups, []
+    for group in groups:
+        accuracy = group.first.value(TARGET_ACCURACY)
+        title = group.label if accuracy is None else f"{group.label}: {percent(accuracy)} %"
+        # In full: the latent space in a row of its own, for its legend; below it confusion and curves.
+        blocks: list[Block] = []
+        if group.method != "target" and group.first.evaluation.get("tsne"):
+            blocks.append(Figures(_tsne_pair(group), figures.class_legend(group.first)))
+        rest: list[Figure] = []
+        if group.first.evaluation.get("confusion"):
+            rest.append(figures.confusion_matrix(group.first, group.label))
+        rest += [figure for kind in CURVES if (figure := kind(group.first, group.label))]
+        blocks += [Figures(rest, columns=3)] if rest else []
+        options.append(Option(title, blocks, thumbnails(group.first, group.label)))
+    adapting = [place for place, group in enumerate(groups) if group.method not in BOUNDS]
+    shown = max(adapting, key=lambda place: groups[place].first.value(TARGET_ACCURACY) or 0.0, default=0)
+    return [Heading("Latent space, confusion and curves"), Prose(GLANCE), Choice(options, shown)]

@@ -22,15 +22,23 @@ HOW = (
 )
 
 
+def denoises(subject: Subject) -> bool:
+    """Whether the runs are of diffusion models."""
+    return subject.first.family == DIFFUSION
+
+
+def of_report(subject: Subject) -> bool:
+    """Whether the report's preset is among the runs."""
+    return any(run.name == REPORT for run in subject.runs)
+
+
 def procedure(subject: Subject) -> list[Block]:
-    """How hw2 drew, where its preset is among the runs."""
-    return [Prose(PROCEDURE)] if any(group.first.name == REPORT for group in subject.groups) else []
+    """How hw2 drew."""
+    return [Prose(PROCEDURE)]
 
 
 def sweeps(subject: Subject) -> list[Block]:
     """Figures of every diffusion model's sweep, and the command for those that have none."""
-    if subject.first.family != DIFFUSION:
-        return []
     blocks: list[Block] = []
     missing = []
     for group in subject.groups:

@@ -35,11 +35,8 @@ def regrets(model: PageModel) -> list[Block]:
         f"points less than the most does, and takes the best {SCORES[BEST].head} of the rest: on average "
         f"{percent(mean)} points below what the oracle would take. The oracle is computed apart, and never chooses."
     )
-    return [Prose(lead), _regret_table(model.choices)]
-
-
-def _regret_table(runs: Sequence[RuleChoices]) -> Table:
-    """One row a rule: mean and worst regret over the runs, in points, and where it was worst."""
+    # One row a rule: mean and worst regret over the runs, in points, and where it was worst.
+    runs = model.choices
     lost = {rule: [choices.regret(rule) for choices in runs] for rule in RULES}
     least = min(map(statistics.fmean, lost.values()))
     body = []
@@ -55,7 +52,7 @@ def _regret_table(runs: Sequence[RuleChoices]) -> Table:
         f"{counted(len(runs), 'run')}. The best was picked by the same labels, so a regret of a point or two may be "
         "chance."
     )
-    return Table(["rule", "mean regret", "worst regret", "worst on"], [("", body)], note)
+    return [Prose(lead), Table(["rule", "mean regret", "worst regret", "worst on"], [("", body)], note)]
 
 
 def rules_and_scores(model: PageModel) -> list[Block]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from genshift.report.blocks import Block, Cell, Heading, Prose, Table
 from genshift.report.model.formatting import NONE, counted, joined, ours_text
 from genshift.report.model.measures import percent
-from genshift.report.model.method_comparison import BOUND, NOISE, Matrix, SettingsTable, oracle_texts, within_noise
+from genshift.report.model.method_comparison import BOUND, NOISE, Matrix, oracle_texts, within_noise
 from genshift.report.model.page_model import PageModel
 from genshift.report.model.summary import Row
 
@@ -105,15 +105,18 @@ def settings_by_task(model: PageModel) -> list[Block]:
     """A table for each method and axis that was varied."""
     blocks: list[Block] = []
     for settings in model.settings:
-        body = [[Cell(s), *(_setting_cell(settings, s, task) for task in settings.tasks)] for s in settings.settings]
+        body = []
+        for setting in settings.settings:
+            cells = [Cell(setting)]
+            for task in settings.tasks:
+                row, note = settings.rows.get((setting, task)), ""
+                tone = "best" if setting == settings.best(task) else ""
+                if row is None or row.mean is None:
+                    tone = "quiet"
+                else:
+                    published = "" if row.published is None else f"published {percent(row.published)}"
+                    note = " · ".join(filter(None, [published, counted(len(row.seeds), "seed")]))
+                cells.append(Cell(settings.text(setting, task), tone=tone, note=note))
+            body.append(cells)
         blocks += [Heading(settings.title), Table(["", *settings.tasks], [("", body)], SETTINGS_NOTE)]
     return blocks
-
-
-def _setting_cell(settings: SettingsTable, setting: str, task: str) -> Cell:
-    row, text = settings.rows.get((setting, task)), settings.text(setting, task)
-    if row is None or row.mean is None:
-        return Cell(text, tone="quiet")
-    published = "" if row.published is None else f"published {percent(row.published)}"
-    note = " · ".join(filter(None, [published, counted(len(row.seeds), "seed")]))
-    return Cell(text, tone="best" if setting == settings.best(task) else "", note=note)
