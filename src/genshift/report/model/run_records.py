@@ -18,13 +18,9 @@ def read_runs(folders: Iterable[Path], curves: bool = True) -> list[RunRecord]:
     runs = [read_record(Path(folder), curves) for folder in folders]
     if not runs:
         raise Refusal("There is no run to report on: expected at least one run folder; `genshift ls` lists them.")
-<<<<<<< HEAD
     for method in {run.method for run in runs if run.adapts}:
         is_known(method)  # what an installed one is called and cites stands in the table from now on
-    return sorted(runs, key=_order)
-=======
     places = {name: place for place, name in enumerate(METHODS)}
->>>>>>> 730a44267536657ab27e498e128ad8b2fc36778d
 
     def order(run: RunRecord) -> tuple[str, str, int, str, str, int, str, int]:
         """Source only first and trained on target last, methods between as their table has them; a preset as it is
