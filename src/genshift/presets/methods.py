@@ -142,7 +142,7 @@ _ROWS = (
         summary="trained on labelled {source} and unlabelled {target}, the kernel means of their features and logits "
         "drawn together (DAN)",
         implementation="dan:DAN",
-        cpu_images=170_000,
+        cpu_images=160_000,
         papers=(
             Paper(
                 "long2015dan",
@@ -162,7 +162,7 @@ _ROWS = (
         summary="trained on labelled {source} and unlabelled {target}, the joint distributions of their features and "
         "answers drawn together (JAN)",
         implementation="jan:JAN",
-        cpu_images=170_000,
+        cpu_images=160_000,
         papers=(
             _JAN_PAPER := Paper(
                 "long2017jan",
@@ -321,7 +321,7 @@ _ROWS = (
         title="FixMatch",
         summary="trained on labelled {source}, and on strong views of {target} as sure weak ones say (FixMatch)",
         implementation="fixmatch:FixMatch",
-        cpu_images=60_000,
+        cpu_images=50_000,
         papers=(
             _FIXMATCH_PAPER := Paper(
                 "sohn2020fixmatch",
