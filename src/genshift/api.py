@@ -69,7 +69,9 @@ def train(
     the run, whose `finished` is False where a signal stopped it early; the same call continues. Raises Refusal for
     wrong input.
     """
-    given: dict[str, Any] = {name: _as_text(value) for name, value in options.items()}
+    given: dict[str, Any] = {}
+    for name, value in options.items():
+        given[name] = str(value) if isinstance(value, Path) else value  # a path as presets hold it
     if minutes is not None and "images" in given:
         raise Refusal("images and minutes both name the budget: give one of them.")
     chosen = _with_options(preset, given)
@@ -103,11 +105,6 @@ def _with_options(preset: str | Preset, given: dict[str, Any]) -> Preset:
             where = f"`genshift show {preset.name}` lists them."
             raise unknown("option", name, [*known, *(train.__kwdefaults__ or {})], where)
     return preset.replaced(**given) if given else preset
-
-
-def _as_text(value: Any) -> Any:
-    """A path as presets hold it; anything else as it is."""
-    return str(value) if isinstance(value, Path) else value
 
 
 def evaluate(

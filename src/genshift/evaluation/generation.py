@@ -268,7 +268,11 @@ def compare(
         real = feature_distance.embed_real(judge, sides)
         results |= feature_distance.compare(judge, sides, real)
         if context.normal_prior is not None:
-            results["frechet_normal_prior"] = _frechet_of(context.normal_prior, judge, sides, real)
+            # Of other samples, whose latent vectors come from N(0, I), from the same real half.
+            series = [context.normal_prior.sample(len(sides.reference), seed) for seed in range(SERIES)]
+            others = replace(sides, series=series, words=f"latent vectors from N(0, I); {sides.words}")
+            distance_alone = replace(judge, measures={"frechet": "frechet"})
+            results["frechet_normal_prior"] = feature_distance.compare(distance_alone, others, real)["frechet"]
         if sides.labels is not None:
             accuracy, record = compare_by_class(context, judge, real)
             results |= accuracy
@@ -279,15 +283,6 @@ def compare(
             console.say("Comparing in Inception's features, which takes minutes on a CPU …")
             results |= feature_distance.compare(inception, sides, feature_distance.embed_real(inception, sides))
     return results, record
-
-
-def _frechet_of(
-    normal_prior: GeneratorMethod, judge: FeatureSpace, sides: RealAndGenerated, real: tuple[Tensor, Tensor]
-) -> Measure:
-    """The Fréchet distance of other samples, whose latent vectors come from N(0, I), from the same real half."""
-    series = [normal_prior.sample(len(sides.reference), seed) for seed in range(SERIES)]
-    sides = replace(sides, series=series, words=f"latent vectors from N(0, I); {sides.words}")
-    return feature_distance.compare(replace(judge, measures={"frechet": "frechet"}), sides, real)["frechet"]
 
 
 def compare_by_class(

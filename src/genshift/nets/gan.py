@@ -30,24 +30,23 @@ def build_gan(preset: GAN, classes: int) -> dict[str, nn.Module]:
     A generator maps noise `[N, latent]` (and labels int64 `[N]`) to pictures `[N, C, H, W]`; a discriminator pictures
     to one number each, `[N, 1]`. Raises Refusal where the networks cannot take the preset's size.
     """
-    if preset.networks != "residual":
-        return _printed(preset, classes)
-    channels = 1 if preset.colour == "grey" else 3
-    generator = ResidualGenerator(preset.latent, preset.width, preset.size, channels, classes)
-    discriminator = ResidualDiscriminator(preset.width, preset.size, channels, classes)
-    _with_spectral_norm(discriminator, preset)
-    return {"generator": generator, "discriminator": discriminator}
-
-
-def _printed(preset: GAN, classes: int) -> dict[str, nn.Module]:
-    if preset.size != PRINTED_SIZE:
-        raise Refusal(f"The networks of {preset.name} take 64 pixels, not {preset.size}: give --size 64, or faces-gan.")
-    if classes:
-        raise Refusal(f"The networks of {preset.name} know no classes: leave --condition out, or take faces-gan.")
-    make_generator, make_discriminator = PRINTED[preset.networks]
-    generator, discriminator = make_generator(preset.latent), make_discriminator()
-    for net in (generator, discriminator):
-        net.apply(initialise)
+    generator: nn.Module
+    discriminator: nn.Module
+    if preset.networks == "residual":
+        channels = 1 if preset.colour == "grey" else 3
+        generator = ResidualGenerator(preset.latent, preset.width, preset.size, channels, classes)
+        discriminator = ResidualDiscriminator(preset.width, preset.size, channels, classes)
+    else:
+        if preset.size != PRINTED_SIZE:
+            raise Refusal(
+                f"The networks of {preset.name} take 64 pixels, not {preset.size}: give --size 64, or faces-gan."
+            )
+        if classes:
+            raise Refusal(f"The networks of {preset.name} know no classes: leave --condition out, or take faces-gan.")
+        make_generator, make_discriminator = PRINTED[preset.networks]
+        generator, discriminator = make_generator(preset.latent), make_discriminator()
+        for net in (generator, discriminator):
+            net.apply(initialise)
     _with_spectral_norm(discriminator, preset)
     return {"generator": generator, "discriminator": discriminator}
 

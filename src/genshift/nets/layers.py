@@ -146,7 +146,13 @@ class _GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
         mean = _SumOverProcesses.apply(wide.sum(dims)) / count
         centred = wide - mean.view(shape)
         variance = _SumOverProcesses.apply(centred.square().sum(dims)) / count
-        self._update_running(mean.detach(), variance.detach() * count / (count - 1))
+        # The running statistics, whose variance is the unbiased one.
+        assert self.num_batches_tracked is not None and self.momentum is not None
+        with torch.no_grad():
+            self.num_batches_tracked.add_(1)
+            now = (mean, variance * count / (count - 1))
+            for running, value in zip(self._running(), now, strict=True):
+                running.lerp_(value.to(running.dtype), self.momentum)
         y = centred * (variance + self.eps).rsqrt().view(shape)
         return (y * self.weight.view(shape) + self.bias.view(shape)).to(x.dtype)
 
@@ -162,13 +168,6 @@ class _GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
         """The running mean and variance that a pass uses and moves."""
         assert self.running_mean is not None and self.running_var is not None
         return self.running_mean, self.running_var
-
-    @torch.no_grad()
-    def _update_running(self, mean: Tensor, variance: Tensor) -> None:
-        assert self.num_batches_tracked is not None and self.momentum is not None
-        self.num_batches_tracked.add_(1)
-        for running, now in zip(self._running(), (mean, variance), strict=True):
-            running.lerp_(now.to(running.dtype), self.momentum)
 
 
 class BatchNorm1d(_GlobalBatchNorm, nn.BatchNorm1d):

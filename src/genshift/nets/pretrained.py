@@ -63,19 +63,15 @@ def _shape(value: Tensor | None) -> tuple[int, ...] | None:
     return None if value is None else tuple(value.shape)
 
 
-def _timm() -> Any:
+def _create(name: str, channels: int, **options: Any) -> nn.Module:
     try:
-        return importlib.import_module("timm")
+        timm = importlib.import_module("timm")
     except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision made for another build of torch
         reason = str(error).splitlines()[0]
         raise Refusal(
             f"--backbone timm:NAME needs timm, which does not import ({reason}): `pip install 'genshift[timm]'` "
             "installs it; without --backbone genshift's own is taken."
         ) from error
-
-
-def _create(name: str, channels: int, **options: Any) -> nn.Module:
-    timm = _timm()
     if not timm.is_model(name):
         raise unknown("timm model", name, timm.list_models(), "timm.list_models() lists them.")
     return timm.create_model(name, num_classes=0, in_chans=channels, **options)

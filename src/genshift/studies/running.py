@@ -98,19 +98,18 @@ def run_study(
         if number is not None and number < 1:
             raise Refusal(f"--{name} must be 1 or more, not {number}.")
     todo = jobs_of(study, budget, out, seeds or study.seeds, data_root, threads, weights)
-    if not _run_all(todo, jobs):
+    # One run after the other; or several at a time, within each turn.
+    if jobs == 1:
+        finished = all(run_job(job) for job in todo)
+    else:
+        turns = [[job for job in todo if _turn(job.preset) == turn] for turn in range(3)]
+        finished = all(side_by_side(group, run_job, jobs, lambda job: str(job.out)) for group in turns)
+    if not finished:
         return None
     page = write_page([job.out for job in todo], out / "page.html")
     if record is not None:
         _record(todo, record)
     return page
-
-
-def _run_all(todo: list[Job], jobs: int) -> bool:
-    if jobs == 1:
-        return all(run_job(job) for job in todo)
-    turns = [[job for job in todo if _turn(job.preset) == turn] for turn in range(3)]
-    return all(side_by_side(group, run_job, jobs, lambda job: str(job.out)) for group in turns)
 
 
 def run_job(job: Job) -> bool:
