@@ -83,8 +83,8 @@ def train(
     with logging_to(None if log is None else Path(log)):
         watched = evaluating.with_observers(run.folder, chosen, settings)
         if run_training(chosen, run.path, watched) and leads_processes():
-            wanted = EvaluationOptions(root, draw=chosen.draws) if evaluate else None
-            evaluating.after_training(run.folder, chosen, settings, wanted)
+            evaluation = EvaluationOptions(root, draw=chosen.draws) if evaluate else None
+            evaluating.after_training(run.folder, chosen, settings, evaluation)
     return run
 
 
@@ -120,8 +120,8 @@ def evaluate(
     Returns what results.json holds. Raises Refusal for a sampling that the run cannot take.
     """
     root = None if data_root is None else Path(data_root).expanduser()
-    wanted = EvaluationOptions(root, device=device, threads=threads, **options)
-    return results_as_json(evaluating.evaluate(Path(run).expanduser(), wanted))
+    evaluation = EvaluationOptions(root, device=device, threads=threads, **options)
+    return results_as_json(evaluating.evaluate(Path(run).expanduser(), evaluation))
 
 
 def sample(
@@ -215,9 +215,9 @@ def predict(
     pictures, names = model.read(images, **reading)
     probabilities = model.probabilities(pictures.images)
     if model.tells_attributes:
-        header, rows = model.classes, [(n, *each) for n, each in zip(names, probabilities.tolist(), strict=True)]
+        header, rows = model.classes, [(n, *shares) for n, shares in zip(names, probabilities.tolist(), strict=True)]
     else:
-        header, rows = ("label", "confidence"), [tuple(each) for each in model.likeliest(probabilities, names)]
+        header, rows = ("label", "confidence"), [tuple(row) for row in model.likeliest(probabilities, names)]
     if out is not None:
         write_text(Path(out).expanduser(), csv_text(("image_name", *header), rows, ".6f"))
     return rows

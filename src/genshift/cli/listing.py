@@ -129,7 +129,15 @@ METHOD = "Method"  # every option of no other group
 
 def show_text(shown: dict[str, Any]) -> str:
     """A preset for a terminal."""
-    lines = [f"{shown['name']}: {shown['summary']}", *_options(shown["options"]), ""]
+    lines = [f"{shown['name']}: {shown['summary']}"]
+    # Each group's options below its name, each with its value and where that comes from.
+    width = max(map(len, shown["options"]))
+    grouped: dict[str, list[str]] = {group: [] for group in (*OPTION_GROUPS, METHOD)}
+    for name, option in shown["options"].items():
+        group = next((group for group, names in OPTION_GROUPS.items() if name in names), METHOD)
+        grouped[group].append(f"  {name:<{width}} {option['value']!s:<14} {option['origin']}")
+    lines += [line for group, rows in grouped.items() if rows for line in ("", group, *rows)]
+    lines.append("")
     lines += [f"  published {name}: {shown_published(name, value)}" for name, value in shown["published"].items()]
     # Each network as PyTorch prints it, which does not show spectral normalisation.
     normalised = shown["options"].get("spectral_norm", {}).get("value") == "on"
@@ -139,13 +147,3 @@ def show_text(shown: dict[str, Any]) -> str:
             lines.append(f"spectral normalisation on every layer of the {name}")
     lines += ["", f"{shown['gflop_per_image_forward']:.4f} GFLOP an image, forward."]
     return "\n".join(lines)
-
-
-def _options(options: dict[str, dict[str, Any]]) -> list[str]:
-    """Each group's options below its name, each with its value and where that comes from."""
-    width = max(map(len, options))
-    grouped: dict[str, list[str]] = {group: [] for group in (*OPTION_GROUPS, METHOD)}
-    for name, option in options.items():
-        group = next((group for group, names in OPTION_GROUPS.items() if name in names), METHOD)
-        grouped[group].append(f"  {name:<{width}} {option['value']!s:<14} {option['origin']}")
-    return [line for group, rows in grouped.items() if rows for line in ("", group, *rows)]

@@ -87,15 +87,15 @@ def _path(text: str) -> Path:
 
 def number(kind: type, flag: str) -> Callable[[str], Any]:
     """A reader of numbers that refuses in a sentence; whole numbers may hold underscores."""
-    wanted = "a whole number" if kind is int else "a number"
+    expected = "a whole number" if kind is int else "a number"
 
     def read(text: str) -> Any:
         try:
             number = kind(text.replace("_", "")) if kind is int else kind(text)
         except ValueError:  # a whole number of more than 4,300 digits is one too
-            raise Refusal(f"{flag} takes {wanted}, not '{_short(text)}'.") from None
+            raise Refusal(f"{flag} takes {expected}, not '{_short(text)}'.") from None
         if abs(number) >= LARGEST or number != number:
-            raise Refusal(f"{flag} takes {wanted} below 10^18, not '{_short(text)}'.")
+            raise Refusal(f"{flag} takes {expected} below 10^18, not '{_short(text)}'.")
         return number
 
     return read

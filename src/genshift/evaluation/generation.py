@@ -303,23 +303,21 @@ def compare_by_class(
 def measure_pictures(context: EvaluationContext[M]) -> Results:
     """Measures that need no network: sharpness, nearest training pictures, and of faces the detector's rate."""
     context.console.say("Looking at sharpness and nearest training pictures …")
-    results = {"sharpness": _sharpness(context.sides)}
-    if context.held_out is not None:
-        results |= _nearest(context.sides, context.train, context.held_out)
-    if context.preset.task == "celeba":  # of other sets, nobody knows that their pictures are faces
-        context.console.say("Looking for faces …")
-        try:
-            results["face_rate"] = _face_rate(context.sides, context.train)
-        except Refusal as refusal:  # the detector is an extra: without it the other measures stand
-            context.console.say(f"warning: {refusal}")
-    return results
-
-
-def _sharpness(sides: RealAndGenerated) -> Measure:
+    sides = context.sides
     drawn, _, _ = sides.words.partition("; ")
     protocol = f"variance of the Laplacian of luma, pixels in [0, 1], a mean over pictures; {drawn}"
     means = [sharpness(pictures).mean().item() for pictures in sides.series]
-    return over_series(means, len(sides.reference), protocol, sharpness(sides.reference).mean().item())
+    floor = sharpness(sides.reference).mean().item()
+    results = {"sharpness": over_series(means, len(sides.reference), protocol, floor)}
+    if context.held_out is not None:
+        results |= _nearest(sides, context.train, context.held_out)
+    if context.preset.task == "celeba":  # of other sets, nobody knows that their pictures are faces
+        context.console.say("Looking for faces …")
+        try:
+            results["face_rate"] = _face_rate(sides, context.train)
+        except Refusal as refusal:  # the detector is an extra: without it the other measures stand
+            context.console.say(f"warning: {refusal}")
+    return results
 
 
 def _nearest(sides: RealAndGenerated, train: ImageSet, held_out: ImageSet) -> Results:

@@ -241,12 +241,12 @@ class ResidualGenerator(nn.Module):
 
     def __init__(self, latent: int, width: int, size: int, channels: int, classes: int) -> None:
         super().__init__()
-        wide = widths(width, size)
+        by_level = widths(width, size)
         self.label = nn.Embedding(classes, latent) if classes else None
-        self.first = nn.Linear(latent, wide[0] * SMALLEST**2)
-        self.blocks = nn.Sequential(*(UpBlock(a, b) for a, b in pairwise(wide)))
-        self.norm = BatchNorm2d(wide[-1])
-        self.last = Conv2d(wide[-1], 4 * channels, 3, padding=1)
+        self.first = nn.Linear(latent, by_level[0] * SMALLEST**2)
+        self.blocks = nn.Sequential(*(UpBlock(a, b) for a, b in pairwise(by_level)))
+        self.norm = BatchNorm2d(by_level[-1])
+        self.last = Conv2d(by_level[-1], 4 * channels, 3, padding=1)
         self.apply(_kaiming)
         start_smooth(self.last)
 
@@ -292,11 +292,11 @@ class ResidualDiscriminator(nn.Module):
 
     def __init__(self, width: int, size: int, channels: int, classes: int) -> None:
         super().__init__()
-        wide = widths(width, size)[::-1]
-        self.first = Conv2d(channels, wide[0], 4, stride=2, padding=1)
-        self.blocks = nn.Sequential(*(DownBlock(a, b) for a, b in pairwise(wide)))
-        self.last = nn.Linear(wide[-1] * SMALLEST**2, 1)
-        self.label = nn.Embedding(classes, wide[-1] * SMALLEST**2) if classes else None
+        by_level = widths(width, size)[::-1]
+        self.first = Conv2d(channels, by_level[0], 4, stride=2, padding=1)
+        self.blocks = nn.Sequential(*(DownBlock(a, b) for a, b in pairwise(by_level)))
+        self.last = nn.Linear(by_level[-1] * SMALLEST**2, 1)
+        self.label = nn.Embedding(classes, by_level[-1] * SMALLEST**2) if classes else None
         self.apply(_kaiming)
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:

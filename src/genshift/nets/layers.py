@@ -141,10 +141,10 @@ class _GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
         self._check_input_dim(x)
         dims = [d for d in range(x.dim()) if d != 1]
         shape = [-1 if d == 1 else 1 for d in range(x.dim())]
-        wide = x.double() if x.dtype == torch.float64 else x.float()
-        count = wide.numel() // wide.shape[1] * torch.distributed.get_world_size()
-        mean = _SumOverProcesses.apply(wide.sum(dims)) / count
-        centred = wide - mean.view(shape)
+        values = x.double() if x.dtype == torch.float64 else x.float()
+        count = values.numel() // values.shape[1] * torch.distributed.get_world_size()
+        mean = _SumOverProcesses.apply(values.sum(dims)) / count
+        centred = values - mean.view(shape)
         variance = _SumOverProcesses.apply(centred.square().sum(dims)) / count
         # The running statistics, whose variance is the unbiased one.
         assert self.num_batches_tracked is not None and self.momentum is not None

@@ -41,7 +41,14 @@ class TimmBackbone(nn.Module):
         """
         if weights == "none":
             return
-        given = self._downloaded() if weights == "download" else _read(Path(weights))
+        if weights == "download":
+            try:
+                given = _create(self.name, self.channels, pretrained=True).state_dict()
+            except (RuntimeError, OSError) as error:
+                reason = str(error).splitlines()[0]
+                raise Refusal(f"timm fetched no weights of {self.name} ({reason}): give --weights FILE.") from error
+        else:
+            given = _read(Path(weights))
         own = self.net.state_dict()
         unlike = [key for key, value in own.items() if COUNTER not in key and _shape(given.get(key)) != _shape(value)]
         if unlike:
@@ -50,13 +57,6 @@ class TimmBackbone(nn.Module):
                 f"{len(own)} tensors are absent or of another shape, '{unlike[0]}' first."
             )
         self.net.load_state_dict({key: given.get(key, value) for key, value in own.items()})
-
-    def _downloaded(self) -> dict[str, Tensor]:
-        try:
-            return _create(self.name, self.channels, pretrained=True).state_dict()
-        except (RuntimeError, OSError) as error:
-            reason = str(error).splitlines()[0]
-            raise Refusal(f"timm fetched no weights of {self.name} ({reason}): give --weights FILE.") from error
 
 
 def _shape(value: Tensor | None) -> tuple[int, ...] | None:

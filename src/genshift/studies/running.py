@@ -26,7 +26,7 @@ class Job:
     preset: Preset
     out: Path
     seed: int
-    asked: EvaluationOptions
+    evaluation: EvaluationOptions
     threads: int | None
     command: str
 
@@ -73,8 +73,8 @@ def _job(
     features = out / f"{judge.name}-seed{judge.seed}" if judge else None
     # A latent space of two domains is drawn for the first seed alone; a generator's pictures are its result.
     draw = seed == 0 or preset.draws
-    asked = EvaluationOptions(data_root, draw, features, weights if preset.draws else None)
-    return Job(preset, out / folder, seed, asked, threads, command)
+    evaluation = EvaluationOptions(data_root, draw, features, weights if preset.draws else None)
+    return Job(preset, out / folder, seed, evaluation, threads, command)
 
 
 def run_study(
@@ -114,11 +114,11 @@ def run_study(
 
 def run_job(job: Job) -> bool:
     """Trains (or continues) and evaluates one run; False where a signal stopped it."""
-    settings = Settings(seed=job.seed, threads=job.threads, data_root=job.asked.data_root, command=job.command)
+    settings = Settings(seed=job.seed, threads=job.threads, data_root=job.evaluation.data_root, command=job.command)
     run = RunFolder(job.out)
     finished = train(job.preset, job.out, with_observers(run, job.preset, settings))
     if finished:
-        after_training(run, job.preset, settings, job.asked)
+        after_training(run, job.preset, settings, job.evaluation)
     return finished
 
 
