@@ -382,7 +382,7 @@ def estimates_of(run: RunFolder) -> Results:
             f"{what}; {protocol}",
             math.sqrt(row[name] * (1 - row[name]) / n + row["source_error"] ** 2),
         )
-        for name, meaning in ESTIMATES.items()
+        for name, what in ESTIMATES.items()
     }
 
 
