@@ -88,7 +88,7 @@ def study(domains, monkeypatch):
 
 def test_jobs_come_baseline_first_and_only_the_first_seed_is_drawn(study, tmp_path):
     jobs = jobs_of(study, "full", tmp_path, seeds=2, data_root=None)
-    assert [(job.preset.method, job.seed, job.asked.draw) for job in jobs] == [
+    assert [(job.preset.method, job.seed, job.evaluation.draw) for job in jobs] == [
         ("source", 0, True),
         ("dann", 0, True),
         ("source", 1, False),
@@ -213,12 +213,12 @@ def test_generators_are_measured_in_the_features_of_their_own_sets_classifier(na
     generators = [job for job in jobs if isinstance(job.preset, Generator)]
     assert {job.seed for job in generators} == {0, 1}
     for job in generators:
-        assert (job.asked.features, job.asked.weights) == (
+        assert (job.evaluation.features, job.evaluation.weights) == (
             tmp_path / judges[job.preset.task], tmp_path / "inception.pth"
         )  # fmt: skip
     for job in jobs:
         if job not in generators:
-            assert (job.asked.features, job.asked.weights) == (None, None)
+            assert (job.evaluation.features, job.evaluation.weights) == (None, None)
             assert f"--seed {job.seed} --out {job.out.name}" in job.command
 
 

@@ -69,7 +69,9 @@ def train(
     the run, whose `finished` is False where a signal stopped it early; the same call continues. Raises Refusal for
     wrong input.
     """
-    given: dict[str, Any] = {name: _as_text(value) for name, value in options.items()}
+    given: dict[str, Any] = {}
+    for name, value in options.items():
+        given[name] = str(value) if isinstance(value, Path) else value  # a path as presets hold it
     if minutes is not None and "images" in given:
         raise Refusal("images and minutes both name the budget: give one of them.")
     chosen = _with_options(preset, given)
@@ -81,8 +83,8 @@ def train(
     with logging_to(None if log is None else Path(log)):
         watched = evaluating.with_observers(run.folder, chosen, settings)
         if run_training(chosen, run.path, watched) and leads_processes():
-            wanted = EvaluationOptions(root, draw=chosen.draws) if evaluate else None
-            evaluating.after_training(run.folder, chosen, settings, wanted)
+            evaluation = EvaluationOptions(root, draw=chosen.draws) if evaluate else None
+            evaluating.after_training(run.folder, chosen, settings, evaluation)
     return run
 
 
@@ -105,11 +107,6 @@ def _with_options(preset: str | Preset, given: dict[str, Any]) -> Preset:
     return preset.replaced(**given) if given else preset
 
 
-def _as_text(value: Any) -> Any:
-    """A path as presets hold it; anything else as it is."""
-    return str(value) if isinstance(value, Path) else value
-
-
 def evaluate(
     run: Path | str,
     *,
@@ -123,8 +120,8 @@ def evaluate(
     Returns what results.json holds. Raises Refusal for a sampling that the run cannot take.
     """
     root = None if data_root is None else Path(data_root).expanduser()
-    wanted = EvaluationOptions(root, device=device, threads=threads, **options)
-    return results_as_json(evaluating.evaluate(Path(run).expanduser(), wanted))
+    evaluation = EvaluationOptions(root, device=device, threads=threads, **options)
+    return results_as_json(evaluating.evaluate(Path(run).expanduser(), evaluation))
 
 
 def sample(
@@ -218,9 +215,9 @@ def predict(
     pictures, names = model.read(images, **reading)
     probabilities = model.probabilities(pictures.images)
     if model.tells_attributes:
-        header, rows = model.classes, [(n, *each) for n, each in zip(names, probabilities.tolist(), strict=True)]
+        header, rows = model.classes, [(n, *shares) for n, shares in zip(names, probabilities.tolist(), strict=True)]
     else:
-        header, rows = ("label", "confidence"), [tuple(each) for each in model.likeliest(probabilities, names)]
+        header, rows = ("label", "confidence"), [tuple(row) for row in model.likeliest(probabilities, names)]
     if out is not None:
         write_text(Path(out).expanduser(), csv_text(("image_name", *header), rows, ".6f"))
     return rows

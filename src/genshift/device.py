@@ -66,12 +66,12 @@ def has_amx() -> bool:
     return cpuinfo.exists() and " amx_bf16" in cpuinfo.read_text(errors="replace")
 
 
-def choose_arithmetic(asked: str, device: torch.device) -> Arithmetic:
-    """The arithmetic for `device`; `asked` is a precision or "auto". The rule uses no timing, so it never wavers."""
-    if asked != "auto":
-        if asked == "float64" and device.type == "mps":
+def choose_arithmetic(precision: str, device: torch.device) -> Arithmetic:
+    """The arithmetic for `device`, in a precision or by "auto". The rule uses no timing, so it never wavers."""
+    if precision != "auto":
+        if precision == "float64" and device.type == "mps":
             raise Refusal("MPS has no float64: give --precision float32 or --device cpu.")
-        return Arithmetic(device, asked, f"{asked}, as asked")
+        return Arithmetic(device, precision, f"{precision}, as asked")
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return Arithmetic(device, "bfloat16", "bfloat16 autocast and channels_last: this GPU has bfloat16 units")
     if device.type == "cpu" and has_amx():
@@ -111,16 +111,11 @@ def machine(device: torch.device) -> str:
     """The machine's class in words, e.g. "Intel(R) Xeon(R) Processor, 2 cores"; never its name or address."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{_cpu_name()}, {os.cpu_count()} cores"
-
-
-def _cpu_name() -> str:
     cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [line for line in cpuinfo.read_text(errors="replace").splitlines() if line.startswith("model name")]
-        if names:
-            return names[0].split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+    lines = cpuinfo.read_text(errors="replace").splitlines() if cpuinfo.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    name = names[0] if names else platform.processor() or platform.machine()
+    return f"{name}, {os.cpu_count()} cores"
 
 
 def environment() -> dict[str, Any]:

@@ -161,7 +161,10 @@ class Model:
         if isinstance(pictures, str | Path) and not _is_picture_file(pictures):
             options: dict[str, Any] = {"data_root": data_root, "skip_broken": skip_broken, "labels": labels}
             return open_set(pictures, split, preset, **options)
-        several = [cast(Picture, pictures)] if _is_one(pictures) else _several(pictures)
+        if _is_one(pictures):
+            several = [cast(Picture, pictures)]
+        else:
+            several = list(pictures.images if isinstance(pictures, ImageSet) else cast(Sequence[Picture], pictures))
         if not several:
             raise Refusal("No picture was given: one or more are needed.")
         names = [Path(one).name if isinstance(one, str | Path) else str(number) for number, one in enumerate(several)]
@@ -207,7 +210,9 @@ def picture_html(pictures: Sequence[Image.Image], columns: int = 8) -> str:
     """Pictures of one size as one picture inside an HTML element."""
     arrays = [np.atleast_3d(np.asarray(picture)).transpose(2, 0, 1) for picture in pictures]
     sheet = grid(torch.from_numpy(np.stack(arrays)), columns)
-    data = base64.b64encode(_png(_as_pil(sheet[None])[0])).decode()
+    file = io.BytesIO()
+    _as_pil(sheet[None])[0].save(file, "PNG")
+    data = base64.b64encode(file.getvalue()).decode()
     return f'<img alt="{len(pictures)} pictures" src="data:image/png;base64,{data}">'
 
 
@@ -226,13 +231,6 @@ def _is_picture_file(path: str | Path) -> bool:
     """Whether a path is one file, and no set of pictures in one."""
     path = Path(path).expanduser()
     return path.is_file() and not is_archive(path) and path.suffix.lower() not in FILES_OF_SETS
-
-
-def _several(pictures: Any) -> Sequence[Picture]:
-    """Each of several pictures."""
-    if isinstance(pictures, ImageSet):
-        pictures = pictures.images
-    return pictures if isinstance(pictures, Sequence) else list(pictures)
 
 
 def _as_array(picture: Picture, size: int) -> NDArray[np.uint8]:
@@ -256,13 +254,6 @@ def _as_array(picture: Picture, size: int) -> NDArray[np.uint8]:
             "[C, H, W] of a tensor, or several of them."
         )
     return as_array(Image.fromarray(array), size)
-
-
-def _png(picture: Image.Image) -> bytes:
-    """A picture as the bytes of a file, so that it is read as every other."""
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def _as_pil(images: Tensor) -> list[Image.Image]:

@@ -106,14 +106,10 @@ def as_text(listing: dict[str, list[dict[str, Any]]]) -> str:
     lines += ["", "Studies"]
     lines += [f"  {s['name']:<10} {s['runs']} presets × {s['seeds']} seeds: {s['summary']}" for s in listing["studies"]]
     lines += ["", "Runs"]
-    lines += [_run_line(row) for row in listing["runs"]]
+    for r in listing["runs"]:
+        state = r.get("broken") or f"{r['preset']}, seed {r['seed']}, {r['seen']:,} of {r['images']:,}"
+        lines.append(f"  {r['path']}: {state}")
     return "\n".join(lines if listing["runs"] else [*lines, "  none here"])
-
-
-def _run_line(row: dict[str, Any]) -> str:
-    if "broken" in row:
-        return f"  {row['path']}: {row['broken']}"
-    return f"  {row['path']}: {row['preset']}, seed {row['seed']}, {row['seen']:,} of {row['images']:,}"
 
 
 OPTION_GROUPS = {
@@ -133,26 +129,21 @@ METHOD = "Method"  # every option of no other group
 
 def show_text(shown: dict[str, Any]) -> str:
     """A preset for a terminal."""
-    lines = [f"{shown['name']}: {shown['summary']}", *_options(shown["options"]), ""]
+    lines = [f"{shown['name']}: {shown['summary']}"]
+    # Each group's options below its name, each with its value and where that comes from.
+    width = max(map(len, shown["options"]))
+    grouped: dict[str, list[str]] = {group: [] for group in (*OPTION_GROUPS, METHOD)}
+    for name, option in shown["options"].items():
+        group = next((group for group, names in OPTION_GROUPS.items() if name in names), METHOD)
+        grouped[group].append(f"  {name:<{width}} {option['value']!s:<14} {option['origin']}")
+    lines += [line for group, rows in grouped.items() if rows for line in ("", group, *rows)]
+    lines.append("")
     lines += [f"  published {name}: {shown_published(name, value)}" for name, value in shown["published"].items()]
-    normed = list(shown["networks"])[-1] if _option(shown, "spectral_norm") == "on" else None
+    # Each network as PyTorch prints it, which does not show spectral normalisation.
+    normalised = shown["options"].get("spectral_norm", {}).get("value") == "on"
     for name, net in shown["networks"].items():
         lines += ["", net["printed"], f"{name}: {net['parameters']:,} parameters"]
-        if name == normed:  # of a GAN the last network is its discriminator
+        if normalised and name == list(shown["networks"])[-1]:  # of a GAN the last network is its discriminator
             lines.append(f"spectral normalisation on every layer of the {name}")
     lines += ["", f"{shown['gflop_per_image_forward']:.4f} GFLOP an image, forward."]
     return "\n".join(lines)
-
-
-def _options(options: dict[str, dict[str, Any]]) -> list[str]:
-    """Each group's options below its name, each with its value and where that comes from."""
-    width = max(map(len, options))
-    grouped: dict[str, list[str]] = {group: [] for group in (*OPTION_GROUPS, METHOD)}
-    for name, option in options.items():
-        group = next((group for group, names in OPTION_GROUPS.items() if name in names), METHOD)
-        grouped[group].append(f"  {name:<{width}} {option['value']!s:<14} {option['origin']}")
-    return [line for group, found in grouped.items() if found for line in ("", group, *found)]
-
-
-def _option(shown: dict[str, Any], name: str) -> Any:
-    return shown["options"].get(name, {}).get("value")

@@ -225,13 +225,13 @@ def sweep(argv: Sequence[str]) -> int:
 
     axes = {name: getattr(args, name) for name in ("guides", "guidance", "intervals", "steps", "samplers")}
     given = {name: values for name, values in axes.items() if values is not None}
-    found = api.sweep(
+    results = api.sweep(
         args.run, args.features, count=args.count, accuracy=args.accuracy, data_root=existing_root(args), **given
     )
     if args.json:
-        print_json(found)
+        print_json(results)
     else:
-        print(f"{args.run}: sweep.json, and sampling.json: {found['best']['why']}")
+        print(f"{args.run}: sweep.json, and sampling.json: {results['best']['why']}")
         print_next("sample", args.run, "--count", 100, "--out", "samples")
     return 0
 
@@ -244,8 +244,8 @@ def select(argv: Sequence[str]) -> int:
         "genshift select", description="Scores checkpoints without a target label, and chooses one of them."
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="an adapted run, or several of one task")
-    said = "; ".join(f"{name}: {what}" for name, what in RULES.items())
-    parser.add_argument("--rule", type=choice(tuple(RULES), "--rule"), default=DEFAULT, help=f"({DEFAULT}) {said}")
+    rules = "; ".join(f"{name}: {what}" for name, what in RULES.items())
+    parser.add_argument("--rule", type=choice(tuple(RULES), "--rule"), default=DEFAULT, help=f"({DEFAULT}) {rules}")
     add_data_root(parser)
     add_json(parser)
     args = parser.parse(argv)
@@ -253,12 +253,12 @@ def select(argv: Sequence[str]) -> int:
     from genshift import api
     from genshift.report.console import format_selection
 
-    found = api.select(args.runs, rule=args.rule, data_root=root)
+    selection = api.select(args.runs, rule=args.rule, data_root=root)
     if args.json:
-        print_json(found)
+        print_json(selection)
         return 0
-    print(format_selection(found))
-    chosen = RunFolder(Path(found["run"]))
+    print(format_selection(selection))
+    chosen = RunFolder(Path(selection["run"]))
     print_choice(chosen)
     after_training(chosen, root)
     return 0
@@ -354,8 +354,8 @@ def evaluate(argv: Sequence[str]) -> int:
         raise Refusal(f"There is no file {args.weights}: --weights names Inception's weights.")
     from genshift import api
 
-    asked = {name: getattr(args, name) for name in ("features", "weights", "download", "device", "threads")}
-    results = api.evaluate(args.run, data_root=root, sampling=given_sampling(args), **asked)
+    options = {name: getattr(args, name) for name in ("features", "weights", "download", "device", "threads")}
+    results = api.evaluate(args.run, data_root=root, sampling=given_sampling(args), **options)
     if args.json:
         print_json(results)
         return 0

@@ -27,7 +27,11 @@ class Parser(argparse.ArgumentParser):
         self.register("type", Path, _path)
 
     def error(self, message: str) -> NoReturn:
-        raise Refusal(f"{_sentence(message)} `{self.prog} --help` lists what it takes.")
+        # argparse's message as a sentence.
+        message = re.sub(r"^argument (?:-\w/)?(\S+): expected one argument", r"\1 needs a value", message)
+        message = re.sub(r"^argument (\S+): ", r"\1: ", message)
+        message = message[0].upper() + message[1:].rstrip(".") + "."
+        raise Refusal(f"{message} `{self.prog} --help` lists what it takes.")
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Parses, and names the nearest flag for one that does not exist."""
@@ -81,24 +85,17 @@ def _path(text: str) -> Path:
     return Path(text)
 
 
-def _sentence(message: str) -> str:
-    """argparse's message as a sentence."""
-    message = re.sub(r"^argument (?:-\w/)?(\S+): expected one argument", r"\1 needs a value", message)
-    message = re.sub(r"^argument (\S+): ", r"\1: ", message)
-    return message[0].upper() + message[1:].rstrip(".") + "."
-
-
 def number(kind: type, flag: str) -> Callable[[str], Any]:
     """A reader of numbers that refuses in a sentence; whole numbers may hold underscores."""
-    wanted = "a whole number" if kind is int else "a number"
+    expected = "a whole number" if kind is int else "a number"
 
     def read(text: str) -> Any:
         try:
             number = kind(text.replace("_", "")) if kind is int else kind(text)
         except ValueError:  # a whole number of more than 4,300 digits is one too
-            raise Refusal(f"{flag} takes {wanted}, not '{_short(text)}'.") from None
+            raise Refusal(f"{flag} takes {expected}, not '{_short(text)}'.") from None
         if abs(number) >= LARGEST or number != number:
-            raise Refusal(f"{flag} takes {wanted} below 10^18, not '{_short(text)}'.")
+            raise Refusal(f"{flag} takes {expected} below 10^18, not '{_short(text)}'.")
         return number
 
     return read
@@ -145,9 +142,9 @@ def interval(flag: str) -> Callable[[str], tuple[float, float]]:
 def add_options(parser: argparse._ActionsContainer, classes: Sequence[type], typed: bool = True) -> None:
     """The flags of the options of these dataclasses, each once; as plain text where not `typed`."""
     added: set[str] = set()
-    for each in classes:
-        kinds = get_type_hints(each)
-        for field in fields(each):
+    for owner in classes:
+        kinds = get_type_hints(owner)
+        for field in fields(owner):
             if "option" in field.metadata and field.name not in added:
                 _add_option(parser, field.name, kinds[field.name] if typed else str, field.metadata["option"].help)
                 added.add(field.name)

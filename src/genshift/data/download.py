@@ -48,18 +48,17 @@ def get(
         how = data.by_hand or f"put it into the folder {data.folders[0]} of a data root"
         raise Refusal(f"No program can fetch '{name}': {how}.")
 
+    # A split's files are its own and those that serve every split; of a whole set, all but those fetched on request.
+    if split is None:
+        files = [file for file in data.files if not file.on_request]
+    elif split in data.splits:
+        files = [file for file in data.files if file.split in (None, split)]
+    else:
+        raise unknown("split", split, data.splits, f"'{data.name}' has these.")
+
     mirror = base_url or os.environ.get("GENSHIFT_MIRROR")
     folder = Path(data_root).expanduser() if data_root is not None else cache_root()
-    return [_get(data, file, folder / data.folders[0], mirror, say, progress) for file in _wanted(data, split)]
-
-
-def _wanted(data: DataSet, split: str | None) -> list[DataFile]:
-    """The files of a split, with those that serve every split; without one, all but those fetched on request."""
-    if split is not None and split not in data.splits:
-        raise unknown("split", split, data.splits, f"'{data.name}' has these.")
-    if split is not None:
-        return [file for file in data.files if file.split in (None, split)]
-    return [file for file in data.files if not file.on_request]
+    return [_get(data, file, folder / data.folders[0], mirror, say, progress) for file in files]
 
 
 def _get(

@@ -122,6 +122,7 @@ class Feed:
         return {name: self._draw(name, step * part.batch) for name, part in self.parts.items()}
 
     def _draw(self, name: str, start: int) -> Batch:
+        # Which images: this process's share, of the rows that are trained on.
         share, images, rows = self.shares[name], self.parts[name].images, self.parts[name].rows
         indices = self.streams[name].indices(start + self.rank * share, share)
         where = (indices if rows is None else rows[indices]).to(images.images.device)
@@ -130,31 +131,23 @@ class Feed:
             for values in (images.labels, images.attributes)
         )
         draws = StepRandom(seed_of(self.seed, name), start, self.parts[name].batch, self.rank, self.processes)
-        x = self._recoloured(self.rule(images.images[where], self.arithmetic), draws)
-        weak = self._augmented(x, name, start)
+        # The weak views: other colours, then moved.
+        weak = self.rule(images.images[where], self.arithmetic)
+        if self.augment.recolour:
+            u = draws.uniform("recolour", 1 + 2 * weak.shape[1])
+            weak = self.augment.colours(weak, u, (0.5 - self.rule.mean) / self.rule.std)
+            weak = weak.contiguous(memory_format=self.arithmetic.memory_format)
+        if not self.augment.idle:
+            maps = self.augment.draw(self.parts[name].batch, seed_of(self.seed, name), start)
+            own = maps[self.rank * len(weak) : (self.rank + 1) * len(weak)]
+            weak = self.augment.apply(weak, own).contiguous(memory_format=self.arithmetic.memory_format)
         if not self.augment.strong:
             return Batch(weak, labels, draws, attributes)
-        return Batch(self._strengthened(weak, draws), labels, draws, attributes, weak)
-
-    def _strengthened(self, weak: Tensor, draws: StepRandom) -> Tensor:
-        rows = (draws.uniform("strong") < self.augment.strong).nonzero().flatten()
+        # A share of the images, at random, in a strong view instead.
+        strong = (draws.uniform("strong") < self.augment.strong).nonzero().flatten()
         x = weak.clone()
-        x[rows.to(x.device)] = strong_view(weak, draws, self.rule.mean, self.rule.std, rows)
-        return x
-
-    def _recoloured(self, x: Tensor, draws: StepRandom) -> Tensor:
-        if not self.augment.recolour:
-            return x
-        u = draws.uniform("recolour", 1 + 2 * x.shape[1])
-        recoloured = self.augment.colours(x, u, (0.5 - self.rule.mean) / self.rule.std)
-        return recoloured.contiguous(memory_format=self.arithmetic.memory_format)
-
-    def _augmented(self, x: Tensor, name: str, start: int) -> Tensor:
-        if self.augment.idle:
-            return x
-        maps = self.augment.draw(self.parts[name].batch, seed_of(self.seed, name), start)
-        own = maps[self.rank * len(x) : (self.rank + 1) * len(x)]
-        return self.augment.apply(x, own).contiguous(memory_format=self.arithmetic.memory_format)
+        x[strong.to(x.device)] = strong_view(weak, draws, self.rule.mean, self.rule.std, strong)
+        return Batch(x, labels, draws, attributes, weak)
 
     def smaller(self, factor: int) -> Feed:
         """The same feed, of one process, with its batches divided by `factor` (at least two images)."""

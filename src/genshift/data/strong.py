@@ -47,21 +47,20 @@ def strong_view(
         x, u = x[rows.to(x.device)], {name: value[rows] for name, value in u.items()}
     if not len(x):
         return x
+    # Moved, and in other colours.
     middle = (0.5 - mean) / std
     moves = replace(MOVES, recolour=recolour)
     y = moves.colours(moves.apply(x, moves.maps(u["moves"])), u["colours"], middle)
-    y = _contrast(y, u["contrast"].to(y), middle, 1 / std).clamp((0 - mean) / std, (1 - mean) / std)
+    # Contrast: each channel stretched about mid-grey and lifted; the first number stretches all channels alike.
+    whole, gains, lifts = (2 * u["contrast"].to(y) - 1).split([1, channels, channels], 1)
+    gain = (1 + GAIN * whole) * (1 + GAIN / 2 * gains)
+    lift = middle + LIFT * (1 / std) * lifts
+    y = (y - middle) * gain[:, :, None, None] + lift[:, :, None, None]
+    y = y.clamp((0 - mean) / std, (1 - mean) / std)
+    # A hole of mid-grey.
     y = torch.where(_hole(u["hole"].to(y), *y.shape[2:]), middle, y)
     last = x.is_contiguous(memory_format=torch.channels_last)  # the result lies in memory as what came in
     return y.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
-
-
-def _contrast(x: Tensor, u: Tensor, middle: float, span: float) -> Tensor:
-    """Each channel stretched about mid-grey and lifted by numbers u from U[0, 1), `[N, 1 + 2 C]`; the first stretches
-    all channels alike."""
-    whole, gains, lifts = (2 * u - 1).split([1, x.shape[1], x.shape[1]], 1)
-    gain = (1 + GAIN * whole) * (1 + GAIN / 2 * gains)
-    return (x - middle) * gain[:, :, None, None] + (middle + LIFT * span * lifts)[:, :, None, None]
 
 
 def _hole(u: Tensor, height: int, width: int) -> Tensor:

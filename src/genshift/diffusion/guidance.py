@@ -57,18 +57,16 @@ class Guided:
 
     def __call__(self, x: Tensor, i: int) -> Tensor:
         """The predicted x_0 at level i."""
-        if not self._now(i):
+        guided = self.guidance.acts(self.levels.time[i].item())
+        if guided and self.guidance.skip:  # at random, no guidance in this step
+            guided = torch.rand((), generator=self.coin).item() >= self.guidance.skip
+        if not guided:
             self.evaluations += 1
             return self.predict(x, i, self.labels)
         good, worse = self._all(x, i)
         self.evaluations += 1 + len(worse)
         bad = sum(worse[1:], worse[0]) / len(worse)
         return bad + self.guidance.strength * (good - bad)
-
-    def _now(self, i: int) -> bool:
-        if not self.guidance.acts(self.levels.time[i].item()):
-            return False
-        return not self.guidance.skip or torch.rand((), generator=self.coin).item() >= self.guidance.skip
 
     def _all(self, x: Tensor, i: int) -> tuple[Tensor, list[Tensor]]:
         """The good prediction, and the worse ones."""

@@ -77,19 +77,14 @@ class Discrete:
             k = torch.linspace(total, 0, steps + 1, dtype=torch.float64).round()
         else:
             half_snr = (self.abar[1:] / (1 - self.abar[1:])).log() / 2
-            wanted = torch.linspace(half_snr[-1].item(), half_snr[0].item(), steps, dtype=torch.float64)
-            nearest = (half_snr[None] - wanted[:, None]).abs().argmin(1) + 1
-            k = torch.cat([_apart(nearest), torch.zeros(1, dtype=torch.int64)]).double()
+            even = torch.linspace(half_snr[-1].item(), half_snr[0].item(), steps, dtype=torch.float64)
+            nearest = (half_snr[None] - even[:, None]).abs().argmin(1) + 1
+            # Each is moved down no further than makes it differ from the one before, and none below 1.
+            apart = torch.maximum(nearest, torch.arange(steps, 0, -1))
+            for i in range(1, steps):
+                apart[i] = min(apart[i], apart[i - 1] - 1)
+            k = torch.cat([apart, torch.zeros(1, dtype=torch.int64)]).double()
         return k / total
-
-
-def _apart(steps: Tensor) -> Tensor:
-    """Falling whole numbers, each moved down no further than makes it differ from the one before, and none below 1."""
-    floors = torch.arange(len(steps), 0, -1)
-    out = torch.maximum(steps, floors)
-    for i in range(1, len(out)):
-        out[i] = min(out[i], out[i - 1] - 1)
-    return out
 
 
 def linear_betas(beta_1: float = 1e-4, beta_T: float = 0.02, total: int = STEPS) -> Discrete:

@@ -84,6 +84,6 @@ def evaluation_sampling(run: RunFolder, preset: Diffusion, options: EvaluationOp
     preset's many. Raises Refusal for changes that the run cannot take."""
     own = sampling_of(run, preset, options.sampling)
     # A sweep's choice, or a user's, is taken as it is; the preset's own many steps are for `genshift sample`.
-    asked = bool({"sampler", "steps"} & set(options.sampling))
+    by_user = bool({"sampler", "steps"} & set(options.sampling))
     as_preset = (own.sampler, own.steps) == (preset.sampler, preset.steps)
-    return in_few_steps(own) if as_preset and not asked else own
+    return in_few_steps(own) if as_preset and not by_user else own

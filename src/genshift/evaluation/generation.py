@@ -268,7 +268,11 @@ def compare(
         real = feature_distance.embed_real(judge, sides)
         results |= feature_distance.compare(judge, sides, real)
         if context.normal_prior is not None:
-            results["frechet_normal_prior"] = _frechet_of(context.normal_prior, judge, sides, real)
+            # Of other samples, whose latent vectors come from N(0, I), from the same real half.
+            series = [context.normal_prior.sample(len(sides.reference), seed) for seed in range(SERIES)]
+            others = replace(sides, series=series, words=f"latent vectors from N(0, I); {sides.words}")
+            distance_alone = replace(judge, measures={"frechet": "frechet"})
+            results["frechet_normal_prior"] = feature_distance.compare(distance_alone, others, real)["frechet"]
         if sides.labels is not None:
             accuracy, record = compare_by_class(context, judge, real)
             results |= accuracy
@@ -279,15 +283,6 @@ def compare(
             console.say("Comparing in Inception's features, which takes minutes on a CPU …")
             results |= feature_distance.compare(inception, sides, feature_distance.embed_real(inception, sides))
     return results, record
-
-
-def _frechet_of(
-    normal_prior: GeneratorMethod, judge: FeatureSpace, sides: RealAndGenerated, real: tuple[Tensor, Tensor]
-) -> Measure:
-    """The Fréchet distance of other samples, whose latent vectors come from N(0, I), from the same real half."""
-    series = [normal_prior.sample(len(sides.reference), seed) for seed in range(SERIES)]
-    sides = replace(sides, series=series, words=f"latent vectors from N(0, I); {sides.words}")
-    return feature_distance.compare(replace(judge, measures={"frechet": "frechet"}), sides, real)["frechet"]
 
 
 def compare_by_class(
@@ -308,23 +303,21 @@ def compare_by_class(
 def measure_pictures(context: EvaluationContext[M]) -> Results:
     """Measures that need no network: sharpness, nearest training pictures, and of faces the detector's rate."""
     context.console.say("Looking at sharpness and nearest training pictures …")
-    results = {"sharpness": _sharpness(context.sides)}
-    if context.held_out is not None:
-        results |= _nearest(context.sides, context.train, context.held_out)
-    if context.preset.task == "celeba":  # of other sets, nobody knows that their pictures are faces
-        context.console.say("Looking for faces …")
-        try:
-            results["face_rate"] = _face_rate(context.sides, context.train)
-        except Refusal as refusal:  # the detector is an extra: without it the other measures stand
-            context.console.say(f"warning: {refusal}")
-    return results
-
-
-def _sharpness(sides: RealAndGenerated) -> Measure:
+    sides = context.sides
     drawn, _, _ = sides.words.partition("; ")
     protocol = f"variance of the Laplacian of luma, pixels in [0, 1], a mean over pictures; {drawn}"
     means = [sharpness(pictures).mean().item() for pictures in sides.series]
-    return over_series(means, len(sides.reference), protocol, sharpness(sides.reference).mean().item())
+    floor = sharpness(sides.reference).mean().item()
+    results = {"sharpness": over_series(means, len(sides.reference), protocol, floor)}
+    if context.held_out is not None:
+        results |= _nearest(sides, context.train, context.held_out)
+    if context.preset.task == "celeba":  # of other sets, nobody knows that their pictures are faces
+        context.console.say("Looking for faces …")
+        try:
+            results["face_rate"] = _face_rate(sides, context.train)
+        except Refusal as refusal:  # the detector is an extra: without it the other measures stand
+            context.console.say(f"warning: {refusal}")
+    return results
 
 
 def _nearest(sides: RealAndGenerated, train: ImageSet, held_out: ImageSet) -> Results:

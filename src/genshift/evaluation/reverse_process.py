@@ -116,13 +116,8 @@ def pictures(
     writer: ImageWriter, method: DiffusionMethod, reverse: Reverse, classes: Sequence[str]
 ) -> Iterator[PictureEntry]:
     """The reverse process: of the first picture, which is of class 0, as a strip, and of ten pictures as a film."""
-    yield _strip(writer, method, reverse, classes)
-    yield _film(writer, reverse, classes)
-
-
-def _strip(writer: ImageWriter, method: DiffusionMethod, reverse: Reverse, classes: Sequence[str]) -> PictureEntry:
-    """The strip's entry; under each column stand the steps that were done and the level that they came to."""
     process = method.process
+    # The strip: under each column stand the steps that were done and the level that they came to.
     scale = f", step k of {len(process.abar) - 1:,}" if isinstance(process, Discrete) else ""
     stages = [reverse.stages[done] for done in spread(reverse.steps, STAGES)]
     shown = torch.cat([stage.noisy[:1] for stage in stages] + [stage.predicted[:1] for stage in stages])
@@ -132,7 +127,16 @@ def _strip(writer: ImageWriter, method: DiffusionMethod, reverse: Reverse, class
         f"after so many steps, at the noise level t{scale}."
     )
     entry = writer.keep("reverse", shown, len(stages), "The reverse process", caption)
-    return {**entry, "under": [_level(process, stage) for stage in stages]}
+    yield {**entry, "under": [_level(process, stage) for stage in stages]}
+    # The film.
+    stages = [reverse.stages[done] for done in spread(reverse.steps, FRAMES)]
+    frames = [grid(torch.cat([stage.noisy, stage.predicted]), SHOWN) for stage in stages]
+    which = f" of the classes {', '.join(classes[label] for label in reverse.labels)}" if reverse.labels else ""
+    caption = (
+        f"The first {SHOWN} samples of series 0{which}, at {len(frames)} of the {reverse.steps + 1:,} states from "
+        "noise to picture. Above: the noisy state; below: the picture predicted from it."
+    )
+    yield writer.animate("reverse", frames, "The reverse process, moving", caption)
 
 
 def _level(process: Process, stage: Stage) -> str:
@@ -141,17 +145,6 @@ def _level(process: Process, stage: Stage) -> str:
     if not isinstance(process, Discrete):
         return words
     return f"{words}\nk = {int(process.step(torch.tensor(stage.t, dtype=torch.float64))):,}"
-
-
-def _film(writer: ImageWriter, reverse: Reverse, classes: Sequence[str]) -> PictureEntry:
-    stages = [reverse.stages[done] for done in spread(reverse.steps, FRAMES)]
-    frames = [grid(torch.cat([stage.noisy, stage.predicted]), SHOWN) for stage in stages]
-    which = f" of the classes {', '.join(classes[label] for label in reverse.labels)}" if reverse.labels else ""
-    caption = (
-        f"The first {SHOWN} samples of series 0{which}, at {len(frames)} of the {reverse.steps + 1:,} states from "
-        "noise to picture. Above: the noisy state; below: the picture predicted from it."
-    )
-    return writer.animate("reverse", frames, "The reverse process, moving", caption)
 
 
 # --- what a picture costs -------------------------------------------------------------------------------------------

@@ -127,17 +127,14 @@ def best_of(rows: Sequence[SweepRow], accuracy: float | None = None) -> SweepRow
     measured = [share for row in rows if (share := row["accuracy"]) is not None]
     if measured:
         # Accuracy alone would choose guidance too strong: of those that are as right, the nearest.
-        least = _least_accuracy(max(measured), rows[0]["n"], accuracy)
+        top, n = max(measured), rows[0]["n"]
+        least = accuracy
+        if least is None or top < least:
+            # The error is that with two right and two wrong pictures added (Agresti and Coull 1998): a perfect score
+            # would have none.
+            least = float(top - 2 * standard_error((top * n + 2) / (n + 4), n))
         rows = [row for row in rows if row["accuracy"] is not None and row["accuracy"] >= least]
     return min(rows, key=lambda row: row["frechet"])
-
-
-def _least_accuracy(top: float, n: int, asked: float | None) -> float:
-    """The accuracy that the best setting must have, where `top` is the highest. Its error is that with two right and
-    two wrong pictures added (Agresti and Coull 1998): a perfect score would have none."""
-    if asked is not None and top >= asked:
-        return asked
-    return float(top - 2 * standard_error((top * n + 2) / (n + 4), n))
 
 
 # --- what is tried --------------------------------------------------------------------------------------------------
@@ -149,11 +146,11 @@ def _planned(run: RunFolder, preset: Diffusion, axes: Axes) -> tuple[Sampling, l
     guided = preset.condition != "none" or not start.by_label
     start = start if guided else unguided(start)
     # A run that cannot be guided tries guidance only where a user asks for it, and is then refused.
-    asked = {
+    takes = {
         "guidance": guided or axes.guidance is not None or axes.guides is not None,
         "interval": guided or axes.intervals is not None,
     }
-    settings = [setting for setting in _settings(axes) if asked.get(setting.axis, True)]
+    settings = [setting for setting in _settings(axes) if takes.get(setting.axis, True)]
     for setting in settings:
         sampling_of(run, preset, {**asdict(start), **setting.changes})
     return start, settings
@@ -248,7 +245,12 @@ def _open_benchmark(
     train = in_classes(train, classes)
     labels = train.labels if classes else None
     # As many training pictures as samples give the floor; the others are what both are held against.
-    n = _count(count, len(train))
+    most = len(train) // 2
+    if most < 2:
+        raise Refusal(f"The run has {len(train)} training pictures: at least 4 are needed to compare with.")
+    if count is not None and not 2 <= count <= most:
+        raise Refusal(f"--count must be from 2 to {most:,}, half the {len(train):,} training pictures, not {count:,}.")
+    n = min(COUNT, most) if count is None else count
     rows, others = even_parts(kinds(labels, len(train)), REFERENCE, n)
     real, other = (statistics(space.embed(train.images[part])) for part in (rows, others))
     words = f"{len(rows):,} training pictures of {train.name} at {train.images.shape[-1]} px"
@@ -257,16 +259,6 @@ def _open_benchmark(
     if classify is None:
         console.say(f"note: {space.name} does not tell what the run draws apart: settings are compared by distance.")
     return SweepBenchmark(generator.method, space, classify, real, frechet(real, other), n, words)
-
-
-def _count(asked: int | None, train: int) -> int:
-    """How many pictures of each setting: at most half the training pictures, for the others are the reference."""
-    most = train // 2
-    if most < 2:
-        raise Refusal(f"The run has {train} training pictures: at least 4 are needed to compare with.")
-    if asked is not None and not 2 <= asked <= most:
-        raise Refusal(f"--count must be from 2 to {most:,}, half the {train:,} training pictures, not {asked:,}.")
-    return min(COUNT, most) if asked is None else asked
 
 
 def _measure(

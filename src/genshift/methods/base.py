@@ -226,7 +226,7 @@ def to_bytes(pictures: Tensor) -> Tensor:
 class ClassifierMethod(Method):
     """A method whose model is an extractor followed by a label predictor.
 
-    `domain` is where images come from, for a method that has an extractor for each; to the others it makes no odds.
+    `domain` is where images come from, for a method that has an extractor for each domain; the others ignore it.
     """
 
     preset: Adaptation | Classifier

@@ -46,13 +46,12 @@ def mmd(kernel: Tensor, sources: int) -> Tensor:
 
     The unbiased estimate: no row is paired with itself, so it is about 0, and may be below, where domains are alike.
     """
-    within = [_mean_of_pairs(k) for k in (kernel[:sources, :sources], kernel[sources:, sources:])]
+    # Means over pairs of unlike rows.
+    within = [
+        (k.sum() - k.trace()) / (len(k) * (len(k) - 1))
+        for k in (kernel[:sources, :sources], kernel[sources:, sources:])
+    ]
     return within[0] + within[1] - 2 * kernel[:sources, sources:].mean()
-
-
-def _mean_of_pairs(kernel: Tensor) -> Tensor:
-    n = len(kernel)
-    return (kernel.sum() - kernel.trace()) / (n * (n - 1))
 
 
 def multi_kernel(rows: Tensor, bandwidths: tuple[float, ...]) -> Tensor:

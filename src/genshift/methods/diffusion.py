@@ -63,7 +63,13 @@ class DiffusionMethod(GeneratorMethod):
         layers = [layer for layer in self.networks["unet"].modules() if isinstance(layer, Dropout)]
         for number, layer in enumerate(layers):
             layer.uniform = functools.partial(data.draws.uniform, f"dropout {number}")
-        answer = self._answer(self.nets["unet"], _times(c, x_t), t, self._told(data))
+        # Each image's label is left out (-1) with the preset's probability.
+        labels = None
+        if self.classes:
+            assert data.y is not None
+            left_out = data.draws.uniform("label") < self.preset.label_dropout
+            labels = data.y.masked_fill(left_out.to(data.y.device), -1)
+        answer = self._answer(self.nets["unet"], _times(c, x_t), t, labels)
         errors = (answer - _times(p, x_0) - _times(q, eps)).square().mean((1, 2, 3))
         loss = (weight(self.preset.weighting, self.preset.gamma, b, alpha, sigma).to(errors) * errors).mean()
         self.optimizers["unet"].zero_grad(set_to_none=True)
@@ -71,14 +77,6 @@ class DiffusionMethod(GeneratorMethod):
         with self.arithmetic.autocast():  # Muon's matrix products are as fast as the network's
             self.optimizers["unet"].step()
         return {"loss": loss.detach(), "loss_image": (b.to(errors).square() * errors.detach()).mean()}
-
-    def _told(self, data: Batch) -> Tensor | None:
-        """The labels that the network is told: each image's is left out (-1) with the preset's probability."""
-        if not self.classes:
-            return None
-        assert data.y is not None
-        left_out = data.draws.uniform("label") < self.preset.label_dropout
-        return data.y.masked_fill(left_out.to(data.y.device), -1)
 
     def _answer(self, net: nn.Module, x: Tensor, t: Tensor, y: Tensor | None) -> Tensor:
         x = x.contiguous(memory_format=self.arithmetic.memory_format)

@@ -60,7 +60,12 @@ def fit_mixture(means: Tensor, variances: Tensor, groups: Tensor, classes: int, 
         if len(own) < 2:
             raise Refusal(f"Class number {group} has {len(own)} training images: a mixture needs two or more.")
         kind, count = _choose(own, components)
-        fitted.append(_components(_fit(own, kind, count), scale))
+        # Weights [M], means [M, L] and roots [M, L, L] in the latent vectors' own scale.
+        mixture = _fit(own, kind, count)
+        covariances = torch.from_numpy(mixture.covariances_)
+        full = covariances if covariances.dim() == 3 else torch.diag_embed(covariances)
+        weights, centres = (torch.from_numpy(x).float() for x in (mixture.weights_, mixture.means_))
+        fitted.append((weights, centres * scale, torch.linalg.cholesky(full).float() * scale[:, None]))
         reasons.append(f"{count} {kind}")
     return _stack(fitted), f"likeliest for latents left out: components and covariance {', '.join(reasons)}"
 
@@ -82,14 +87,6 @@ def _fit(points: Tensor, kind: str, count: int):  # type: ignore[no-untyped-def]
 
 
 Components = tuple[Tensor, Tensor, Tensor]
-
-
-def _components(fitted, scale: Tensor) -> Components:  # type: ignore[no-untyped-def]
-    """Weights `[M]`, means `[M, L]` and roots `[M, L, L]` in the latent vectors' own scale."""
-    covariances = torch.from_numpy(fitted.covariances_)
-    full = covariances if covariances.dim() == 3 else torch.diag_embed(covariances)
-    means = torch.from_numpy(fitted.means_).float() * scale
-    return torch.from_numpy(fitted.weights_).float(), means, torch.linalg.cholesky(full).float() * scale[:, None]
 
 
 def _stack(classes: Sequence[Components]) -> Mixture:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -25,20 +23,16 @@ def has_face(images: Tensor) -> Tensor:
     """
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
         raise ValueError(f"images are {images.dtype} {tuple(images.shape)}: expected uint8 [N, 1 or 3, H, W]")
-    detector = _detector()
-    enlarged = (image for chunk in images.cpu().split(IMAGES) for image in _enlarged(chunk).numpy())
-    # 0: the detector does not enlarge further.
-    return torch.tensor([len(detector(image, 0)) > 0 for image in enlarged], dtype=torch.bool)
-
-
-def _detector() -> Any:
     try:
         import dlib
     except ImportError as error:
         raise Refusal(
             "The face-detection rate needs dlib, which is not installed: `pip install 'genshift[faces]'` installs it."
         ) from error
-    return dlib.get_frontal_face_detector()
+    detector = dlib.get_frontal_face_detector()
+    enlarged = (image for chunk in images.cpu().split(IMAGES) for image in _enlarged(chunk).numpy())
+    # 0: the detector does not enlarge further.
+    return torch.tensor([len(detector(image, 0)) > 0 for image in enlarged], dtype=torch.bool)
 
 
 def _enlarged(images: Tensor) -> Tensor:

@@ -63,12 +63,11 @@ def _similarity(x: Tensor, y: Tensor) -> Tensor:
 def _blur(images: Tensor) -> Tensor:
     """The Gaussian mean in each window that lies inside the image, one axis after the other."""
     # As products with band matrices: convolutions in float64 take over three times as long.
-    down, across = (_band(side).to(images) for side in images.shape[-2:])
+    bands = []
+    for side in images.shape[-2:]:
+        # [side − 10, side]: row i weighs the pixels of the window that begins at i.
+        place = torch.arange(side)[None] - torch.arange(side - WINDOW + 1)[:, None] - WINDOW // 2
+        weights = (-0.5 * (place.double() / SIGMA) ** 2).exp().where(place.abs() <= WINDOW // 2, 0)
+        bands.append((weights / weights.sum(dim=1, keepdim=True)).to(images))
+    down, across = bands
     return down @ images @ across.T
-
-
-def _band(side: int) -> Tensor:
-    """[side − 10, side]: row i weighs the pixels of the window that begins at i."""
-    place = torch.arange(side)[None] - torch.arange(side - WINDOW + 1)[:, None] - WINDOW // 2
-    weights = (-0.5 * (place.double() / SIGMA) ** 2).exp().where(place.abs() <= WINDOW // 2, 0)
-    return weights / weights.sum(dim=1, keepdim=True)

@@ -21,7 +21,15 @@ def sharpness(images: Tensor) -> Tensor:
     """
     if min(images.shape[-2:]) < 3:
         raise ValueError(f"images are {tuple(images.shape)}: expected at least 3 pixels a side")
-    return torch.cat([_laplacian(_luma(as_pixels(chunk))).var(dim=(1, 2)) for chunk in images.split(IMAGES)])
+    variances = []
+    for chunk in images.split(IMAGES):
+        luma = _luma(as_pixels(chunk))
+        # The Laplacian, [N, H − 2, W − 2].
+        across = luma[:, 1:-1, :-2] + luma[:, 1:-1, 2:]
+        down = luma[:, :-2, 1:-1] + luma[:, 2:, 1:-1]
+        laplacian = across + down - 4 * luma[:, 1:-1, 1:-1]
+        variances.append(laplacian.var(dim=(1, 2)))
+    return torch.cat(variances)
 
 
 def _luma(pixels: Tensor) -> Tensor:
@@ -30,10 +38,3 @@ def _luma(pixels: Tensor) -> Tensor:
         return pixels[:, 0]
     red, green, blue = pixels.unbind(1)
     return LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
-
-
-def _laplacian(luma: Tensor) -> Tensor:
-    """[N, H, W] → [N, H − 2, W − 2]."""
-    across = luma[:, 1:-1, :-2] + luma[:, 1:-1, 2:]
-    down = luma[:, :-2, 1:-1] + luma[:, 2:, 1:-1]
-    return across + down - 4 * luma[:, 1:-1, 1:-1]

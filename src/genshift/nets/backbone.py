@@ -30,24 +30,20 @@ class Backbone(nn.Module):
         super().__init__()
         norm = DomainBatchNorm2d if apart else BatchNorm2d
         thin = max(4, width // 4)
-        wide = [thin, width, 2 * width, 4 * width]
-        self.features = wide[-1]
-        self.first = nn.Sequential(*_first(channels, thin, size, norm))
-        self.blocks = nn.Sequential(*(Block(a, b, norm) for a, b in pairwise(wide)))
-        self.norm = norm(wide[-1])
+        widths = [thin, width, 2 * width, 4 * width]
+        self.features = widths[-1]
+        # One convolution at full side, or as many of stride 2 as bring the side to SMALL.
+        if size <= SMALL:
+            self.first = nn.Sequential(Conv2d(channels, thin, 3, padding=1))
+        else:
+            self.first = nn.Sequential(Conv2d(channels, thin, 4, stride=2, padding=1))
+            while (size := size // 2) > SMALL:
+                self.first.extend([norm(thin), nn.ReLU(inplace=True), Conv2d(thin, thin, 4, stride=2, padding=1)])
+        self.blocks = nn.Sequential(*(Block(a, b, norm) for a, b in pairwise(widths)))
+        self.norm = norm(widths[-1])
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.norm(self.blocks(self.first(x)))).mean((2, 3))
-
-
-def _first(channels: int, thin: int, size: int, norm: type[BatchNorm2d]) -> list[nn.Module]:
-    """One convolution at full side, or as many of stride 2 as bring the side to SMALL."""
-    if size <= SMALL:
-        return [Conv2d(channels, thin, 3, padding=1)]
-    layers: list[nn.Module] = [Conv2d(channels, thin, 4, stride=2, padding=1)]
-    while (size := size // 2) > SMALL:
-        layers += [norm(thin), nn.ReLU(inplace=True), Conv2d(thin, thin, 4, stride=2, padding=1)]
-    return layers
 
 
 class Adversary(nn.Sequential):

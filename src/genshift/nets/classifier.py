@@ -27,12 +27,12 @@ class ResidualExtractor(nn.Module):
 
     def __init__(self, width: int, channels: int, size: int) -> None:
         super().__init__()
-        wide = [width * 2**level for level in range(LEVELS)]
-        self.features = wide[-1]
+        widths = [width * 2**level for level in range(LEVELS)]
+        self.features = widths[-1]
         small = size <= SMALL
-        self.first = Conv2d(channels, wide[0], 3 if small else 4, stride=1 if small else 2, padding=1)
-        self.blocks = nn.Sequential(*(Block(a, b) for a, b in zip(wide[:1] + wide, wide, strict=False)))
-        self.norm = BatchNorm2d(wide[-1])
+        self.first = Conv2d(channels, widths[0], 3 if small else 4, stride=1 if small else 2, padding=1)
+        self.blocks = nn.Sequential(*(Block(a, b) for a, b in zip(widths[:1] + widths, widths, strict=False)))
+        self.norm = BatchNorm2d(widths[-1])
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.norm(self.blocks(self.first(x)))).mean((2, 3))

@@ -30,24 +30,23 @@ def build_gan(preset: GAN, classes: int) -> dict[str, nn.Module]:
     A generator maps noise `[N, latent]` (and labels int64 `[N]`) to pictures `[N, C, H, W]`; a discriminator pictures
     to one number each, `[N, 1]`. Raises Refusal where the networks cannot take the preset's size.
     """
-    if preset.networks != "residual":
-        return _printed(preset, classes)
-    channels = 1 if preset.colour == "grey" else 3
-    generator = ResidualGenerator(preset.latent, preset.width, preset.size, channels, classes)
-    discriminator = ResidualDiscriminator(preset.width, preset.size, channels, classes)
-    _with_spectral_norm(discriminator, preset)
-    return {"generator": generator, "discriminator": discriminator}
-
-
-def _printed(preset: GAN, classes: int) -> dict[str, nn.Module]:
-    if preset.size != PRINTED_SIZE:
-        raise Refusal(f"The networks of {preset.name} take 64 pixels, not {preset.size}: give --size 64, or faces-gan.")
-    if classes:
-        raise Refusal(f"The networks of {preset.name} know no classes: leave --condition out, or take faces-gan.")
-    make_generator, make_discriminator = PRINTED[preset.networks]
-    generator, discriminator = make_generator(preset.latent), make_discriminator()
-    for net in (generator, discriminator):
-        net.apply(initialise)
+    generator: nn.Module
+    discriminator: nn.Module
+    if preset.networks == "residual":
+        channels = 1 if preset.colour == "grey" else 3
+        generator = ResidualGenerator(preset.latent, preset.width, preset.size, channels, classes)
+        discriminator = ResidualDiscriminator(preset.width, preset.size, channels, classes)
+    else:
+        if preset.size != PRINTED_SIZE:
+            raise Refusal(
+                f"The networks of {preset.name} take 64 pixels, not {preset.size}: give --size 64, or faces-gan."
+            )
+        if classes:
+            raise Refusal(f"The networks of {preset.name} know no classes: leave --condition out, or take faces-gan.")
+        make_generator, make_discriminator = PRINTED[preset.networks]
+        generator, discriminator = make_generator(preset.latent), make_discriminator()
+        for net in (generator, discriminator):
+            net.apply(initialise)
     _with_spectral_norm(discriminator, preset)
     return {"generator": generator, "discriminator": discriminator}
 
@@ -242,12 +241,12 @@ class ResidualGenerator(nn.Module):
 
     def __init__(self, latent: int, width: int, size: int, channels: int, classes: int) -> None:
         super().__init__()
-        wide = widths(width, size)
+        by_level = widths(width, size)
         self.label = nn.Embedding(classes, latent) if classes else None
-        self.first = nn.Linear(latent, wide[0] * SMALLEST**2)
-        self.blocks = nn.Sequential(*(UpBlock(a, b) for a, b in pairwise(wide)))
-        self.norm = BatchNorm2d(wide[-1])
-        self.last = Conv2d(wide[-1], 4 * channels, 3, padding=1)
+        self.first = nn.Linear(latent, by_level[0] * SMALLEST**2)
+        self.blocks = nn.Sequential(*(UpBlock(a, b) for a, b in pairwise(by_level)))
+        self.norm = BatchNorm2d(by_level[-1])
+        self.last = Conv2d(by_level[-1], 4 * channels, 3, padding=1)
         self.apply(_kaiming)
         start_smooth(self.last)
 
@@ -293,11 +292,11 @@ class ResidualDiscriminator(nn.Module):
 
     def __init__(self, width: int, size: int, channels: int, classes: int) -> None:
         super().__init__()
-        wide = widths(width, size)[::-1]
-        self.first = Conv2d(channels, wide[0], 4, stride=2, padding=1)
-        self.blocks = nn.Sequential(*(DownBlock(a, b) for a, b in pairwise(wide)))
-        self.last = nn.Linear(wide[-1] * SMALLEST**2, 1)
-        self.label = nn.Embedding(classes, wide[-1] * SMALLEST**2) if classes else None
+        by_level = widths(width, size)[::-1]
+        self.first = Conv2d(channels, by_level[0], 4, stride=2, padding=1)
+        self.blocks = nn.Sequential(*(DownBlock(a, b) for a, b in pairwise(by_level)))
+        self.last = nn.Linear(by_level[-1] * SMALLEST**2, 1)
+        self.label = nn.Embedding(classes, by_level[-1] * SMALLEST**2) if classes else None
         self.apply(_kaiming)
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:

@@ -141,12 +141,18 @@ class _GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
         self._check_input_dim(x)
         dims = [d for d in range(x.dim()) if d != 1]
         shape = [-1 if d == 1 else 1 for d in range(x.dim())]
-        wide = x.double() if x.dtype == torch.float64 else x.float()
-        count = wide.numel() // wide.shape[1] * torch.distributed.get_world_size()
-        mean = _SumOverProcesses.apply(wide.sum(dims)) / count
-        centred = wide - mean.view(shape)
+        values = x.double() if x.dtype == torch.float64 else x.float()
+        count = values.numel() // values.shape[1] * torch.distributed.get_world_size()
+        mean = _SumOverProcesses.apply(values.sum(dims)) / count
+        centred = values - mean.view(shape)
         variance = _SumOverProcesses.apply(centred.square().sum(dims)) / count
-        self._update_running(mean.detach(), variance.detach() * count / (count - 1))
+        # The running statistics, whose variance is the unbiased one.
+        assert self.num_batches_tracked is not None and self.momentum is not None
+        with torch.no_grad():
+            self.num_batches_tracked.add_(1)
+            now = (mean, variance * count / (count - 1))
+            for running, value in zip(self._running(), now, strict=True):
+                running.lerp_(value.to(running.dtype), self.momentum)
         y = centred * (variance + self.eps).rsqrt().view(shape)
         return (y * self.weight.view(shape) + self.bias.view(shape)).to(x.dtype)
 
@@ -162,13 +168,6 @@ class _GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
         """The running mean and variance that a pass uses and moves."""
         assert self.running_mean is not None and self.running_var is not None
         return self.running_mean, self.running_var
-
-    @torch.no_grad()
-    def _update_running(self, mean: Tensor, variance: Tensor) -> None:
-        assert self.num_batches_tracked is not None and self.momentum is not None
-        self.num_batches_tracked.add_(1)
-        for running, now in zip(self._running(), (mean, variance), strict=True):
-            running.lerp_(now.to(running.dtype), self.momentum)
 
 
 class BatchNorm1d(_GlobalBatchNorm, nn.BatchNorm1d):

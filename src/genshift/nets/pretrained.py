@@ -41,7 +41,14 @@ class TimmBackbone(nn.Module):
         """
         if weights == "none":
             return
-        given = self._downloaded() if weights == "download" else _read(Path(weights))
+        if weights == "download":
+            try:
+                given = _create(self.name, self.channels, pretrained=True).state_dict()
+            except (RuntimeError, OSError) as error:
+                reason = str(error).splitlines()[0]
+                raise Refusal(f"timm fetched no weights of {self.name} ({reason}): give --weights FILE.") from error
+        else:
+            given = _read(Path(weights))
         own = self.net.state_dict()
         unlike = [key for key, value in own.items() if COUNTER not in key and _shape(given.get(key)) != _shape(value)]
         if unlike:
@@ -51,31 +58,20 @@ class TimmBackbone(nn.Module):
             )
         self.net.load_state_dict({key: given.get(key, value) for key, value in own.items()})
 
-    def _downloaded(self) -> dict[str, Tensor]:
-        try:
-            return _create(self.name, self.channels, pretrained=True).state_dict()
-        except (RuntimeError, OSError) as error:
-            reason = str(error).splitlines()[0]
-            raise Refusal(f"timm fetched no weights of {self.name} ({reason}): give --weights FILE.") from error
-
 
 def _shape(value: Tensor | None) -> tuple[int, ...] | None:
     return None if value is None else tuple(value.shape)
 
 
-def _timm() -> Any:
+def _create(name: str, channels: int, **options: Any) -> nn.Module:
     try:
-        return importlib.import_module("timm")
+        timm = importlib.import_module("timm")
     except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision made for another build of torch
         reason = str(error).splitlines()[0]
         raise Refusal(
             f"--backbone timm:NAME needs timm, which does not import ({reason}): `pip install 'genshift[timm]'` "
             "installs it; without --backbone genshift's own is taken."
         ) from error
-
-
-def _create(name: str, channels: int, **options: Any) -> nn.Module:
-    timm = _timm()
     if not timm.is_model(name):
         raise unknown("timm model", name, timm.list_models(), "timm.list_models() lists them.")
     return timm.create_model(name, num_classes=0, in_chans=channels, **options)

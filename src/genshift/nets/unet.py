@@ -30,14 +30,18 @@ class UNet(nn.Module):
     def __init__(self, channels: int, classes: int, size: int, width: int, patch: int, dropout: float) -> None:
         super().__init__()
         self.patch, self.width, emb = patch, width, 4 * width
-        sides, wide = _levels(math.ceil(size / patch), width)
+        # Levels: sides, halved until one is at most SMALLEST, and their channels: `width`, then twice that.
+        sides = [math.ceil(size / patch)]
+        while sides[-1] > SMALLEST:
+            sides.append(math.ceil(sides[-1] / 2))
+        widths = [width] + [2 * width] * (len(sides) - 1)
         self.multiple = patch * 2 ** (len(sides) - 1)
         self.time = nn.Sequential(nn.Linear(width, emb), nn.SiLU(), nn.Linear(emb, emb))
         self.label = nn.Embedding(classes, emb) if classes else None
         self.first = Conv2d(channels * patch**2, width, 3, padding=1)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         kept, c, self.coarsest = [width], width, -1
-        for level, (side, c_out) in enumerate(zip(sides, wide, strict=True)):
+        for level, (side, c_out) in enumerate(zip(sides, widths, strict=True)):
             if level:
                 self.coarsest = len(self.down)
                 self.down.append(Downsample(c))
@@ -47,20 +51,25 @@ class UNet(nn.Module):
                 c = c_out
                 kept.append(c)
         self.middle = nn.ModuleList([Stage(c, c, emb, 0, dropout), Stage(c, c, emb, SMALLEST, dropout)])
-        for level, (side, c_out) in reversed(list(enumerate(zip(sides, wide, strict=True)))):
+        for level, (side, c_out) in reversed(list(enumerate(zip(sides, widths, strict=True)))):
             for _ in range(BLOCKS + 1):
                 self.up.append(Stage(c + kept.pop(), c_out, emb, side, dropout))
                 c = c_out
             if level:
                 self.up.append(Upsample(c))
-        self.places = Places(classes, width if len(sides) == 1 else wide[-2], math.ceil(size / self.multiple))
+        self.places = Places(classes, width if len(sides) == 1 else widths[-2], math.ceil(size / self.multiple))
         self.norm, self.last = GroupNorm(c), Conv2d(c, channels * patch**2, 3, padding=1)
         nn.init.zeros_(self.last.weight)
 
     def forward(self, x: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
         height, width = x.shape[2:]
         x = F.pad(x, (0, -width % self.multiple, 0, -height % self.multiple))
-        emb = self._embedded(x, t, y)
+        # The embedding of time and label.
+        emb = self.time(sinusoids(t, self.width).to(x.dtype))
+        if self.label is not None and y is not None:
+            emb = emb + self.label(y.clamp(min=0)) * (y >= 0).to(emb.dtype)[:, None]
+        emb = F.silu(emb)
+        # Down, keeping each layer's result; through the middle; and up, where they join again.
         x = self.first(F.pixel_unshuffle(x, self.patch).contiguous(memory_format=torch.channels_last))
         x = self.places(x, y) if self.coarsest < 0 else x
         kept = [x]
@@ -74,20 +83,6 @@ class UNet(nn.Module):
             x = layer(x if isinstance(layer, Upsample) else torch.cat([x, kept.pop()], 1), emb)
         y_out = F.pixel_shuffle(self.last(F.silu(self.norm(x))), self.patch)
         return y_out[:, :, :height, :width]
-
-    def _embedded(self, x: Tensor, t: Tensor, y: Tensor | None) -> Tensor:
-        emb = self.time(sinusoids(t, self.width).to(x.dtype))
-        if self.label is not None and y is not None:
-            emb = emb + self.label(y.clamp(min=0)) * (y >= 0).to(emb.dtype)[:, None]
-        return F.silu(emb)
-
-
-def _levels(side: int, width: int) -> tuple[list[int], list[int]]:
-    """Sides, halved until one is at most SMALLEST, and the channels of each: `width`, then twice that."""
-    sides = [side]
-    while sides[-1] > SMALLEST:
-        sides.append(math.ceil(sides[-1] / 2))
-    return sides, [width] + [2 * width] * (len(sides) - 1)
 
 
 def sinusoids(t: Tensor, width: int) -> Tensor:

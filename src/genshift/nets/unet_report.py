@@ -47,18 +47,13 @@ class UNet_conditional(nn.Module):
         """Raises Refusal for labels where the network was built without classes."""
         height, width = x.shape[2:]
         x = F.pad(x, (0, -width % MULTIPLE, 0, -height % MULTIPLE))  # zero is the middle grey
-        return self._unet(x, self._condition(t, y))[:, :, :height, :width]
-
-    def _condition(self, t: Tensor, y: Tensor | None) -> Tensor:
-        """The time's embedding, plus the label's where there is one: `[N, 256]`."""
+        # The time's embedding, plus the label's where there is one: `[N, 256]`.
         emb = time_embedding(t).to(self.outc.weight.dtype)
-        if y is None:
-            return emb
-        if self.label_emb is None:
-            raise Refusal("Labels were given to a U-Net without classes: give none, or build it with classes.")
-        return emb + self.label_emb(y.clamp(min=0)) * (y >= 0)[:, None]
-
-    def _unet(self, x: Tensor, emb: Tensor) -> Tensor:
+        if y is not None:
+            if self.label_emb is None:
+                raise Refusal("Labels were given to a U-Net without classes: give none, or build it with classes.")
+            emb = emb + self.label_emb(y.clamp(min=0)) * (y >= 0)[:, None]
+        # Down, through the middle, and up.
         x1 = self.inc(x)
         x2 = self.sa1(self.down1(x1, emb))
         x3 = self.sa2(self.down2(x2, emb))
@@ -67,7 +62,8 @@ class UNet_conditional(nn.Module):
         u3 = self.sa4(self.up1(x4, x3, emb))
         u2 = self.sa5(self.up2(u3, x2, emb))
         u1 = self.sa6(self.up3(u2, x1, emb))
-        return self.outc(u1)
+        answer: Tensor = self.outc(u1)
+        return answer[:, :, :height, :width]
 
 
 def time_embedding(t: Tensor, width: int = EMBEDDING) -> Tensor:

@@ -25,7 +25,12 @@ def build_vae(preset: VAE, classes: int) -> dict[str, nn.Module]:
     Raises Refusal for a size, or classes, that the networks cannot take.
     """
     if preset.networks == "hw3-vae":
-        _check_printed(preset.size, classes)
+        if preset.size != 64:
+            raise Refusal(
+                f"The networks of hw3-vae take images of 64 pixels, not {preset.size}: give --size 64, or faces-vae."
+            )
+        if classes:
+            raise Refusal("The networks of hw3-vae take no classes: give --condition none, or faces-vae.")
         return {"encoder": Encoder(preset.latent), "decoder": Decoder(preset.latent)}
     if preset.networks == "residual":
         _check_size(preset.size)
@@ -33,13 +38,6 @@ def build_vae(preset: VAE, classes: int) -> dict[str, nn.Module]:
         shape = (preset.size, channels, preset.latent, preset.width)
         return {"encoder": ResidualEncoder(*shape), "decoder": ResidualDecoder(*shape, classes)}
     raise unknown("VAE network", preset.networks, ("hw3-vae", "residual"))
-
-
-def _check_printed(size: int, classes: int) -> None:
-    if size != 64:
-        raise Refusal(f"The networks of hw3-vae take images of 64 pixels, not {size}: give --size 64, or faces-vae.")
-    if classes:
-        raise Refusal("The networks of hw3-vae take no classes: give --condition none, or faces-vae.")
 
 
 def _check_size(size: int) -> None:

@@ -63,7 +63,12 @@ def draw(run: RunFolder, request: SampleRequest, out: Path) -> list[Path]:
     Picture i of a series is the same whatever the count. Processes that torchrun started share the work. Raises
     Refusal for a run that draws nothing, an unknown label, or a folder that holds anything else.
     """
-    _check(request)
+    if request.count < 1:
+        raise Refusal(f"--count must be 1 or more, not {request.count}.")
+    if request.first < 0:
+        raise Refusal(f"--first must be 0 or more, not {request.first}.")
+    if request.names not in NAMES:
+        raise unknown("way of naming", request.names, NAMES)
     chosen = device.choose_device()
     device.prepare_process(None, chosen)
     with world_of(chosen.type) as world:
@@ -159,15 +164,6 @@ def _share(request: SampleRequest, world: World, at_once: int) -> Iterator[range
     own, stop = (begin + (end - begin) * rank // world.size for rank in (world.rank, world.rank + 1))
     for chunk in range(own, stop, at_once):
         yield range(max(request.first, chunk * CHUNK), min(last, min(stop, chunk + at_once) * CHUNK))
-
-
-def _check(request: SampleRequest) -> None:
-    if request.count < 1:
-        raise Refusal(f"--count must be 1 or more, not {request.count}.")
-    if request.first < 0:
-        raise Refusal(f"--first must be 0 or more, not {request.first}.")
-    if request.names not in NAMES:
-        raise unknown("way of naming", request.names, NAMES)
 
 
 def class_number(label: str | None, classes: Sequence[str]) -> int | None:

@@ -377,9 +377,12 @@ def estimates_of(run: RunFolder) -> Results:
     protocol = f"{n:,} target training images, no target label read; std is its sampling error alone"
     return {
         f"estimate/{name}": Measure(
-            row[name], n, f"{says}; {protocol}", math.sqrt(row[name] * (1 - row[name]) / n + row["source_error"] ** 2)
+            row[name],
+            n,
+            f"{what}; {protocol}",
+            math.sqrt(row[name] * (1 - row[name]) / n + row["source_error"] ** 2),
         )
-        for name, says in ESTIMATES.items()
+        for name, what in ESTIMATES.items()
     }
 
 

@@ -58,7 +58,7 @@ class Score:
     key: Literal["source_accuracy", "information", "snd", "dev_risk", "agreement"]
     head: str
     sign: int
-    says: str
+    meaning: str
 
 
 SCORES = {
@@ -74,7 +74,7 @@ BEST = "im"  # whose best the default rule takes, among candidates above the flo
 RULES = {
     DEFAULT: f"the best {SCORES[BEST].head} of those above the floor of source accuracy that have not collapsed to few "
     "classes and agree with the other candidates",
-    **{name: score.says for name, score in SCORES.items()},
+    **{name: score.meaning for name, score in SCORES.items()},
     LAST: "the latest",
 }
 

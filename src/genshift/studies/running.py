@@ -26,7 +26,7 @@ class Job:
     preset: Preset
     out: Path
     seed: int
-    asked: EvaluationOptions
+    evaluation: EvaluationOptions
     threads: int | None
     command: str
 
@@ -73,8 +73,8 @@ def _job(
     features = out / f"{judge.name}-seed{judge.seed}" if judge else None
     # A latent space of two domains is drawn for the first seed alone; a generator's pictures are its result.
     draw = seed == 0 or preset.draws
-    asked = EvaluationOptions(data_root, draw, features, weights if preset.draws else None)
-    return Job(preset, out / folder, seed, asked, threads, command)
+    evaluation = EvaluationOptions(data_root, draw, features, weights if preset.draws else None)
+    return Job(preset, out / folder, seed, evaluation, threads, command)
 
 
 def run_study(
@@ -98,7 +98,13 @@ def run_study(
         if number is not None and number < 1:
             raise Refusal(f"--{name} must be 1 or more, not {number}.")
     todo = jobs_of(study, budget, out, seeds or study.seeds, data_root, threads, weights)
-    if not _run_all(todo, jobs):
+    # One run after the other; or several at a time, within each turn.
+    if jobs == 1:
+        finished = all(run_job(job) for job in todo)
+    else:
+        turns = [[job for job in todo if _turn(job.preset) == turn] for turn in range(3)]
+        finished = all(side_by_side(group, run_job, jobs, lambda job: str(job.out)) for group in turns)
+    if not finished:
         return None
     page = write_page([job.out for job in todo], out / "page.html")
     if record is not None:
@@ -106,20 +112,13 @@ def run_study(
     return page
 
 
-def _run_all(todo: list[Job], jobs: int) -> bool:
-    if jobs == 1:
-        return all(run_job(job) for job in todo)
-    turns = [[job for job in todo if _turn(job.preset) == turn] for turn in range(3)]
-    return all(side_by_side(group, run_job, jobs, lambda job: str(job.out)) for group in turns)
-
-
 def run_job(job: Job) -> bool:
     """Trains (or continues) and evaluates one run; False where a signal stopped it."""
-    settings = Settings(seed=job.seed, threads=job.threads, data_root=job.asked.data_root, command=job.command)
+    settings = Settings(seed=job.seed, threads=job.threads, data_root=job.evaluation.data_root, command=job.command)
     run = RunFolder(job.out)
     finished = train(job.preset, job.out, with_observers(run, job.preset, settings))
     if finished:
-        after_training(run, job.preset, settings, job.asked)
+        after_training(run, job.preset, settings, job.evaluation)
     return finished
 
 

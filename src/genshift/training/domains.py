@@ -90,7 +90,7 @@ def _open_extra(preset: Adaptation, labelled: ImageSet, target: ImageSet, **opti
 
 
 def _fingerprints(images: ImageSet) -> set[int]:
-    return {hash(each.tobytes()) for each in images.images.numpy()}
+    return {hash(image.tobytes()) for image in images.images.numpy()}
 
 
 def open_set(name: str | Path, split: str, preset: Preset, **options: Any) -> tuple[ImageSet, list[str]]:
@@ -117,14 +117,11 @@ def hold_out(images: ImageSet, share: float) -> tuple[Tensor | None, Tensor | No
     generator = torch.Generator().manual_seed(seed_of("held out", images.name))
     order = torch.randperm(len(images), generator=generator)
     held_out = order[:count]
-    if not _class_by_class(images):
+    # In class order, as class folders are read, the first images would not stand for all: these stay shuffled.
+    class_by_class = images.labels is not None and bool((images.labels.diff() >= 0).all())
+    if not class_by_class:
         held_out = held_out.sort().values
     return order[count:].sort().values, held_out
-
-
-def _class_by_class(images: ImageSet) -> bool:
-    """Whether the set stands in class order, as class folders do: then its first images do not stand for all."""
-    return images.labels is not None and bool((images.labels.diff() >= 0).all())
 
 
 def evaluation_split(name: str) -> str:

@@ -50,7 +50,8 @@ def probe(trainer: Trainer) -> Probe:
 
     Raises Refusal that says which batch fits where memory runs out.
     """
-    before = _snapshot(trainer)
+    state = trainer.state()
+    before = Checkpoint({name: tensor.detach().clone() for name, tensor in state.tensors.items()}, state.about)
     try:
         measured = _measure(trainer)
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
@@ -99,11 +100,6 @@ def one_step(trainer: Trainer) -> None:
 def _stand_at(trainer: Trainer, start: float) -> None:
     """Puts the trainer at the first step from a share of the budget on; what it has learnt stays."""
     trainer.seen = math.ceil(start * trainer.schedule.total / trainer.feed.batch) * trainer.feed.batch
-
-
-def _snapshot(trainer: Trainer) -> Checkpoint:
-    state = trainer.state()
-    return Checkpoint({name: t.detach().clone() for name, t in state.tensors.items()}, state.about)
 
 
 def _put_back(trainer: Trainer, before: Checkpoint) -> None:

@@ -272,11 +272,11 @@ def check_same(run: RunFolder, preset: Preset, settings: Settings) -> None:
     stored = preset_of(config)
     if stored.name != preset.name:
         raise Refusal(f"{run.path} is a run of {stored.name}, not {preset.name}: name another --out.")
-    asked = {"seed": settings.seed, "minutes": settings.minutes, **preset.options()}
+    now = {"seed": settings.seed, "minutes": settings.minutes, **preset.options()}
     begun = {"seed": config["seed"], "minutes": config.get("minutes"), **stored.options()}
     if settings.minutes is not None:  # the budget was worked out once, and stands in the configuration
-        del asked["images"]
-    for name, value in asked.items():
+        del now["images"]
+    for name, value in now.items():
         if begun[name] != value:
             flag = f"--{name.replace('_', '-')}"
             raise Refusal(f"{run.path} was begun with {flag} {begun[name]}, not {value}: name another --out.")

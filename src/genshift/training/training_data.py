@@ -74,22 +74,19 @@ def _two_domains(preset: Adaptation, data_root: Path | None, skip_broken: bool) 
     source = TrainingSet(domains.labelled, preset.step_images, flag, domains.labelled_rows)
     notes = (*domains.labelled.notes, *domains.target.notes, *domains.remarks)
     if domains.extra is not None:
+        # Further labelled images of the same classes to draw from; the source is then held in memory with them.
         note = f"{len(domains.extra):,} pictures of {preset.extra} join the source's {len(source):,} in training."
-        source, notes = _joined(source, domains.extra), (*notes, *domains.extra.notes, note)
+        notes = (*notes, *domains.extra.notes, note)
+        real, extra = source.images, domains.extra
+        assert real.labels is not None and extra.labels is not None
+        pixels, labels = torch.cat([real.images, extra.images]), torch.cat([real.labels, extra.labels])
+        rows = torch.arange(len(real)) if source.rows is None else source.rows
+        rows = torch.cat([rows, torch.arange(len(real), len(pixels))])
+        images = replace(real, images=pixels, labels=labels, attributes=None, attribute_names=())
+        source = replace(source, images=images, rows=rows)
     target = TrainingSet(domains.target, preset.batch_target, "--batch-target", domains.target_rows)
     parts = {"source": source, "target": target}
     return TrainingData(parts, domains.held_out, domains.labelled.classes, notes, domains.extra)
-
-
-def _joined(part: TrainingSet, extra: ImageSet) -> TrainingSet:
-    """The part, which is then held in memory, with further labelled images of the same classes to draw from."""
-    real = part.images
-    assert real.labels is not None and extra.labels is not None
-    pixels, labels = torch.cat([real.images, extra.images]), torch.cat([real.labels, extra.labels])
-    rows = torch.arange(len(real)) if part.rows is None else part.rows
-    rows = torch.cat([rows, torch.arange(len(real), len(pixels))])
-    images = replace(real, images=pixels, labels=labels, attributes=None, attribute_names=())
-    return replace(part, images=images, rows=rows)
 
 
 def open_pictures(preset: Pictures, split: str, data_root: Path | None, **options: Any) -> tuple[ImageSet, list[str]]:
