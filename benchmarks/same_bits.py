@@ -589,7 +589,11 @@ class Checkout:
         return self.folder / "kept" / case.name.replace("/", "+")
 
 
-def difference(base: Any, new: Any) -> list[str]:
+# Sections in which the new checkout may say more: a further field of a file is no other number.
+OPEN = ("config", "log", "results", "evaluation", "judged", "choice")
+
+
+def difference(base: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """What differs of two answers, section by section, each with its first place."""
     if "error" in base or "error" in new:
         if base.get("error") == new.get("error"):
@@ -598,7 +602,8 @@ def difference(base: Any, new: Any) -> list[str]:
     said = []
     for section in dict.fromkeys([*base["found"], *new["found"]]):
         one, other = (dict(_leaves(side["found"].get(section, "absent"))) for side in (base, new))
-        apart = [key for key in dict.fromkeys([*one, *other]) if one.get(key, "absent") != other.get(key, "absent")]
+        keys = one if section in OPEN else dict.fromkeys([*one, *other])
+        apart = [key for key in keys if one.get(key, "absent") != other.get(key, "absent")]
         if apart:
             key = apart[0]
             values = f"{one.get(key, 'absent')} → {other.get(key, 'absent')}"
@@ -606,7 +611,20 @@ def difference(base: Any, new: Any) -> list[str]:
     return said
 
 
+def additions(base: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """The fields of OPEN that only the new checkout writes, without the places in lists."""
+    found = []
+    for section in OPEN if "found" in base and "found" in new else ():
+        one, other = (dict(_leaves(side["found"].get(section, "absent"))) for side in (base, new))
+        words = (" ".join(word for word in key.split() if not word.isdigit()) for key in other if key not in one)
+        found += [f"{section} {name}".strip() for name in words]
+    return list(dict.fromkeys(found))
+
+
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every plain value by its path; of a list its length too."""
+    if isinstance(value, list):
+        yield f"{path} length".strip(), len(value)
     pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
     if pairs is None:
         yield path, value
@@ -750,7 +768,9 @@ def _wanted(every: Mapping[str, Case], options: argparse.Namespace) -> dict[str,
 
 def _said(name: str, base: Mapping[str, Any], new: Mapping[str, Any], apart: list[str]) -> list[str]:
     refused = f" (both refuse: {base['error']})" if "error" in base and not apart else ""
-    verdict = "; ".join(apart) if apart else "same" + refused
+    more = additions(base, new)
+    note = f" (the new one also writes {', '.join(more)})" if more else ""
+    verdict = ("; ".join(apart) if apart else "same" + refused) + note
     print(f"{name} [{base.get('seconds', 0)} s, {new.get('seconds', 0)} s]: {verdict}", flush=True)
     return [name] if apart else []
 

@@ -62,8 +62,11 @@ def test_what_differs_is_told_section_by_section():
     assert same_bits.difference(base, base) == []
     assert same_bits.difference(base, new) == [
         "weights: 2 of 2 differ, first b: 2 → 3",
-        "log: 1 of 1 differ, first 0 loss: 0.5 → 0.25",
+        "log: 1 of 2 differ, first 0 loss: 0.5 → 0.25",
     ]
+    more = {"found": {**base["found"], "log": [{"loss": 0.5, "mood": "good"}]}}
+    assert same_bits.difference(base, more) == [] and same_bits.additions(base, more) == ["log mood"]
+    assert same_bits.difference(more, base) == ["log: 1 of 3 differ, first 0 mood: good → absent"]
     refused = {"error": "Refusal: no."}
     assert same_bits.difference(refused, dict(refused)) == []
     assert same_bits.difference(refused, new) == ["base: Refusal: no. | new: runs"]
