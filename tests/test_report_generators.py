@@ -22,6 +22,7 @@ from genshift.report.model.page_model import page_model
 from genshift.report.model.run_records import read_runs
 from genshift.report.page import write_page
 from genshift.report.results_md import write_results
+from genshift.runs.find import find_runs
 
 PICTURES = """[...document.querySelectorAll('main img')].map(i => ({
     natural: [i.naturalWidth, i.naturalHeight], wide: i.clientWidth, alt: i.alt,
@@ -322,6 +323,15 @@ def test_results_md_has_a_table_of_each_kind(kept, tmp_path):
     assert "| faces-attributes | 89.30 ± 1.79 | 1 (0) | 64,000 | 11.6 |" in text
     assert "| DANN | 50.00 ± 1.58 (se) |" in text and "00 %" not in text.split("### What fell short")[0]
     assert text == write_results(kept, tmp_path / "again.md").read_text()
+
+
+def test_the_page_and_results_md_have_the_same_sections_in_one_order(kept, tmp_path):
+    model = page_model(read_runs(find_runs([kept])))
+    page = [section.title.partition(": ")[2] for section in subject_sections(model, PAGE)]
+    text = write_results(kept, tmp_path / "results.md").read_text()
+    recorded = [line.removeprefix("### ") for line in text.splitlines() if line.startswith("### ")]
+    assert page == ["mnistm→svhn", "GANs of celeba", "VAEs of celeba", "faces-attributes"]
+    assert recorded == [*page[:3], "celeba: faces-attributes", "Data", "What fell short"]
 
 
 def test_results_md_says_what_fell_short_by_the_presets_name(kept, tmp_path):

@@ -1,6 +1,7 @@
 """The section that holds label-free choices against the oracle."""
 
 import json
+import shutil
 
 import browser
 import numpy as np
@@ -11,10 +12,10 @@ from genshift.report.contents import PAGE, closing_sections, subject_sections
 from genshift.report.model.label_free import source_only_accuracy
 from genshift.report.model.page_model import page_model
 from genshift.report.model.run_records import read_runs
-from genshift.report.page import write_page
+from genshift.report.page import render, write_page
 from genshift.report.results_md import write_results
-from genshift.report.sections.label_free import RULES_TITLE as TITLE
-from genshift.report.sections.label_free import score_curves
+from genshift.report.sections.label_free import RULES_TITLE, score_curves
+from genshift.runs.find import find_runs
 from genshift.selection.rules import RULES
 
 ORACLE = [0.30, 0.50, 0.70, 0.60]
@@ -73,7 +74,7 @@ def test_regrets_are_what_the_oracle_says_of_each_choice(folders, tmp_path):
         assert rows[rule][2].endswith(f"seed {int(regrets[1] > regrets[0])}")
     assert "400 target images" in table.note and "2 runs" in table.note
     written = write_results(folders[0].parent.parent, tmp_path / "results.md").read_text()
-    assert f"### {TITLE}" in written and "| " + " | ".join(["source", *rows["source"]]) in written
+    assert f"### {RULES_TITLE}" in written and "| " + " | ".join(["source", *rows["source"]]) in written
 
 
 def test_the_best_rule_is_marked(tmp_path):
@@ -108,7 +109,7 @@ def test_runs_without_scores_or_with_candidates_that_no_oracle_saw_are_left_out(
     assert trust([plain, folders[1]]) == []
     model = page_model(read_runs([plain, *folders]))
     titles = [section.title for section in [*subject_sections(model, PAGE), *trust([plain, *folders])]]
-    assert titles == ["own: a→b", TITLE]
+    assert titles == ["own: a→b", RULES_TITLE]
 
 
 def of_source(folder, accuracy):
@@ -150,6 +151,15 @@ def test_the_recorded_source_only_accuracy_raises_the_default_rules_floor(tmp_pa
     assert judged([folder])[0].taken["default"] == 4000
 
 
+def test_a_page_is_written_from_its_records_alone(folders, tmp_path):
+    """Nothing is looked up on the disk once they are read: neither the runs nor what lies beside them."""
+    of_source(write_run(tmp_path, "own", "a→b", "source", 0, 0.5), 0.9)
+    model = page_model(read_runs(find_runs([tmp_path])))
+    page = render(model, "kept")
+    shutil.rmtree(tmp_path)
+    assert render(model, "kept") == page and RULES_TITLE in page
+
+
 def test_the_error_of_estimates_is_measured_over_all_runs_that_have_both(tmp_path):
     """Truths 0.6 and 0.8; a third run was not scored, a fourth has no target labels."""
     folders = [
@@ -184,8 +194,8 @@ def test_the_error_of_estimates_is_measured_over_all_runs_that_have_both(tmp_pat
 def test_the_page_shows_it_without_a_network(folders, tmp_path):
     page = write_page(folders, tmp_path / "page.html")
     with browser.browser() as chromium, browser.opened(chromium, page, browser.PHONE) as seen:
-        section = seen.page.locator("section.task", has_text=TITLE)
-        assert section.locator("h2").inner_text() == TITLE and section.locator("tbody tr").count() == len(RULES)
+        section = seen.page.locator("section.task", has_text=RULES_TITLE)
+        assert section.locator("h2").inner_text() == RULES_TITLE and section.locator("tbody tr").count() == len(RULES)
         assert section.locator(".plot .scatterlayer .trace").count() == 2 * 6
         widths = seen.page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
     assert seen.complaints == [] and widths[0] <= widths[1]

@@ -142,6 +142,7 @@ def format_selection(selection: Mapping[str, Any]) -> str:
     candidates, choices, rule = selection["candidates"], selection["choices"], selection["rule"]
     body = []
     for place, row in enumerate(candidates):
+        # Source accuracy with its error, then the other scores in the order of the head.
         accuracy = f"{percent(row['source_accuracy'])} ± {percent(row['source_error'])}"
         keys = [*(score.key for name, score in SCORES.items() if name != "source"), "entropy", "diversity"]
         takers = ", ".join(name for name, chosen in choices.items() if chosen == place)
@@ -159,6 +160,7 @@ def format_selection(selection: Mapping[str, Any]) -> str:
 
 def _aligned(head: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> list[str]:
     """A table's lines, ruled below the head; so many leading columns as `words` are aligned left."""
+    # As wide as the widest cell; no space at the end of a line, which terminals would wrap.
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     lines = []
     for cells in (head, *rows):

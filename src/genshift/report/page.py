@@ -65,6 +65,7 @@ def render(model: PageModel, title: str) -> str:
     leads = [ADAPTATION_LEAD] if model.adapting else []
     leads += [GENERATOR_LEAD] if any(run.draws for run in runs) else []
     versions = ", ".join(sorted({str(run.config.get("genshift", "?")) for run in runs}))
+    # Names come from folders and files of anyone: all text is escaped, and an unknown variable is an error.
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(_asset("page.html")).render(
         title=title,

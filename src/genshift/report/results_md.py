@@ -50,10 +50,12 @@ def write_results(results_dir: Path, out: Path) -> Path:
     studies = {study: read_runs(runs) for study, runs in folders.items() if runs}
     if not studies:
         raise Refusal(f"'{results_dir}' holds no <study>/<run>/config.json: expected the kept files of finished runs.")
+    # A study's own runs make its tables and labels, whatever the others hold.
     parts = [PREFACE]
     for study, runs in studies.items():
         notes = read_notes(study / "notes.md")
         parts.append("\n".join(_study(study.name, notes.get("", ""), page_model(runs, causes=notes))))
+    # How far to trust a choice without labels is a question to all runs together.
     closing = closing_sections(page_model([run for runs in studies.values() for run in runs]), RESULTS_MD)
     if closing:
         parts.append("\n".join(["## Choosing without target labels, over all studies", "", *_lines(closing)]))
@@ -102,6 +104,7 @@ def _block_lines(blocks: Iterable[Block]) -> list[str]:
         elif isinstance(block, Prose):
             lines += [block.text, ""]
         elif isinstance(block, Table):
+            # The first column is of words; a bar within a cell would end it.
             ruler = ["---", *("---:" for _ in block.head[1:])]
             rows = [[_cell(cell) for cell in row] for _, body in block.bodies for row in body]
             for cells in (block.head, ruler, *rows):

@@ -94,8 +94,9 @@ def tsne_by_class(run: RunRecord, label: str) -> Figure:
         hover = [DOMAIN_NAMES[points.domain[i]] for i in chosen]
         template = f"class {escape(name)}<br>%{{customdata}}"
         figure.add_trace(_scatter(points, chosen, name, colour, hover, template))
+        # A name at the median of its source points, for readers who cannot tell the colours apart.
         of_source = [i for i in chosen if points.domain[i] == 0]
-        if of_source and name != UNLABELLED:  # a name at the median, for readers who cannot tell the colours apart
+        if of_source and name != UNLABELLED:
             x, y = (sorted(column[i] for i in of_source)[len(of_source) // 2] for column in (points.x, points.y))
             figure.add_annotation(x=x, y=y, text=f"<b>{escape(name)}</b>", showarrow=False, font={"size": 15})
     plane(figure)
@@ -121,6 +122,7 @@ def _scatter(
     points: Points, chosen: list[int], name: str, colour: str, hover: Sequence[str], template: str
 ) -> go.Scatter:
     """`hover` is what a point's label says in the place of `template`'s customdata."""
+    # One symbol for all rather than a list, where they are alike: a page holds thousands of points.
     symbols = [("circle", "diamond")[points.domain[i]] for i in chosen]
     return go.Scatter(
         x=[round(points.x[i], 2) for i in chosen],
@@ -144,6 +146,7 @@ def confusion_matrix(run: RunRecord, label: str) -> Figure:
     names = [escape(name) for name in class_names(run) if name != UNLABELLED]
     if len(counts) != len(names) or any(len(row) != len(names) for row in counts):
         raise Refusal(f"'{run.folder / 'evaluation.json'}' gives a confusion matrix that is not one row a class.")
+    # A class without a test image has no recall, and must not be divided by.
     shares = [[n / max(1, sum(row)) for n in row] for row in counts]
     rows = [
         f"{name} · {100 * share[i]:.0f}%" if sum(counts[i]) else f"{name} · –"
@@ -172,10 +175,11 @@ def _heat(counts: list[list[int]], shares: list[list[float]], names: list[str], 
         y=rows,
         zmin=0,
         zmax=1,
-        text=[[str(n) if n else "" for n in row] for row in counts],
+        text=[[str(n) if n else "" for n in row] for row in counts],  # empty cells stay empty, so that the rest shows
         texttemplate="%{text}",
         customdata=[[[n, h] for n, h in zip(*pair, strict=True)] for pair in zip(counts, hover, strict=True)],
         hovertemplate="%{customdata[1]}<br>%{customdata[0]} images, %{z:.1%} of the row<extra></extra>",
+        # Steep at first: a confusion of one in ten is to be seen.
         colorscale=[[0, "#f4f7fb"], [0.15, "#cfe0f5"], [0.5, "#6fa5e0"], [1, "#0b3d91"]],
         showscale=False,
         xgap=1,
@@ -204,7 +208,7 @@ def accuracy_curves(run: RunRecord, label: str) -> Figure | None:
         ends = [{"images": 0, "chance": 0.5}, {"images": last, "chance": 0.5}]
         chance = curve(ends, "chance", GREY, "chance of the domain classifier", "dot")
         figure.add_trace(chance.update(mode="lines"))
-    figure.update_yaxes(range=[0, 1.02], tickformat=".0%")
+    figure.update_yaxes(range=[0, 1.02], tickformat=".0%")  # room for a curve at 100%
     over_images(figure, legend_lines=5)
     alt = f"Accuracies of {label} over images seen"
     return Figure(spec(figure), f"{label}: accuracies", alt, 380)

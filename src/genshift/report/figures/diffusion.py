@@ -85,10 +85,12 @@ def _value(row: SweepRow, key: Measured) -> float:
 def _panels(label: str, axis: Axis, chosen: Mapping[str, Any]) -> Figure:
     """Both measures over one axis, one above the other, or the distance alone."""
     rows, x_of = axis.rows, axis.x
+    # From above: accuracy, where every row has one, and distance.
     places: dict[Measured, int] = {"frechet": 1}
     if all(row["accuracy"] is not None for row in rows):
         places = {"accuracy": 1, "frechet": 2}
     last = len(places)
+    # A line for each name, in one colour in both panels and once in the legend.
     figure = make_subplots(rows=last, cols=1, shared_xaxes=True, vertical_spacing=0.07)
     for (name, line), colour in zip(axis.lines.items(), cycle(LINES), strict=False):
         for key, place in places.items():
@@ -119,6 +121,7 @@ def _ring_and_floor(figure: go.Figure, axis: Axis, chosen: Mapping[str, Any], pl
             y = [_value(row, key) for row in ringed]
             mark = go.Scatter(x=x, y=y, mode="markers", marker=ring, name="chosen", hoverinfo="skip")
             figure.add_trace(mark.update(showlegend=key == "frechet"), row=place, col=1)
+    # An axis of words, such as intervals, has no ends but its first and last word.
     along = list(dict.fromkeys(axis.x(row) for row in rows))
     numbers = [x for x in along if not isinstance(x, str)]
     ends = [min(numbers), max(numbers)] if numbers else along

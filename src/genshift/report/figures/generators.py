@@ -47,7 +47,7 @@ TERMS = {
     "train/lam": ("λ, weight of KL", "#e07b00"),
     "train/sigma": ("σ of the decoder", "#e07b00"),
 }
-WEIGHTS = ("train/lam", "train/sigma")
+WEIGHTS = ("train/lam", "train/sigma")  # of which one stands between the terms, by the kind of VAE
 STAGE_NAMES = ("early", "middle", "final")
 
 
@@ -70,6 +70,7 @@ def _side_by_side(
     runs: Sequence[tuple[str, RunRecord]], lines: Mapping[str, tuple[str, str]], what: str
 ) -> list[Figure]:
     """A figure for each run that logged any of `lines`, all on the same time axis; alarms as crosses."""
+    # Runs that stand side by side share one time axis, up to the longest.
     logging = [(label, run) for label, run in runs if set(lines) & set(logged(run.metrics))]
     last = max((row["images"] for _, run in logging for row in run.metrics if "images" in row), default=0)
     figures = []
@@ -122,6 +123,7 @@ def term_curves(label: str, run: RunRecord) -> Figure | None:
 def stages(label: str, run: RunRecord) -> list[Figure]:
     """t-SNE of the same pictures' latent vectors at each kept stage, coloured by an attribute or by class."""
     kept = run.evaluation.get("stages") or []
+    # Only three have names: a run that was stopped early kept fewer.
     names = STAGE_NAMES if len(kept) == len(STAGE_NAMES) else ("",) * len(kept)
     return [_stage(label, run, stage, name) for stage, name in zip(kept, names, strict=True)]
 
@@ -155,7 +157,7 @@ def _stage_legend(run: RunRecord, values: Sequence[int]) -> list[tuple[int, str,
     """What each value of the label means, and its colour."""
     attribute = str(run.evaluation.get("attribute") or "attribute").replace("_", " ")
     known = sorted(set(values))
-    if attribute != "class" and set(known) <= {0, 1}:
+    if attribute != "class" and set(known) <= {0, 1}:  # whether a face has the attribute
         return [(1, attribute, SOURCE), (0, f"not {attribute}", "#e07b00")]
     names = [str(name) for name in run.evaluation.get("classes") or []]
     return [

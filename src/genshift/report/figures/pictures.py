@@ -26,6 +26,7 @@ def picture(
         wrong = "is not there" if content is None else "is no PNG, WebP or GIF"
         return Picture(title, f"{file} {wrong}: evaluate the run again.")
     kind, size = known
+    # By a whole factor, so that pixels stay squares.
     width = 2 * size[0] if size[0] < SMALL else size[0]
     data = f"data:{KINDS[kind]};base64," + base64.b64encode(content).decode("ascii")
     return Picture(title, "", data, caption, alt or title, size, width, tuple(under))

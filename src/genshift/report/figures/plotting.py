@@ -5,29 +5,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import plotly.graph_objects as go
 
+from genshift.runs.records import LogRow
+
+# The domains keep their colours on every figure, on a light page as on a dark one.
 SOURCE, TARGET, PURPLE, GREEN = "#1f6fd1", "#d6322c", "#832db6", "#1b8a5a"
 GREY = "#8b9099"
 LINES = (SOURCE, "#e07b00", GREEN, PURPLE, "#8a6d3b", "#5b6770")
-CLOCKS = {"images", "seconds", "cpu_seconds"}
-NO_NUMBERS = {"alarms"}
+CLOCKS = {"images", "seconds", "cpu_seconds"}  # what others are drawn over, or cost
+NO_NUMBERS = {"alarms"}  # names, drawn as crosses on a curve
 
 
-def logged(rows: Sequence[dict[str, Any]]) -> list[str]:
+def logged(rows: Sequence[LogRow]) -> list[str]:
     """Logged names in order of appearance, without the clocks and what is no number."""
     return list(dict.fromkeys(key for row in rows for key in row if key not in CLOCKS | NO_NUMBERS))
 
 
-def curve(rows: Sequence[dict[str, Any]], key: str, colour: str, name: str, dash: str = "solid") -> go.Scatter:
+def curve(rows: Sequence[LogRow], key: str, colour: str, name: str, dash: str = "solid") -> go.Scatter:
     """One logged value over images seen; rows without it are left out."""
     here = [row for row in rows if row.get(key) is not None and "images" in row]
     return go.Scatter(
         x=[row["images"] for row in here],
+        # Five digits are finer than a screen, and half the bytes; JSON has no infinity.
         y=[float(f"{row[key]:.5g}") if math.isfinite(row[key]) else None for row in here],
         name=name,
+        # A line through one point cannot be seen.
         mode="lines+markers" if len(here) < 3 else "lines",
         line={"color": colour, "width": 2, "dash": dash},
         hovertemplate="%{y:.4g}",
@@ -37,6 +41,7 @@ def curve(rows: Sequence[dict[str, Any]], key: str, colour: str, name: str, dash
 def over_images(figure: go.Figure, legend_lines: int) -> None:
     """Room for the same number of legend lines everywhere, so that neighbouring figures line up."""
     figure.update_xaxes(title="images seen", rangemode="tozero", tickformat="~s", nticks=6)
+    # A legend's line is 19 pixels high at the font size of `spec`.
     margin = {"l": 8, "r": 10, "t": 8 + 19 * legend_lines, "b": 8}
     figure.update_layout(showlegend=True, hovermode="x unified", margin=margin)
 
@@ -51,6 +56,7 @@ def plane(figure: go.Figure) -> None:
 
 def spec(figure: go.Figure) -> str:
     """The figure as JSON, transparent and without plotly's default template."""
+    # Plotly's own margins would be 80 pixels wide, much of a phone.
     margin = figure.layout.margin.to_plotly_json() or {"l": 8, "r": 10, "t": 8, "b": 8}
     figure.update_layout(
         template=None,

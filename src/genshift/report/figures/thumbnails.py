@@ -37,11 +37,12 @@ def thumbnails(run: RunRecord, label: str) -> list[Picture]:
 def _scatter(points: Points, colours: list[str]) -> Image.Image:
     """The points of the latent sample, both axes on one scale."""
     side = SIDE * FINER
-    image = Image.new("RGB", (side, side), "#ffffff")
+    image = Image.new("RGB", (side, side), "#ffffff")  # as the confusion's lightest, on any theme
     draw, radius = ImageDraw.Draw(image), 1.3 * FINER
     middle = [(max(column) + min(column)) / 2 for column in (points.x, points.y)]
     reach = max(max(column) - min(column) for column in (points.x, points.y)) or 1.0  # of one point there is none
     for x, y, colour in zip(points.x, points.y, colours, strict=True):
+        # 3% are left free on either side, for the dots at the ends; a picture's rows go downwards.
         at = [side * (0.5 + 0.94 * way * (v - m) / reach) for v, m, way in zip((x, y), middle, (1, -1), strict=True)]
         draw.ellipse((at[0] - radius, at[1] - radius, at[0] + radius, at[1] + radius), fill=ImageColor.getrgb(colour))
     return image.resize((SIDE, SIDE), Image.Resampling.LANCZOS)

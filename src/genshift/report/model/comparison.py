@@ -50,7 +50,7 @@ class Comparison:
 
     def best(self, metric: str) -> set[int]:
         """The places of the groups with the best mean; none where they were not measured alike."""
-        if len(self.protocols(metric)) > 1:
+        if len(self.protocols(metric)) > 1:  # a judge's distance says nothing beside another judge's
             return set()
         means = {place: row[metric].mean or 0.0 for place, row in enumerate(self.rows) if row[metric].mean is not None}
         floors = [row[metric].floor or 0.0 for row in self.rows if row[metric].floor is not None]
@@ -66,7 +66,7 @@ class Comparison:
         row = self.rows[place][metric]
         if row.mean is None:
             return NONE
-        if row.seeds == self.fullest(place).seeds:
+        if row.seeds == self.fullest(place).seeds:  # which the last columns name
             return value_text(row)
         return f"{value_text(row)} (seed {', '.join(map(str, row.seeds))})"
 
@@ -84,10 +84,12 @@ class Comparison:
     def terms(self) -> list[tuple[str, str]]:
         """How each group drew; each metric with what it is and which way is better; the floor, and what ± means."""
         terms = []
+        # How pictures were drawn: what the protocol of the network's evaluations says after their definition.
         for group in self.groups:
             ways = (run.protocol("evaluations_per_image").partition("; ")[2] for run in group.runs)
             if how := "; ".join(dict.fromkeys(filter(None, ways))):
                 terms.append((group.label, f"drawn with {how}."))
+        # What each metric is.
         for name in self.metrics:
             metric = metric_of(name)
             unlike = "not all were measured alike, so none is marked best" if len(self.protocols(name)) > 1 else ""
@@ -119,6 +121,7 @@ class Comparison:
 def comparison(groups: Sequence[Group]) -> Comparison:
     """Every metric that the runs hold, and every one that was published of their presets."""
     measured = {metric for group in groups for run in group.runs for metric in run.results}
+    # A published figure has a column even where nothing was measured yet, but not of a preset that was changed.
     presets = [group.runs[0] for group in groups]
     published = {metric for preset in presets if not preset.changed for metric in preset.published}
     metrics = tuple(ordered(measured | published))

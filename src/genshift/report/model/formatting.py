@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from genshift.report.model.measures import TARGET_ACCURACY, metric_of, shown
 from genshift.report.model.summary import NO_LABELS, NOT_EVALUATED, Row
 
-NONE = "–"
+NONE = "–"  # what a cell says where there is nothing to say
 
 
 def counted(number: int, word: str) -> str:
@@ -39,6 +39,7 @@ def value_text(row: Row) -> str:
         return shown(row.metric, row.mean)
     if metric_of(row.metric).percent or spread <= 0:
         return f"{shown(row.metric, row.mean)} ± {shown(row.metric, spread)}"
+    # Two digits of the error, and no more than it carries of the value.
     places = max(0, 1 - math.floor(math.log10(spread)))
     return f"{row.mean:.{places}f} ± {spread:.{places}f}"
 
@@ -60,7 +61,7 @@ def difference_text(row: Row) -> str:
     if row.difference is None:
         return NONE
     text = f"{100 * row.difference:+.2f}" if metric_of(row.metric).percent else f"{row.difference:+.4g}"
-    return text.replace("-", "−")
+    return text.replace("-", "−")  # the sign that stands as wide as +
 
 
 def images_text(row: Row) -> str:

@@ -33,7 +33,7 @@ class Group:
 def group_runs(runs: Sequence[RunRecord]) -> list[Group]:
     """Runs that share study, task, method, preset and every condition but the seed. Order of `runs` is kept."""
     alike: dict[tuple[str, ...], list[RunRecord]] = {}
-    for run in runs:
+    for run in runs:  # sorted keys: an option that was written later makes no other group
         conditions = json.dumps(conditions_of(run), sort_keys=True)
         alike.setdefault((run.study, run.task, run.method, run.name, conditions), []).append(run)
     # Siblings are told apart by their labels: of adaptation all that use a method, of other families a preset's own.
@@ -77,9 +77,10 @@ def _preset_labels(siblings: Sequence[RunRecord]) -> list[str]:
     """The preset's name, the options that were given for another value than its own, and what else differs."""
     conditions = [conditions_of(run) for run in siblings]
     differing = _differing(conditions)
-    outer = [key for key in differing if not any(key in run.fields for run in siblings)]
+    outer = [key for key in differing if not any(key in run.fields for run in siblings)]  # budget, precision, data
     changed = [[key for key in run.changed if key != "data"] for run in siblings]  # the set stands in the heading
     keys = [[*own, *outer] for own in changed]
+    # Two presets of one name may differ in what no one gave: then all that differs is shown.
     if len({tuple(own.get(key) for key in shown) for own, shown in zip(conditions, keys, strict=True)}) < len(siblings):
         keys = [list(dict.fromkeys([*shown, *differing])) for shown in keys]
     return [

@@ -51,7 +51,7 @@ def rule_choices(names: dict[RunRecord, str]) -> list[RuleChoices]:
     choices = []
     for run, name in names.items():
         seen, oracle = [int(row["images"]) for row in run.scores], run.oracle_curve
-        if len(seen) > 1 and set(seen) <= set(oracle):
+        if len(seen) > 1 and set(seen) <= set(oracle):  # one candidate is no choice
             source_only = source_only_accuracy(run, list(names))
             taken = {rule: seen[choose(rule, run.scores, source_only)] for rule in RULES}
             choices.append(RuleChoices(run, name, {images: oracle[images] for images in seen}, taken))

@@ -140,6 +140,7 @@ def shown(metric: str, value: float) -> str:
     """A value as tables write it: percent for a share that is one, four digits otherwise."""
     if metric_of(metric).percent:
         return percent(value)
+    # Four digits of a larger number would be written with an exponent.
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
 
 
@@ -153,6 +154,7 @@ def shown_published(metric: str, value: float) -> str:
 def best(metric: str, values: dict[int, float], floor: float | None) -> set[int]:
     """The keys of the best of at least two values; none where none is better."""
     better = metric_of(metric).better
+    # Of values that are all the same, none is worth a mark.
     if len(set(values.values())) < 2 or better == "neither" or (better == "as real" and floor is None):
         return set()
     if better == "as real":

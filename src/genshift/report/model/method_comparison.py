@@ -18,9 +18,9 @@ from genshift.runs.records import RunRecord
 BOUND = "target"  # learns from the target's own labels: no method is held against it
 NOISE = 2.0  # standard errors of a difference: within them, another draw of test images or seeds could turn it round
 STUDYS, OWN = "the study's", "the presets' own budget"
-BACKBONE = ("width", "size")
+BACKBONE = ("width", "size")  # the fields that say which, beside the networks' name
 BUDGET = ("images", "epochs", "minutes")
-AXES = {"learning rate": ("lr",), "transform": ("colour", "mean", "std")}
+AXES = {"learning rate": ("lr",), "transform": ("colour", "mean", "std")}  # the fields that each axis of a study varies
 
 
 def within_noise(one: Row, other: Row) -> bool:
@@ -30,7 +30,7 @@ def within_noise(one: Row, other: Row) -> bool:
     The test images are the same, which the binomial errors do not know: too much is called noise rather than too
     little. What another seed would change is unknown where there is one.
     """
-    errors = []
+    errors = []  # of both, which add as independent ones do
     for row in (one, other):
         errors += [row.standard_error or 0.0, 0.0 if row.sd is None else row.sd / math.sqrt(len(row.seeds))]
     return abs((one.mean or 0.0) - (other.mean or 0.0)) < NOISE * math.hypot(*errors)
@@ -52,6 +52,7 @@ def equal_conditions(groups: Sequence[Group]) -> dict[tuple[str, str], list[Grou
             largest[key] = max(largest.get(key, 0), run.budget or 0)
     equal: dict[tuple[str, str], list[Group]] = {}
     for group in adapting:
+        # Where a preset was run whole, it joins a budget that was cut and holds it, on the same backbone.
         run, place = group.first, (group.study, backbone_and_budget(group.first))
         if _budget(run) == OWN:
             backbone = place[1].rpartition("; ")[0]
@@ -76,6 +77,7 @@ def _budget(run: RunRecord) -> str:
     origin, asked = run.origins.get("images", ""), int(run.fields.get("images", 0))
     if origin.startswith(f"ours ({STUDYS}"):
         return origin.removeprefix("ours (").removesuffix(")")
+    # The last batch is whole, so that a few images more than asked for are still what was asked for.
     a_step = max(int(run.fields.get(key, 1)) for key in ("batch_source", "batch_target"))
     if origin.startswith("yours") or not asked <= run.budget < asked + a_step:
         return f"{run.budget:,} images"
@@ -155,9 +157,11 @@ def matrices(groups: Sequence[Group]) -> list[Matrix]:
 def _matrix(conditions: str, groups: Sequence[Group]) -> Matrix:
     rows: dict[tuple[str, str], Row] = {}
     for task, members in _columns(groups).items():
+        # Two groups of one name are told apart by their whole labels.
         names = [_with_options(group) for group in members]
         for name, group in zip(names, members, strict=True):
             rows[name if names.count(name) == 1 else group.label, task] = row_of(group, TARGET_ACCURACY)
+    # As the table of methods has them; one that is not there stands after source-only.
     places = list(METHODS)
     methods = {name: row.method for (name, _), row in rows.items()}
     order = sorted(methods, key=lambda m: (places.index(methods[m]) if methods[m] in places else 1, m))
@@ -167,7 +171,7 @@ def _matrix(conditions: str, groups: Sequence[Group]) -> Matrix:
 def _columns(groups: Sequence[Group]) -> dict[str, list[Group]]:
     """The groups of each task and data. The bound knows no source: it stands beside all that share its target."""
     columns: dict[tuple[str, str], list[Group]] = {}
-    for group in groups:
+    for group in groups:  # first the rest, so that the columns are there
         if group.method != BOUND:
             columns.setdefault((group.task, _data(group.first)), []).append(group)
     for group in groups:
@@ -249,8 +253,10 @@ def _settings_table(title: str, keys: Sequence[str], groups: Sequence[Group]) ->
     for group in groups:
         conditions = conditions_of(group.first)
         placed[", ".join(conditions[key] for key in keys if key in conditions), group.task] = group
+    # A preset's own setting is one in which no option of this axis was given.
     own = frozenset(at for at, group in placed.items() if not set(method_options(group.first)) & set(keys))
     values = {setting: [group.first.fields.get(key) for key in keys] for (setting, _), group in placed.items()}
+    # By value, not by their words: 1e-05 before 0.001.
     settings = tuple(sorted(values, key=lambda setting: values[setting]))
     tasks = tuple(dict.fromkeys(task for _, task in placed))
     rows = {at: row_of(group, TARGET_ACCURACY) for at, group in placed.items()}

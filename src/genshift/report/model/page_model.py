@@ -64,15 +64,18 @@ class PageModel:
 
 def page_model(runs: Sequence[RunRecord], causes: Mapping[str, str] | None = None) -> PageModel:
     """Computes all of it, of runs as `read_runs` sorts them."""
+    # Groups and their values over seeds, from which all else is made.
     groups = group_runs(runs)
     rows = {group: rows_of(group) for group in groups}
     every_row = [row for group in groups for row in rows[group]]
+    # What the sections are about.
     subjects = []
     for subject in dict.fromkeys(map(subject_of, runs)):
         own = [group for group in groups if subject_of(group.first) == subject]
         values = [row for group in own for row in rows[group]]
         members = tuple(run for run in runs if subject_of(run) == subject)
         subjects.append(Subject(members, tuple(own), tuple(values), comparison(own), tuple(cautions(own, values))))
+    # Tables over all runs.
     names = names_of_runs(runs, groups)
     return PageModel(
         runs=tuple(runs),

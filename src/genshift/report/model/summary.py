@@ -96,7 +96,7 @@ def _standard_error(first: RunRecord, metric: str, mean: float | None) -> float 
         return None
     std, n = first.results[metric].std, first.count(metric)
     if metric == TARGET_ACCURACY or (std is None and metric.endswith("accuracy")):
-        # An accuracy may be a hair above 1 where it is a mean of float32.
+        # The clamp: an accuracy may be a hair above 1 where it is a mean of float32.
         return math.sqrt(max(0.0, mean * (1 - mean)) / n) if mean is not None and n else None
     return std
 
@@ -118,6 +118,7 @@ def cautions(groups: Sequence[Group], rows: Sequence[Row]) -> list[str]:
         for run in group.runs:
             name = run.name if run.adapts else group.label
             lines += [f"{name}, seed {run.seed}: {warning}" for warning in run.evaluation.get("warnings", [])]
+    # The same folder named twice, or copied: a deviation over it would be too small.
     for group in groups:
         seeds = [run.seed for run in group.runs]
         if twins := sorted({seed for seed in seeds if seeds.count(seed) > 1}):
@@ -164,5 +165,6 @@ def _source_only_accuracy(row: Row, rows: Sequence[Row]) -> float | None:
     if row.metric != TARGET_ACCURACY or row.method in ("source", "target", ""):
         return None
     base = [r for r in rows if (r.study, r.task, r.method) == (row.study, row.task, "source") and r.mean is not None]
+    # A longer training raises source-only's accuracy too.
     gaps = [abs(sum(r.images) - sum(row.images)) for r in base]
     return max((r.mean or 0.0 for r, gap in zip(base, gaps, strict=True) if gap == min(gaps)), default=None)

@@ -25,7 +25,7 @@ from genshift.report.model.summary import NO_LABELS, NOT_EVALUATED, Row, row_of
 from genshift.report.sections.shared import CURVES
 
 SIDE_BY_SIDE = 4  # methods of one task, drawn large; more of them are chosen from
-BOUNDS = ("source", "target")  # learn from one domain alone
+BOUNDS = ("source", "target")  # these methods learn from one domain alone
 GLANCE = (
     "Each way's first seed: t-SNE of its features coloured by class, the same by domain (source blue, target red), and "
     "the confusion matrix on the target's test images (rows are true classes). Press one to see it in full. The oracle "
@@ -89,6 +89,7 @@ def seeds(subject: Subject) -> list[Block]:
         return []
     body = []
     for row in subject.rows:
+        # Of a seed that was given twice, the first.
         measured = {run.seed: run for run in reversed(row.group.runs) if run.value(row.metric) is not None}
         alone = {seed: row_of(replace(row.group, runs=(run,)), row.metric) for seed, run in measured.items()}
         texts = [ours_text(alone[seed]).replace(" (se)", "") if seed in alone else NONE for seed in known]
@@ -197,6 +198,7 @@ def one_by_one(subject: Subject) -> list[Block]:
         rest += [figure for kind in CURVES if (figure := kind(group.first, group.label))]
         blocks += [Figures(rest, columns=3)] if rest else []
         options.append(Option(title, blocks, thumbnails(group.first, group.label)))
+    # First in full: the best of those that adapt.
     adapting = [place for place, group in enumerate(groups) if group.method not in BOUNDS]
     shown = max(adapting, key=lambda place: groups[place].first.value(TARGET_ACCURACY) or 0.0, default=0)
     return [Heading("Latent space, confusion and curves"), Prose(GLANCE), Choice(options, shown)]

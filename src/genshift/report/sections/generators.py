@@ -17,7 +17,7 @@ from genshift.runs.records import PictureEntry
 KINDS = {"gan": "GANs", "vae": "VAEs", "diffusion": "Diffusion models"}
 PANEL = "reconstructions"  # the picture that panel_mse belongs to
 PUBLISHED_PANEL = "The report's ten test pictures have errors from 0.008 to 0.020, their mean is {mean:.4g}."
-HEADLINES = ("frechet", "fid", "reconstruction_mse")
+HEADLINES = ("frechet", "fid", "reconstruction_mse")  # of all of them less is better
 
 
 def heading(subject: Subject) -> str:
@@ -30,7 +30,7 @@ def finding(subject: Subject) -> list[Block]:
     compared = subject.comparison
     for metric in HEADLINES:
         places = compared.best(metric) if metric in compared.metrics else set()
-        if len(places) != 1:
+        if len(places) != 1:  # none was measured alike, or two are equal
             continue
         (place,) = places
         means = {k: row[metric].mean or 0.0 for k, row in enumerate(compared.rows) if row[metric].mean is not None}
@@ -73,6 +73,7 @@ def pictures(subject: Subject) -> list[Block]:
         for entry in _entries(group, "pictures"):
             kinds.setdefault(entry["file"], []).append((group, entry))
     blocks: list[Block] = []
+    # What is said of all stands once above them; what differs stands below each.
     for file, members in kinds.items():
         title = str(members[0][1].get("title") or file)
         captions = list(dict.fromkeys(str(entry.get("caption") or "") for _, entry in members))
@@ -100,6 +101,7 @@ def snapshots(subject: Subject) -> list[Block]:
     strips: list[Block] = []
     for group in subject.groups:
         kept, shown = _entries(group, "snapshots"), []
+        # A set: of one or two, the first is the middle or the last too.
         for place in sorted({0, len(kept) // 2, len(kept) - 1}) if kept else []:
             title = f"{group.label}, {int(kept[place].get('images', 0)):,} images"
             shown.append(picture(group.first, kept[place]["file"], title, alt=f"Samples of {title}"))

@@ -45,6 +45,7 @@ def regrets(model: PageModel) -> list[Block]:
         where = runs[values.index(worst)].name if worst else NONE
         best = "best" if mean == least else ""
         body.append([Cell(rule), Cell(percent(mean), tone=best), Cell(percent(worst)), Cell(where)])
+    # How many images the oracle looked at, as one number or as a range.
     images = sorted({int(row["n"]) for choices in runs for row in choices.run.oracle if "n" in row})
     count = f" on {'–'.join(f'{n:,}' for n in dict.fromkeys((images[0], images[-1])))} target images" if images else ""
     note = (
@@ -72,6 +73,7 @@ def score_curves(choices: RuleChoices) -> Figure:
     for (rule, score), colour in zip(SCORES.items(), LINES, strict=False):
         figure.add_trace(_scaled(choices, score, choices.taken[rule], colour))
     figure.update_yaxes(range=[0, 1.02], tickformat=".0%")
+    # The scores share an axis that is not shown: each was scaled to its own range.
     figure.update_layout(yaxis2={"overlaying": "y", "side": "right", "range": [-0.05, 1.05], "visible": False})
     over_images(figure, legend_lines=4)
     alt = f"Label-free scores of {choices.name} over images seen, beside the oracle's target accuracy"
@@ -85,6 +87,7 @@ def _scaled(choices: RuleChoices, score: Score, taken: int, colour: str) -> go.S
     worst, best = (min(raw), max(raw)) if score.sign > 0 else (max(raw), min(raw))
     return go.Scatter(
         x=images,
+        # A score that never changes has no range, and is drawn level.
         y=[0.5 if best == worst else round((value - worst) / (best - worst), 4) for value in raw],
         customdata=[float(f"{value:.5g}") for value in raw],
         name=score.head,

@@ -81,6 +81,7 @@ def verdicts(matrix: Matrix) -> list[str]:
         rows, base, best = matrix.measured(task), matrix.source_only(task), matrix.best(task)
         if not best:
             continue
+        # Who is as good as the best, as far as can be told; and who did harm for certain.
         alike = matrix.as_good(task)
         rest = f"{joined(alike)} {'is' if len(alike) == 1 else 'are'} within noise of it" if alike else "beyond noise"
         harmed = [m for m in rows if base and (matrix.gain(m, task) or 0) < 0 and not within_noise(rows[m], base)]

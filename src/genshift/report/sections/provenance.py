@@ -25,7 +25,7 @@ def settings(subject: Subject) -> list[Block]:
     """Every setting of every group, each with its origin; one cell where all groups agree."""
     runs = [group.first for group in subject.groups]
     keys = dict.fromkeys(key for run in runs for key in run.fields if key != "seed")
-    if not any(run.fields.get("epochs") for run in runs):
+    if not any(run.fields.get("epochs") for run in runs):  # a budget in images says it all
         keys.pop("epochs", None)
     body = []
     for key in keys:
@@ -58,7 +58,7 @@ def _setting(run: RunRecord, key: str) -> Cell:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, bool) or value is None:
+    if isinstance(value, bool) or value is None:  # before int, which a bool is too
         return {True: "yes", False: "no", None: "none"}[value]
     if isinstance(value, int) and abs(value) >= 10_000:
         return f"{value:,}"

@@ -28,7 +28,7 @@ def warnings(subject: Subject) -> list[Block]:
         for run in group.runs:
             named = "\n".join(map(str, run.evaluation.get("warnings") or [])).lower()
             for name in alarm_names(run):
-                if name not in named:
+                if name not in named:  # an evaluated run's warnings name the alarms that its evaluator saw
                     seen = [row["images"] for row in run.metrics if name in (row.get("alarms") or [])]
                     when = f"at {seen[0]:,}" if len(seen) == 1 else f"between {seen[0]:,} and {seen[-1]:,}"
                     lines.append(f"{group.label}, seed {run.seed}: {name}, {when} images.")
@@ -55,6 +55,7 @@ def measures(subject: Subject) -> list[Block]:
     compared = subject.comparison
     body = [_cells(compared, place, note_published=True) for place in range(len(compared.groups))]
     if any(compared.floors):
+        # A floor has no seeds and cost nothing.
         body.append([Cell("floor"), *(Cell(floor or NONE, tone="quiet") for floor in compared.floors), *[Cell("")] * 3])
     blocks: list[Block] = [Table(_head(compared, ""), [("", body)], _note(compared))]
     if compared.metrics:
