@@ -210,7 +210,11 @@ def test_a_check_that_is_done_again_writes_it_again(run):
 
 def test_the_early_state_guides(run, tmp_path, capfd):
     words = ["sample", run, "--count", 2, "--guide", "weak", "--out"]
-    method = open_generator(RunFolder(run), {"guide": "weak"}).method
+    guided = open_generator(RunFolder(run), {"guide": "weak"})
+    method = guided.method
+    assert [path.name for path in guided.weights] == ["images-000000000032.safetensors", "weak.safetensors"]
+    assert guided.sampling == method.sampling and guided.sampling.guide == "weak"
+    assert [path.name for path in open_generator(RunFolder(run)).weights] == ["images-000000000032.safetensors"]
     assert method.weak is not None and not method.weak.training and open_generator(RunFolder(run)).method.weak is None
     for strength in (1, 3):
         told(capfd, *words, tmp_path / str(strength), "--guidance", strength)
