@@ -171,8 +171,12 @@ def test_the_time_embedding_is_its_formula():
 
 def test_time_and_label_are_added_before_the_layers_that_read_them(net):
     t, y = torch.tensor([3.0, 900.0], dtype=torch.float64), torch.tensor([0, -1])
+    given = []
+    hook = net.down1.register_forward_pre_hook(lambda _, inputs: given.append(inputs[1]))
     with torch.no_grad():
-        emb = net._condition(t, y)
+        net(torch.zeros(2, 3, 8, 8, dtype=torch.float64), t, y)
+    hook.remove()
+    (emb,) = given
     torch.testing.assert_close(emb[0], time_embedding(t)[0] + net.label_emb.weight[0].detach())
     torch.testing.assert_close(emb[1], time_embedding(t)[1])
 
