@@ -145,10 +145,13 @@ def test_sizes_that_the_networks_cannot_take(size, width, says, tmp_path, capfd)
         assert says in tiny.refused(capfd, "train", preset, *argv)
 
 
-@pytest.mark.parametrize("preset", ["hw2-gan-b", "hw3-vae", "faces-attributes"])
-def test_a_dry_run_prints_what_would_be_trained_and_leaves(preset, capfd, tmp_path, monkeypatch):
+@pytest.mark.parametrize("preset", ["faces-gan", "faces-vae", "faces-attributes"])
+def test_a_dry_run_prints_what_would_be_trained_and_leaves(preset, faces, capfd, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert main.main(["train", preset, "-n", "--batch", "8", "--out", "x"]) == 0
-    said = json.loads(capfd.readouterr().out)
-    assert said == {"preset": preset, **PRESETS[preset].options(), "batch": 8}
+    argv = ["train", preset, "-n", "--batch", "8", "--size", "16", "--data", str(faces[16]), "--out", "x"]
+    said = json.loads(tiny.told(capfd, *argv))
+    plan = said.pop("plan")
+    assert said == {"preset": preset, **PRESETS[preset].options(), "batch": 8, "size": 16, "data": str(faces[16])}
+    assert plan["images"] == PRESETS[preset].images and plan["disk_gib"] > 0
     assert not list(tmp_path.iterdir())
+    assert "'celeba' were not found" in tiny.refused(capfd, "train", preset, "-n", "--out", "x")

@@ -122,7 +122,7 @@ def _with_preset(parser: Parser, argv: Sequence[str], sets: Mapping[str, str]) -
 def train(argv: Sequence[str]) -> int:
     """train a preset into a run folder; the same command continues"""
     parser = Parser("genshift train", description="Trains a preset into a run folder. The same command continues it.")
-    parser.add_argument("preset", help="a preset's name, or a method's with --source and --target")
+    parser.add_argument("preset", help="a preset's name, or a method's, which takes any two sets")
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="the run folder")
     parser.add_argument(
         "--minutes", type=number(float, "--minutes"), metavar="M", help="budget in minutes, instead of --images"
