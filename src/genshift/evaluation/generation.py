@@ -6,7 +6,7 @@ What the families have besides stands in `vae` and `diffusion`; pictures for the
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -304,11 +304,7 @@ def measure_pictures(context: EvaluationContext[M]) -> Results:
     """Measures that need no network: sharpness, nearest training pictures, and of faces the detector's rate."""
     context.console.say("Looking at sharpness and nearest training pictures …")
     sides = context.sides
-    drawn, _, _ = sides.words.partition("; ")
-    protocol = f"variance of the Laplacian of luma, pixels in [0, 1], a mean over pictures; {drawn}"
-    means = [sharpness(pictures).mean().item() for pictures in sides.series]
-    floor = sharpness(sides.reference).mean().item()
-    results = {"sharpness": over_series(means, len(sides.reference), protocol, floor)}
+    results = {"sharpness": of_each(sharpness, sides, "variance of the Laplacian of luma, pixels in [0, 1]")}
     if context.held_out is not None:
         results |= _nearest(sides, context.train, context.held_out)
     if context.preset.task == "celeba":  # of other sets, nobody knows that their pictures are faces
@@ -318,6 +314,15 @@ def measure_pictures(context: EvaluationContext[M]) -> Results:
         except Refusal as refusal:  # the detector is an extra: without it the other measures stand
             context.console.say(f"warning: {refusal}")
     return results
+
+
+def of_each(measure: Callable[[Tensor], Tensor], sides: RealAndGenerated, words: str) -> Measure:
+    """What a measure `[N]` of single pictures, which `words` name, has as its mean over each series of samples; its
+    floor is that of real pictures."""
+    drawn, _, _ = sides.words.partition("; ")
+    means = [measure(pictures).mean().item() for pictures in sides.series]
+    floor = measure(sides.reference).mean().item()
+    return over_series(means, len(sides.reference), f"{words}, a mean over pictures; {drawn}", floor)
 
 
 def _nearest(sides: RealAndGenerated, train: ImageSet, held_out: ImageSet) -> Results:

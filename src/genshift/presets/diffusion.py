@@ -11,13 +11,15 @@ from genshift.presets.base import flag, option
 from genshift.presets.pictures import Generator
 
 TRAINING_STEPS = 1000  # T of the linear and the cosine schedule
+# Each is a function of genshift.diffusion.samplers.
+Sampler = Literal["ddpm", "ddim", "dpm++2m", "dpm++3m", "unipc", "heun"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
     """How pictures are drawn from a trained diffusion model; a diffusion preset's defaults, and flags of `sample`."""
 
-    sampler: Literal["ddpm", "ddim", "dpm++2m", "dpm++3m", "unipc", "heun"] = option("how noise is taken away", "ddpm")
+    sampler: Sampler = option("how noise is taken away", "ddpm")
     steps: int = option("steps from noise to picture", 20)
     spacing: Literal["time", "snr"] = option("steps evenly in time, or in the logarithm of signal to noise", "time")
     eta: float = option("share of fresh noise in a DDIM step: 0 none, 1 as DDPM", 0.0)
