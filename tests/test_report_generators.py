@@ -373,6 +373,6 @@ def test_show_prints_published_values_groups_and_the_normalisation():
 def test_older_records_without_a_family_are_adaptation(tmp_path):
     folder = write_run(tmp_path, "hw2", "mnistm→svhn", "dann", 0, 0.5)
     (run,) = read_runs([folder])
-    assert run.adapts and not run.draws
+    assert run.of_adaptation and not run.draws
     write_json(folder / "results.json", {})
     assert read_runs([write_gan(tmp_path)])[0].draws

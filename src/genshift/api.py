@@ -29,7 +29,7 @@ from genshift.runs.results import results_as_json
 from genshift.sampling import write_samples
 from genshift.sampling.write_samples import SampleRequest
 from genshift.selection import checkpoint_selection
-from genshift.selection.rules import DEFAULT
+from genshift.selection.rules import DEFAULT_RULE
 from genshift.studies import BudgetName
 from genshift.studies.running import run_study
 from genshift.training.console import logging_to
@@ -75,8 +75,8 @@ def train(
     if minutes is not None and "images" in given:
         raise Refusal("images and minutes both name the budget: give one of them.")
     chosen = _with_options(preset, given)
-    for role, placeholder in OWN.items():
-        if getattr(chosen, role, "") == placeholder and not Path(placeholder).exists():
+    for domain, placeholder in OWN.items():
+        if getattr(chosen, domain, "") == placeholder and not Path(placeholder).exists():
             raise Refusal(f"{chosen.name} learns from your own folders: give --source LABELLED --target UNLABELLED.")
     run, root = Run(Path(out).expanduser()), None if data_root is None else Path(data_root).expanduser()
     settings = Settings(seed, minutes, device, threads, root, skip_broken, keep, tensorboard, command, list(observers))
@@ -97,7 +97,7 @@ def _with_options(preset: str | Preset, given: dict[str, Any]) -> Preset:
     """The preset, by its name or a method's, with the options that were given."""
     if isinstance(preset, str):
         is_method = preset in presets.METHODS
-        pair = {role: given.pop(role, None) if is_method else None for role in OWN}
+        pair = {domain: given.pop(domain, None) if is_method else None for domain in OWN}
         preset = presets.named(preset, **pair)
     known = preset.options()
     for name in given:
@@ -170,7 +170,7 @@ def sweep(
 
 
 def select(
-    runs: Path | str | Sequence[Path | str], *, rule: str = DEFAULT, data_root: Path | None = None
+    runs: Path | str | Sequence[Path | str], *, rule: str = DEFAULT_RULE, data_root: Path | None = None
 ) -> dict[str, Any]:
     """Chooses a checkpoint of an adapted run, or of several of one task, without a target label; from then on
     `predict`, `embed` and `evaluate` of its run use it.

@@ -39,7 +39,7 @@ SOME = 10  # names of classes that a model shows of itself
 
 
 class Prediction(NamedTuple):
-    """What a picture is taken for, and how surely (0 to 1)."""
+    """A picture's name (its file's, else its number), the class that it is taken for, and how surely (0 to 1)."""
 
     name: str
     label: str

@@ -108,7 +108,7 @@ def _with_preset(parser: Parser, argv: Sequence[str], sets: Mapping[str, str]) -
     first = Parser(parser.prog, "", parents=[parser], conflict_handler="resolve", add_help=False)
     add_options(first, every, typed=False)
     known, _ = first.parse_known_args(argv)
-    pair = {role: getattr(known, role) or sets.get(role) for role in presets.benchmark.OWN}
+    pair = {domain: getattr(known, domain) or sets.get(domain) for domain in presets.benchmark.OWN}
     preset = presets.named(known.preset, **pair)
     # Then its own options, each of its type.
     add_options(parser.add_argument_group(title), [type(preset)])
@@ -238,14 +238,16 @@ def sweep(argv: Sequence[str]) -> int:
 
 def select(argv: Sequence[str]) -> int:
     """an adapted run's checkpoint, chosen without target labels; predict, embed and evaluate then use it"""
-    from genshift.selection.rules import DEFAULT, RULES
+    from genshift.selection.rules import DEFAULT_RULE, RULES
 
     parser = Parser(
         "genshift select", description="Scores checkpoints without a target label, and chooses one of them."
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="an adapted run, or several of one task")
     rules = "; ".join(f"{name}: {what}" for name, what in RULES.items())
-    parser.add_argument("--rule", type=choice(tuple(RULES), "--rule"), default=DEFAULT, help=f"({DEFAULT}) {rules}")
+    parser.add_argument(
+        "--rule", type=choice(tuple(RULES), "--rule"), default=DEFAULT_RULE, help=f"({DEFAULT_RULE}) {rules}"
+    )
     add_data_root(parser)
     add_json(parser)
     args = parser.parse(argv)
@@ -460,7 +462,7 @@ def demo(argv: Sequence[str]) -> int:
         "genshift demo", description="Source-only, DANN and trained-on-target on embedded digits, and a page."
     )
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), metavar="DIR", help="folder (runs/demo)")
-    add_int(parser, "--seeds", "seeds of each role (1)", 1)
+    add_int(parser, "--seeds", "seeds of each preset (1)", 1)
     args = parser.parse(argv)
     check_positive(args, "seeds")
     from genshift import api

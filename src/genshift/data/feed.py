@@ -98,7 +98,8 @@ class PixelNormalization:
 
 
 class Feed:
-    """The batches of a training, as a function of (seed, images seen) alone; the first part counts progress."""
+    """The batches of a training, as a function of (seed, images seen) alone; progress is counted in
+    images of the first set."""
 
     def __init__(
         self,
@@ -150,7 +151,7 @@ class Feed:
         return Batch(x, labels, draws, attributes, weak)
 
     def smaller(self, factor: int) -> Feed:
-        """The same feed, of one process, with its batches divided by `factor` (at least two images)."""
+        """The same feed with its batches divided by `factor` (at least two images each)."""
         parts = {n: replace(p, batch=max(2, p.batch // factor)) for n, p in self.parts.items()}
         return Feed(parts, self.rule, self.arithmetic, self.seed, self.rank, self.processes, self.augment)
 

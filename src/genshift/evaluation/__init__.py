@@ -11,6 +11,7 @@
 - **Settings of a sampler**: `sweep` measures them and keeps the best.
 
 A new measure of generators is a file in `genshift.metrics` and a line in `generation.measure_pictures`, or in
-`feature_distance` where it compares features. A new family is a `FamilyEvaluation` and a line in `evaluate.FAMILIES`.
+`feature_distance` where it compares features; its title, direction and meaning are an entry of
+`genshift.report.model.measures`. A new family is a `FamilyEvaluation` and a line in `evaluate.FAMILIES`.
 Training never imports this room: it calls the observers that `FamilyEvaluation.observers` makes, and gets nothing back.
 """

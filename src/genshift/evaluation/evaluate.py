@@ -22,7 +22,7 @@ from genshift.runs.records import Evaluation
 from genshift.runs.results import RESULTS, Results, card, read_results, results_as_json, training_costs
 from genshift.runs.trained_run import open_run, preset_of
 from genshift.selection import checkpoint_selection
-from genshift.selection.rules import DEFAULT
+from genshift.selection.rules import DEFAULT_RULE
 from genshift.training.console import Console
 from genshift.training.train import Settings
 
@@ -50,7 +50,7 @@ def after_training(run: RunFolder, preset: Preset, settings: Settings, options: 
     preset asks for that, and evaluates, each where it is not done yet; without `options` nothing is evaluated."""
     if checkpoint_selection.can_choose(run):
         if preset.select == "label-free" and run.selected() is None:
-            checkpoint_selection.select([run], DEFAULT, settings.data_root)
+            checkpoint_selection.select([run], DEFAULT_RULE, settings.data_root)
         else:
             checkpoint_selection.scored(run, settings.data_root)
     if options is not None and not is_current(run, options):
@@ -62,10 +62,14 @@ def is_current(run: RunFolder, options: EvaluationOptions) -> bool:
     if not all((run.path / name).exists() for name in (RECORD, RESULTS, CARD)):
         return False
     record: Evaluation = run.read(RECORD)
-    same = record.get("images") == run.seen and record.get("selected") == _selected(run)
     drawn = not options.draw or "tsne" in record or record.get("drawn", False)  # adaptation draws a t-SNE alone
     preset = preset_of(run.config)
-    return same and drawn and FAMILIES[preset.family].is_current(run, preset, record, options)
+    return _is_of_this(run, record) and drawn and FAMILIES[preset.family].is_current(run, preset, record, options)
+
+
+def _is_of_this(run: RunFolder, record: Evaluation) -> bool:
+    """Whether an evaluation is of the checkpoint that now stands for the run."""
+    return record.get("images") == run.seen and record.get("selected") == _selected(run)
 
 
 def _selected(run: RunFolder) -> str | None:
@@ -85,7 +89,7 @@ def evaluate(path: Path, options: EvaluationOptions) -> Results:
     family.check_options(run, preset, options)
     with Console().phase("Evaluating"):
         measured, record = family.measure(run, preset, opened.method, opened.classes, options)
-    # With what an earlier evaluation was asked for more, where it still holds.
+    # Measures that an earlier evaluation was asked for and this one was not, where they still hold.
     kept, kept_record = _kept(run, record.get("sampling"))
     results = {**kept, **training_costs(run), **measured}
     run.write(RESULTS, results_as_json(results))
@@ -96,11 +100,11 @@ def evaluate(path: Path, options: EvaluationOptions) -> Results:
 
 
 def _kept(run: RunFolder, sampling: dict[str, Any] | None) -> tuple[Results, Evaluation]:
-    """What stays of an earlier evaluation that was asked for more, where it is of the same checkpoint, drawn alike: its
-    results, and the name of the features they were measured in."""
+    """What an earlier evaluation measured besides, if the same checkpoint stands for the run and samples were drawn
+    alike: its results, and the name of the judge."""
     if not all((run.path / name).exists() for name in (RECORD, RESULTS)):
         return {}, {}
     record: Evaluation = run.read(RECORD)
-    if record.get("images") != run.seen or record.get("sampling") != sampling:
+    if not _is_of_this(run, record) or record.get("sampling") != sampling:
         return {}, {}
     return read_results(run), {"features": record["features"]} if "features" in record else {}

@@ -15,7 +15,7 @@ from genshift.metrics.frechet import frechet, statistics
 from genshift.runs.records import ClassRow
 from genshift.runs.results import Measure
 
-FEWEST = 2  # pictures that have a covariance
+FEWEST_WITH_COVARIANCE = 2  # pictures that have a covariance
 
 
 # --- the pictures ---------------------------------------------------------------------------------------------------
@@ -166,13 +166,13 @@ def _row(sides: RealAndGenerated, outputs: ClassifierOutputs, number: int, name:
         "n": n,
         "accuracy": _share(torch.cat([right[ours] for right in outputs.right])),
         "real_accuracy": _share(outputs.right_real[outputs.real_labels == number]),
-        "frechet": None if n < FEWEST else sum(d for d in distances if d is not None) / len(distances),
+        "frechet": None if n < FEWEST_WITH_COVARIANCE else sum(d for d in distances if d is not None) / len(distances),
         "floor": _frechet(reference, other),
     }
 
 
 def _frechet(real: Tensor, fake: Tensor) -> float | None:
-    return None if len(real) < FEWEST else frechet(statistics(real), statistics(fake))
+    return None if len(real) < FEWEST_WITH_COVARIANCE else frechet(statistics(real), statistics(fake))
 
 
 def _share(right: Tensor) -> float | None:

@@ -19,16 +19,20 @@ from genshift.nets.backbone import BackboneParts, Frequencies
 from genshift.nets.layers import all_gather_rows
 from genshift.presets import BenchmarkPreset
 
-# Of the running means of answers, in source images: the paper's code takes the target's over 128 steps of 64.
+# Half-life of the running means of answers, in source images. The paper's code averages the target's over 128 steps of
+# 64 images: 4,096 images old on average, which is a half-life of 4,096 ln 2, about 2,800.
 HALF_LIFE = 3_000
-TINY = 1e-6
-LOUD, FEW = 0.5, 0.01  # μ from which a share of images labelled below FEW is an alarm
+TINY = 1e-6  # so that a class that is never answered divides by no 0
+ALARM_FROM, LABELLED_FEW = 0.5, 0.01  # the target loss's weight μ from which a labelled share below 1% is an alarm
 
 
 class AdaMatch(ClassifierMethod):
-    """BatchNorm: both domains' views in one pass, whose statistics the running ones follow; a second pass of the
-    source's alone is normalised by the source's and leaves them (random logit interpolation needs both). Target images
-    are thus answered with statistics of both domains, as they were labelled.
+    """Cross-entropy of the source's weak and strong views, and of the target's strong views with the labels that its
+    weak views give (`pseudo_labels`), weighed by a μ that grows (`ramp`).
+
+    BatchNorm: all views of both domains pass together and update the running statistics; the source's pass again alone,
+    normalised by their own and updating nothing. Random logit interpolation mixes the two answers. Target images are
+    thus answered with statistics of both domains, as they were labelled.
 
     `information`, which is not the paper's, weighs SHOT's information maximisation of the answers to weak target views:
     it moves the images that are not sure enough to be labelled.
@@ -79,7 +83,7 @@ class AdaMatch(ClassifierMethod):
 
     def alarms(self, means: Mapping[str, float]) -> dict[str, str]:
         """A target of which nothing is learnt."""
-        if means["mu"] < LOUD or means["confident"] >= FEW:
+        if means["mu"] < ALARM_FROM or means["confident"] >= LABELLED_FEW:
             return {}
         clause = (
             f"{means['confident']:.1%} of the target's images are labelled, so little is learnt of it; if it lacks "

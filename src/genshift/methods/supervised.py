@@ -21,7 +21,7 @@ class Supervised(ClassifierMethod):
         self.draws = (self.preset.labelled,)
 
     def step(self, batch: Mapping[str, Batch], progress: Progress) -> dict[str, Tensor]:
-        """One step on labelled pictures: "data", or in adaptation "source" (the target's own, in the role 'target')."""
+        """One step on labelled pictures: "data", or in adaptation "source" (the method `target`: the target's)."""
         source = batch[self.preset.labelled]
         assert source.y is not None
         with self.arithmetic.autocast():

@@ -1,4 +1,12 @@
-"""Architectures: modules and nothing else (no loss, no optimizer, no file)."""
+"""Architectures: modules and nothing else (no loss, no optimizer, no file).
+
+- `adaptation`, `adda`, `hw3`, `unet_report`, `gan`, `vae`: what the reports print, layer by layer, and ours of a kind.
+- `backbone`: the common backbone of adaptation methods, adversaries, and `BackboneParts`, which methods build from;
+  `pretrained`: timm's models in its place.
+- `classifier`, `unet`: ours. `layers`: what they are made of.
+
+`build` makes a preset's networks by name; those of a method on the common backbone come from `genshift.methods`.
+"""
 
 from __future__ import annotations
 

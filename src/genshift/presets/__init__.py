@@ -3,8 +3,10 @@
 - `base.py`: what every preset is, and what an option is (help, default, bounds, origin).
 - `adaptation.py`, `pictures.py`, `diffusion.py`: the families, a class each, with their options.
 - `methods.py`: THE table of adaptation methods, one row a method; `papers.py`: what they cite.
-- `benchmark.py`: a preset of any method on any two sets, all at equal conditions.
-- `hw2.py`, `hw3.py`, `demo.py`: the facts of a report in one place; `ours.py`: our generators and classifiers.
+- `benchmark.py`: a preset of any method on any two sets, all at equal conditions; the register of backbones.
+- `hw2.py`, `hw3.py`, `demo.py`: the facts of a report in one place (`reports.py`: what they share); `ours.py`: our
+  generators and classifiers.
+- `keywords.py`: every option as a keyword, for editors; `python tests/test_keywords.py` writes it anew.
 
 Networks are in `genshift.nets`, how they learn in `genshift.methods`. `named` finds a preset by its name, or makes that
 of a method on two sets.

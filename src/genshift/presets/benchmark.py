@@ -24,10 +24,8 @@ STUDY = "adaptation"
 TASKS = (("mnistm", "svhn"), ("mnistm", "usps"), ("usps", "mnistm"), ("svhn", "usps"))
 OWN_STUDY = "own"  # of a user's folders
 OWN = {"source": "source/", "target": "target/"}  # which the user names
-OWN_SIZE, OWN_VALIDATION = (
-    32,
-    0.1,
-)  # pixels; share of the source held out: folders are smaller than the catalogue's sets
+OWN_SIZE = 32  # pixels
+OWN_VALIDATION = 0.1  # share of the source held out: folders are smaller than the catalogue's sets
 OUR_BACKBONE, TIMM = "residual", "timm:"
 _B = TypeVar("_B", bound=Callable[[int, int], Any])
 
@@ -117,7 +115,8 @@ def _remade(method: str, values: dict[str, Any]) -> BenchmarkPreset:
 
 def preset_of(row: MethodRow, source: str, target: str) -> BenchmarkPreset:
     """The preset of a method that learns from `source` and adapts to `target`: names of the catalogue's, or paths."""
-    options: dict[str, Any] = {"statistics": "own", "ema_half_life": HALF_LIFE, "strong": 0.5, "lr": 1e-3}
+    # What all methods have in common and a row may change; what follows in the call, none changes.
+    changeable: dict[str, Any] = {"statistics": "own", "ema_half_life": HALF_LIFE, "strong": 0.5, "lr": 1e-3}
     of_catalogue = None not in (lookup(source), lookup(target))
     preset = class_of(row.name)(
         name=f"{row.name}-{source}-{target}" if of_catalogue else row.name,
@@ -139,7 +138,7 @@ def preset_of(row: MethodRow, source: str, target: str) -> BenchmarkPreset:
         lr_warmup=3_200,
         select="label-free" if row.adapts else "last",
         origins={**{name: own.origin for name, own in row.options.items() if own.origin}, **row.origins},
-        **{**options, **row.values},
+        **{**changeable, **row.values},
     )
     return preset if of_catalogue else replace(preset, size=OWN_SIZE, validation=OWN_VALIDATION)
 

@@ -35,8 +35,8 @@ class MethodRow:
     """An adaptation method, or one of its two bounds.
 
     summary: a sentence in which `{source}` and `{target}` stand for the sets. implementation: "module:Class" below
-    `genshift.methods`, or the class itself where it comes from outside the package. values: what the method changes of
-    the description that all methods share, and origins: where those values come from (ours, where unsaid).
+    `genshift.methods`, or the class itself where it comes from outside the package. values: what the method sets
+    otherwise than `benchmark.preset_of` does for all, and origins: where those values come from (ours, where unsaid).
     cpu_images: source images that it gets through in at most 10 minutes of one core with AMX, its checks included.
     """
 
@@ -406,7 +406,7 @@ _ROWS = (
     ),
 )
 METHODS: dict[str, MethodRow] = {row.name: row for row in _ROWS}
-DEFAULT = "adamatch-im"  # the method of the study `default`
+DEFAULT_METHOD = "adamatch-im"  # the method of the study `default`
 
 
 def row_of(name: str) -> MethodRow:

@@ -84,9 +84,9 @@ def compare_table(run_folders: Iterable[Path]) -> list[ComparedRow]:
     """A row for each measure of each group of runs that differ in their seed alone: of adaptation, target accuracy;
     Refusal for a broken folder."""
     model = page_model(read_runs(run_folders, curves=False))
-    rows = [row for row in model.rows if row.group.first.adapts]
+    rows = [row for row in model.rows if row.group.first.of_adaptation]
     for subject in model.subjects:
-        if not subject.first.adapts:  # its groups stand below one another, metric by metric
+        if not subject.first.of_adaptation:  # its groups stand below one another, metric by metric
             for metric in ordered(row.metric for row in subject.rows):
                 rows += [row for row in subject.rows if row.metric == metric]
     return [_as_json(row) for row in rows]

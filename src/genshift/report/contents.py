@@ -1,7 +1,7 @@
 """THE table of contents: which sections there are, in which order and for which runs, and which blocks each has.
 
-The page and results.md both follow it. `SECTIONS` go from the first kind that takes a subject; a part is a function
-from what its section is about to blocks, and stands in both documents unless it says in which. To add a kind of runs,
+The page and results.md both follow it. A subject goes to the first of `SECTIONS` that takes it. A part is a function:
+it is given what its section is about and returns blocks, for both documents unless it names one. To add a kind of runs,
 write its builders in `sections/` and add a `SectionKind` here; to add a block, add a `Part`.
 """
 
@@ -34,7 +34,7 @@ About = TypeVar("About", PageModel, Subject)
 
 @dataclass(frozen=True)
 class Part(Generic[About]):
-    """Some blocks; `only` names the document that alone has them, `when` says of what there are any."""
+    """Some blocks; `only`: the one document that has them; `when`: for which subjects they are made."""
 
     blocks: Callable[[About], Sequence[Block]]
     only: Document | None = None
@@ -43,7 +43,7 @@ class Part(Generic[About]):
 
 @dataclass(frozen=True)
 class SectionKind(Generic[About]):
-    """A section of what `takes` says it is about; `heading` is its title where a study's name stands above it."""
+    """A section of what `takes` says it is about; `heading`: its title in results.md, below the study's name."""
 
     takes: Callable[[About], bool]
     title: Callable[[About], str]
@@ -68,7 +68,7 @@ PROVENANCE: tuple[Part[Subject], ...] = (
 
 SECTIONS: tuple[SectionKind[Subject], ...] = (
     SectionKind(
-        takes=lambda subject: subject.first.adapts,
+        takes=lambda subject: subject.first.of_adaptation,
         title=lambda subject: f"{subject.first.study}: {subject.first.task}",
         heading=lambda subject: subject.first.task,
         parts=(

@@ -1,6 +1,6 @@
 """docs/results.md from the small files that runs leave under docs/results/<study>/<run>/.
 
-A study's notes.md may hold hand-written causes: under a heading `## <task>`, `## <task> <role>` (such as
+A study's notes.md may hold hand-written causes: under a heading `## <task>`, `## <task> <method>` (such as
 `## mnistm→svhn dann`) or `## <preset>` (or a row's whole label) the text goes to the rows that fell short there; text
 before the first heading introduces the study.
 """

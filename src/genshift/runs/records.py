@@ -207,7 +207,7 @@ class RunRecord:
         return self.preset.get("family") or older
 
     @property
-    def adapts(self) -> bool:
+    def of_adaptation(self) -> bool:
         """Whether the run stands in a table of source-only, adapted and trained-on-target."""
         return self.family == ADAPTATION
 

@@ -51,7 +51,7 @@ from genshift.selection.rules import (
     doubts,
 )
 from genshift.training.console import Console
-from genshift.training.domains import FEWEST, open_domains
+from genshift.training.domains import FEWEST_HELD_OUT, open_domains
 from genshift.training.loop import Observer
 
 IMAGES = 2_000  # of the source's and of the target's training images, the same for every checkpoint and run
@@ -113,7 +113,7 @@ def _part(images: int, total: int, phases: Sequence[float]) -> int:
 def can_choose(run: RunFolder) -> bool:
     """Whether a run adapts and has held-out source images, so that its checkpoints can be scored."""
     config = run.config
-    return preset_of(config).adapts and config["data"]["source"]["held_out"] >= FEWEST
+    return preset_of(config).adapts and config["data"]["source"]["held_out"] >= FEWEST_HELD_OUT
 
 
 def open_scoring_data(preset: Adaptation, data_root: Path | None, skip_broken: bool = False) -> ScoringData:
@@ -123,10 +123,10 @@ def open_scoring_data(preset: Adaptation, data_root: Path | None, skip_broken: b
     """
     domains = open_domains(preset, data_root, skip_broken)
     held_out = domains.held_out
-    if held_out is None or held_out.labels is None or len(held_out) < FEWEST:
+    if held_out is None or held_out.labels is None or len(held_out) < FEWEST_HELD_OUT:
         raise Refusal(
-            f"{preset.name} was trained with --validation {preset.validation:g}, which holds fewer than {FEWEST} "
-            "source images out, and a choice needs them: train with a larger share."
+            f"{preset.name} was trained with --validation {preset.validation:g}, which holds fewer than "
+            f"{FEWEST_HELD_OUT} source images out, and a choice needs them: train with a larger share."
         )
     rows = torch.arange(len(domains.labelled)) if domains.labelled_rows is None else domains.labelled_rows
     source, target = (torch.from_numpy(fixed_sample(len(part), IMAGES, 0)) for part in (rows, domains.target))

@@ -17,7 +17,7 @@ from genshift.errors import unknown
 MARGIN = 0.05
 ENOUGH = 100  # held-out source images below which no accuracy is stated, nor that it fell
 COLLAPSED = 0.5  # ours: share of the source's effective classes below which target predictions are of few
-DEFAULT = "default"
+DEFAULT_RULE = "default"
 LAST = "last"
 
 
@@ -72,8 +72,8 @@ SCORES = {
 }
 BEST = "im"  # whose best the default rule takes, among candidates above the floor
 RULES = {
-    DEFAULT: f"the best {SCORES[BEST].head} of those above the floor of source accuracy that have not collapsed to few "
-    "classes and agree with the other candidates",
+    DEFAULT_RULE: f"the best {SCORES[BEST].head} of those above the floor of source accuracy that have not collapsed "
+    "to few classes and agree with the other candidates",
     **{name: score.meaning for name, score in SCORES.items()},
     LAST: "the latest",
 }
@@ -99,8 +99,8 @@ def choose(rule: str, rows: Sequence[ScoreRow], source_only: float | None = None
     """
     if rule not in RULES:
         raise unknown("rule", rule, RULES)
-    score = SCORES.get(BEST if rule == DEFAULT else rule)
-    places = above_floor(rows, source_only) if rule == DEFAULT else range(len(rows))
+    score = SCORES.get(BEST if rule == DEFAULT_RULE else rule)
+    places = above_floor(rows, source_only) if rule == DEFAULT_RULE else range(len(rows))
 
     def worth(place: int) -> tuple[float, int, int]:
         row = rows[place]

@@ -21,7 +21,7 @@ from genshift.presets import Adaptation, Preset
 from genshift.presets.benchmark import OWN_STUDY
 
 HELD_OUT_IMAGES = 2_000  # validated on: a check costs a fraction of the steps between two checks
-FEWEST = 2  # held-out images that a variance, and so a choice among checkpoints, can be taken of
+FEWEST_HELD_OUT = 2  # held-out images that a variance, and so a choice among checkpoints, can be taken of
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Domains:
     """What training may see: labelled images, some of them held out, and unlabelled target images.
 
     `labelled_rows` and `target_rows`, int64, are the images drawn from (None: all), so that a memory-mapped set is not
-    copied. In the roles 'source' and 'target' nothing is drawn from `target`. Its labels are absent by construction.
+    copied. By the methods `source` and `target` nothing is drawn from `target`. Its labels are absent by construction.
     `extra` are labelled images that training draws too, in the classes of `labelled`: nothing is measured on them.
     """
 
@@ -77,10 +77,10 @@ def _open_extra(preset: Adaptation, labelled: ImageSet, target: ImageSet, **opti
     """
     extra, _ = open_set(preset.extra, "train", preset, **options)
     given = _fingerprints(extra)
-    for role, images in (("source", labelled), ("target", target)):
+    for domain, images in (("source", labelled), ("target", target)):
         if shared := len(given & _fingerprints(images)):
             raise Refusal(
-                f"--extra {preset.extra} holds {shared:,} of the {role}'s own pictures: give others, or leave it out."
+                f"--extra {preset.extra} holds {shared:,} of the {domain}'s own pictures: give others, or leave it out."
             )
     if extra.labels is None:
         raise Refusal(f"--extra {preset.extra} has no labels: give class folders, or a labels.csv (image_name,label).")

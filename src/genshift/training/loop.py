@@ -43,7 +43,7 @@ class NonFinite(Refusal):
 
 @dataclass(frozen=True)
 class Schedule:
-    """When things happen, all counted in images."""
+    """When a training reads and checks, in images; how the learning rate goes; how many checkpoints are kept."""
 
     total: int
     log_every: int

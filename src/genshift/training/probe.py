@@ -17,7 +17,7 @@ from genshift.runs.checkpoint import Checkpoint
 from genshift.training.loop import Trainer
 
 STEPS = 4
-FEWEST = 2  # images a step: BatchNorm needs more than one
+FEWEST_A_STEP = 2  # images a step: BatchNorm needs more than one
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def _batch_that_fits(trainer: Trainer, before: Checkpoint) -> str:
     feed = trainer.feed
     sizes = {name: part.batch for name, part in feed.parts.items()}
     factor = 2
-    while factor <= feed.batch // FEWEST:
+    while factor <= feed.batch // FEWEST_A_STEP:
         trainer.feed = feed.smaller(factor)
         try:
             _put_back(trainer, before)
@@ -127,7 +127,7 @@ def _batch_that_fits(trainer: Trainer, before: Checkpoint) -> str:
             continue
         flags = " ".join(f"{part.flag} {part.batch}" for part in trainer.feed.parts.values())
         return f"A batch of {sizes[next(iter(sizes))]} does not fit into memory; this fits: {flags}."
-    return f"Not even {FEWEST} images a step fit into memory: choose a smaller --size or a smaller network."
+    return f"Not even {FEWEST_A_STEP} images a step fit into memory: choose a smaller --size or a smaller network."
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

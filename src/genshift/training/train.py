@@ -23,11 +23,10 @@ from genshift.runs.folder import RunFolder
 from genshift.runs.trained_run import build_method, feature_maps, preset_of
 from genshift.training.console import Console, tensorboard_sink
 from genshift.training.distributed import World, world_of
-from genshift.training.domains import FEWEST
+from genshift.training.domains import FEWEST_HELD_OUT
 from genshift.training.ema import MovingAverage
 from genshift.training.loop import Observer, Schedule, Trainer
-from genshift.training.probe import STEPS, probe
-from genshift.training.probe import Probe as Measured
+from genshift.training.probe import STEPS, Probe, probe
 from genshift.training.training_data import TrainingData, open_training_data
 
 LOGS = 100  # readings of the scalars in a training: a curve needs no more points
@@ -37,7 +36,11 @@ MOST_MINUTES = 1_000_000  # two years: above it, something else was meant
 
 @dataclass(frozen=True)
 class Settings:
-    """How to run a preset: the seed, a budget in minutes instead of images, and what does not change what is learnt."""
+    """How a preset is run: seed, budget in minutes instead of images, machine, and what is kept and shown.
+
+    keep: numbered checkpoints besides the best. skip_broken: leave out pictures that cannot be read. command: as the
+    user gave it, for config.json. observers: who looks at each check.
+    """
 
     seed: int = 0
     minutes: float | None = None
@@ -86,7 +89,7 @@ def train(preset: Preset, out: Path, settings: Settings) -> bool:
             run.create()
         world.wait()
         _introduce(trainer, preset, training_data, settings)
-        # From where an earlier sitting saved; then four steps that are put back, to tell how long it takes.
+        # From where an earlier sitting saved; then a probe, whose steps are undone, tells how long it takes.
         if begun and _resume(trainer, preset, settings):
             return True
         with console.phase(f"Taking {STEPS} steps to see how fast it goes"):
@@ -129,7 +132,7 @@ def assemble(
 
 
 def _introduce(trainer: Trainer, preset: Preset, training_data: TrainingData, settings: Settings) -> None:
-    """Says what is trained from what on which machine, and lets observers and TensorBoard look."""
+    """Says what is trained from what on which machine."""
     console, arithmetic = trainer.console, trainer.method.arithmetic
     for note in dict.fromkeys(training_data.notes):
         console.say(f"note: {note}")
@@ -167,9 +170,7 @@ def _resume(trainer: Trainer, preset: Preset, settings: Settings) -> bool:
     return False
 
 
-def _begin(
-    trainer: Trainer, preset: Preset, settings: Settings, training_data: TrainingData, measured: Measured
-) -> None:
+def _begin(trainer: Trainer, preset: Preset, settings: Settings, training_data: TrainingData, measured: Probe) -> None:
     """Works the budget out and writes config.json."""
     total = _budget(preset, settings, measured, trainer)
     trainer.schedule = _schedule(preset, trainer.method.phases, total, trainer.feed.batch, settings.keep)
@@ -181,7 +182,7 @@ def _begin(
 # --- the budget, and config.json ------------------------------------------------------------------------------------
 
 
-def _budget(preset: Preset, settings: Settings, measured: Measured, trainer: Trainer) -> int:
+def _budget(preset: Preset, settings: Settings, measured: Probe, trainer: Trainer) -> int:
     """Images to train on, a whole number of steps. Minutes are turned into images once, by the probe's speed, so that
     schedules, and a continued run, do not depend on how busy the machine is later."""
     images = preset.images
@@ -195,7 +196,7 @@ def _budget(preset: Preset, settings: Settings, measured: Measured, trainer: Tra
 
 
 def _schedule(preset: Preset, phases: Sequence[float], total: int, batch: int, keep: int) -> Schedule:
-    """When readings and checks come, in whole steps."""
+    """The schedule of so many images: readings, checks and the learning rate, in whole steps."""
 
     def every(parts: int) -> int:
         return max(1, total // parts // batch) * batch
@@ -219,7 +220,7 @@ def _marks(phases: Sequence[float], total: int, batch: int, every: int) -> Itera
 
 
 def _config(
-    preset: Preset, settings: Settings, trainer: Trainer, training_data: TrainingData, measured: Measured
+    preset: Preset, settings: Settings, trainer: Trainer, training_data: TrainingData, measured: Probe
 ) -> dict[str, Any]:
     networks = trainer.method.networks
     return {
@@ -229,7 +230,7 @@ def _config(
             "name": preset.name,
             "study": preset.study,
             "task": preset.task,
-            "role": preset.method,
+            "role": preset.method,  # so called in config.json since 0.1
             "summary": preset.summary,
             "networks": preset.networks,
             "fields": preset.options(),
@@ -259,10 +260,10 @@ def _config(
 def check_choice(preset: Preset, training_data: TrainingData) -> None:
     """Refuses a choice by held-out images where too few are held out."""
     count = 0 if training_data.held_out is None else len(training_data.held_out)
-    if preset.select == "label-free" and count < FEWEST:
+    if preset.select == "label-free" and count < FEWEST_HELD_OUT:
         raise Refusal(
             f"--validation {preset.validation:g} holds {count} of {preset.trains_on}'s pictures out, and choosing a "
-            f"checkpoint needs {FEWEST} or more: give a larger share, more pictures, or --select last."
+            f"checkpoint needs {FEWEST_HELD_OUT} or more: give a larger share, more pictures, or --select last."
         )
 
 
@@ -284,10 +285,10 @@ def check_same(run: RunFolder, preset: Preset, settings: Settings) -> None:
 
 def _check_fingerprints(run: RunFolder, training_data: TrainingData) -> None:
     """Refuses to continue with other images than the run was begun with."""
-    for role, now in training_data.describe().items():
-        before = run.config["data"][role]
+    for domain, now in training_data.describe().items():
+        before = run.config["data"][domain]
         if any(before[key] != now[key] for key in ("fingerprint", "extra") if key in now):
             raise Refusal(
-                f"The {role} images are not those that {run.path} was begun with ({before['n']:,} then, {now['n']:,} "
+                f"The {domain} images are not those that {run.path} was begun with ({before['n']:,} then, {now['n']:,} "
                 "now, or other pixels): restore them, or name another --out."
             )

@@ -18,7 +18,7 @@ from genshift.training.domains import HELD_OUT_IMAGES, evaluation_split, hold_ou
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The sets that steps draw from by name (the first counts progress), and what else training is told.
+    """The sets that steps draw from by name, the one first that progress is counted in, and what else training is told.
 
     `classes` name the labels that are learnt or drawn, and are empty where there are none. `extra` are the images of
     the first set that come from elsewhere, where some do.

@@ -39,11 +39,13 @@ def group_runs(runs: Sequence[RunRecord]) -> list[Group]:
     # Siblings are told apart by their labels: of adaptation all that use a method, of other families a preset's own.
     siblings: dict[tuple[str, ...], list[RunRecord]] = {}
     for first, *_ in alike.values():
-        name = "" if first.adapts else first.name
+        name = "" if first.of_adaptation else first.name
         siblings.setdefault((first.study, first.task, first.method, name), []).append(first)
     labels: dict[RunRecord, str] = {}
     for members in siblings.values():
-        labels |= zip(members, _method_labels(members) if members[0].adapts else _preset_labels(members), strict=True)
+        labels |= zip(
+            members, _method_labels(members) if members[0].of_adaptation else _preset_labels(members), strict=True
+        )
     groups = []
     for members in alike.values():
         first = members[0]
@@ -70,7 +72,7 @@ def conditions_of(run: RunRecord) -> Conditions:
 
 def subject_of(run: RunRecord) -> tuple[str, ...]:
     """What a run is reported with: generators of one kind by their data, whatever study they are of."""
-    return ("", run.task, run.family) if run.draws else (run.study, run.task, "" if run.adapts else run.name)
+    return ("", run.task, run.family) if run.draws else (run.study, run.task, "" if run.of_adaptation else run.name)
 
 
 def _preset_labels(siblings: Sequence[RunRecord]) -> list[str]:

@@ -44,7 +44,7 @@ def equal_conditions(groups: Sequence[Group]) -> dict[tuple[str, str], list[Grou
 
     A preset that is smaller than its study's budget was run whole: it stands with those that the budget cut short.
     """
-    adapting = [group for group in groups if group.first.adapts]
+    adapting = [group for group in groups if group.first.of_adaptation]
     largest: dict[tuple[str, str], int] = {}  # of the budgets that a study cut to its own
     for run in (group.first for group in adapting):
         if _budget(run).startswith(STUDYS):

@@ -59,7 +59,7 @@ class PageModel:
 
     @property
     def adapting(self) -> list[RunRecord]:
-        return [run for run in self.runs if run.adapts]
+        return [run for run in self.runs if run.of_adaptation]
 
 
 def page_model(runs: Sequence[RunRecord], causes: Mapping[str, str] | None = None) -> PageModel:

@@ -18,7 +18,7 @@ def read_runs(folders: Iterable[Path], curves: bool = True) -> list[RunRecord]:
     runs = [read_record(Path(folder), curves) for folder in folders]
     if not runs:
         raise Refusal("There is no run to report on: expected at least one run folder; `genshift ls` lists them.")
-    for method in {run.method for run in runs if run.adapts}:
+    for method in {run.method for run in runs if run.of_adaptation}:
         is_known(method)  # what an installed one is called and cites stands in the table from now on
     places = {name: place for place, name in enumerate(METHODS)}
 

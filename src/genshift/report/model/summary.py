@@ -53,7 +53,7 @@ class Row:
 
 def rows_of(group: Group) -> list[Row]:
     """Target accuracy, for a group that adapts; for any other a row for each metric."""
-    if group.runs[0].adapts:
+    if group.runs[0].of_adaptation:
         return [row_of(group, TARGET_ACCURACY)]
     metrics = ordered(metric for run in group.runs for metric in run.results)
     return [row_of(group, metric) for metric in metrics or ["–"]]
@@ -116,7 +116,7 @@ def cautions(groups: Sequence[Group], rows: Sequence[Row]) -> list[str]:
     lines = []
     for group in groups:
         for run in group.runs:
-            name = run.name if run.adapts else group.label
+            name = run.name if run.of_adaptation else group.label
             lines += [f"{name}, seed {run.seed}: {warning}" for warning in run.evaluation.get("warnings", [])]
     # The same folder named twice, or copied: a deviation over it would be too small.
     for group in groups:

@@ -38,7 +38,7 @@ GLANCE = (
 
 def all_tasks(model: PageModel) -> list[Block]:
     """Every task of adaptation in one table and one drawing; other kinds of runs have theirs in their sections."""
-    rows = [row for row in model.rows if row.group.first.adapts]
+    rows = [row for row in model.rows if row.group.first.of_adaptation]
     if not rows:
         return []
     bodies: dict[str, list[list[Cell]]] = {}
@@ -78,7 +78,7 @@ def task_table(subject: Subject) -> list[Block]:
         values = [row.label, ours_text(row), published_text(row), difference_text(row), seeds_text(row)]
         values += [f"{count_text(row.n)}{error}", images_text(row), minutes_text(row)]
         body.append([Cell(value) for value in values])
-    head = ["role", "ours", "published", "difference", "seeds", "test images (± se)", "images seen", "CPU min"]
+    head = ["method", "ours", "published", "difference", "seeds", "test images (± se)", "images seen", "CPU min"]
     return [Table(head, [("", body)])]
 
 

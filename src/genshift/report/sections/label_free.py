@@ -13,7 +13,7 @@ from genshift.report.model.formatting import NONE, counted
 from genshift.report.model.label_free import Estimates, RuleChoices
 from genshift.report.model.measures import percent
 from genshift.report.model.page_model import PageModel
-from genshift.selection.rules import BEST, DEFAULT, ESTIMATE, ESTIMATES, MARGIN, OFF, RULES, SCORES, Score
+from genshift.selection.rules import BEST, DEFAULT_RULE, ESTIMATE, ESTIMATES, MARGIN, OFF, RULES, SCORES, Score
 
 RULES_TITLE = "Which rule should a user trust?"
 CURVES_NOTE = (
@@ -27,7 +27,7 @@ CURVES_NOTE = (
 
 def regrets(model: PageModel) -> list[Block]:
     """How far below the oracle each rule's choices are."""
-    mean = statistics.fmean(choices.regret(DEFAULT) for choices in model.choices)
+    mean = statistics.fmean(choices.regret(DEFAULT_RULE) for choices in model.choices)
     lead = (
         "An adapted run's checkpoints are chosen among without a target label. The default rule leaves out those that "
         f"are more than {100 * MARGIN:g} points (and a standard error) below the best on held-out source images, or "
