@@ -1,4 +1,14 @@
-"""Architectures: modules and nothing else (no loss, no optimizer, no file)."""
+"""Architectures: modules and nothing else (no loss, no optimizer, no file).
+
+- As the reports print them, names of attributes included: `adaptation` and `adda` (classifiers and adversaries), `gan`,
+  `vae` with `hw3` (blocks that these share), `unet_report`.
+- Ours: `backbone` (what every adaptation method is compared on), `classifier`, `unet`, and the residual networks in
+  `gan` and `vae`; `pretrained` wraps models of timm.
+- `layers` holds layers that compute what PyTorch's do, faster on a CPU, and BatchNorm by domain.
+
+`build` makes the networks of a preset by name. A new network is a module here and a line in its family's builder; those
+of an adaptation method on the common backbone are made by the method itself (`own_networks`).
+"""
 
 from __future__ import annotations
 

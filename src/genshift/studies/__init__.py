@@ -1,4 +1,9 @@
-"""Studies: which runs make one, and within which budget."""
+"""Studies: which runs make one, and within which budget.
+
+This file has the table `STUDIES`; `running` trains and evaluates what is missing of one and writes its page, `workers`
+does so in several processes that end well. A new study is an entry of the table; a preset belongs to the study that it
+names. What a method of adaptation may cost stands in its row (`genshift.presets.methods`).
+"""
 
 from __future__ import annotations
 
