@@ -1,11 +1,13 @@
 """Architectures: modules and nothing else (no loss, no optimizer, no file).
 
-- `adaptation`, `adda`, `hw3`, `unet_report`, `gan`, `vae`: what the reports print, layer by layer, and ours of a kind.
-- `backbone`: the common backbone of adaptation methods, adversaries, and `BackboneParts`, which methods build from;
-  `pretrained`: timm's models in its place.
-- `classifier`, `unet`: ours. `layers`: what they are made of.
+- As the reports print them, names of attributes included: `adaptation` and `adda` (classifiers and adversaries), `gan`,
+  `vae` with `hw3` (blocks that these share), `unet_report`.
+- Ours: `backbone` (what every adaptation method is compared on), `classifier`, `unet`, and the residual networks in
+  `gan` and `vae`; `pretrained` wraps models of timm.
+- `layers` holds layers that compute what PyTorch's do, faster on a CPU, and BatchNorm by domain.
 
-`build` makes a preset's networks by name; those of a method on the common backbone come from `genshift.methods`.
+`build` makes the networks of a preset by name. A new network is a module here and a line in its family's builder; those
+of an adaptation method on the common backbone are made by the method itself (`own_networks`).
 """
 
 from __future__ import annotations

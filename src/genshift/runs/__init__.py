@@ -1,6 +1,11 @@
-"""The run folder and all that reads or writes it.
+"""The run folder, its only reader and writer.
 
-`folder` has its files and checkpoints, `checkpoint` the form of those, `files` writing that is whole or absent,
-`results` what was measured, `records` everything a report reads, `find` runs below a folder and beside a run.
-`trained_run.open_run` opens a run once: preset, method, classes. `clean` drops what only continuing needs.
+- `folder` is the folder: config.json, logs, numbered checkpoints and the best; `checkpoint` one checkpoint (safetensors
+  with its description in the header), `files` whole-or-absent writing, `png` pictures.
+- `trained_run.open_run` opens a run once: preset, method over the trained networks, classes.
+- `results` is the form of measured values and of the card; `records` reads all that a folder says, for reports; `find`
+  looks for runs, and for those that stand beside one. `records`, `results`, `find` and `folder` import no torch.
+- `clean` drops from a finished run what only continuing needs.
+
+Keys of config.json, checkpoints and results.json stay what they are: folders of earlier versions go on being read.
 """

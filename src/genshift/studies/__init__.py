@@ -1,5 +1,9 @@
-"""Studies: which runs make one, and within which budget. `running` trains what is missing and reports; `workers` runs
-several at a time, each in a process of its own."""
+"""Studies: which runs make one, and within which budget.
+
+This file has the table `STUDIES`; `running` trains and evaluates what is missing of one and writes its page, `workers`
+does so in several processes that end well. A new study is an entry of the table; a preset belongs to the study that it
+names. What a method of adaptation may cost stands in its row (`genshift.presets.methods`).
+"""
 
 from __future__ import annotations
 
@@ -87,7 +91,7 @@ FACES = {"gan": 64_000, "vae": 48_000}
 # On one core with AMX hw2's U-Net learns from 15 pictures a second, ours from 60 digits or 40 faces.
 DIFFUSION = {"hw2-diffusion": 50_000, "faces-diffusion": 150_000, "digits-diffusion": 212_000}
 ADAPTATION = {name: row.cpu_images for name, row in methods.METHODS.items()}
-DEFAULT_BUDGETS = {"source": 320_000, methods.DEFAULT_METHOD: 60_000}
+DEFAULT = {"source": 320_000, methods.DEFAULT: 60_000}
 # hw3 finds that ADDA's learning rate and what is done to its images matter, each by task: the rates and the transforms
 # (this problem's and the one's before it) that it names, on every task.
 ADDA = ("hw3-adda-usps-mnistm", "hw3-adda-mnistm-svhn", "hw3-adda-svhn-usps")
@@ -125,10 +129,8 @@ STUDIES = {
         Study(
             "default",
             "the default method beside source-only on four tasks, at about ten minutes of one core each",
-            DEFAULT_BUDGETS,
-            others=tuple(
-                f"{method}-{'-'.join(task)}" for method in ("source", methods.DEFAULT_METHOD) for task in TASKS
-            ),
+            DEFAULT,
+            others=tuple(f"{method}-{'-'.join(task)}" for method in ("source", methods.DEFAULT) for task in TASKS),
         ),
         Study(
             "adda-tables",
