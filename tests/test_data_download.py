@@ -55,7 +55,11 @@ def test_the_command_says_how_far_it_is(usps, monkeypatch, capfd):
     out, err = capfd.readouterr()
     assert out.splitlines() == [str(mine / "usps" / name) for name in ("usps.bz2", "usps.t.bz2")]
     lines = err.splitlines()
-    assert len(lines) == 6 and [line.split(": ")[0] for line in lines[:2]] == ["usps.bz2"] * 2
+    assert (
+        len(lines) == 7
+        and lines[6].startswith("next: genshift data check usps")
+        and [line.split(": ")[0] for line in lines[:2]] == ["usps.bz2"] * 2
+    )
     assert "fetching 0.0 MB" in lines[0] and "0.0 MB are here" in lines[1] and "was fetched from" in lines[2]
     monkeypatch.setenv("FORCE_COLOR", "1")
     (mine / "usps" / "usps.bz2").unlink()
