@@ -19,7 +19,7 @@ Sampler = Literal["ddpm", "ddim", "dpm++2m", "dpm++3m", "unipc", "heun"]
 class Sampling:
     """How pictures are drawn from a trained diffusion model; a diffusion preset's defaults, and flags of `sample`."""
 
-    sampler: Sampler = option("how noise is taken away", "ddpm")  # noqa: RUF009 (an alias hides that it is a word)
+    sampler: Sampler = option("how noise is taken away", "ddpm")
     steps: int = option("steps from noise to picture", 20)
     spacing: Literal["time", "snr"] = option("steps evenly in time, or in the logarithm of signal to noise", "time")
     eta: float = option("share of fresh noise in a DDIM step: 0 none, 1 as DDPM", 0.0)
