@@ -91,7 +91,7 @@ FACES = {"gan": 64_000, "vae": 48_000}
 # On one core with AMX hw2's U-Net learns from 15 pictures a second, ours from 60 digits or 40 faces.
 DIFFUSION = {"hw2-diffusion": 50_000, "faces-diffusion": 150_000, "digits-diffusion": 212_000}
 ADAPTATION = {name: row.cpu_images for name, row in methods.METHODS.items()}
-DEFAULT = {"source": 320_000, methods.DEFAULT_METHOD: 60_000}
+DEFAULT_BUDGETS = {"source": 320_000, methods.DEFAULT_METHOD: 60_000}
 # hw3 finds that ADDA's learning rate and what is done to its images matter, each by task: the rates and the transforms
 # (this problem's and the one's before it) that it names, on every task.
 ADDA = ("hw3-adda-usps-mnistm", "hw3-adda-mnistm-svhn", "hw3-adda-svhn-usps")
@@ -129,7 +129,7 @@ STUDIES = {
         Study(
             "default",
             "the default method beside source-only on four tasks, at about ten minutes of one core each",
-            DEFAULT,
+            DEFAULT_BUDGETS,
             others=tuple(
                 f"{method}-{'-'.join(task)}" for method in ("source", methods.DEFAULT_METHOD) for task in TASKS
             ),
