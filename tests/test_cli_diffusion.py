@@ -1,7 +1,6 @@
 """Drawing from diffusion runs and sweeping them, from the command line."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -155,6 +154,7 @@ def test_a_broken_sampling_is_refused(stored, run, tmp_path, capfd):
     assert "is no sampling that" in refused(capfd, "sample", run, "--count", 1, "--out", tmp_path / "out")
 
 
+@tiny.POSIX
 def test_what_sigterm_stopped_is_continued_without_drawing_twice(runs, tmp_path, capfd):
     words = ["sample", str(runs["classes"]), "--count", "200", "--names", "class", "--steps", "20", "--out"]
     out = tmp_path / "parted"
@@ -185,7 +185,7 @@ def test_the_first_check_after_an_eighth_is_kept_once(runs, data, tmp_path, monk
         seen[images] = {k: v.clone() for k, v in method.networks["unet"].state_dict().items()}
 
     def stop_at(stop):
-        return lambda images, method: images == stop and os.kill(os.getpid(), signal.SIGTERM)
+        return lambda images, method: images == stop and signal.raise_signal(signal.SIGTERM)
 
     observers = [look, autoguidance.keeper(RunFolder(out))]
     for stop in (4, 12):  # each ends with the step after it

@@ -1,6 +1,7 @@
 """Wrong input at the command line: one sentence that helps, exit status 2, no traceback."""
 
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -136,6 +137,7 @@ def test_an_error_of_the_system_without_a_file(capfd, monkeypatch):
     assert tiny.refused(capfd, "ls") == "genshift: Stopped while reading or writing: the connection was reset."
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
 @pytest.mark.parametrize(("into", "status", "says"), [("| true", 0, ""), ("> /dev/full", 2, "the disk is full")])
 def test_output_that_nobody_takes(into, status, says):
     script = f"set -o pipefail; {shlex.quote(sys.executable)} -m genshift ls /nowhere {into}"
@@ -377,6 +379,7 @@ def test_an_output_path_below_a_file(domains, tmp_path, capfd):
     assert "a part of the path is a file" in again(capfd, domains, tmp_path / "file" / "run")
 
 
+@tiny.POSIX
 def test_an_output_folder_that_refuses_writes(domains, capfd):
     """/proc takes no file from anybody, root included."""
     assert "Stopped while making the run folder /proc/genshift" in again(capfd, domains, "/proc/genshift")

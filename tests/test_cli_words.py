@@ -122,6 +122,7 @@ def test_a_completion_script_is_what_its_shell_reads(shell, tmp_path, capfd):
         assert subprocess.run([shell, "-n", file], check=False, capture_output=True).returncode == 0
 
 
+@tiny.POSIX
 def test_bash_completes(tmp_path, capfd):
     if not shutil.which("bash"):
         pytest.skip("no bash here")

@@ -1,7 +1,7 @@
 """Studies: which runs, within which budget, and that only what is missing is trained."""
 
 import json
-import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -150,6 +150,7 @@ def test_what_train_alone_evaluated_is_drawn_by_the_study(study, tmp_path):
     assert "tsne" in json.loads((job.out / "evaluation.json").read_text())
 
 
+@tiny.POSIX
 def test_a_terminated_study_saves_both_of_its_runs(tmp_path):
     """SIGTERM to `genshift study --jobs 2` alone, as a batch system sends it."""
     argv = [sys.executable, "-m", "genshift", "study", "demo", "--budget", "full", "--seeds", "2", "--jobs", "2"]
@@ -167,7 +168,7 @@ def test_a_terminated_study_saves_both_of_its_runs(tmp_path):
 def test_a_study_that_is_stopped_writes_no_page_and_continues(study, tmp_path, monkeypatch):
 
     def stopping(*_):
-        return lambda images, method: os.kill(os.getpid(), 2)
+        return lambda images, method: signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(training, "CHECKS", 2)
     with monkeypatch.context() as patch:

@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import tiny
 from workers import until, work
 
 from genshift.errors import Refusal
 from genshift.studies.workers import side_by_side
 
+pytestmark = tiny.POSIX
 SCRIPT = Path(__file__).with_name("workers.py")
 
 

@@ -8,6 +8,7 @@ import tiny
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "kill.py"
 
 
+@tiny.POSIX
 def test_a_run_killed_three_times_ends_as_one_left_alone(domains, tmp_path):
     flags = ["--source", domains[0], "--target", domains[1], "--batch-source", 4, "--batch-target", 4]
     budget = ["--times", 3, "--images", 48, "--preset", "hw3-dann-usps-mnistm", "--out", tmp_path / "kill"]

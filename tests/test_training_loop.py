@@ -174,6 +174,7 @@ def test_a_learning_rate_that_is_too_high_stops_the_run_by_itself(domains, tmp_p
 # --- stopping and continuing ----------------------------------------------------------------------------------------
 
 
+@tiny.POSIX
 def test_signals_save_and_leave_and_the_same_command_continues(domains, tmp_path):
     """SIGTERM, then SIGINT, to the real command; its status is 130 and its words say where it stands."""
     out = tmp_path / "run"

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from data_files import png
 from safetensors.torch import load_file
@@ -27,6 +28,7 @@ from genshift.training import train as training
 from genshift.training.train import Settings
 
 HERE = Path(__file__).parent
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals and shells as POSIX has them")
 DIGITS = tuple(str(digit) for digit in range(10))
 FLOAT32 = Arithmetic(torch.device("cpu"), "float32", "for a test")
 FLOAT64 = Arithmetic(torch.device("cpu"), "float64", "for a test")
@@ -123,7 +125,7 @@ class StopAt:
     def __call__(self, images: int, method: Any) -> None:
         if images >= self.images and not self.asked:
             self.asked = True  # a second one would kill
-            os.kill(os.getpid(), self.number)
+            signal.raise_signal(self.number)
 
 
 def last(run: Path) -> dict[str, torch.Tensor]:
@@ -184,6 +186,8 @@ def command(*argv: object) -> subprocess.CompletedProcess[str]:
 
 def torchrun(*words: object) -> subprocess.CompletedProcess[str]:
     """`python WORDS` as two processes, which torchrun starts; they must succeed."""
+    if sys.platform == "win32":
+        pytest.skip("processes that share a batch are tested where torchrun has gloo over POSIX sockets")
     done = python("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", *words)
     assert done.returncode == 0, done.stderr
     return done
