@@ -33,6 +33,21 @@ def test_a_file_is_replaced_whole(tmp_path):
     assert os.listdir(path.parent) == ["a.json"]
 
 
+def test_a_file_is_synced_as_windows_allows(tmp_path, monkeypatch):
+    """There a folder cannot be opened, and what is synced must be open for writing."""
+    opened = os.open
+
+    def open_there(path, flags, *more, **others):
+        if os.path.isdir(path) or not flags & os.O_RDWR:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opened(path, flags, *more, **others)
+
+    monkeypatch.setattr(files.os, "open", open_there)
+    monkeypatch.setattr(files.sys, "platform", "win32")
+    files.write_json(tmp_path / "a.json", {"λ": 1})
+    assert files.read_json(tmp_path / "a.json", "") == {"λ": 1}
+
+
 def test_a_writer_that_fails_half_way_leaves_the_old_file(tmp_path):
     path = tmp_path / "a.txt"
     files.write_text(path, "old")
