@@ -179,14 +179,12 @@ def near(one, other):
 
 def test_a_method_in_the_package_is_one_file_and_one_row(package):
     """FixMatch as the document shows it: without the file and the row nothing knows it, with them everything does."""
-    row = blocks(section("### In the package"), "python")[0]
+    diff = blocks(section("### In the package"), "diff")[0]
+    row = "".join(line[1:] + "\n" for line in diff.splitlines() if line.startswith("+    "))
     table, file = (package / "src" / "genshift" / name for name in ("presets/methods.py", "methods/fixmatch.py"))
     whole, code = table.read_text(encoding="utf-8"), file.read_text(encoding="utf-8")
     assert whole.count(row) == 1, "the row of the document is the table's"
-    named = [
-        path for path in (package / "src").rglob("*.py") if "fixmatch:" in path.read_text(encoding="utf-8").lower()
-    ]
-    assert named == [table]
+    assert [path for path in (package / "src").rglob("*.py") if '"fixmatch' in path.read_text("utf-8")] == [table]
     # Without it.
     table.write_text(whole.replace(row, ""), encoding="utf-8")
     file.unlink()
@@ -194,8 +192,9 @@ def test_a_method_in_the_package_is_one_file_and_one_row(package):
     printed = in_package(package, "ls", "show dann-mnistm-svhn")
     assert "fixmatch" not in printed.lower()
     # With it.
-    table.write_text(whole, encoding="utf-8")
+    table.write_text(changed(table.read_text(encoding="utf-8"), diff), encoding="utf-8")
     file.write_text(code, encoding="utf-8")
+    assert table.read_text(encoding="utf-8") == whole
     lines = ["ls", train.format("fixmatch", "fixmatch"), "evaluate runs/fixmatch", "compare runs"]
     printed = in_package(package, *lines, "report runs --out page.html", "show fixmatch-mnistm-svhn")
     assert printed.count("FixMatch") >= 3 and "oracle/target_test_accuracy" in printed

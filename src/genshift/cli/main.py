@@ -131,7 +131,7 @@ def train(argv: Sequence[str]) -> int:
     add_machine(parser)
     add_int(parser, "--keep", "checkpoints kept beside the best (2)", 2)
     parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard events too")
-    parser.add_argument("--log", type=Path, metavar="FILE", help="add every line to this file too")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="add every line of the training to this file too")
     parser.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
     parser.add_argument("--no-evaluate", action="store_true", help="train, and measure nothing at the end")
     parser.add_argument(
