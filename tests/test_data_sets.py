@@ -7,7 +7,7 @@ import pytest
 from data_files import write_pictures
 
 import genshift
-from genshift import plugins, presets
+from genshift import presets
 from genshift.cli import main
 from genshift.data import DataFile, DataSet, ImageSet, check_set, dataset, get, load, load_named, locate, register
 from genshift.data.catalog import CATALOG
@@ -87,22 +87,24 @@ def test_the_command_line_lists_a_users_set(office, capfd):
 
 def test_a_set_of_an_installed_distribution_is_found_by_its_name(tmp_path, monkeypatch):
     class Entry:
+        name = "things"
+
         def load(self):
             register(DataSet(name="things", folders=("things",), **COMMON))
 
     asked = []
 
-    def entry_points(group, name):
-        asked.append((group, name))
-        return [Entry()] if name == "things" else []
+    def entry_points(group):
+        asked.append(group)
+        return [Entry()]
 
-    monkeypatch.setattr(plugins, "entry_points", entry_points)
+    monkeypatch.setattr("importlib.metadata.entry_points", entry_points)
     write_pictures(tmp_path / "things", 6)
-    assert len(load("things", data_root=tmp_path)) == 6 and asked == [("genshift.data_sets", "things")]
+    assert len(load("things", data_root=tmp_path)) == 6 and asked == ["genshift.data_sets"]
     with pytest.raises(Refusal, match="did you mean 'things'"):
         load("thinks")
     load(tmp_path / "things")
-    assert asked[1:] == [("genshift.data_sets", "thinks")], "a path is no name"
+    assert asked[1:] == ["genshift.data_sets"], "a path is no name"
 
 
 def test_a_set_of_folders_may_have_splits(tmp_path):
