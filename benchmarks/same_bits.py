@@ -282,7 +282,8 @@ def describe() -> dict[str, Any]:
     for name, preset in PRESETS.items():
         options = preset.options()
         batches = [key for key in ("batch", "batch_source", "batch_target") if key in options]
-        counts = "batch_target" if getattr(preset, "role", "") == "target" else batches[0]
+        learner = getattr(preset, "method", "") or getattr(preset, "role", "")  # called the role up to 0.1
+        counts = "batch_target" if learner == "target" else batches[0]
         assert options[counts] == preset.step_images
         found[name] = {"options": options, "family": preset.family, "networks": preset.networks, "counts": counts}
         found[name]["adapts"] = preset.adapts

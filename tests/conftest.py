@@ -56,4 +56,3 @@ def forget_plugins():
     for table, entries in zip(known, before, strict=True):
         table.clear()
         table.update(entries)
-    benchmark.class_of.cache_clear()

@@ -72,7 +72,6 @@ def forget():
     for table in (METHODS, PRESETS):
         for name in [name for name in table if name.startswith("late-dann")]:
             del table[name]
-    presets.benchmark.class_of.cache_clear()
     plugins._loaded.clear()
 
 

@@ -93,7 +93,6 @@ def add_method(row: MethodRow) -> None:
     Raises Refusal where its name is taken.
     """
     methods.add(row)
-    benchmark.class_of.cache_clear()  # of a method that is defined anew, the class has its former options
     for source, target in benchmark.TASKS:
         preset = benchmark.preset_of(row, source, target).checked()
         PRESETS[preset.name] = preset

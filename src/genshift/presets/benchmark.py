@@ -6,7 +6,6 @@ A preset of any method on any two sets is made here from the method's row (gensh
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -99,14 +98,19 @@ class BenchmarkPreset(Adaptation):
             )
 
 
-@functools.cache
+# By method the row and the class made of it: a plugin's method that is defined anew gets a class of its new options.
+_made: dict[str, tuple[MethodRow, type[BenchmarkPreset]]] = {}
+
+
 def class_of(name: str) -> type[BenchmarkPreset]:
     """The class of a method's presets: what all have in common, and a field for each option of its row."""
     row = row_of(name)
-    fields = [(name, own.kind, own.field()) for name, own in row.options.items()]
-    made = dataclasses.make_dataclass(f"{row.name}-preset", fields, bases=(BenchmarkPreset,), frozen=True, kw_only=True)
-    assert issubclass(made, BenchmarkPreset)
-    return made
+    if name not in _made or _made[name][0] is not row:
+        fields = [(key, own.kind, own.field()) for key, own in row.options.items()]
+        made = dataclasses.make_dataclass(f"{name}-preset", fields, bases=(BenchmarkPreset,), frozen=True, kw_only=True)
+        assert issubclass(made, BenchmarkPreset)
+        _made[name] = row, made
+    return _made[name][1]
 
 
 def _remade(method: str, values: dict[str, Any]) -> BenchmarkPreset:
