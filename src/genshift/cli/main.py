@@ -140,6 +140,7 @@ def train(argv: Sequence[str]) -> int:
     add_data_root(parser)
     add_json(parser)
     args, preset = _with_preset(parser, argv, {})
+    # What contradicts itself.
     check_positive(args, "threads", "keep", "minutes")
     if args.images is not None and args.minutes is not None:
         raise Refusal("--images and --minutes both name the budget: give one of them.")
@@ -148,11 +149,13 @@ def train(argv: Sequence[str]) -> int:
     how |= {"threads": args.threads, "keep": args.keep, "skip_broken": args.skip_broken}
     from genshift import api
 
+    # What it would cost, where that is all that is asked.
     if args.dry_run:
         plan = api.plan(preset, args.out, **how)
         print_json({"preset": preset.name, **preset.options(), "plan": asdict(plan)})
         print(plan.sentence(), file=sys.stderr)
         return 0
+    # The training, and what it came to.
     how |= {"tensorboard": args.tensorboard, "log": args.log, "evaluate": not args.no_evaluate}
     run = api.train(preset, args.out, command=command_line("train", *argv), **how)
     if leads():
