@@ -45,7 +45,7 @@ from genshift.cli.parser import (
     several,
     with_plugins,
 )
-from genshift.errors import Refusal, of_os_error, unknown
+from genshift.errors import Refusal, of_exhaustion, of_os_error, unknown
 from genshift.presets import FAMILIES, METHODS, PRESETS, Preset, methods, option_fields
 from genshift.runs.folder import RunFolder
 
@@ -567,6 +567,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         _drop_output()
         return _refuse(str(of_os_error(error, f"using {error.filename}" if error.filename else "reading or writing")))
+    except (MemoryError, RuntimeError, ImportError) as error:  # the latter two, where they say that there is no room
+        if (refusal := of_exhaustion(error)) is error:
+            raise
+        return _refuse(str(refusal))
     except KeyboardInterrupt:
         print("genshift: interrupted.", file=sys.stderr)
         return INTERRUPTED

@@ -10,6 +10,7 @@ import zlib
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+from genshift.data.bounds import check_bound, check_picture_bytes, read_picture
 from genshift.errors import Refusal, of_os_error
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
@@ -38,7 +39,7 @@ class FolderFiles:
         self.names = sorted(p.as_posix() for p in below if not any(part.startswith(".") for part in p.parts))
 
     def read(self, name: str) -> bytes:
-        return (self.path / name).read_bytes()
+        return read_picture(self.path / name)
 
 
 class ZipFiles:
@@ -52,12 +53,14 @@ class ZipFiles:
             raise damaged(path, "a zip archive", error) from error
         except OSError as error:
             raise of_os_error(error, f"reading {path}") from error
+        check_bound("members", len(self._zip.infolist()), path)
         names = [info.filename for info in self._zip.infolist() if not info.is_dir()]
         for name in names:
             _check_name(path, name)
         self.names = sorted(name for name in names if not _hidden(name))
 
     def read(self, name: str) -> bytes:
+        check_picture_bytes(self._zip.getinfo(name).file_size, self.path / name)  # it never unpacks to more
         try:
             return self._zip.read(name)
         except (
@@ -86,9 +89,13 @@ class TarFiles:
     @staticmethod
     def _members(path: Path) -> list[tuple[str, bytes]]:
         """Name and bytes of every member that is not hidden."""
-        members = []
+        members: list[tuple[str, bytes]] = []
+        count = 0
         with tarfile.open(path) as tar:
-            for member in tar:
+            for number, member in enumerate(tar, 1):
+                count += member.size
+                check_bound("members", number, path)
+                check_bound("bytes", count, f"{path}, unpacked,")
                 _check_name(path, member.name)
                 if member.isdir() or _hidden(member.name):
                     continue

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from genshift.data import idx, libsvm, mat
 from genshift.data.catalog import CATALOG, lookup
-from genshift.data.dataset import Colour, DataSet, Labels, Location, ReadOptions
+from genshift.data.dataset import Background, Colour, DataSet, Decoding, Fit, Labels, Location, ReadOptions
 from genshift.data.files import is_archive
 from genshift.data.folders import read_folder
 from genshift.data.imageset import ImageSet
@@ -29,6 +29,9 @@ def load(
     labels: bool = True,
     skip_broken: bool = False,
     limit: int | None = None,
+    fit: Fit = "crop",
+    background: Background = "white",
+    depth: int = 0,
 ) -> ImageSet:
     """The images of a data set by its name, or of a folder, archive or file of the user's.
 
@@ -38,12 +41,14 @@ def load(
     colour: 'rgb' repeats grey to 3 channels, 'grey' takes ITU-R 601 luma into 1; None keeps the set's own.
     labels: False leaves the labels unread where the format allows, and sealed in any case.
     limit: only the first so many images.
+    fit: "pad" sets a rectangular picture whole on a black square instead. background: what lies under transparent
+    parts. depth: bits that 16-bit values hold; 0: 16, refused where that would leave every picture dark.
 
     Raises Refusal, in one sentence, for a name that is unknown, a set that is absent, a file that is damaged.
     """
     return load_named(
         name_or_path, split, data_root=data_root, size=size, colour=colour, labels=labels,
-        skip_broken=skip_broken, limit=limit,
+        skip_broken=skip_broken, limit=limit, fit=fit, background=background, depth=depth,
     )[0]  # fmt: skip
 
 
@@ -57,10 +62,14 @@ def load_named(
     labels: Labels = True,
     skip_broken: bool = False,
     limit: int | None = None,
+    fit: Fit = "crop",
+    background: Background = "white",
+    depth: int = 0,
 ) -> tuple[ImageSet, list[str]]:
     """As `load`, with one name an image: its file's for pictures in folders and archives, else its number."""
-    check_options(size, colour, limit)
-    options = ReadOptions(split, size, colour, labels, limit, skip_broken)
+    decoding = Decoding(fit, background, depth)
+    check_options(size, colour, limit, decoding)
+    options = ReadOptions(split, size, colour, labels, limit, skip_broken, decoding)
     name, path = str(name_or_path), Path(name_or_path).expanduser()
     # A data set's name goes before a path: `./mnist` is a folder of that name.
     if (data := lookup(name)) is not None:

@@ -95,13 +95,13 @@ def _fingerprints(images: ImageSet) -> set[int]:
 
 def open_set(name: str | Path, split: str, preset: Preset, **options: Any) -> tuple[ImageSet, list[str]]:
     """A set in the preset's size, colour and frame, with one name an image; `options` are `genshift.data.load`'s."""
-    size = preset.size
+    size, options = preset.size, {**preset.reading(split), **options}
     if getattr(preset, "frame", "full") == "full" or (data := lookup(name)) is None or not data.fills_frame:
-        return load_named(name, split, size=size, colour=preset.colour, **options)
+        return load_named(name, split, **options)
     # MNIST's makers scaled digits like these into 20×20 pixels and set them in the middle of 28×28 (LeCun et al. 1998).
     # Contrast row by row, which needs no label, shows MNIST-M's and SVHN's digits on the same rows; USPS's fill all.
     inner = round(size * 20 / 28)
-    images, names = load_named(name, split, size=inner, colour=preset.colour, **options)
+    images, names = load_named(name, split, **{**options, "size": inner})
     before, after = (size - inner) // 2, size - inner - (size - inner) // 2
     return replace(images, images=pad(images.images, (before, after, before, after))), names
 

@@ -91,7 +91,7 @@ def _two_domains(preset: Adaptation, data_root: Path | None, skip_broken: bool) 
 
 def open_pictures(preset: Pictures, split: str, data_root: Path | None, **options: Any) -> tuple[ImageSet, list[str]]:
     """A split of the preset's set in its size and colour, with one name an image."""
-    options = {"data_root": data_root, "size": preset.size, "colour": preset.colour, **options}
+    options = {"data_root": data_root, **preset.reading(split), **options}
     images, names = load_named(preset.data, split, **options)
     if preset.labelling_attribute:
         images = images.by_attribute(preset.labelling_attribute)

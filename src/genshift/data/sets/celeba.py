@@ -35,7 +35,8 @@ ATTRIBUTES = tuple(
 def read(location: Location, options: ReadOptions) -> ImageSet:
     """Images `[N, 3, H, W]`; uint8 attributes `[N, 40]` of 0 and 1 where their list lies beside the images.
 
-    Without a size the whole aligned images; with it the central square of 108/178 of the width, resized.
+    Without a size the whole aligned images; with it the central square of 108/178 of the width, resized, or all of them
+    padded.
     """
     import torch
 
@@ -48,9 +49,15 @@ def read(location: Location, options: ReadOptions) -> ImageSet:
     if not names:
         raise Refusal(f"{location.path} holds no picture: expected CelebA's aligned JPEG files; {BY_HAND}.")
     chosen, notes = _of_split(names, location.files.get("list_eval_partition.txt"), options.split)
-    fraction = CROP if options.size is not None else 1.0
+    fraction = CROP if options.size is not None and options.decoding.fit == "crop" else 1.0
     pictures = read_pictures(
-        files, chosen[: options.limit], options.size, options.colour, fraction=fraction, skip_broken=options.skip_broken
+        files,
+        chosen[: options.limit],
+        options.size,
+        options.colour,
+        fraction=fraction,
+        skip_broken=options.skip_broken,
+        decoding=options.decoding,
     )
     notes += pictures.notes
     listing = location.files.get("list_attr_celeba.txt")
