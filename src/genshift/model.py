@@ -20,7 +20,17 @@ from genshift.data import ImageSet
 from genshift.data.bounds import read_picture
 from genshift.data.dataset import Background, Decoding
 from genshift.data.files import is_archive
-from genshift.data.pixels import BROKEN, Decoded, as_array, check_options, decode, finish, to_colour, unheard_pillow
+from genshift.data.pixels import (
+    BROKEN,
+    Decoded,
+    as_array,
+    check_options,
+    decode,
+    finish,
+    likely_depth,
+    to_colour,
+    unheard_pillow,
+)
 from genshift.errors import Refusal
 from genshift.methods import Attributes, ClassifierMethod
 from genshift.methods.base import to_bytes
@@ -53,8 +63,8 @@ class Model:
 
     One that learnt classes or attributes has `predict` and `embed`, a VAE `embed` and `reconstruct`, a generator
     `sample`. Pictures may be a file, a PIL picture, an array `[H, W]` or `[H, W, 3]`, a tensor `[C, H, W]`, or several
-    of them; or a folder, an `ImageSet` or a data set's name. They are brought to the run's size and colour, by its rules
-    for rectangular, transparent and 16-bit ones.
+    of them; or a folder, an `ImageSet` or a data set's name. They are brought to the run's size and colour, and read by
+    its rules for rectangular, transparent and 16-bit ones.
     """
 
     def __init__(self, run: TrainedRun) -> None:
@@ -71,8 +81,8 @@ class Model:
         """A `Prediction` of a picture, or of several a list of them; of a run that learnt attributes instead a
         dictionary of each attribute's probability.
 
-        reading: `split`, `data_root` and `skip_broken` of a folder or a data set; `background` and `depth` instead of the
-        run's own. Raises Refusal for a run that tells nothing of pictures, or has diverged.
+        reading: `split`, `data_root` and `skip_broken` of a folder or a data set; `background` and `depth` instead of
+        the run's own. Raises Refusal for a run that tells nothing of pictures, or has diverged.
         """
         images, names = self.read(pictures, **reading)
         probabilities = self.probabilities(images.images)
@@ -163,11 +173,12 @@ class Model:
     ) -> tuple[ImageSet, list[str]]:
         """Pictures at the run's size and colour, and one name each. Raises Refusal where they cannot be read."""
         preset = self.run.preset
-        decoding = Decoding(preset.fit, background or preset.background, preset.depth if depth is None else depth)
+        given: dict[str, Any] = {"background": background, "depth": depth}
+        given = {name: value for name, value in given.items() if value is not None}
         if isinstance(pictures, str | Path) and not _is_picture_file(pictures):
-            options: dict[str, Any] = {"data_root": data_root, "skip_broken": skip_broken, "labels": labels}
-            options |= {"background": decoding.background, "depth": decoding.depth}
+            options: dict[str, Any] = {"data_root": data_root, "skip_broken": skip_broken, "labels": labels, **given}
             return open_set(pictures, split, preset, **options)
+        decoding = replace(Decoding(preset.fit, preset.background, preset.depth), **given)
         check_options(None, None, None, decoding)
         if _is_one(pictures):
             several = [cast(Picture, pictures)]
@@ -177,9 +188,16 @@ class Model:
             raise Refusal("No picture was given: one or more are needed.")
         names = [Path(one).name if isinstance(one, str | Path) else str(number) for number, one in enumerate(several)]
         with unheard_pillow():
-            arrays = [torch.from_numpy(_decoded(one, preset.size, decoding).pixels)[None] for one in several]
+            decoded = [_decoded(one, preset.size, decoding) for one in several]
+        arrays = [torch.from_numpy(one.pixels)[None] for one in decoded]
         images = torch.cat([finish(array, preset.size, preset.colour) for array in arrays])
-        return ImageSet("pictures", images), names
+        highest = max(one.deepest for one in decoded)
+        notes = (
+            ()
+            if decoding.depth or not highest or (bits := likely_depth(highest)) == 16
+            else (f"16-bit pictures reach {highest:,} of 65,535 here: if they hold {bits} bits, give --depth {bits}.",)
+        )
+        return ImageSet("pictures", images, notes=notes), names
 
     def read_for_generator(self, pictures: Pictures, **reading: Any) -> tuple[ImageSet, list[str]]:
         """As `read`, in the colour that a generator's networks take, labelled where it is conditional."""

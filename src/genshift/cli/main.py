@@ -29,6 +29,7 @@ from genshift.cli.endings import (
 from genshift.cli.parser import (
     Parser,
     add_data_root,
+    add_decoding,
     add_int,
     add_json,
     add_machine,
@@ -39,6 +40,7 @@ from genshift.cli.parser import (
     check_positive,
     choice,
     existing_root,
+    given_decoding,
     given_sampling,
     interval,
     number,
@@ -330,11 +332,13 @@ def _add_run_and_images(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", help="a folder of pictures, a data set's name, or one picture")
     parser.add_argument("--split", default="train", help="part of the set: train or test (train)")
     parser.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
+    add_decoding(parser, "the run's own", fit=False)
     add_data_root(parser)
 
 
 def _reading(args: argparse.Namespace) -> dict[str, Any]:
-    return {"split": args.split, "data_root": existing_root(args), "skip_broken": args.skip_broken}
+    how = {"split": args.split, "data_root": existing_root(args), "skip_broken": args.skip_broken}
+    return how | given_decoding(args)
 
 
 def evaluate(argv: Sequence[str]) -> int:
@@ -568,9 +572,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         _drop_output()
         return _refuse(str(of_os_error(error, f"using {error.filename}" if error.filename else "reading or writing")))
     except (MemoryError, RuntimeError, ImportError) as error:  # the latter two, where they say that there is no room
-        if (refusal := of_exhaustion(error)) is error:
+        ended = of_exhaustion(error)
+        if not isinstance(ended, Refusal):
             raise
-        return _refuse(str(refusal))
+        return _refuse(str(ended))
     except KeyboardInterrupt:
         print("genshift: interrupted.", file=sys.stderr)
         return INTERRUPTED

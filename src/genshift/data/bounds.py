@@ -5,9 +5,10 @@ Each is raised by a variable of the environment, which the refusal names. Import
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
 from genshift.errors import Refusal
 
@@ -60,7 +61,7 @@ def read_picture(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def read_unpacked(stream: IO[bytes], path: Path) -> bytes:
+def read_unpacked(stream: io.BufferedIOBase, path: Path) -> bytes:
     """All that a decompressing stream gives, piece by piece; raises Refusal where that is too much."""
     pieces, count = [], 0
     while piece := stream.read(PIECE):

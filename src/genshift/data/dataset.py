@@ -75,6 +75,9 @@ class Decoding:
     depth: int = 0
 
 
+USUAL = Decoding()
+
+
 @dataclass(frozen=True)
 class ReadOptions:
     """What of a set is wanted; `genshift.data.load` says what each means."""
@@ -85,7 +88,7 @@ class ReadOptions:
     labels: Labels = True
     limit: int | None = None
     skip_broken: bool = False
-    decoding: Decoding = Decoding()
+    decoding: Decoding = USUAL
 
 
 Reader = Callable[[Location, ReadOptions], "ImageSet"]

@@ -76,6 +76,6 @@ def _content(path: Path) -> bytes:
     if data[:2] != GZIP and path.suffix != ".gz":
         return data
     try:
-        return read_unpacked(gzip.GzipFile(fileobj=io.BytesIO(data)), path)
+        return read_unpacked(gzip.open(io.BytesIO(data)), path)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise damaged(path, "a whole gzip file", error) from error

@@ -18,14 +18,13 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from genshift.data.bounds import bound, memory_bytes
-from genshift.data.dataset import Colour, Decoding
+from genshift.data.dataset import USUAL, Colour, Decoding
 from genshift.data.files import Files
-from genshift.data.pixels import BROKEN, Decoded, decode, finish, unheard_pillow
+from genshift.data.pixels import BROKEN, Decoded, decode, finish, likely_depth, unheard_pillow
 from genshift.data.places import cache_root
 from genshift.errors import Refusal, of_exhaustion, of_os_error
 
 THREADS = min(8, os.cpu_count() or 1)  # each holds one picture at its full size
-BITS = (1, 8, 10, 12, 14)  # that 16-bit files are known to hold; 16 are taken where their values need more than these
 GROUP = 8  # pictures a thread takes at a time: handing over small ones singly costs as much as decoding them
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 
@@ -51,7 +50,7 @@ def read_pictures(
     *,
     fraction: float = 1.0,
     skip_broken: bool = False,
-    decoding: Decoding = Decoding(),
+    decoding: Decoding = USUAL,
 ) -> Pictures:
     """The named pictures as one tensor; besides it, each thread holds one of them at its full size.
 
@@ -112,8 +111,7 @@ def _depth_notes(files: Files, deepest: list[int], count: int, depth: int) -> li
     if not deepest:
         return []
     highest, some = max(deepest), f"{len(deepest):,} of {count:,} pictures in {files.path} have 16 bits"
-    bits = next((bits for bits in BITS if highest < 2**bits), 16)
-    if bits < 16 and not depth:
+    if not depth and (bits := likely_depth(highest)) < 16:
         raise Refusal(
             f"{some} and reach {highest:,} of 65,535 at most: give --depth {bits} if they hold {bits} bits, or --depth "
             "16 if they are meant to be so dark."

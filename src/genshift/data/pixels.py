@@ -21,7 +21,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from genshift.data.bounds import bound, is_given
-from genshift.data.dataset import Background, Colour, Decoding, Fit
+from genshift.data.dataset import USUAL, Background, Colour, Decoding, Fit
 from genshift.errors import Refusal, unknown
 
 CHUNK = 2048  # images at a time: bounds the float and integer copies that resizing and luma need
@@ -35,8 +35,8 @@ BROKEN = (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, st
 
 
 class Decoded(NamedTuple):
-    """pixels: uint8 `[1 or 3, H, W]`. deepest: the largest value of a 16-bit picture, 0 of another. clear: whether any of
-    it is transparent."""
+    """pixels: uint8 `[1 or 3, H, W]`. deepest: the largest value of a 16-bit picture, 0 of another. clear: whether a
+    part of it is transparent."""
 
     pixels: NDArray[np.uint8]
     deepest: int = 0
@@ -56,6 +56,11 @@ def check_options(size: int | None, colour: str | None, limit: int | None, decod
             raise unknown(what, str(getattr(decoding, what)), get_args(kind))
     if decoding.depth not in range(17):
         raise Refusal(f"A depth of {decoding.depth} bits cannot be: give 1 to 16, or 0 to be asked where it matters.")
+
+
+def likely_depth(highest: int) -> int:
+    """The bits that 16-bit files hold which reach no higher value: 16, where files are not known to hold fewer."""
+    return next((bits for bits in (1, 8, 10, 12, 14) if highest < 2**bits), 16)
 
 
 def to_colour(images_NCHW: Tensor, colour: Colour | None) -> Tensor:
@@ -93,7 +98,7 @@ def finish(images_NCHW: Tensor, size: int | None, colour: Colour | None) -> Tens
     return to_colour(images_NCHW, colour)
 
 
-def decode(data: bytes, size: int | None = None, fraction: float = 1.0, decoding: Decoding = Decoding()) -> Decoded:
+def decode(data: bytes, size: int | None = None, fraction: float = 1.0, decoding: Decoding = USUAL) -> Decoded:
     """The bytes of a PNG, JPEG, … as pixels, upright by its EXIF tag; the first frame of a film.
 
     Alpha is laid over white (`decoding` says otherwise, here and below); 16-bit values keep their high byte; CMYK
@@ -116,11 +121,11 @@ def as_array(
     image: Image.Image,
     size: int | None = None,
     fraction: float = 1.0,
-    decoding: Decoding = Decoding(),
+    decoding: Decoding = USUAL,
     halved: bool = False,
 ) -> Decoded:
-    """As `decode`, of a loaded picture of Pillow's, which is turned upright where it lies; `halved` where Pillow kept the
-    high byte alone of its 16-bit values."""
+    """As `decode`, of a loaded picture of Pillow's, which is turned upright where it lies; `halved` where Pillow kept
+    the high byte alone of its 16-bit values."""
     ImageOps.exif_transpose(image, in_place=True)
     if size is not None and decoding.fit == "crop":  # before colours are converted: that is fewer pixels to convert
         image = _centre(image, fraction * min(image.size))
@@ -195,7 +200,7 @@ def _flat(image: Image.Image, decoding: Decoding, halved: bool) -> tuple[Image.I
         flat = Image.fromarray(_to_bytes(values.astype(np.int64), deepest, decoding.depth or 16))
     elif image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         coloured = image.convert("RGBA")
-        clear = coloured.getchannel("A").getextrema()[0] < 255
+        clear = bool((np.asarray(coloured.getchannel("A")) < 255).any())
         flat = Image.alpha_composite(Image.new("RGBA", image.size, decoding.background), coloured)
         flat = flat.convert("L" if image.mode in GREY_MODES else "RGB")
     else:
@@ -205,9 +210,9 @@ def _flat(image: Image.Image, decoding: Decoding, halved: bool) -> tuple[Image.I
 
 def _highest(image: Image.Image) -> int:
     """The largest value of a picture of 8 bits a channel, but for its alpha."""
-    bands: Any = image.getextrema()
+    bands: Any = image.getextrema()  # (low, high) of one band, or a tuple of these
     colours = bands[: 1 if image.mode.startswith("L") else 3] if isinstance(bands[0], tuple) else [bands]
-    return max(high for _, high in colours)
+    return max(int(high) for _, high in colours)
 
 
 def _to_bytes(values: NDArray[np.int64], highest: int, depth: int) -> NDArray[np.uint8]:

@@ -78,7 +78,9 @@ class Preset:
     epochs: int = 0  # behind the budget, for information
     size: int = option("side of the images in pixels", 28, above=0)
     colour: Literal["rgb", "grey"] = option("rgb, or grey", "rgb")
-    fit: Fit = option("of a rectangular picture the centred square (crop), or all of it on a black square (pad)", "crop")
+    fit: Fit = option(
+        "of a rectangular picture the centred square (crop), or all of it on a black square (pad)", "crop"
+    )
     background: Background = option("what lies under transparent parts of pictures", "white")
     depth: int = option("bits that 16-bit pictures hold, 1 to 16; 0: 16, asked where they would be dark", 0, at_least=0)
     mean: float = option("subtracted from pixels in [0, 1]", 0.0)

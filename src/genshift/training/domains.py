@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from genshift.data import check_domains, load_named, seed_of
+from genshift.data import check_domains, check_pictures, load_named, seed_of
 from genshift.data.catalog import lookup
 from genshift.data.files import open_files
 from genshift.data.folders import SPLITS
@@ -59,12 +59,15 @@ def open_domains(preset: Adaptation, data_root: Path | None, skip_broken: bool =
     train, held_out = hold_out(labelled, preset.validation)
     shown = None if held_out is None else labelled.take(held_out[:HELD_OUT_IMAGES])
     if preset.method == "target":
-        return Domains(labelled, train, shown, labelled.sealed(), train)
+        remarks = tuple(check_pictures(labelled))
+        return Domains(labelled, train, shown, labelled.sealed(), train, remarks=remarks)
     target, _ = open_set(preset.target, "train", preset, labels=False, **options)
     if len(target) < 2:
         raise Refusal(f"{preset.target} has 1 picture to adapt to: two or more are needed, and hundreds are better.")
     remarks = tuple(check_domains(labelled, target))
     extra = _open_extra(preset, labelled, target, **options) if preset.extra else None
+    if extra is not None:
+        remarks += tuple(check_pictures(extra, f"--extra {preset.extra}"))
     # The reports hold as much of both sets out. Of a user's own pictures, unlabelled, none is left unused.
     drawn = None if preset.study == OWN_STUDY else hold_out(target, preset.validation)[0]
     return Domains(labelled, train, shown, target, drawn, extra, remarks)
