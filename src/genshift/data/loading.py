@@ -89,7 +89,7 @@ def load_named(
     if limit is not None and len(images) > limit:
         images = images.take(slice(limit))
     # Readers of pictures bring them to size one by one; the other formats have one size already.
-    images = replace(images, images=finish(images.images, size, colour))
+    images = replace(images.checked(name), images=finish(images.images, size, colour, fit))
     return (images if labels else images.sealed()), names or [str(number) for number in range(len(images))]
 
 

@@ -77,24 +77,36 @@ def to_colour(images_NCHW: Tensor, colour: Colour | None) -> Tensor:
     return torch.cat(chunks)
 
 
-def resize(images_NCHW: Tensor, size: int) -> Tensor:
-    """uint8 `[N, C, H, W]` → uint8 `[N, C, size, size]`: bilinear with antialiasing, rounded."""
+def squares(images_NCHW: Tensor, fit: Fit) -> Tensor:
+    """The centred square of each image, or all of it on a black square."""
+    height, width = images_NCHW.shape[-2:]
+    if fit == "crop":
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        return images_NCHW[..., top : top + side, left : left + side]
+    side = max(height, width)
+    top, left = (side - height) // 2, (side - width) // 2
+    return F.pad(images_NCHW, (left, side - width - left, top, side - height - top))
+
+
+def resize(images_NCHW: Tensor, size: int, fit: Fit = "crop") -> Tensor:
+    """uint8 `[N, C, H, W]` → uint8 `[N, C, size, size]`: made square, then bilinear with antialiasing, rounded."""
     if tuple(images_NCHW.shape[-2:]) == (size, size):
         return images_NCHW
     out = torch.empty(*images_NCHW.shape[:2], size, size, dtype=torch.uint8)
     for start in range(0, len(images_NCHW), CHUNK):
-        x = images_NCHW[start : start + CHUNK].float()
+        x = squares(images_NCHW[start : start + CHUNK], fit).float()
         x = F.interpolate(x, size=(size, size), mode="bilinear", align_corners=False, antialias=True)
         out[start : start + CHUNK] = x.round_().clamp_(0, 255).to(torch.uint8)
     return out
 
 
-def finish(images_NCHW: Tensor, size: int | None, colour: Colour | None) -> Tensor:
+def finish(images_NCHW: Tensor, size: int | None, colour: Colour | None, fit: Fit = "crop") -> Tensor:
     """Colour and size as asked, whichever order moves fewer pixels."""
     if colour == "grey":
         images_NCHW = to_colour(images_NCHW, colour)
     if size is not None:
-        images_NCHW = resize(images_NCHW, size)
+        images_NCHW = resize(images_NCHW, size, fit)
     return to_colour(images_NCHW, colour)
 
 
