@@ -61,7 +61,7 @@ def read_folder(path: Path, options: ReadOptions) -> tuple[ImageSet, list[str]]:
     else:
         classes = ()
     name = path.stem if listing else path.resolve().name
-    images = ImageSet(name, pictures.images, labels, classes, notes=pictures.notes)
+    images = ImageSet(name, pictures.images, labels, classes, notes=pictures.notes, digests=pictures.digests)
     return images, [names[place] for place in pictures.kept]
 
 

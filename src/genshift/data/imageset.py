@@ -20,6 +20,8 @@ class ImageSet:
     classes: the classes' names, in label order; empty where there are no labels.
     attributes: uint8 `[N, A]` of 0 and 1 (CelebA's), with their names, or None.
     notes: sentences for the user, e.g. that a file is not the published one.
+    digests: uint8 `[N, 16]`, each picture's file by its content (BLAKE2b), or None where many images lie in one file.
+    catalogued: whether it is a set of the catalogue, found by its name.
     """
 
     name: str
@@ -29,6 +31,8 @@ class ImageSet:
     attributes: Tensor | None = None
     attribute_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    digests: Tensor | None = None
+    catalogued: bool = False
 
     def __len__(self) -> int:
         return len(self.images)
@@ -59,6 +63,7 @@ class ImageSet:
             images=self.images[indices],
             labels=None if self.labels is None else self.labels[indices],
             attributes=None if self.attributes is None else self.attributes[indices],
+            digests=None if self.digests is None else self.digests[indices],
         )
 
     def to(self, device: torch.device | str) -> ImageSet:

@@ -104,7 +104,7 @@ def _from_catalog(data: DataSet, data_root: Path | str | None, options: ReadOpti
     if location.built:
         images = open_packed(location.path, bool(options.labels))
         note = f"{data.name}: the set that genshift built is used, not the published archive."
-        return replace(images, notes=(*images.notes, note)), None
+        return replace(images, notes=(*images.notes, note), catalogued=True), None
 
     # What is in it
     names = None
@@ -125,7 +125,7 @@ def _from_catalog(data: DataSet, data_root: Path | str | None, options: ReadOpti
         notes.append(
             f"{data.name}: {len(images):,} {options.split} images are here; the published set has {published:,}."
         )
-    return replace(images, name=data.name, notes=tuple(notes)), names
+    return replace(images, name=data.name, notes=tuple(notes), catalogued=True), names
 
 
 def _packed(path: Path, split: str, labels: bool) -> ImageSet:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import math
 import os
 import shutil
@@ -29,13 +30,19 @@ GROUP = 8  # pictures a thread takes at a time: handing over small ones singly c
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 
 
+DIGEST_BYTES = 16  # of a file's BLAKE2b: no two files of a set will ever share it, and a million take 16 MB
+Digested = tuple[bytes, Decoded | Exception]  # a file's digest, and what it shows
+
+
 @dataclass(frozen=True)
 class Pictures:
-    """images: uint8 `[M, C, H, W]`; kept: the places, among the names asked for, of the M that were read."""
+    """images: uint8 `[M, C, H, W]`; kept: the places, among the names asked for, of the M that were read; digests: uint8
+    `[M, 16]`, their files by content."""
 
     images: Tensor
     kept: list[int]
     notes: tuple[str, ...]
+    digests: Tensor
 
 
 def is_picture(name: str) -> bool:
@@ -65,7 +72,8 @@ def read_pictures(
     broken: list[str] = []
     deepest: list[int] = []  # of the 16-bit ones
     clear = 0
-    for place, decoded in enumerate(_decoded(files, names, size, fraction, decoding)):
+    digests: list[bytes] = []
+    for place, (digest, decoded) in enumerate(_decoded(files, names, size, fraction, decoding)):
         if isinstance(decoded, Exception):
             if not skip_broken:
                 raise _unreadable(files, names[place], decoded) from decoded
@@ -88,6 +96,7 @@ def read_pictures(
             )
         out[len(kept)] = image  # a grey one is repeated to three channels
         kept.append(place)
+        digests.append(digest)
 
     if out is None:
         raise Refusal(
@@ -102,7 +111,8 @@ def read_pictures(
     if broken:
         more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
         notes.append(f"{len(broken)} broken picture(s) in {files.path} left out: {', '.join(broken[:3])}{more}.")
-    return Pictures(out[: len(kept)], kept, tuple(notes))
+    contents = torch.frombuffer(bytearray(b"".join(digests)), dtype=torch.uint8).view(len(kept), DIGEST_BYTES)
+    return Pictures(out[: len(kept)], kept, tuple(notes), contents)
 
 
 def _depth_notes(files: Files, deepest: list[int], count: int, depth: int) -> list[str]:
@@ -149,20 +159,23 @@ def allocate(shape: tuple[int, ...]) -> Tensor:
 
 def _decoded(
     files: Files, names: Sequence[str], size: int | None, fraction: float, decoding: Decoding
-) -> Iterator[Decoded | Exception]:
-    """Each picture in turn, as `decode` gives it; what failed stands as its exception."""
+) -> Iterator[Digested]:
+    """Each picture in turn, its file's digest and what `decode` makes of it; what failed stands as its exception."""
 
-    def one(name: str) -> Decoded | Exception:
+    def one(name: str) -> Digested:
+        digest = b""
         try:
-            return decode(files.read(name), size, fraction, decoding)
+            data = files.read(name)
+            digest = hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest()
+            return digest, decode(data, size, fraction, decoding)
         except BROKEN as error:
-            return error
+            return digest, error
         except MemoryError as error:
             raise of_exhaustion(error, f"decoding {files.path / name}") from error
 
     group = GROUP if size is not None else 1  # without a size what is decoded is as large as the file
     # No more groups are under way than threads, so that what is decoded and not yet taken stays small.
-    waiting: deque[Future[list[Decoded | Exception]]] = deque()
+    waiting: deque[Future[list[Digested]]] = deque()
     with unheard_pillow(), ThreadPoolExecutor(THREADS) as pool:
         for start in range(0, len(names), group):
             waiting.append(pool.submit(lambda part: [one(name) for name in part], names[start : start + group]))

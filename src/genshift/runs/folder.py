@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # checkpoints need torch, and listing runs does not: those me
     from genshift.runs.checkpoint import Checkpoint
 
 ABSENT = "it is not a run folder; `genshift ls` lists the runs under this folder"
+MANIFEST = "manifest.safetensors"  # which images a run learns from
 SCORES, CHOICE = "scores.json", "selection.json"  # of an adapted run: its checkpoints' scores, and which one to use
 
 
@@ -43,7 +44,7 @@ class RunFolder:
         """Whether the folder holds what no run that was killed before its config.json can have left."""
         if not self.path.is_dir():
             return False
-        ours = ("checkpoints", "tensorboard")
+        ours = ("checkpoints", "tensorboard", MANIFEST)
         others = [p for p in self.path.iterdir() if p.name not in ours and not p.name.endswith(".part")]
         return bool(others or self.saved())
 

@@ -15,13 +15,19 @@ from genshift.data.catalog import lookup
 from genshift.data.files import open_files
 from genshift.data.folders import SPLITS
 from genshift.data.imageset import ImageSet
+from genshift.data.manifest import Manifest, SetManifest, manifest_of, pixels_of, standing
 from genshift.data.packed import is_packed
 from genshift.errors import Refusal, unknown
 from genshift.presets import Adaptation, Preset
 from genshift.presets.benchmark import OWN_STUDY
 
 HELD_OUT_IMAGES = 2_000  # validated on: a check costs a fraction of the steps between two checks
+PLACES = 2**56  # numbers that seven bytes of a digest give: they fit an int64
 FEWEST_HELD_OUT = 2  # held-out images that a variance, and so a choice among checkpoints, can be taken of
+UNREMEMBERED = (
+    "The run was begun by a genshift before 0.3, which kept no manifest: what it held out of {} is worked out again from "
+    "the set's name and count, and whether that is right can't be known."
+)
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,8 @@ class Domains:
 
     `labelled_rows` and `target_rows`, int64, are the images drawn from (None: all), so that a memory-mapped set is not
     copied. By the methods `source` and `target` nothing is drawn from `target`. Its labels are absent by construction.
-    `extra` are labelled images that training draws too, in the classes of `labelled`: nothing is measured on them.
+    `manifest` is what there is to remember of both. `extra` are labelled images that training draws too, in the classes
+    of `labelled`: nothing is measured on them.
     """
 
     labelled: ImageSet
@@ -38,17 +45,22 @@ class Domains:
     held_out: ImageSet | None
     target: ImageSet
     target_rows: Tensor | None
+    manifest: Manifest
     extra: ImageSet | None = None
     remarks: tuple[str, ...] = ()
 
 
-def open_domains(preset: Adaptation, data_root: Path | None, skip_broken: bool = False) -> Domains:
-    """Reads both domains at one size and colour, checks that they go together, holds out the preset's share.
+def open_domains(
+    preset: Adaptation, data_root: Path | None, skip_broken: bool = False, manifest: Manifest | None = None
+) -> Domains:
+    """Reads both domains at one size and colour, checks that they go together, holds out the preset's share, or what
+    the `manifest` of a run that was begun says.
 
-    Raises Refusal where a set is absent, damaged, unlabelled where labels are needed, or of another kind or class.
+    Raises Refusal where a set is absent, damaged, unlabelled where labels are needed, of another kind or class, or
+    lacks images of the manifest.
     """
     options: dict[str, Any] = {"data_root": data_root, "skip_broken": skip_broken}
-    labelled, _ = open_set(preset.trains_on, "train", preset, **options)
+    labelled, names = open_set(preset.trains_on, "train", preset, **options)
     if labelled.labels is None:
         raise Refusal(
             f"{preset.trains_on} has no labels: give class folders, or a labels.csv (image_name,label), of two or more "
@@ -56,11 +68,11 @@ def open_domains(preset: Adaptation, data_root: Path | None, skip_broken: bool =
         )
     if len(labelled.classes) < 2:
         raise Refusal(f"{preset.trains_on} has {len(labelled.classes)} class: two or more are needed.")
-    train, held_out = hold_out(labelled, preset.validation)
-    shown = None if held_out is None else labelled.take(held_out[:HELD_OUT_IMAGES])
+    labelled, train, known = parted(labelled, "source", preset.trains_on, preset.validation, manifest, names)
+    shown = labelled.take(known.held_out[:HELD_OUT_IMAGES]) if len(known.held_out) else None
     if preset.method == "target":
         remarks = tuple(check_pictures(labelled))
-        return Domains(labelled, train, shown, labelled.sealed(), train, remarks=remarks)
+        return Domains(labelled, train, shown, labelled.sealed(), train, {"source": known}, remarks=remarks)
     target, _ = open_set(preset.target, "train", preset, labels=False, **options)
     if len(target) < 2:
         raise Refusal(f"{preset.target} has 1 picture to adapt to: two or more are needed, and hundreds are better.")
@@ -69,8 +81,37 @@ def open_domains(preset: Adaptation, data_root: Path | None, skip_broken: bool =
     if extra is not None:
         remarks += tuple(check_pictures(extra, f"--extra {preset.extra}"))
     # The reports hold as much of both sets out. Of a user's own pictures, unlabelled, none is left unused.
-    drawn = None if preset.study == OWN_STUDY else hold_out(target, preset.validation)[0]
-    return Domains(labelled, train, shown, target, drawn, extra, remarks)
+    share = 0.0 if preset.study == OWN_STUDY else preset.validation
+    if manifest is None:
+        target = _in_content_order(target)
+    target, drawn, of_target = parted(target, "target", preset.target, share, manifest)
+    return Domains(labelled, train, shown, target, drawn, {"source": known, "target": of_target}, extra, remarks)
+
+
+def parted(
+    images: ImageSet, part: str, place: str, share: float, manifest: Manifest | None, names: list[str] | None = None
+) -> tuple[ImageSet, Tensor | None, SetManifest]:
+    """The images in the order of training, the rows drawn from (None: all), and what is to be remembered of them: by
+    the `manifest` of a run that was begun (by their name, where it has none), else parted now."""
+    if manifest:
+        known = manifest[part]
+        images = known.arranged(images, place)
+        known = replace(known, place=standing(place))  # they may lie elsewhere now
+    else:
+        kept = None if names is None or images.digests is None else tuple(names)
+        held_out = hold_out(images, share)[1] if manifest is None else hold_out_by_name(images, share)
+        known = manifest_of(place, images, held_out, kept)
+        if manifest is not None and not images.catalogued:
+            images = replace(images, notes=(*images.notes, UNREMEMBERED.format(place)))
+    return images, known.trained_on if len(known.held_out) else None, known
+
+
+def _in_content_order(target: ImageSet) -> ImageSet:
+    """Pictures whose labels are sealed, in an order that no label and no folder moves."""
+    if target.digests is None:
+        return target
+    places = target.digests.numpy().view("S16").ravel()  # only zeros at an end are lost, which moves no order
+    return target.take(torch.from_numpy(places.argsort(kind="stable")))
 
 
 def _open_extra(preset: Adaptation, labelled: ImageSet, target: ImageSet, **options: Any) -> ImageSet:
@@ -112,19 +153,65 @@ def open_set(name: str | Path, split: str, preset: Preset, **options: Any) -> tu
 def hold_out(images: ImageSet, share: float) -> tuple[Tensor | None, Tensor | None]:
     """(rows to train on, rows held out), int64, or (None, None) where the share holds no image.
 
-    The same parting in every run, so that methods and seeds are compared on the same images.
+    Pictures of a user's are parted by their content: the same ones in every run and wherever they lie, and a further
+    picture moves no other. A set of the catalogue is parted by its name, a user's file by what is in it. Of labelled
+    images every class keeps a picture to train on, and gives one where the share of it is a whole picture.
     """
     count = int(share * len(images))
     if count == 0:
         return None, None
-    generator = torch.Generator().manual_seed(seed_of("held out", images.name))
-    order = torch.randperm(len(images), generator=generator)
-    held_out = order[:count]
-    # In class order, as class folders are read, the first images would not stand for all: these stay shuffled.
-    class_by_class = images.labels is not None and bool((images.labels.diff() >= 0).all())
-    if not class_by_class:
-        held_out = held_out.sort().values
-    return order[count:].sort().values, held_out
+    by_content = images.digests is not None and not images.catalogued
+    place = _places(images)
+    held = place < (share * PLACES if by_content else count)
+    _part_every_class(images, share, place, held)
+    if not held.any():
+        return None, None
+    rows = held.nonzero().flatten()
+    # In class order, as class folders are read, the first images would not stand for all: these are in the other order.
+    if by_content or _class_by_class(images):
+        rows = rows[place[rows].argsort(stable=True)]
+    return (~held).nonzero().flatten(), rows
+
+
+def hold_out_by_name(images: ImageSet, share: float) -> Tensor | None:
+    """The rows that a run without a manifest held out, int64: a function of its set's name and count alone."""
+    count = int(share * len(images))
+    if count == 0:
+        return None
+    held_out = _shuffled(images.name, len(images))[:count]
+    return held_out if _class_by_class(images) else held_out.sort().values
+
+
+def _places(images: ImageSet) -> Tensor:
+    """int64 `[N]`, by which images are parted, the lowest held out first. Of pictures a number from 0 to PLACES that
+    their content alone gives; otherwise a permutation that a set's name gives, or the content of a user's file."""
+    if images.digests is not None and not images.catalogued:
+        place = torch.zeros(len(images), dtype=torch.int64)
+        for byte in range(7):
+            place = place * 256 + images.digests[:, byte]
+        return place
+    name = images.name if images.catalogued else pixels_of(images)
+    return _shuffled(name, len(images)).argsort()
+
+
+def _shuffled(name: str, count: int) -> Tensor:
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed_of("held out", name)))
+
+
+def _class_by_class(images: ImageSet) -> bool:
+    return images.labels is not None and bool((images.labels.diff() >= 0).all())
+
+
+def _part_every_class(images: ImageSet, share: float, place: Tensor, held: Tensor) -> None:
+    """Changes `held`, bool `[N]`, where it leaves a class none to train on, or none held out although its share is one
+    picture or more; those of the lowest `place` are held out first."""
+    labels = torch.zeros(len(images), dtype=torch.int64) if images.labels is None else images.labels
+    for label in labels.unique().tolist():
+        rows = (labels == label).nonzero().flatten()
+        if not held[rows].any() and share * len(rows) >= 1:
+            held[rows[place[rows] == place[rows].min()]] = True
+        if held[rows].all():
+            held[rows[place[rows] == place[rows].max()]] = False
 
 
 def evaluation_split(name: str) -> str:
@@ -138,15 +225,34 @@ def evaluation_split(name: str) -> str:
     return "test" if parts & {*SPLITS["test"], "test.csv"} else "train"
 
 
-def unseen(images: ImageSet, split: str, share: float, most: int | None = None) -> tuple[ImageSet | None, str]:
+def unseen(
+    images: ImageSet, split: str, share: float, known: SetManifest | None, most: int | None = None
+) -> tuple[ImageSet | None, str]:
     """What a set's evaluation split holds that was not trained on, and what it is in words.
 
-    The whole of a test split; of the training split the `share` held out, at most so many (None where there is none).
+    `known` is what the run remembers of its training set; None: nothing, and what was held out is worked out by name.
+    The whole of a test split, but for pictures that were trained on; of the training split those held out, at most so
+    many (None where none were). Refusal where none of them is there now.
     """
     if split == "test":
-        return images, "test images"
-    _, rows = hold_out(images, share)
-    return (None if rows is None else images.take(rows[:most])), "held-out training images"
+        rows = torch.arange(len(images)) if known is None else known.strangers_in(images)
+        if len(rows) == len(images):
+            return images, "test images"
+        return images.take(rows), f"test images, without {len(images) - len(rows):,} that were trained on"
+    if known is None:
+        held_out = hold_out_by_name(images, share)
+        return (None if held_out is None else images.take(held_out[:most])), "held-out training images"
+    if not len(known.held_out):
+        return None, "held-out training images"
+    rows = known.rows_in(images)[known.held_out]
+    there = rows[rows >= 0]
+    if not len(there):
+        raise Refusal(
+            f"{images.name} holds none of the {len(rows):,} pictures that this run held out: name the place where they "
+            "lie now (--data, of two domains --source or --target)."
+        )
+    gone = f" (of {len(rows):,} these are still there)" if len(there) < len(rows) else ""
+    return images.take(there[:most]), f"held-out training images{gone}"
 
 
 def in_classes(images: ImageSet, classes: tuple[str, ...]) -> ImageSet:

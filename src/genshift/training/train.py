@@ -16,10 +16,12 @@ import torch
 import genshift
 from genshift import device
 from genshift.data.augment import Augment
+from genshift.data.catalog import CATALOG
 from genshift.data.feed import Feed
 from genshift.errors import Refusal
 from genshift.presets import Preset
 from genshift.runs.folder import RunFolder
+from genshift.runs.manifest import read_manifest, write_manifest
 from genshift.runs.trained_run import build_method, feature_maps, preset_of
 from genshift.training.console import Console, tensorboard_sink
 from genshift.training.distributed import World, world_of
@@ -31,6 +33,7 @@ from genshift.training.training_data import TrainingData, open_training_data
 
 LOGS = 100  # readings of the scalars in a training: a curve needs no more points
 CHECKS = 20  # checkpoints in a training: at most a twentieth is lost where the machine dies
+MOVABLE = ("data", "source", "target")  # options that name places
 MOST_MINUTES = 1_000_000  # two years: above it, something else was meant
 
 
@@ -81,7 +84,8 @@ def train(preset: Preset, out: Path, settings: Settings) -> bool:
             check_same(run, preset, settings)
         # What is learnt from, and the trainer at its start.
         with console.phase(f"Reading {preset.task}"):
-            training_data = open_training_data(preset, settings.data_root, settings.skip_broken)
+            manifest = read_manifest(run) if begun else None
+            training_data = open_training_data(preset, settings.data_root, settings.skip_broken, manifest)
         check_choice(preset, training_data)
         arithmetic = device.choose_arithmetic(preset.precision, chosen)
         trainer = assemble(preset, run, training_data, settings, arithmetic, world, console)
@@ -98,6 +102,8 @@ def train(preset: Preset, out: Path, settings: Settings) -> bool:
             _begin(trainer, preset, settings, training_data, measured)
         elif world.leads:
             _check_fingerprints(run, training_data)
+            if manifest:
+                write_manifest(run, training_data.manifest)  # the sets may have moved
             run.rewind(trainer.seen)
         world.wait()
         # To the end of the budget, or to a signal.
@@ -176,6 +182,7 @@ def _begin(trainer: Trainer, preset: Preset, settings: Settings, training_data: 
     trainer.schedule = _schedule(preset, trainer.method.phases, total, trainer.feed.batch, settings.keep)
     if trainer.world.leads:
         spent = preset if settings.minutes is None else preset.replaced(images=total)
+        write_manifest(trainer.run, training_data.manifest)
         trainer.run.write("config.json", _config(spent, settings, trainer, training_data, measured))
 
 
@@ -273,12 +280,14 @@ def check_same(run: RunFolder, preset: Preset, settings: Settings) -> None:
     stored = preset_of(config)
     if stored.name != preset.name:
         raise Refusal(f"{run.path} is a run of {stored.name}, not {preset.name}: name another --out.")
+    # Where data lies is no part of what a run is: its manifest knows it by content.
+    moved = MOVABLE if read_manifest(run) else ()
     now = {"seed": settings.seed, "minutes": settings.minutes, **preset.options()}
     begun = {"seed": config["seed"], "minutes": config.get("minutes"), **stored.options()}
     if settings.minutes is not None:  # the budget was worked out once, and stands in the configuration
         del now["images"]
     for name, value in now.items():
-        if begun[name] != value:
+        if begun[name] != value and (name not in moved or {begun[name], value} & set(CATALOG)):
             flag = f"--{name.replace('_', '-')}"
             raise Refusal(f"{run.path} was begun with {flag} {begun[name]}, not {value}: name another --out.")
 

@@ -11,9 +11,10 @@ import torch
 from genshift.data import check_pictures, load_named
 from genshift.data.feed import TrainingSet, to_device
 from genshift.data.imageset import ImageSet
+from genshift.data.manifest import Manifest
 from genshift.errors import Refusal
 from genshift.presets import Adaptation, Pictures, Preset
-from genshift.training.domains import HELD_OUT_IMAGES, evaluation_split, hold_out, open_domains, unseen
+from genshift.training.domains import HELD_OUT_IMAGES, evaluation_split, open_domains, parted, unseen
 
 
 @dataclass(frozen=True)
@@ -21,13 +22,14 @@ class TrainingData:
     """The sets that steps draw from by name, the one first that progress is counted in, and what else training is told.
 
     `classes` name the labels that are learnt or drawn, and are empty where there are none. `extra` are the images of
-    the first set that come from elsewhere, where some do.
+    the first set that come from elsewhere, where some do. `manifest` is what a run remembers of its sets.
     """
 
     parts: dict[str, TrainingSet]
     held_out: ImageSet | None
     classes: tuple[str, ...]
     notes: tuple[str, ...]
+    manifest: Manifest
     extra: ImageSet | None = None
 
     def describe(self) -> dict[str, Any]:
@@ -42,6 +44,8 @@ class TrainingData:
             }
             for name, part in self.parts.items()
         }
+        for name, known in self.manifest.items():
+            described[name]["manifest"] = known.digest()
         if self.extra is not None:
             counted = {"name": self.extra.name, "n": len(self.extra), "fingerprint": self.extra.fingerprint()}
             name, part = next(iter(self.parts.items()))
@@ -58,18 +62,22 @@ class TrainingData:
         return replace(self, parts=parts)
 
 
-def open_training_data(preset: Preset, data_root: Path | None, skip_broken: bool = False) -> TrainingData:
-    """Reads what a preset trains on.
+def open_training_data(
+    preset: Preset, data_root: Path | None, skip_broken: bool = False, manifest: Manifest | None = None
+) -> TrainingData:
+    """Reads what a preset trains on, or what a run that was begun does, by its `manifest` (empty where it has none).
 
-    Raises Refusal where a set is absent, damaged, or lacks what the preset learns (labels, attributes).
+    Raises Refusal where a set is absent, damaged, or lacks what the preset learns (labels, attributes) or the run had.
     """
     if isinstance(preset, Adaptation):
-        return _two_domains(preset, data_root, skip_broken)
-    return _one_set(cast(Pictures, preset), data_root, skip_broken)
+        return _two_domains(preset, data_root, skip_broken, manifest)
+    return _one_set(cast(Pictures, preset), data_root, skip_broken, manifest)
 
 
-def _two_domains(preset: Adaptation, data_root: Path | None, skip_broken: bool) -> TrainingData:
-    domains = open_domains(preset, data_root, skip_broken)
+def _two_domains(
+    preset: Adaptation, data_root: Path | None, skip_broken: bool, manifest: Manifest | None
+) -> TrainingData:
+    domains = open_domains(preset, data_root, skip_broken, manifest)
     flag = f"--batch-{'target' if preset.method == 'target' else 'source'}"
     source = TrainingSet(domains.labelled, preset.step_images, flag, domains.labelled_rows)
     notes = (*domains.labelled.notes, *domains.target.notes, *domains.remarks)
@@ -86,7 +94,7 @@ def _two_domains(preset: Adaptation, data_root: Path | None, skip_broken: bool) 
         source = replace(source, images=images, rows=rows)
     target = TrainingSet(domains.target, preset.batch_target, "--batch-target", domains.target_rows)
     parts = {"source": source, "target": target}
-    return TrainingData(parts, domains.held_out, domains.labelled.classes, notes, domains.extra)
+    return TrainingData(parts, domains.held_out, domains.labelled.classes, notes, domains.manifest, domains.extra)
 
 
 def open_pictures(preset: Pictures, split: str, data_root: Path | None, **options: Any) -> tuple[ImageSet, list[str]]:
@@ -107,16 +115,16 @@ def open_unseen(preset: Pictures, data_root: Path | None, skip_broken: bool = Fa
     return unseen(images, split, preset.validation)
 
 
-def _one_set(preset: Pictures, data_root: Path | None, skip_broken: bool) -> TrainingData:
-    images, _ = open_pictures(preset, "train", data_root, skip_broken=skip_broken)
+def _one_set(preset: Pictures, data_root: Path | None, skip_broken: bool, manifest: Manifest | None) -> TrainingData:
+    images, names = open_pictures(preset, "train", data_root, skip_broken=skip_broken)
     remarks = check_pictures(images)
     classes = _learnt(preset, images)
-    rows, held_out = hold_out(images, preset.validation)
-    shown = None if held_out is None else images.take(held_out[:HELD_OUT_IMAGES])
+    images, rows, known = parted(images, "data", preset.data, preset.validation, manifest, names)
+    shown = images.take(known.held_out[:HELD_OUT_IMAGES]) if len(known.held_out) else None
     part = TrainingSet(images, preset.step_images, "--batch", rows)
     if len(part) < 2:
         raise Refusal(f"{preset.data} has {len(part)} picture to train on: two or more are needed.")
-    return TrainingData({"data": part}, shown, classes, (*images.notes, *remarks))
+    return TrainingData({"data": part}, shown, classes, (*images.notes, *remarks), {"data": known})
 
 
 def _learnt(preset: Pictures, images: ImageSet) -> tuple[str, ...]:

@@ -62,7 +62,7 @@ def read(location: Location, options: ReadOptions) -> ImageSet:
     notes += pictures.notes
     listing = location.files.get("list_attr_celeba.txt")
     if listing is None:
-        return ImageSet("celeba", pictures.images, notes=notes)
+        return ImageSet("celeba", pictures.images, notes=notes, digests=pictures.digests)
 
     # Attributes, by the image's name
     table, columns, remark = read_attributes(listing)
@@ -79,6 +79,7 @@ def read(location: Location, options: ReadOptions) -> ImageSet:
         attributes=attributes.view(len(kept), len(columns)),
         attribute_names=columns,
         notes=notes + remark,
+        digests=pictures.digests,
     )
 
 

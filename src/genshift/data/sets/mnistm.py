@@ -43,7 +43,7 @@ def read(location: Location, options: ReadOptions) -> ImageSet:
     fraction = 28 / 32 if options.size is not None else 1.0
     pictures = read_pictures(files, names, options.size, options.colour, fraction=fraction, decoding=options.decoding)
     labels = torch.tensor([label_of[name] for name in names]) if options.labels else None
-    return ImageSet("mnistm", pictures.images, labels, DIGITS, notes=pictures.notes)
+    return ImageSet("mnistm", pictures.images, labels, DIGITS, notes=pictures.notes, digests=pictures.digests)
 
 
 def _unlabelled(files: Files, split: str) -> dict[str, int]:
