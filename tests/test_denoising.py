@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from genshift.data import open_packed
 from genshift.data.batches import seed_of
 from genshift.evaluation import generation, per_class, reverse_process
 from genshift.evaluation.diffusion import DiffusionEvaluation
-from genshift.evaluation.feature_distance import FeatureSpace, RealAndGenerated, classifier_space, embed_real
+from genshift.evaluation.feature_distance import FeatureSpace, RealAndGenerated, classifier_space
+from genshift.evaluation.findings import Findings
 from genshift.evaluation.options import EvaluationOptions
 from genshift.evaluation.panels import ImageWriter
 from genshift.evaluation.vae import VAEEvaluation
@@ -381,13 +383,18 @@ def test_a_run_is_measured_class_by_class(workshop, found):
     assert all(math.isfinite(row["frechet"]) for row in rows) and json.dumps(rows)
 
 
-def test_a_classifier_of_other_classes_gives_no_accuracy(workshop, capfd):
-    sides = RealAndGenerated(*[coded([0, 1, 2], seed) for seed in (1, 2)], [coded([0, 1, 2], 3)], "words")
+def test_a_classifier_of_other_classes_gives_no_accuracy(workshop):
+    sides = RealAndGenerated(
+        *[coded([0, 1, 2], seed) for seed in (1, 2)], [coded([0, 1, 2], seed) for seed in (3, 4)], "words"
+    )
     run = workshop["flow"]
     method = method_of(run)
-    context = generation.EvaluationContext(run, method.preset, method, None, None, Console(), sides, ("a", "b"))
-    assert generation.compare_by_class(context, fake_space(), embed_real(fake_space(), sides)) == ({}, {})
-    assert "a stand-in does not tell these classes apart" in capfd.readouterr().err
+    found, sides = Findings(("a", "b")), replace(sides, labels=torch.arange(3))
+    context = generation.EvaluationContext(run, method.preset, method, None, None, Console(), sides, found, ("a", "b"))
+    generation.compare(context, fake_space(), EvaluationOptions())
+    assert set(found.results) == {"frechet"} and "by_class" not in found.record
+    (sentence,) = found.record["warnings"]
+    assert sentence.startswith("Not measured: class_accuracy. a stand-in does not tell these classes apart")
 
 
 def test_a_judge_that_taught_the_generator_is_not_independent(workshop, tmp_path):

@@ -17,6 +17,7 @@ from genshift.cli import main
 from genshift.data import open_packed
 from genshift.errors import Refusal
 from genshift.evaluation import evaluate, feature_distance, generation
+from genshift.evaluation.findings import Findings
 from genshift.evaluation.options import EvaluationOptions
 from genshift.evaluation.vae import VAEEvaluation
 from genshift.metrics.neighbours import nearest_rows
@@ -317,28 +318,32 @@ def test_without_inception_a_line_says_so_and_the_rest_is_measured(studio, monke
     assert studio.train("gan", tmp_path / "run") == 0
     assert main.main(["evaluate", str(tmp_path / "run"), "--download"]) == 0
     said = capfd.readouterr()
-    assert "warning: Its weights are not here." in said.err
-    assert "sharpness" in said.out and "fid" not in said.out
+    names = "fid, kid, inception_precision, inception_recall"
+    assert f"warning: Not measured: {names}. Its weights are not here." in said.out
+    assert "sharpness " in said.out and "\nfid " not in said.out
 
 
-def test_faces_are_looked_for_in_celeba(studio, monkeypatch, capfd):
+def test_faces_are_looked_for_in_celeba(studio, monkeypatch):
     train = open_packed(studio.data / "train")
     sides = feature_distance.RealAndGenerated(train.images[:2], train.images[2:4], [bright(100)] * 3, "words")
     run, preset = RunFolder(studio["gan"]), of_pictures("faces-gan", "celeba")
     method = open_run(run).method
-    context = generation.EvaluationContext(run, preset, method, train, None, Console(), sides)
+    found = Findings(())
+    context = generation.EvaluationContext(run, preset, method, train, None, Console(), sides, found)
     monkeypatch.setattr(generation, "has_face", lambda images: images.float().mean((1, 2, 3)) > 127)
-    found = generation.measure_pictures(context)["face_rate"]
+    generation.measure_pictures(context)
+    rate = found.results.pop("face_rate")
     truth = (train.images.float().mean((1, 2, 3)) > 127).double().mean().item()
-    assert (found.value, found.n, found.floor) == (0.25, 100, pytest.approx(truth)) and 0 < truth < 1
-    assert found.std == pytest.approx(math.sqrt(0.25 * 0.75 / 100))
+    assert (rate.value, rate.n, rate.floor) == (0.25, 100, pytest.approx(truth)) and 0 < truth < 1
+    assert rate.std == pytest.approx(math.sqrt(0.25 * 0.75 / 100))
 
     def absent(images):
         raise Refusal("dlib is not installed: pip install 'genshift[faces]'.")
 
     monkeypatch.setattr(generation, "has_face", absent)
-    assert "face_rate" not in generation.measure_pictures(context)
-    assert "warning: dlib is not installed" in capfd.readouterr().err
+    generation.measure_pictures(context)
+    assert set(found.results) == {"sharpness"}
+    assert found.refused == ["Not measured: face_rate. dlib is not installed: pip install 'genshift[faces]'."]
 
 
 def bright(count):

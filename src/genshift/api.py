@@ -25,7 +25,7 @@ from genshift.presets.benchmark import OWN
 from genshift.presets.keywords import TrainOptions
 from genshift.run import Run
 from genshift.runs.clean import clean as drop_what_continuing_needs
-from genshift.runs.files import csv_text, write_text, write_whole
+from genshift.runs.files import csv_text, write_json, write_text, write_whole
 from genshift.runs.folder import RunFolder
 from genshift.runs.results import results_as_json
 from genshift.sampling import write_samples
@@ -110,8 +110,11 @@ def _with_options(preset: str | Preset, given: dict[str, Any]) -> Preset:
 
 
 def evaluate(
-    run: Path | str,
+    run: Path | str | None = None,
     *,
+    pictures: Path | str | None = None,
+    reference: Path | str | None = None,
+    out: Path | str | None = None,
     data_root: Path | str | None = None,
     device: str = "auto",
     threads: int | None = None,
@@ -119,11 +122,29 @@ def evaluate(
 ) -> dict[str, Any]:
     """Evaluates a run on its test splits; `options` are the fields of `genshift.evaluation.options.EvaluationOptions`.
 
-    Returns what results.json holds. Raises Refusal for a sampling that the run cannot take.
+    Instead of a run, `pictures`, a folder or a data set's name, are held against `reference`, which may be a run too;
+    `out`, a file, then gets what is returned. Returns what results.json holds; a measure that is refused is left out,
+    with a warning. Raises Refusal where every measure is refused, or something cannot be read, and for a sampling that
+    the run cannot take.
     """
     root = None if data_root is None else Path(data_root).expanduser()
     evaluation = EvaluationOptions(root, device=device, threads=threads, **options)
-    return results_as_json(evaluating.evaluate(Path(run).expanduser(), evaluation))
+    of_pictures = {"out": out, "size": evaluation.size, "skip_broken": evaluation.skip_broken}
+    if run is not None and pictures is None and reference is None:
+        if given := [name for name, value in of_pictures.items() if value]:
+            raise Refusal(f"{given[0]} goes with pictures and a reference: leave it out, for {run} is a run.")
+        return results_as_json(evaluating.evaluate(Path(run).expanduser(), evaluation))
+    if run is not None or pictures is None or reference is None:
+        raise Refusal("Give a run to evaluate, or pictures and a reference to hold them against.")
+    if evaluation.sampling:
+        raise Refusal(f"{next(iter(evaluation.sampling))} is of how a run draws: pictures are measured as they are.")
+    found = evaluating.evaluate_pictures(str(pictures), str(reference), evaluation)
+    for warning in found.refused:
+        Console().say(f"warning: {warning}")
+    results = results_as_json(found.results)
+    if out is not None:
+        write_json(Path(out).expanduser(), results)
+    return results
 
 
 def sample(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -30,14 +31,19 @@ def print_json(value: Any) -> None:
 
 def print_results(run: RunFolder) -> None:
     """A table of what was measured of a run, and what its evaluation warns of."""
+    print_measures(run.read("results.json"))
+    for warning in run.read("evaluation.json")["warnings"]:
+        print(f"warning: {warning}")
+
+
+def print_measures(results: Mapping[str, Any]) -> None:
+    """A table of what results.json holds."""
     from genshift.runs.results import as_text
 
-    for name, entry in run.read("results.json").items():
+    for name, entry in results.items():
         spread = "" if entry["std"] is None else f" ± {as_text(entry['std'])}"
         floor = f", floor {as_text(entry['floor'])}" if "floor" in entry else ""
         print(f"{name:<30} {as_text(entry['value'])}{spread}{floor}  (n = {entry['n']:,}; {entry['protocol']})")
-    for warning in run.read("evaluation.json")["warnings"]:
-        print(f"warning: {warning}")
 
 
 def print_unfinished(run: RunFolder) -> None:

@@ -20,6 +20,7 @@ from genshift.cli.endings import (
     leads,
     print_choice,
     print_json,
+    print_measures,
     print_next,
     print_next_training,
     print_results,
@@ -52,7 +53,15 @@ from genshift.presets import FAMILIES, METHODS, PRESETS, Preset, methods, option
 from genshift.runs.folder import RunFolder
 
 INTERRUPTED = 130
-PATHS = ("images", "source", "target", "extra", "data")  # beside those that are read as paths: they may be sets' names
+PATHS = (
+    "images",
+    "source",
+    "target",
+    "extra",
+    "data",
+    "pictures",
+    "reference",
+)  # beside those that are read as paths: they may be sets' names
 
 
 # --- commands -------------------------------------------------------------------------------------------------------
@@ -342,15 +351,22 @@ def _reading(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def evaluate(argv: Sequence[str]) -> int:
-    """measures of a run on real pictures that it was not trained on, and its drawings"""
-    parser = Parser("genshift evaluate", description="Evaluates a run on its test splits.")
-    parser.add_argument("run", type=Path)
+    """measures of a run on real pictures that it was not trained on, and its drawings; or of two folders"""
+    parser = Parser("genshift evaluate", description="Evaluates a run on its test splits, or two sets of pictures.")
+    parser.add_argument("run", type=Path, nargs="?")
+    sets = parser.add_argument_group("two sets of pictures, instead of a run")
+    sets.add_argument("--pictures", metavar="DIR", help="a folder, or a data set's name")
+    sets.add_argument("--reference", metavar="DIR", help="a folder, a data set's name, or a run: what it learnt from")
+    sets.add_argument("--size", type=number(int, "--size"), metavar="N", help="bring both to N pixels first")
+    sets.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
+    sets.add_argument("--out", type=Path, metavar="FILE", help="write what --json prints")
     parser.add_argument(
-        "--features", type=Path, metavar="RUN", help="a generator's: a classifier's run, for distances in its features"
+        "--features",
+        type=Path,
+        metavar="RUN",
+        help="a generator's, and of two sets: a classifier's run, for distances in its features",
     )
-    parser.add_argument(
-        "--weights", type=Path, metavar="FILE", help="a generator's: Inception's weights, for FID and KID"
-    )
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="the same: Inception's weights, for FID and KID")
     parser.add_argument("--download", action="store_true", help="leave to fetch Inception's weights (96 MB)")
     add_machine(parser)
     add_data_root(parser)
@@ -363,10 +379,16 @@ def evaluate(argv: Sequence[str]) -> int:
         raise Refusal(f"There is no file {args.weights}: --weights names Inception's weights.")
     from genshift import api
 
-    options = {name: getattr(args, name) for name in ("features", "weights", "download", "device", "threads")}
+    of_sets = ("pictures", "reference", "out", "size", "skip_broken")
+    names = ("features", "weights", "download", "device", "threads", *of_sets)
+    options = {name: getattr(args, name) for name in names}
     results = api.evaluate(args.run, data_root=root, sampling=given_sampling(args), **options)
     if args.json:
         print_json(results)
+        return 0
+    if args.run is None:
+        print_measures(results)
+        print_next("data", "check", args.pictures)
         return 0
     print_results(RunFolder(args.run))
     print_next("report", args.run, "--out", "page.html")

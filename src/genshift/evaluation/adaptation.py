@@ -14,6 +14,7 @@ from torch import Tensor
 from genshift.data.imageset import ImageSet
 from genshift.errors import Refusal
 from genshift.evaluation.family import FamilyEvaluation
+from genshift.evaluation.findings import Findings
 from genshift.evaluation.labelled_data import evaluation_images
 from genshift.evaluation.options import EvaluationOptions
 from genshift.methods import ClassifierMethod
@@ -24,9 +25,9 @@ from genshift.presets import Adaptation
 from genshift.runs.find import source_only_accuracy, unadapted
 from genshift.runs.folder import CHOICE, RunFolder
 from genshift.runs.records import Evaluation, Tsne
-from genshift.runs.results import RESULTS, Measure, Results, read_results
+from genshift.runs.results import RESULTS, Measure, read_results
 from genshift.selection import checkpoint_selection
-from genshift.selection.rules import Choice
+from genshift.selection.rules import ESTIMATES, Choice
 from genshift.training.domains import in_classes
 from genshift.training.loop import Observer
 
@@ -50,6 +51,13 @@ class AdaptationEvaluation(FamilyEvaluation[Adaptation, ClassifierMethod]):
         """Whether the estimates of target accuracy, where the checkpoints were scored, are among the results."""
         return set(checkpoint_selection.estimates_of(run)) <= set(run.read(RESULTS))
 
+    def reference(self, run: RunFolder, preset: Adaptation, options: EvaluationOptions) -> tuple[ImageSet, str]:
+        """The target's."""
+        images, wording, _ = _domain_images(run, preset, "target", tuple(run.config["classes"]), options.data_root)
+        if images is None:
+            raise Refusal(f"{run.path} held nothing of {preset.target} out, and that has no test part: name a folder.")
+        return images, wording
+
     def measure(
         self,
         run: RunFolder,
@@ -57,31 +65,38 @@ class AdaptationEvaluation(FamilyEvaluation[Adaptation, ClassifierMethod]):
         method: ClassifierMethod,
         classes: tuple[str, ...],
         options: EvaluationOptions,
-    ) -> tuple[Results, Evaluation]:
+    ) -> Findings:
         """Accuracy on both domains, the target's by its labels (the oracle) and, where a checkpoint was chosen without
         them, as that choice estimates it."""
         target, target_words, target_warnings = _domain_images(run, preset, "target", classes, options.data_root)
         source, source_words, source_warnings = _domain_images(run, preset, "source", classes, options.data_root)
-        results: Results = {}
-        record: Evaluation = {"classes": list(classes), "warnings": [*target_warnings, *source_warnings]}
+        found = Findings(classes)
+        results, record = found.results, found.record
+        record["warnings"] += [*target_warnings, *source_warnings]
         # What the source's labels say, of a model that learnt from them.
         if source is not None and source.labels is not None and preset.method != "target":
-            predicted = method.predict(source.images, "source").argmax(1)
-            results["source_test_accuracy"] = _accuracy(predicted, source.labels, source, source_words)
+            with found.measuring("source_test_accuracy"):
+                predicted = method.predict(source.images, "source").argmax(1)
+                results["source_test_accuracy"] = _accuracy(predicted, source.labels, source, source_words)
         # What the target's labels say: the oracle.
         if target is not None and target.labels is not None:
-            predicted = method.predict(target.images).argmax(1)
-            results[ORACLE] = _accuracy(predicted, target.labels, target, target_words)
-            record["confusion"] = confusion(predicted, target.labels, len(classes)).tolist()
-            record["warnings"] += warnings_of(run, preset, results)
+            with found.measuring(ORACLE):
+                predicted = method.predict(target.images).argmax(1)
+                results[ORACLE] = _accuracy(predicted, target.labels, target, target_words)
+                record["confusion"] = confusion(predicted, target.labels, len(classes)).tolist()
+                record["warnings"] += warnings_of(run, preset, results)
         if options.draw:
-            record["tsne"] = None if source is None or target is None else _latent_map(method, source, target)
+            record["tsne"] = None
+            if source is not None and target is not None:
+                with found.measuring("t-SNE"):
+                    record["tsne"] = _latent_map(method, source, target)
         # What was said without them.
-        results |= checkpoint_selection.estimates_of(run)
-        record["warnings"] += checkpoint_selection.warnings_of(run)
+        with found.measuring(*(f"estimate/{name}" for name in ESTIMATES)):
+            results |= checkpoint_selection.estimates_of(run)
+            record["warnings"] += checkpoint_selection.warnings_of(run)
         if preset.adapts:  # a record may stand alone, without the run that this was read from
             record["source_only_accuracy"] = source_only_accuracy(run)
-        return results, record
+        return found
 
 
 def oracle_curve(

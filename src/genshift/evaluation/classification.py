@@ -6,20 +6,28 @@ import math
 
 import torch
 
+from genshift.data.imageset import ImageSet
+from genshift.errors import Refusal
 from genshift.evaluation.family import FamilyEvaluation
+from genshift.evaluation.findings import Findings
 from genshift.evaluation.options import EvaluationOptions
 from genshift.methods import ClassifierMethod
 from genshift.metrics.classification import accuracy, confusion
 from genshift.presets import Classifier
 from genshift.runs.folder import RunFolder
-from genshift.runs.records import Evaluation
-from genshift.runs.results import Measure, Results
+from genshift.runs.results import Measure
 from genshift.training.domains import in_classes
 from genshift.training.training_data import open_unseen
 
 
 class ClassifierEvaluation(FamilyEvaluation[Classifier, ClassifierMethod]):
     """Accuracy, of the class or of the attributes."""
+
+    def reference(self, run: RunFolder, preset: Classifier, options: EvaluationOptions) -> tuple[ImageSet, str]:
+        images, wording = open_unseen(preset, options.data_root, bool(run.config.get("skip_broken")))
+        if images is None:
+            raise Refusal(f"{run.path} held nothing of {preset.data} out, and that has no test part: name a folder.")
+        return images, f"{images.name}, {wording}"
 
     def measure(
         self,
@@ -28,25 +36,35 @@ class ClassifierEvaluation(FamilyEvaluation[Classifier, ClassifierMethod]):
         method: ClassifierMethod,
         classes: tuple[str, ...],
         options: EvaluationOptions,
-    ) -> tuple[Results, Evaluation]:
+    ) -> Findings:
         """Accuracy on the test split, or on held-out training images where the set has none."""
         images, wording = open_unseen(preset, options.data_root, bool(run.config.get("skip_broken")))
-        record: Evaluation = {"classes": list(classes), "warnings": [], "drawn": True}
+        found = Findings(classes)
+        found.record["drawn"] = True
         if images is None:
-            return {}, record
-        probabilities = method.predict(images.images)
+            found.record["warnings"].append(f"{preset.data} has no test part, and nothing was held out: no accuracy.")
+            return found
         protocol = f"{images.name}, {wording}, {len(images):,} at {preset.size} px"
         if preset.answers == "attributes":
-            assert images.attributes is not None
-            attributes, mean = attribute_accuracy(probabilities, images.attributes, classes, protocol)
-            return {"attribute_accuracy": mean}, {**record, "attributes": attributes}
-        labels = in_classes(images, classes).labels
-        if labels is None:  # of other classes than the run's
-            return {}, record
-        predicted = probabilities.argmax(1)
-        value, error = accuracy(predicted, labels)
-        measure = Measure(value, len(images), f"{protocol}; std is the binomial error", error)
-        return {"test_accuracy": measure}, {**record, "confusion": confusion(predicted, labels, len(classes)).tolist()}
+            with found.measuring("attribute_accuracy"):
+                if images.attributes is None or images.attribute_names != classes:
+                    raise Refusal(f"{images.name}, {wording}: without the attributes that the run learnt; add them.")
+                attributes, mean = attribute_accuracy(
+                    method.predict(images.images), images.attributes, classes, protocol
+                )
+                found.results["attribute_accuracy"] = mean
+                found.record["attributes"] = attributes
+            return found
+        with found.measuring("test_accuracy"):
+            labels = in_classes(images, classes).labels
+            if labels is None:
+                raise Refusal(f"{images.name}, {wording}: without labels, or of other classes than the run learnt.")
+            predicted = method.predict(images.images).argmax(1)
+            value, error = accuracy(predicted, labels)
+            protocol += "; std is the binomial error"
+            found.results["test_accuracy"] = Measure(value, len(images), protocol, error)
+            found.record["confusion"] = confusion(predicted, labels, len(classes)).tolist()
+        return found
 
 
 def attribute_accuracy(
@@ -60,6 +78,6 @@ def attribute_accuracy(
     by_image = right.mean(1)  # attributes of one image depend on each other: the error is that over images
     frequency = has.double().mean(0)
     words = f"mean of {len(names)} attributes; {protocol}; std is the standard error; floor: always the same answer"
-    error = by_image.std().item() / math.sqrt(len(by_image))
+    error = by_image.std().item() / math.sqrt(len(by_image)) if len(by_image) > 1 else None
     floor = frequency.maximum(1 - frequency).mean().item()
     return by_attribute, Measure(by_image.mean().item(), len(by_image), words, error, floor)

@@ -17,8 +17,7 @@ from genshift.evaluation.panels import ImageWriter
 from genshift.methods import DiffusionMethod
 from genshift.presets import Diffusion, Sampling
 from genshift.runs.folder import RunFolder
-from genshift.runs.records import Evaluation, PictureEntry
-from genshift.runs.results import Results
+from genshift.runs.records import Evaluation
 from genshift.sampling import autoguidance
 from genshift.sampling.sampler_settings import in_few_steps, sampling_of, unguided
 from genshift.sampling.trained_generator import draw_as
@@ -68,15 +67,16 @@ class DiffusionEvaluation(GeneratorEvaluation[Diffusion, DiffusionMethod]):
             console.say(f"note: these are drawn with {words}; `--steps {own.steps}` takes as many.")
         return prepared
 
-    def own_measures(
-        self, writer: ImageWriter, context: EvaluationContext[DiffusionMethod]
-    ) -> tuple[Results, Evaluation, list[PictureEntry]]:
+    def own_measures(self, writer: ImageWriter, context: EvaluationContext[DiffusionMethod]) -> None:
         """What a picture costs, and the states of the reverse process as a strip and as a film."""
-        method = context.method
+        method, found = context.method, context.found
+        found.record["sampling"] = asdict(method.sampling)
         reverse = reverse_process.watch(method)
-        results = reverse_process.costs(method, reverse, context.seconds, SERIES * context.n)
-        pictures = list(reverse_process.pictures(writer, method, reverse, context.classes))
-        return results, {"sampling": asdict(method.sampling)}, pictures
+        with found.measuring(*reverse_process.COSTS):
+            found.results |= reverse_process.costs(method, reverse, context.seconds, SERIES * context.n)
+        with found.measuring("reverse.png", "reverse.webp"):
+            for picture in reverse_process.pictures(writer, method, reverse, context.classes):
+                found.show(picture)
 
 
 def evaluation_sampling(run: RunFolder, preset: Diffusion, options: EvaluationOptions) -> Sampling:

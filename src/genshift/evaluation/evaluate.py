@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from genshift.device import leads_processes
+from genshift.errors import Refusal
 from genshift.evaluation.adaptation import AdaptationEvaluation
 from genshift.evaluation.classification import ClassifierEvaluation
 from genshift.evaluation.diffusion import DiffusionEvaluation
 from genshift.evaluation.family import FamilyEvaluation
+from genshift.evaluation.findings import Findings
 from genshift.evaluation.generation import LatentGeneratorEvaluation
 from genshift.evaluation.options import EvaluationOptions
+from genshift.evaluation.two_sets import compare_sets
 from genshift.evaluation.vae import VAEEvaluation
 from genshift.presets import GAN, VAE, Adaptation, Classifier, Diffusion, Preset
 from genshift.runs.files import write_text
@@ -54,7 +57,7 @@ def after_training(run: RunFolder, preset: Preset, settings: Settings, options: 
         else:
             checkpoint_selection.scored(run, settings.data_root)
     if options is not None and not is_current(run, options):
-        evaluate(run.path, options)
+        _evaluate(run.path, options)
 
 
 def is_current(run: RunFolder, options: EvaluationOptions) -> bool:
@@ -65,6 +68,15 @@ def is_current(run: RunFolder, options: EvaluationOptions) -> bool:
     drawn = not options.draw or "tsne" in record or record.get("drawn", False)  # adaptation draws a t-SNE alone
     preset = preset_of(run.config)
     return _is_of_this(run, record) and drawn and FAMILIES[preset.family].is_current(run, preset, record, options)
+
+
+def evaluate_pictures(pictures: str, reference: str, options: EvaluationOptions) -> Findings:
+    """The distances of two sets of pictures, as `two_sets.compare_sets`; Refusal also where every measure was
+    refused."""
+    found = compare_sets(pictures, reference, options, FAMILIES)
+    if not found.results:
+        raise Refusal(f"{pictures} could not be compared. {' '.join(found.refused)}")
+    return found
 
 
 def _is_of_this(run: RunFolder, record: Evaluation) -> bool:
@@ -81,30 +93,41 @@ def _selected(run: RunFolder) -> str | None:
 def evaluate(path: Path, options: EvaluationOptions) -> Results:
     """Evaluates a run and writes results.json, evaluation.json and card.md; returns what results.json then holds.
 
-    Raises Refusal where the run or its data cannot be read.
+    A measure that is refused ends itself, with a warning. Raises Refusal where the run or its data cannot be read, and
+    where every measure was refused.
     """
+    found, results = _evaluate(path, options)
+    if found.refused and not found.results:
+        raise Refusal(f"Nothing of {path} could be measured. {' '.join(found.refused)}")
+    return results
+
+
+def _evaluate(path: Path, options: EvaluationOptions) -> tuple[Findings, Results]:
+    """As `evaluate`, also where every measure was refused; what was found, and what results.json then holds."""
     opened = open_run(path, on=options.device, threads=options.threads)
     run, preset = opened.folder, opened.preset
     family = FAMILIES[preset.family]
     family.check_options(run, preset, options)
     with Console().phase("Evaluating"):
-        measured, record = family.measure(run, preset, opened.method, opened.classes, options)
+        found = family.measure(run, preset, opened.method, opened.classes, options)
+    record = found.record
     # Measures that an earlier evaluation was asked for and this one was not, where they still hold.
-    kept, kept_record = _kept(run, record.get("sampling"))
-    results = {**kept, **training_costs(run), **measured}
+    kept, kept_record = _kept(run, record.get("sampling"), family.not_asked(options))
+    results = {**kept, **training_costs(run), **found.results}
     run.write(RESULTS, results_as_json(results))
     write_text(run.path / CARD, card(run, preset, results, record["warnings"]))
     # Last, for it says of which checkpoint the others are.
     run.write(RECORD, {**kept_record, "images": run.seen, "selected": _selected(run), **record})
-    return results
+    return found, results
 
 
-def _kept(run: RunFolder, sampling: dict[str, Any] | None) -> tuple[Results, Evaluation]:
-    """What an earlier evaluation measured besides, if the same checkpoint stands for the run and samples were drawn
-    alike: its results, and the name of the judge."""
+def _kept(run: RunFolder, sampling: dict[str, Any] | None, not_asked: frozenset[str]) -> tuple[Results, Evaluation]:
+    """What an earlier evaluation found of the measures that are not asked for now, if the same checkpoint stands for
+    the run and samples were drawn alike; and the name of their judge. What was asked for and failed is not kept."""
     if not all((run.path / name).exists() for name in (RECORD, RESULTS)):
         return {}, {}
     record: Evaluation = run.read(RECORD)
     if not _is_of_this(run, record) or record.get("sampling") != sampling:
         return {}, {}
-    return read_results(run), {"features": record["features"]} if "features" in record else {}
+    kept = {name: measure for name, measure in read_results(run).items() if name in not_asked}
+    return kept, {"features": record["features"]} if "features" in record else {}

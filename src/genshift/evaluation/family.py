@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from genshift.evaluation.findings import Findings
 from genshift.evaluation.options import EvaluationOptions
+from genshift.data.imageset import ImageSet
 from genshift.methods import Method
 from genshift.presets import Preset
 from genshift.runs.folder import RunFolder
 from genshift.runs.records import Evaluation
-from genshift.runs.results import Results
 from genshift.sampling.sampler_settings import no_sampling
 from genshift.training.loop import Observer
 
@@ -34,10 +35,22 @@ class FamilyEvaluation(Generic[P, M]):
         """Refuses, before anything is measured, what the family's runs cannot take."""
         no_sampling(run, preset, options.sampling)
 
+    def reference(self, run: RunFolder, preset: P, options: EvaluationOptions) -> tuple[ImageSet, str]:
+        """The real pictures that a run is measured against, and what they are in words.
+
+        Raises Refusal where there are none, or they cannot be read.
+        """
+        raise NotImplementedError
+
+    def not_asked(self, options: EvaluationOptions) -> frozenset[str]:
+        """The measures that are taken only where they are asked for, as far as `options` do not ask: what an earlier
+        evaluation of the same checkpoint found of them stays."""
+        return frozenset()
+
     def measure(
         self, run: RunFolder, preset: P, method: M, classes: tuple[str, ...], options: EvaluationOptions
-    ) -> tuple[Results, Evaluation]:
-        """The measures of a trained run, and what the report shows beside them.
+    ) -> Findings:
+        """The measures of a trained run, each ending for itself, and what the report shows beside them.
 
         Raises Refusal where its data cannot be read.
         """

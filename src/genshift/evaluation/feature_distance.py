@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from genshift.data.pixels import finish
 from genshift.errors import Refusal
+from genshift.evaluation.findings import Findings
 from genshift.methods import ClassifierMethod
 from genshift.metrics.frechet import frechet, statistics
 from genshift.metrics.inception import load_inception
@@ -18,7 +19,7 @@ from genshift.metrics.kid import kid
 from genshift.metrics.manifold import precision_recall
 from genshift.presets import Classifier
 from genshift.runs.folder import RunFolder
-from genshift.runs.results import Measure, Results
+from genshift.runs.results import Measure
 from genshift.runs.trained_run import open_run
 
 # Measures by their names in results.json, and their kinds.
@@ -29,6 +30,12 @@ MEANING = {
     "kid": "kernel distance (x·y/D + 1)³, unbiased",
     "precision": "share of samples among the real pictures (3 nearest neighbours)",
     "recall": "share of real pictures among the samples (3 nearest neighbours)",
+}
+# By the kinds that it gives: a distance from features `[N, D]` of real pictures to `[M, D]` of others.
+DISTANCES: Mapping[tuple[str, ...], Callable[[Tensor, Tensor], tuple[float, ...]]] = {
+    ("frechet",): lambda real, other: (frechet(statistics(real), statistics(other)),),
+    ("kid",): lambda real, other: (kid(real, other),),
+    ("precision", "recall"): precision_recall,
 }
 
 
@@ -77,9 +84,9 @@ def judge_name(path: Path) -> str:
     return f"{config['preset']['name']}, seed {config['seed']}"
 
 
-def classifier_space(path: Path) -> FeatureSpace:
-    """The features of a classifier's run; Refusal for a run of another kind."""
-    opened = open_run(path)
+def classifier_space(path: Path, on: str = "auto") -> FeatureSpace:
+    """The features of a classifier's run, on a device; Refusal for a run of another kind."""
+    opened = open_run(path, on=on)
     preset, method = opened.preset, opened.method
     if not isinstance(preset, Classifier) or not isinstance(method, ClassifierMethod):
         raise Refusal(f"--features {path} is {preset.summary}: name a classifier's run, e.g. one of faces-attributes.")
@@ -96,13 +103,9 @@ def classifier_space(path: Path) -> FeatureSpace:
     return space if preset.answers == "attributes" else replace(space, classify=classify, classes=opened.classes)
 
 
-def inception_space(weights: Path | None, download: bool, say: Callable[[str], None]) -> FeatureSpace | None:
-    """Inception's features, or None, with a line that says why, where it cannot be had."""
-    try:
-        network = load_inception(weights, download=download, say=say)
-    except Refusal as refusal:  # an extra, and a download: without them the other measures stand
-        say(f"warning: {refusal}")
-        return None
+def inception_space(weights: Path | None, download: bool, say: Callable[[str], None]) -> FeatureSpace:
+    """Inception's features; Refusal where it cannot be had, for it takes an extra and a download."""
+    network = load_inception(weights, download=download, say=say)
     name = "Inception (torch-fidelity's port)" if network.published else f"another Inception ({weights})"
     return FeatureSpace(network, name, 299, "as TensorFlow does", IN_INCEPTION)
 
@@ -112,38 +115,28 @@ def embed_real(space: FeatureSpace, sides: RealAndGenerated) -> tuple[Tensor, Te
     return space.embed(sides.reference), space.embed(sides.other)
 
 
-def compare(space: FeatureSpace, sides: RealAndGenerated, real: tuple[Tensor, Tensor]) -> Results:
-    """Every measure of the space: the mean over the series and its deviation, and the floor, which is the same measure
-    of the other real half. `real` is what `embed_real` gave."""
-    # Each series against the reference half, and the other real half against it too.
+def compare(space: FeatureSpace, sides: RealAndGenerated, real: tuple[Tensor, Tensor], found: Findings) -> None:
+    """Adds every measure of the space: the mean over the series and its deviation, and the floor, which is the same
+    measure of the other real half. `real` is what `embed_real` gave."""
     reference, other = real
-    kinds = set(space.measures.values())
-    floor = _distances(kinds, reference, other)
-    by_series = [_distances(kinds, reference, space.embed(pictures)) for pictures in sides.series]
+    series = [space.embed(pictures) for pictures in sides.series]
     # How it was measured, in the words of the protocol.
     size = space.size_in_words(sides.reference.shape[-1])
     where = f"in the {reference.shape[1]:,} features of {space.name}, pictures {size}; {sides.words}"
-    return {
-        name: over_series(
-            [distances[kind] for distances in by_series], len(reference), f"{MEANING[kind]} {where}", floor[kind]
-        )
-        for name, kind in space.measures.items()
-    }
+    # Each series against the reference half, and the other real half against it too.
+    for kinds, distance in DISTANCES.items():
+        names = {name: kinds.index(kind) for name, kind in space.measures.items() if kind in kinds}
+        if not names:
+            continue
+        with found.measuring(*names):
+            floor, by_series = distance(reference, other), [distance(reference, features) for features in series]
+            for name, place in names.items():
+                values = [distances[place] for distances in by_series]
+                protocol = f"{MEANING[kinds[place]]} {where}"
+                found.results[name] = over_series(values, len(reference), protocol, floor[place])
 
 
 def over_series(values: Sequence[float], n: int, protocol: str, floor: float | None = None) -> Measure:
     """A measure that was taken of each series: its mean, and its standard deviation over the series."""
     by_series = torch.tensor(values, dtype=torch.float64)
     return Measure(by_series.mean().item(), n, protocol, by_series.std().item(), floor)
-
-
-def _distances(kinds: Set[str], real: Tensor, fake: Tensor) -> dict[str, float]:
-    """The measures of these kinds of one set of features beside another; what a kind does not need is not computed."""
-    distances = {}
-    if "frechet" in kinds:
-        distances["frechet"] = frechet(statistics(real), statistics(fake))
-    if "kid" in kinds:
-        distances["kid"] = kid(real, fake)
-    if "precision" in kinds:
-        distances["precision"], distances["recall"] = precision_recall(real, fake)
-    return distances

@@ -6,7 +6,7 @@ What the families have besides stands in `vae` and `diffusion`; pictures for the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -20,6 +20,7 @@ from genshift.errors import Refusal
 from genshift.evaluation import feature_distance, panels, per_class
 from genshift.evaluation.family import FamilyEvaluation
 from genshift.evaluation.feature_distance import FeatureSpace, RealAndGenerated, over_series
+from genshift.evaluation.findings import Findings
 from genshift.evaluation.options import EvaluationOptions
 from genshift.evaluation.panels import COLUMNS, GRID, ImageWriter
 from genshift.methods import GeneratorMethod, LatentGeneratorMethod
@@ -32,7 +33,7 @@ from genshift.nets import channels
 from genshift.presets import Generator, LatentGenerator, Pictures
 from genshift.runs.folder import RunFolder
 from genshift.runs.png import grid, write_png
-from genshift.runs.records import Evaluation, PictureEntry
+from genshift.runs.records import Evaluation
 from genshift.runs.results import RESULTS, Measure, Results
 from genshift.training.console import Console
 from genshift.training.domains import hold_out, in_classes
@@ -43,6 +44,7 @@ SERIES = 3  # of samples, so that a measure has a spread
 MOST = 5_000  # pictures of a series: bounds the time that drawing and comparing take
 STAGE_IMAGES = 500  # whose latent vectors are kept: bounds the time that t-SNE takes
 LOOKED_AT = 1_000  # by the face detector, and beside the training pictures
+OF_JUDGE = ("frechet_normal_prior", "class_accuracy")  # what a classifier's run tells besides the distances
 # Ours: where a warning begins.
 FAR_BELOW = 0.8  # of the real pictures' face rate
 COPIED = 0.01  # share of samples that are copies, above that of held-out pictures
@@ -82,7 +84,7 @@ def stage_pictures(held_out: ImageSet) -> ImageSet:
 
 @dataclass(frozen=True)
 class EvaluationContext(Generic[M]):
-    """A trained generator, the real pictures it is held against, and what it drew.
+    """A trained generator, the real pictures it is held against, what it drew, and what is found of it.
 
     seconds: of each picture of the series. normal_prior: the same networks drawing from N(0, I), where `method` draws
     from another prior.
@@ -95,6 +97,7 @@ class EvaluationContext(Generic[M]):
     held_out: ImageSet | None
     console: Console
     sides: RealAndGenerated
+    found: Findings
     classes: tuple[str, ...] = ()
     seconds: float = 0.0
     normal_prior: M | None = None
@@ -125,43 +128,49 @@ class GeneratorEvaluation(FamilyEvaluation[G, M]):
         judged = options.features is None or record.get("features") == feature_distance.judge_name(options.features)
         return judged and ("fid" in run.read(RESULTS) or (options.weights is None and not options.download))
 
+    def reference(self, run: RunFolder, preset: G, options: EvaluationOptions) -> tuple[ImageSet, str]:
+        train = training_pictures(preset, options.data_root, bool(run.config.get("skip_broken")))
+        return train, f"{train.name}'s training pictures"
+
+    def not_asked(self, options: EvaluationOptions) -> frozenset[str]:
+        judged = () if options.features else (*feature_distance.IN_CLASSIFIER, *OF_JUDGE)
+        by_inception = () if options.weights or options.download else feature_distance.IN_INCEPTION
+        return frozenset((*judged, *by_inception))
+
     def measure(
         self, run: RunFolder, preset: G, method: M, classes: tuple[str, ...], options: EvaluationOptions
-    ) -> tuple[Results, Evaluation]:
+    ) -> Findings:
         """What the generator draws, beside real pictures; and what its family has of its own.
 
         Writes pictures into samples/. Raises Refusal where the data, or the run of `options.features`, cannot be read.
         """
         # What is measured, and by whom: a judge that is none is refused before anything is drawn.
         judge = None if options.features is None else feature_distance.classifier_space(options.features)
-        context = self.context(run, preset, method, classes, options)
-        # Measures that every generator has, and pictures.
-        results, record = compare(context, judge, options)
-        results |= measure_pictures(context)
-        writer = ImageWriter(run)
-        pictures = [picture for picture in self.pictures(writer, context) if picture is not None]
-        # The family's own.
-        own_results, own_record, own_pictures = self.own_measures(writer, context)
-        results |= own_results
-        # The record for reports.
-        record |= {
-            **own_record,
-            "pictures": [*pictures, *own_pictures],
-            "snapshots": panels.snapshots(run),
-            "drawn": options.draw,
-        }
-        if options.draw and context.held_out is not None:
-            record |= panels.stages(run, stage_pictures(context.held_out))
+        train, held_out = self.real_pictures(run, preset, method, classes, options)
+        found, writer = Findings(classes), ImageWriter(run)
+        record = found.record
+        record |= {"pictures": [], "snapshots": panels.snapshots(run), "drawn": options.draw}
+        # What it draws: measures that every generator has, pictures, and what is the family's own.
+        with found.measuring("samples"):
+            context = self.context(run, preset, method, train, held_out, found, options)
+            compare(context, judge, options)
+            measure_pictures(context)
+            self.pictures(writer, context)
+            self.own_measures(writer, context)
+        # What needs no samples.
+        self.measure_networks(writer, method, held_out, found)
+        if options.draw and held_out is not None:
+            with found.measuring("latent space over training"):
+                record |= panels.stages(run, stage_pictures(held_out))
         if judge is not None:
             record["features"] = judge.name
-        warnings = [*warnings_of(run, results), *self.own_warnings(preset, results, options)]
-        return results, {**record, "classes": list(classes), "warnings": warnings}
+        record["warnings"][:0] = [*warnings_of(run, found.results), *self.own_warnings(preset, found.results, options)]
+        return found
 
-    def context(
+    def real_pictures(
         self, run: RunFolder, preset: G, method: M, classes: tuple[str, ...], options: EvaluationOptions
-    ) -> EvaluationContext[M]:
-        """Reads the real pictures, prepares the method and draws the series."""
-        console = Console()
+    ) -> tuple[ImageSet, ImageSet | None]:
+        """The pictures that were trained on, and those that were not; None without any, or of other classes."""
         skip_broken = bool(run.config.get("skip_broken"))
         train = training_pictures(preset, options.data_root, skip_broken)
         held_out = held_out_pictures(preset, options.data_root, skip_broken)
@@ -169,13 +178,27 @@ class GeneratorEvaluation(FamilyEvaluation[G, M]):
             train = in_classes(train, classes)
             labelled = None if held_out is None else in_classes(held_out, classes)
             held_out = None if labelled is None or labelled.labels is None else labelled
+        return train, held_out
+
+    def context(
+        self,
+        run: RunFolder,
+        preset: G,
+        method: M,
+        train: ImageSet,
+        held_out: ImageSet | None,
+        found: Findings,
+        options: EvaluationOptions,
+    ) -> EvaluationContext[M]:
+        """Prepares the method and draws the series."""
+        console, classes = Console(), tuple(found.record["classes"])
         method = self.prepared(run, method, train, options, console)
         # The time that a picture takes is a diffusion model's cost.
         begun = time.perf_counter()
         sides = draw_series(train, method, self.most, console)
         seconds = (time.perf_counter() - begun) / (SERIES * len(sides.reference))
-        normal_prior = self.normal_prior(method)
-        return EvaluationContext(run, preset, method, train, held_out, console, sides, classes, seconds, normal_prior)
+        prior = self.normal_prior(method)
+        return EvaluationContext(run, preset, method, train, held_out, console, sides, found, classes, seconds, prior)
 
     # --- what a family may have of its own --------------------------------------------------------------------------
 
@@ -191,26 +214,29 @@ class GeneratorEvaluation(FamilyEvaluation[G, M]):
         """The method with latent vectors from N(0, I), where its own come from elsewhere."""
         return None
 
-    def pictures(self, writer: ImageWriter, context: EvaluationContext[M]) -> Iterator[PictureEntry | None]:
-        """The pictures of the report, each written and with its entry; None for one that the data do not allow."""
-        method = context.method
-        yield panels.samples(writer, method, "grid", "Samples")
+    def pictures(self, writer: ImageWriter, context: EvaluationContext[M]) -> None:
+        """The pictures of the report, each written and shown, where the data allow it."""
+        method, found = context.method, context.found
+        with found.measuring("grid.png"):
+            found.show(panels.samples(writer, method, "grid", "Samples"))
         if 1 < len(context.classes) <= panels.MOST_CLASSES and method.classes:
-            yield panels.by_class(writer, method, context.classes)
+            with found.measuring("classes.png"):
+                found.show(panels.by_class(writer, method, context.classes))
         if context.normal_prior is not None:
-            yield panels.samples(writer, context.normal_prior, "prior-normal", "Samples from N(0, I)")
-        yield from self.latent_pictures(writer, context)
-        yield panels.neighbours(writer, context.sides.series[0], context.train.images)
+            with found.measuring("prior-normal.png"):
+                found.show(panels.samples(writer, context.normal_prior, "prior-normal", "Samples from N(0, I)"))
+        self.latent_pictures(writer, context)
+        with found.measuring("neighbours.png"):
+            found.show(panels.neighbours(writer, context.sides.series[0], context.train.images))
 
-    def latent_pictures(self, writer: ImageWriter, context: EvaluationContext[M]) -> Iterator[PictureEntry | None]:
+    def latent_pictures(self, writer: ImageWriter, context: EvaluationContext[M]) -> None:
         """Pictures of a latent space, where the family has one."""
-        yield from ()
 
-    def own_measures(
-        self, writer: ImageWriter, context: EvaluationContext[M]
-    ) -> tuple[Results, Evaluation, list[PictureEntry]]:
-        """Measures that no other family has, what the report shows beside them, and pictures."""
-        return {}, {}, []
+    def own_measures(self, writer: ImageWriter, context: EvaluationContext[M]) -> None:
+        """Measures of what is drawn that no other family has, what the report shows beside them, and pictures."""
+
+    def measure_networks(self, writer: ImageWriter, method: M, held_out: ImageSet | None, found: Findings) -> None:
+        """Measures and pictures, the family's own, for which nothing is drawn."""
 
     def own_warnings(self, preset: G, results: Results, options: EvaluationOptions) -> list[str]:
         """What speaks against this family's results."""
@@ -224,15 +250,17 @@ D = TypeVar("D", bound=LatentGeneratorMethod)
 class LatentGeneratorEvaluation(GeneratorEvaluation[L, D]):
     """Of a model that decodes latent vectors also walks between them. A GAN has nothing more of its own."""
 
-    def latent_pictures(self, writer: ImageWriter, context: EvaluationContext[D]) -> Iterator[PictureEntry | None]:
-        yield panels.interpolation(writer, context.method, panels.drawn_ends(context.method))
+    def latent_pictures(self, writer: ImageWriter, context: EvaluationContext[D]) -> None:
+        with context.found.measuring("interpolation.png"):
+            context.found.show(panels.interpolation(writer, context.method, panels.drawn_ends(context.method)))
 
 
 def draw_series(train: ImageSet, method: GeneratorMethod, most: int, console: Console) -> RealAndGenerated:
     """Two real halves and as many samples in each series: half the training pictures, and no more than `most`."""
     # With as many of each class on both sides as the data allow, where the samples have classes.
     labels = train.labels if method.classes else None
-    one, other = per_class.even_halves(per_class.kinds(labels, len(train)), most)
+    even_labels = labels if labels is not None and int(labels.bincount().max()) > 1 else None
+    one, other = per_class.even_halves(per_class.kinds(even_labels, len(train)), most)
     n = len(one)
     console.say(f"Drawing {SERIES} × {n:,} pictures …")
     series = [method.sample(n, seed) for seed in range(SERIES)]
@@ -252,13 +280,9 @@ def draw_series(train: ImageSet, method: GeneratorMethod, most: int, console: Co
 # --- in features ----------------------------------------------------------------------------------------------------
 
 
-def compare(
-    context: EvaluationContext[M], judge: FeatureSpace | None, options: EvaluationOptions
-) -> tuple[Results, Evaluation]:
+def compare(context: EvaluationContext[M], judge: FeatureSpace | None, options: EvaluationOptions) -> None:
     """Distances in every feature space that is at hand, and what a classifier says class by class."""
-    console, sides = context.console, context.sides
-    results: Results = {}
-    record: Evaluation = {}
+    console, sides, found = context.console, context.sides, context.found
     if judge is None:
         command = f"genshift evaluate {context.run.path} --features RUN"
         console.say(f"note: `{command}` adds the Fréchet distance in a classifier's features.")
@@ -266,54 +290,51 @@ def compare(
         # In the features of the classifier that is named.
         console.say(f"Comparing in the features of {judge.name} …")
         real = feature_distance.embed_real(judge, sides)
-        results |= feature_distance.compare(judge, sides, real)
+        feature_distance.compare(judge, sides, real, found)
         if context.normal_prior is not None:
             # Of other samples, whose latent vectors come from N(0, I), from the same real half.
             series = [context.normal_prior.sample(len(sides.reference), seed) for seed in range(SERIES)]
             others = replace(sides, series=series, words=f"latent vectors from N(0, I); {sides.words}")
-            distance_alone = replace(judge, measures={"frechet": "frechet"})
-            results["frechet_normal_prior"] = feature_distance.compare(distance_alone, others, real)["frechet"]
+            distance_alone = replace(judge, measures={"frechet_normal_prior": "frechet"})
+            feature_distance.compare(distance_alone, others, real, found)
         if sides.labels is not None:
-            accuracy, record = compare_by_class(context, judge, real)
-            results |= accuracy
+            with found.measuring("class_accuracy"):
+                compare_by_class(context, judge, real)
     # In Inception's, where its weights may be had: a published FID is measured in no others.
     if options.weights is not None or options.download:
-        inception = feature_distance.inception_space(options.weights, options.download, console.say)
-        if inception is not None:
+        with found.measuring(*feature_distance.IN_INCEPTION):
+            inception = feature_distance.inception_space(options.weights, options.download, console.say)
             console.say("Comparing in Inception's features, which takes minutes on a CPU …")
-            results |= feature_distance.compare(inception, sides, feature_distance.embed_real(inception, sides))
-    return results, record
+            feature_distance.compare(inception, sides, feature_distance.embed_real(inception, sides), found)
 
 
-def compare_by_class(
-    context: EvaluationContext[M], judge: FeatureSpace, real: tuple[Tensor, Tensor]
-) -> tuple[Results, Evaluation]:
-    """The accuracy under a classifier that knows the classes, and a row of evaluation.json for each of them."""
+def compare_by_class(context: EvaluationContext[M], judge: FeatureSpace, real: tuple[Tensor, Tensor]) -> None:
+    """The accuracy under a classifier of the same classes, and a row of evaluation.json for each of them; Refusal
+    for a classifier of others."""
     if not per_class.knows(judge, context.classes):
-        context.console.say(f"note: {judge.name} does not tell these classes apart, so their accuracy is not measured.")
-        return {}, {}
+        raise Refusal(f"{judge.name} does not tell these classes apart: name a classifier's run of the same classes.")
     outputs = per_class.classify(judge, context.sides, context.classes, real, context.held_out)
-    results = {"class_accuracy": per_class.accuracy(judge, context.sides, outputs)}
-    return results, {"by_class": per_class.rows(context.sides, outputs, context.classes)}
+    context.found.results["class_accuracy"] = per_class.accuracy(judge, context.sides, outputs)
+    context.found.record["by_class"] = per_class.rows(context.sides, outputs, context.classes)
 
 
 # --- as they are ----------------------------------------------------------------------------------------------------
 
 
-def measure_pictures(context: EvaluationContext[M]) -> Results:
+def measure_pictures(context: EvaluationContext[M]) -> None:
     """Measures that need no network: sharpness, nearest training pictures, and of faces the detector's rate."""
     context.console.say("Looking at sharpness and nearest training pictures …")
-    sides = context.sides
-    results = {"sharpness": of_each(sharpness, sides, "variance of the Laplacian of luma, pixels in [0, 1]")}
+    sides, found = context.sides, context.found
+    with found.measuring("sharpness"):
+        words = "variance of the Laplacian of luma, pixels in [0, 1]"
+        found.results["sharpness"] = of_each(sharpness, sides, words)
     if context.held_out is not None:
-        results |= _nearest(sides, context.train, context.held_out)
+        with found.measuring("nearest_train", "copies"):
+            found.results |= _nearest(sides, context.train, context.held_out)
     if context.preset.task == "celeba":  # of other sets, nobody knows that their pictures are faces
         context.console.say("Looking for faces …")
-        try:
-            results["face_rate"] = _face_rate(sides, context.train)
-        except Refusal as refusal:  # the detector is an extra: without it the other measures stand
-            context.console.say(f"warning: {refusal}")
-    return results
+        with found.measuring("face_rate"):
+            found.results["face_rate"] = _face_rate(sides, context.train)
 
 
 def of_each(measure: Callable[[Tensor], Tensor], sides: RealAndGenerated, words: str) -> Measure:

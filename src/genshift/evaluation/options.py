@@ -14,7 +14,8 @@ class EvaluationOptions:
 
     draw: pictures of the latent space too (t-SNE takes about ten seconds). features: a classifier's run, for distances
     in its features. weights: Inception's, for FID. download: whether these may be fetched. sampling: changes to how a
-    diffusion model draws, by the names of `presets.Sampling`. device, threads: what it computes on.
+    diffusion model draws, by the names of `presets.Sampling`. device, threads: what it computes on. size, skip_broken:
+    how pictures that belong to no run are read.
     """
 
     data_root: Path | None = None
@@ -25,3 +26,5 @@ class EvaluationOptions:
     sampling: Mapping[str, Any] = field(default_factory=dict)
     device: str = "auto"
     threads: int | None = None
+    size: int | None = None
+    skip_broken: bool = False

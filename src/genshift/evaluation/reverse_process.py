@@ -21,6 +21,7 @@ from genshift.runs.results import Measure, Results
 
 SHOWN = 10  # pictures of the animation: one of each class of digits
 STAGES = 6  # of the reverse process in one picture: of 1,000 steps the report shows 0, 200, …, 1,000
+COSTS = ("evaluations_per_image", "seconds_per_image", "gflop_per_image")  # of results.json
 FRAMES = 40  # of the animation: four seconds
 AWAY = {
     "unconditional": "the model without a label",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from genshift.data.imageset import ImageSet
 from genshift.evaluation import panels
+from genshift.evaluation.findings import Findings
 from genshift.evaluation.generation import (
     EvaluationContext,
     LatentGeneratorEvaluation,
@@ -24,13 +24,16 @@ from genshift.presets import VAE
 from genshift.runs import checkpoint
 from genshift.runs.checkpoint import Checkpoint
 from genshift.runs.folder import RunFolder
-from genshift.runs.records import Evaluation, PictureEntry
 from genshift.runs.results import Measure, Results
 from genshift.sampling.trained_generator import fit_and_store, has_mixture
 from genshift.training.console import Console
 from genshift.training.loop import Observer
 
-UNITS = {"reconstruction_mse": "mean squared error, pixels in [0, 1]", "psnr": "decibels", "ssim": "11×11 windows"}
+ERRORS = {  # of reconstructions, by their names in results.json, and their units
+    "reconstruction_mse": (reconstruction.mse, "mean squared error, pixels in [0, 1]"),
+    "psnr": (reconstruction.psnr, "decibels"),
+    "ssim": (reconstruction.ssim, "11×11 windows"),
+}
 
 
 class VAEEvaluation(LatentGeneratorEvaluation[VAE, VAEMethod]):
@@ -72,42 +75,39 @@ class VAEEvaluation(LatentGeneratorEvaluation[VAE, VAEMethod]):
     def normal_prior(self, method: VAEMethod) -> VAEMethod | None:
         return self.plain(method) if has_mixture(method) else None
 
-    def latent_pictures(
-        self, writer: ImageWriter, context: EvaluationContext[VAEMethod]
-    ) -> Iterator[PictureEntry | None]:
+    def latent_pictures(self, writer: ImageWriter, context: EvaluationContext[VAEMethod]) -> None:
         """Walks between held-out pictures where there are enough, and along the directions of attributes."""
-        method, held_out = context.method, context.held_out
+        method, held_out, found = context.method, context.held_out, context.found
         if held_out is None:
-            yield from super().latent_pictures(writer, context)
+            super().latent_pictures(writer, context)
             return
-        yield panels.interpolation(writer, method, panels.encoded_ends(method, held_out) or panels.drawn_ends(method))
-        yield panels.arithmetic(writer, method, context.train, held_out)
+        with found.measuring("interpolation.png"):
+            ends = panels.encoded_ends(method, held_out) or panels.drawn_ends(method)
+            found.show(panels.interpolation(writer, method, ends))
+        with found.measuring("arithmetic.png"):
+            found.show(panels.arithmetic(writer, method, context.train, held_out))
 
-    def own_measures(
-        self, writer: ImageWriter, context: EvaluationContext[VAEMethod]
-    ) -> tuple[Results, Evaluation, list[PictureEntry]]:
+    def measure_networks(
+        self, writer: ImageWriter, method: VAEMethod, held_out: ImageSet | None, found: Findings
+    ) -> None:
         """Errors of the reconstructions of held-out pictures, and some of these pictures beside them."""
-        method, held_out = context.method, context.held_out
         if held_out is None:
-            return {}, {}, []
+            return
         # Each picture beside what is decoded from its latent vector.
         decoded = method.reconstruct(held_out.images, held_out.labels if method.classes else None)
-        errors = {
-            "reconstruction_mse": reconstruction.mse(held_out.images, decoded),
-            "psnr": reconstruction.psnr(held_out.images, decoded),
-            "ssim": reconstruction.ssim(held_out.images, decoded),
-        }
-        # Their means, with standard errors over pictures.
+        with found.measuring("reconstructions.png"):
+            found.show(panels.reconstructions(writer, held_out.images, decoded))
+            found.record["panel_mse"] = reconstruction.mse(held_out.images, decoded)[:PANEL].tolist()
+        # Means of the errors, with standard errors over pictures.
         words = (
             f"{held_out.name}, {len(held_out):,} held-out pictures at {held_out.images.shape[-1]} px, decoded from "
             "their posterior means; std is the standard error over pictures"
         )
-        results = {}
-        for name, values in errors.items():
-            error = values.std().item() / math.sqrt(len(values)) if len(values) > 1 else 0.0
-            results[name] = Measure(values.mean().item(), len(values), f"{UNITS[name]}; {words}", error)
-        panel = panels.reconstructions(writer, held_out.images, decoded)
-        return results, {"panel_mse": errors["reconstruction_mse"][:PANEL].tolist()}, [panel]
+        for name, (measure, unit) in ERRORS.items():
+            with found.measuring(name):
+                values = measure(held_out.images, decoded)
+                error = values.std().item() / math.sqrt(len(values)) if len(values) > 1 else 0.0
+                found.results[name] = Measure(values.mean().item(), len(values), f"{unit}; {words}", error)
 
     def own_warnings(self, preset: VAE, results: Results, options: EvaluationOptions) -> list[str]:
         """Whether the classifier that judges the samples has taught the generator."""
