@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -179,6 +179,7 @@ def sweep(
     count: int | None = None,
     accuracy: float | None = None,
     data_root: Path | None = None,
+    places: Mapping[str, str] | None = None,
     **axes: Any,
 ) -> dict[str, Any]:
     """Measures how guidance, its interval, steps and sampler change what a diffusion run draws, in the features of the
@@ -186,24 +187,29 @@ def sweep(
 
     count: pictures of each setting (500, or half the training pictures where these are few). accuracy: what the
     best, that of the lowest distance, must reach (two standard errors below the highest). axes: the fields of
-    `genshift.evaluation.sweep.Axes`. Returns what RUN/sweep.json holds; the same call continues what was stopped.
+    `genshift.evaluation.sweep.Axes`. places: as in `EvaluationOptions`. Returns what RUN/sweep.json holds; the same call continues what was stopped.
     Raises Refusal for a run that is no diffusion model's, and for settings that it cannot take.
     """
-    return dict(sweeping.sweep(RunFolder(Path(run)), Path(features), sweeping.Axes(**axes), count, data_root, accuracy))
+    settings, folder = sweeping.Axes(**axes), RunFolder(Path(run))
+    return dict(sweeping.sweep(folder, Path(features), settings, count, data_root, accuracy, places))
 
 
 def select(
-    runs: Path | str | Sequence[Path | str], *, rule: str = DEFAULT_RULE, data_root: Path | None = None
+    runs: Path | str | Sequence[Path | str],
+    *,
+    rule: str = DEFAULT_RULE,
+    data_root: Path | None = None,
+    places: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Chooses a checkpoint of an adapted run, or of several of one task, without a target label; from then on
     `predict`, `embed` and `evaluate` of its run use it.
 
-    rule: one of `genshift.selection.rules.RULES`. Returns the choice, and every candidate with its scores. Raises
+    rule: one of `genshift.selection.rules.RULES`. places: as in `EvaluationOptions`. Returns the choice, and every candidate with its scores. Raises
     Refusal for a run that adapts nothing or held no source images out, for runs of unlike tasks, and for an unknown
     rule.
     """
     named = [runs] if isinstance(runs, str | Path) else runs
-    return checkpoint_selection.select([RunFolder(Path(run)) for run in named], rule, data_root).as_json()
+    return checkpoint_selection.select([RunFolder(Path(run)) for run in named], rule, data_root, places).as_json()
 
 
 def reconstruct(

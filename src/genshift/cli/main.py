@@ -36,12 +36,14 @@ from genshift.cli.parser import (
     add_machine,
     add_options,
     add_out,
+    add_places,
     add_sampling,
     built_by,
     check_positive,
     choice,
     existing_root,
     given_decoding,
+    given_places,
     given_sampling,
     interval,
     number,
@@ -231,6 +233,7 @@ def sweep(argv: Sequence[str]) -> int:
     }
     for flag, (read, help) in lists.items():
         parser.add_argument(flag, type=several(read), metavar="A,B,…", help=help)
+    add_places(parser, "data")
     add_data_root(parser)
     add_json(parser)
     args = parser.parse(argv)
@@ -238,10 +241,9 @@ def sweep(argv: Sequence[str]) -> int:
     from genshift import api
 
     axes = {name: getattr(args, name) for name in ("guides", "guidance", "intervals", "steps", "samplers")}
-    given = {name: values for name, values in axes.items() if values is not None}
-    results = api.sweep(
-        args.run, args.features, count=args.count, accuracy=args.accuracy, data_root=existing_root(args), **given
-    )
+    given: dict[str, Any] = {name: values for name, values in axes.items() if values is not None}
+    given |= {"data_root": existing_root(args), "places": given_places(args)}
+    results = api.sweep(args.run, args.features, count=args.count, accuracy=args.accuracy, **given)
     if args.json:
         print_json(results)
     else:
@@ -262,6 +264,7 @@ def select(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--rule", type=choice(tuple(RULES), "--rule"), default=DEFAULT_RULE, help=f"({DEFAULT_RULE}) {rules}"
     )
+    add_places(parser, "source", "target")
     add_data_root(parser)
     add_json(parser)
     args = parser.parse(argv)
@@ -269,7 +272,7 @@ def select(argv: Sequence[str]) -> int:
     from genshift import api
     from genshift.report.console import format_selection
 
-    selection = api.select(args.runs, rule=args.rule, data_root=root)
+    selection = api.select(args.runs, rule=args.rule, data_root=root, places=given_places(args))
     if args.json:
         print_json(selection)
         return 0
@@ -372,6 +375,7 @@ def evaluate(argv: Sequence[str]) -> int:
     add_data_root(parser)
     add_json(parser)
     add_sampling(parser)
+    add_places(parser, "data", "source", "target")
     args = parser.parse(argv)
     check_positive(args, "threads")
     root = existing_root(args)
@@ -382,7 +386,8 @@ def evaluate(argv: Sequence[str]) -> int:
     of_sets = ("pictures", "reference", "out", "size", "skip_broken")
     names = ("features", "weights", "download", "device", "threads", *of_sets)
     options = {name: getattr(args, name) for name in names}
-    results = api.evaluate(args.run, data_root=root, sampling=given_sampling(args), **options)
+    drawing, places = given_sampling(args), given_places(args)
+    results = api.evaluate(args.run, data_root=root, sampling=drawing, places=places, **options)
     if args.json:
         print_json(results)
         return 0

@@ -107,7 +107,7 @@ def oracle_curve(
     None where the target has no labels; nothing is written where they are of other classes than the source's. The
     images live in the returned function alone.
     """
-    images, _ = evaluation_images(preset.target, preset, data_root, skip_broken, preset.method == "target")
+    images, _ = evaluation_images("target", run, preset, data_root, skip_broken)
     if images is None or images.labels is None:
         return None
     sample = images.take(torch.from_numpy(fixed_sample(len(images), CURVE_IMAGES, 0)))
@@ -128,15 +128,8 @@ def _domain_images(
 ) -> tuple[ImageSet | None, str, list[str]]:
     """The images of a domain to measure on, labels counted in the run's classes; what they are and which checkpoint is
     measured, in words; and a warning where labels are left out because they are of other classes."""
-    config, name = run.config, preset.source if domain == "source" else preset.target
-    images, wording = evaluation_images(
-        name,
-        preset,
-        data_root,
-        bool(config.get("skip_broken")),
-        seen_labels=name == preset.trains_on,
-        fingerprint=config["data"]["source"]["fingerprint"],
-    )
+    name = preset.source if domain == "source" else preset.target
+    images, wording = evaluation_images(domain, run, preset, data_root, bool(run.config.get("skip_broken")))
     if run.selected() is not None:
         choice: Choice = run.read(CHOICE)
         wording += f", by the checkpoint of {choice['images']:,} images, which the rule '{choice['rule']}' chose"

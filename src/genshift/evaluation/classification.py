@@ -15,6 +15,7 @@ from genshift.methods import ClassifierMethod
 from genshift.metrics.classification import accuracy, confusion
 from genshift.presets import Classifier
 from genshift.runs.folder import RunFolder
+from genshift.runs.manifest import remembered
 from genshift.runs.results import Measure
 from genshift.training.domains import in_classes
 from genshift.training.training_data import open_unseen
@@ -24,7 +25,7 @@ class ClassifierEvaluation(FamilyEvaluation[Classifier, ClassifierMethod]):
     """Accuracy, of the class or of the attributes."""
 
     def reference(self, run: RunFolder, preset: Classifier, options: EvaluationOptions) -> tuple[ImageSet, str]:
-        images, wording = open_unseen(preset, options.data_root, bool(run.config.get("skip_broken")))
+        images, wording = open_unseen(preset, options.data_root, bool(run.config.get("skip_broken")), remembered(run))
         if images is None:
             raise Refusal(f"{run.path} held nothing of {preset.data} out, and that has no test part: name a folder.")
         return images, f"{images.name}, {wording}"
@@ -38,7 +39,7 @@ class ClassifierEvaluation(FamilyEvaluation[Classifier, ClassifierMethod]):
         options: EvaluationOptions,
     ) -> Findings:
         """Accuracy on the test split, or on held-out training images where the set has none."""
-        images, wording = open_unseen(preset, options.data_root, bool(run.config.get("skip_broken")))
+        images, wording = open_unseen(preset, options.data_root, bool(run.config.get("skip_broken")), remembered(run))
         found = Findings(classes)
         found.record["drawn"] = True
         if images is None:

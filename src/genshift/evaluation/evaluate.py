@@ -21,6 +21,7 @@ from genshift.evaluation.vae import VAEEvaluation
 from genshift.presets import GAN, VAE, Adaptation, Classifier, Diffusion, Preset
 from genshift.runs.files import write_text
 from genshift.runs.folder import RunFolder
+from genshift.runs.manifest import placed
 from genshift.runs.records import Evaluation
 from genshift.runs.results import RESULTS, Results, card, read_results, results_as_json, training_costs
 from genshift.runs.trained_run import open_run, preset_of
@@ -109,7 +110,7 @@ def _evaluate(path: Path, options: EvaluationOptions) -> tuple[Findings, Results
     family = FAMILIES[preset.family]
     family.check_options(run, preset, options)
     with Console().phase("Evaluating"):
-        found = family.measure(run, preset, opened.method, opened.classes, options)
+        found = family.measure(run, placed(run, preset, options.places), opened.method, opened.classes, options)
     record = found.record
     # Measures that an earlier evaluation was asked for and this one was not, where they still hold.
     kept, kept_record = _kept(run, record.get("sampling"), family.not_asked(options))

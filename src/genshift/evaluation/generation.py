@@ -32,11 +32,12 @@ from genshift.metrics.sharpness import sharpness
 from genshift.nets import channels
 from genshift.presets import Generator, LatentGenerator, Pictures
 from genshift.runs.folder import RunFolder
+from genshift.runs.manifest import remembered
 from genshift.runs.png import grid, write_png
 from genshift.runs.records import Evaluation
 from genshift.runs.results import RESULTS, Measure, Results
 from genshift.training.console import Console
-from genshift.training.domains import hold_out, in_classes
+from genshift.training.domains import in_classes, parted
 from genshift.training.loop import Observer
 from genshift.training.training_data import open_pictures, open_unseen
 
@@ -56,16 +57,18 @@ M = TypeVar("M", bound=GeneratorMethod)
 # --- real pictures --------------------------------------------------------------------------------------------------
 
 
-def held_out_pictures(preset: Generator, data_root: Path | None, skip_broken: bool = False) -> ImageSet | None:
-    """Pictures that were not trained on, as the networks take them: the test split, else the share held out."""
-    images, _ = open_unseen(preset, data_root, skip_broken)
+def held_out_pictures(
+    run: RunFolder, preset: Generator, data_root: Path | None, skip_broken: bool = False
+) -> ImageSet | None:
+    """Pictures that are not trained on, as the networks take them: the test split, else the share held out."""
+    images, _ = open_unseen(preset, data_root, skip_broken, remembered(run))
     return None if images is None else as_taken(preset, images)
 
 
-def training_pictures(preset: Generator, data_root: Path | None, skip_broken: bool = False) -> ImageSet:
-    """The pictures that were trained on, as the networks take them."""
-    images, _ = open_pictures(preset, "train", data_root, skip_broken=skip_broken)
-    rows, _ = hold_out(images, preset.validation)  # the same parting as in training
+def training_pictures(run: RunFolder, preset: Generator, data_root: Path | None) -> ImageSet:
+    """The pictures that were trained on, as the networks take them; Refusal where one is not there any more."""
+    images, _ = open_pictures(preset, "train", data_root, skip_broken=bool(run.config.get("skip_broken")))
+    images, rows, _ = parted(images, "data", preset.data, preset.validation, remembered(run))
     return as_taken(preset, images if rows is None else images.take(rows))
 
 
@@ -129,7 +132,7 @@ class GeneratorEvaluation(FamilyEvaluation[G, M]):
         return judged and ("fid" in run.read(RESULTS) or (options.weights is None and not options.download))
 
     def reference(self, run: RunFolder, preset: G, options: EvaluationOptions) -> tuple[ImageSet, str]:
-        train = training_pictures(preset, options.data_root, bool(run.config.get("skip_broken")))
+        train = training_pictures(run, preset, options.data_root)
         return train, f"{train.name}'s training pictures"
 
     def not_asked(self, options: EvaluationOptions) -> frozenset[str]:
@@ -172,8 +175,8 @@ class GeneratorEvaluation(FamilyEvaluation[G, M]):
     ) -> tuple[ImageSet, ImageSet | None]:
         """The pictures that were trained on, and those that were not; None without any, or of other classes."""
         skip_broken = bool(run.config.get("skip_broken"))
-        train = training_pictures(preset, options.data_root, skip_broken)
-        held_out = held_out_pictures(preset, options.data_root, skip_broken)
+        train = training_pictures(run, preset, options.data_root)
+        held_out = held_out_pictures(run, preset, options.data_root, skip_broken)
         if method.classes:  # labels count in the run's classes; held-out pictures of other classes say nothing of it
             train = in_classes(train, classes)
             labelled = None if held_out is None else in_classes(held_out, classes)

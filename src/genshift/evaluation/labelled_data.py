@@ -7,37 +7,37 @@ from pathlib import Path
 from genshift.data import check_pictures
 from genshift.data.imageset import ImageSet
 from genshift.errors import Refusal
+from genshift.methods.base import Domain
 from genshift.presets import Adaptation
+from genshift.runs.folder import RunFolder
+from genshift.runs.manifest import remembered
 from genshift.training.domains import HELD_OUT_IMAGES, evaluation_split, open_set, unseen
 
 
 def evaluation_images(
-    name: str,
-    preset: Adaptation,
-    data_root: Path | None,
-    skip_broken: bool = False,
-    seen_labels: bool = False,
-    fingerprint: str = "",
+    domain: Domain, run: RunFolder, preset: Adaptation, data_root: Path | None, skip_broken: bool = False
 ) -> tuple[ImageSet | None, str]:
-    """The images to measure on, with their labels where there are any, and what they are in words.
+    """The images of a domain to measure on, with their labels where there are any, and what they are in words.
 
-    Where a set has no test part: its held-out images if training saw its labels (`seen_labels`; None without any),
-    all of it otherwise. Raises Refusal where what was held out is unknown, for training had another set than now: its
-    `fingerprint`, where given, is another.
+    Where a set has no test part: its held-out images if training sees its labels (None without any), all of it
+    otherwise. Raises Refusal where what was held out is not there, or is unknown.
     """
+    name = preset.source if domain == "source" else preset.target
+    seen_labels = name == preset.trains_on
+    split, manifest = evaluation_split(name), remembered(run)
     # Of a set whose labels training saw, labels are needed; of another they may be absent.
-    split = evaluation_split(name)
     labels = True if seen_labels else "any"
     images, _ = open_set(name, split, preset, data_root=data_root, skip_broken=skip_broken, labels=labels)
     if split == "test":
         check_pictures(images)
     if split == "train" and not seen_labels:
-        return images, f"{name}, the training images, whose labels training never saw"
-    # What was held out is worked out again from the set, which must be the same.
-    if split == "train" and fingerprint not in ("", images.fingerprint()):
+        return images, f"{images.name}, the training images, whose labels training never saw"
+    # What a run without a manifest held out is worked out again from the set, which must be the same.
+    if split == "train" and manifest == {} and run.config["data"]["source"]["fingerprint"] != images.fingerprint():
         raise Refusal(
             f"{name} does not hold the images that were trained on, so nobody knows which were held out: restore them, "
             "or go to the folder from which it was trained."
         )
-    shown, wording = unseen(images, split, preset.validation, HELD_OUT_IMAGES)
-    return shown, f"{name}, {wording}"
+    part = "source" if seen_labels else "target"  # of a training, in which all that is labelled is the source
+    shown, wording = unseen(images, split, preset.validation, manifest, part, HELD_OUT_IMAGES)
+    return shown, f"{images.name}, {wording}"

@@ -15,7 +15,8 @@ class EvaluationOptions:
     draw: pictures of the latent space too (t-SNE takes about ten seconds). features: a classifier's run, for distances
     in its features. weights: Inception's, for FID. download: whether these may be fetched. sampling: changes to how a
     diffusion model draws, by the names of `presets.Sampling`. device, threads: what it computes on. size, skip_broken:
-    how pictures that belong to no run are read.
+    how pictures that belong to no run are read. places: where the run's sets lie now, by the option that names them
+    (data, source, target), where they were moved.
     """
 
     data_root: Path | None = None
@@ -26,5 +27,6 @@ class EvaluationOptions:
     sampling: Mapping[str, Any] = field(default_factory=dict)
     device: str = "auto"
     threads: int | None = None
+    places: Mapping[str, str] = field(default_factory=dict)
     size: int | None = None
     skip_broken: bool = False

@@ -26,6 +26,7 @@ from genshift.metrics.classification import accuracy, standard_error
 from genshift.metrics.frechet import Gaussian, frechet, statistics
 from genshift.presets import Diffusion, Sampling
 from genshift.runs.folder import RunFolder
+from genshift.runs.manifest import placed
 from genshift.runs.records import Best, Sweep, SweepMeasures, SweepRow
 from genshift.runs.trained_run import preset_of
 from genshift.sampling.sampler_settings import SAMPLING, in_few_steps, sampling_of, unguided
@@ -83,6 +84,7 @@ def sweep(
     count: int | None,
     data_root: Path | None,
     accuracy: float | None = None,
+    places: Mapping[str, str] | None = None,
 ) -> Sweep:
     """Measures one axis after the other, each from the best setting so far, and keeps the best of all in the run.
 
@@ -105,7 +107,7 @@ def sweep(
     # Opened with a sampling that needs the run's early state, where any does, so that it is there for all.
     samplings = [replace(start, **setting.changes) for setting in settings]
     opened_with = next((sampling for sampling in samplings if sampling.by_weak), start)
-    benchmark = _open_benchmark(run, features, opened_with, count, data_root, console)
+    benchmark = _open_benchmark(run, features, opened_with, count, data_root, console, places)
     results = SweepResults(run, benchmark.conditions(run, features))
     rule = benchmark.rule(accuracy)
     console.say(f"{benchmark.n:,} pictures a setting, one axis after the other, each from the best so far: {rule}.")
@@ -236,12 +238,18 @@ class SweepBenchmark:
 
 
 def _open_benchmark(
-    run: RunFolder, features: Path, start: Sampling, count: int | None, data_root: Path | None, console: Console
+    run: RunFolder,
+    features: Path,
+    start: Sampling,
+    count: int | None,
+    data_root: Path | None,
+    console: Console,
+    places: Mapping[str, str] | None,
 ) -> SweepBenchmark:
     space = classifier_space(features)
     generator: TrainedGenerator[DiffusionMethod] = open_generator(run, asdict(start))
     classes = generator.classes
-    train = training_pictures(generator.preset, data_root, bool(run.config.get("skip_broken")))
+    train = training_pictures(run, placed(run, generator.preset, places), data_root)
     train = in_classes(train, classes)
     labels = train.labels if classes else None
     # As many training pictures as samples give the floor; the others are what both are held against.

@@ -29,6 +29,7 @@ from genshift.evaluation.per_class import even_halves
 from genshift.metrics.embedding import fixed_sample
 from genshift.presets import Classifier
 from genshift.runs.folder import RunFolder
+from genshift.runs.manifest import placed
 from genshift.runs.results import Measure
 from genshift.runs.trained_run import preset_of
 from genshift.training.console import Console
@@ -62,7 +63,7 @@ def compare_sets(
     for space in _spaces(run, options, console):
         # Both sets at one size where a run or a classifier has one; beside Inception each at its own.
         if run.exists():
-            preset = preset_of(run.config)
+            preset = placed(run, preset_of(run.config))
             real, words = families[preset.family].reference(run, preset, options)
             size: int | None = preset.size
         else:

@@ -44,7 +44,7 @@ class VAEEvaluation(LatentGeneratorEvaluation[VAE, VAEMethod]):
     ) -> list[Observer]:
         """One more keeps the latent vectors of the same held-out pictures, where there are any."""
         observers = super().observers(run, preset, data_root, skip_broken)
-        held_out = held_out_pictures(preset, data_root, skip_broken)
+        held_out = held_out_pictures(run, preset, data_root, skip_broken)
         if held_out is None:
             return observers
         pictures = stage_pictures(held_out).images

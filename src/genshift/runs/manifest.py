@@ -5,14 +5,20 @@ One safetensors file, for a million pictures are 16 MB of digests. It is never g
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
 import torch
+from torch import Tensor
 
 from genshift.data.manifest import Manifest, SetManifest
 from genshift.errors import Refusal
+from genshift.presets import Preset
 from genshift.runs import checkpoint
 from genshift.runs.checkpoint import Checkpoint
 from genshift.runs.folder import MANIFEST, RunFolder
 
+P = TypeVar("P", bound=Preset)
 SEPARATOR = "\0"  # between names: no file's name holds it
 
 
@@ -30,26 +36,47 @@ def write_manifest(run: RunFolder, manifest: Manifest) -> None:
     checkpoint.save(run.path / MANIFEST, Checkpoint(tensors, about))
 
 
-def read_manifest(run: RunFolder) -> Manifest:
-    """What the run learns from; empty of a run that a genshift before 0.3 began. Refusal where it is damaged."""
+def remembered(run: RunFolder) -> Manifest | None:
+    """What the run learns from: None before it is begun, empty of a run that a genshift before 0.3 began. Refusal where
+    it is damaged."""
     path = run.path / MANIFEST
     if not path.exists():
-        return {}
+        return {} if run.exists() else None
     stored = checkpoint.load(path)
     manifest: Manifest = {}
     for part, about in stored.about.items():
-        held_out, digests = (stored.tensors.get(f"{part}/{key}") for key in ("held_out", "digests"))
-        names = stored.tensors.get(f"{part}/names")
-        known = None
-        if isinstance(about, dict) and held_out is not None and held_out.dtype == torch.int64:
-            place, count, content = (about.get(key) for key in ("place", "count", "content"))
-            fits = isinstance(place, str) and isinstance(count, int) and isinstance(content, str)
-            if fits and (digests is None or (digests.dtype, *digests.shape) == (torch.uint8, count, 16)):
-                text = None if names is None else bytes(names.numpy()).decode("utf-8", "surrogateescape")
-                split = None if text is None else tuple(text.split(SEPARATOR))
-                known = SetManifest(place, count, content, digests, held_out, split)
-        in_range = known is not None and bool(((known.held_out >= 0) & (known.held_out < known.count)).all())
-        if known is None or not in_range or known.digest() != about.get("digest"):
+        tensors = checkpoint.under(stored.tensors, f"{part}/")
+        known = _set_of(about, tensors) if isinstance(about, dict) else None
+        if known is None or known.digest() != about.get("digest"):
             raise Refusal(f"{path} does not say which images '{part}' was: restore it; without it nobody knows.")
         manifest[part] = known
     return manifest
+
+
+def _set_of(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> SetManifest | None:
+    """A set as `write_manifest` wrote it, or None where it is not so."""
+    place, count, content = (about.get(key) for key in ("place", "count", "content"))
+    held_out, digests, names = (tensors.get(key) for key in ("held_out", "digests", "names"))
+    if not (isinstance(place, str) and isinstance(count, int) and isinstance(content, str)):
+        return None
+    if digests is not None and (digests.dtype, *digests.shape) != (torch.uint8, count, 16):
+        return None
+    if held_out is None or held_out.dtype != torch.int64 or held_out.ndim != 1:
+        return None
+    if not ((held_out >= 0) & (held_out < count)).all():
+        return None
+    text = None if names is None else bytes(names.numpy()).decode("utf-8", "surrogateescape")
+    return SetManifest(place, count, content, digests, held_out, None if text is None else tuple(text.split(SEPARATOR)))
+
+
+def placed(run: RunFolder, preset: P, places: Mapping[str, str] | None = None) -> P:
+    """The run's preset with its sets where they lie: at the `places` given by option (`data`, or `source` and
+    `target`), else where the run read them, whatever the current folder."""
+    for name in places or {}:
+        if name not in preset.options():
+            raise Refusal(f"{run.path} is a run of {preset.name}, which has no --{name}: leave it out.")
+    lies = {part: known.place for part, known in (remembered(run) or {}).items()}
+    if preset.method == "target":  # the bound: it learns from the target as others do from a source
+        lies = {"target": place for place in lies.values()}
+    moved = {**lies, **(places or {})}
+    return preset.replaced(**{name: place for name, place in moved.items() if getattr(preset, name) != place})

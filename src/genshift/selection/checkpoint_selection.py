@@ -7,7 +7,7 @@ checkpoint), scores.safetensors (what each checkpoint predicts of the same targe
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from genshift.data.manifest import Manifest
 from genshift.errors import Refusal, unknown
 from genshift.methods import ClassifierMethod, Method
 from genshift.metrics.classification import accuracy
@@ -35,6 +36,7 @@ from genshift.runs import checkpoint
 from genshift.runs.checkpoint import Checkpoint
 from genshift.runs.find import source_only_accuracy
 from genshift.runs.folder import CHOICE, SCORES, RunFolder, images_of
+from genshift.runs.manifest import placed, remembered
 from genshift.runs.records import SOURCE_ONLY
 from genshift.runs.results import Measure, Results
 from genshift.runs.trained_run import load_networks, open_run, preset_of
@@ -116,12 +118,14 @@ def can_choose(run: RunFolder) -> bool:
     return preset_of(config).adapts and config["data"]["source"]["held_out"] >= FEWEST_HELD_OUT
 
 
-def open_scoring_data(preset: Adaptation, data_root: Path | None, skip_broken: bool = False) -> ScoringData:
+def open_scoring_data(
+    preset: Adaptation, data_root: Path | None, skip_broken: bool = False, manifest: Manifest | None = None
+) -> ScoringData:
     """Reads what scores are computed from, the target by the same sealed way as training.
 
     Raises Refusal where a set is absent, or the source has no held-out images.
     """
-    domains = open_domains(preset, data_root, skip_broken)
+    domains = open_domains(preset, data_root, skip_broken, manifest)
     held_out = domains.held_out
     if held_out is None or held_out.labels is None or len(held_out) < FEWEST_HELD_OUT:
         raise Refusal(
@@ -174,14 +178,17 @@ def checkpoints_of(run: RunFolder) -> list[Path]:
     return paths
 
 
-def score_run(run: RunFolder, data_root: Path | None = None) -> list[Candidate]:
+def score_run(
+    run: RunFolder, data_root: Path | None = None, places: Mapping[str, str] | None = None
+) -> list[Candidate]:
     """Scores every checkpoint of a run and writes scores.json; agreement is within the run.
 
     Raises Refusal for a run that adapts nothing, has no checkpoint or held no source images out.
     """
     preset = _adapting(run)
     paths = checkpoints_of(run)
-    data = open_scoring_data(preset, data_root, bool(run.config.get("skip_broken")))
+    skip_broken = bool(run.config.get("skip_broken"))
+    data = open_scoring_data(placed(run, preset, places), data_root, skip_broken, remembered(run))
     method: Any = open_run(run, "last").method  # of an adapting preset: it classifies
     # Every checkpoint's networks in turn, in the same method.
     scored = []
@@ -202,18 +209,18 @@ def score_run(run: RunFolder, data_root: Path | None = None) -> list[Candidate]:
     return [Candidate(run, row, on_target) for row, (_, on_target) in zip(rows, scored, strict=True)]
 
 
-def scored(run: RunFolder, data_root: Path | None = None) -> list[Candidate]:
+def scored(run: RunFolder, data_root: Path | None = None, places: Mapping[str, str] | None = None) -> list[Candidate]:
     """The candidates of a run with their scores: as they were written, or measured now where these are of other
     checkpoints. Refusal as `score_run`."""
     _adapting(run)
     names = [path.name for path in checkpoints_of(run)]
     if not all((run.path / name).is_file() for name in (SCORES, PREDICTIONS)):
-        return score_run(run, data_root)
+        return score_run(run, data_root, places)
     rows: list[ScoreRow] = run.read(SCORES)["checkpoints"]
     stored = checkpoint.load(run.path / PREDICTIONS)
     complete = all(set(ESTIMATES) <= set(row) for row in rows)  # earlier versions took no estimates
     if not complete or not [row["checkpoint"] for row in rows] == stored.about["of"] == names:
-        return score_run(run, data_root)
+        return score_run(run, data_root, places)
     return [Candidate(run, row, on_target) for row, on_target in zip(rows, stored.tensors["said"], strict=True)]
 
 
@@ -260,7 +267,12 @@ class Selection:
         }
 
 
-def select(runs: Sequence[RunFolder], rule: str, data_root: Path | None = None) -> Selection:
+def select(
+    runs: Sequence[RunFolder],
+    rule: str,
+    data_root: Path | None = None,
+    places: Mapping[str, str] | None = None,
+) -> Selection:
     """Chooses one checkpoint among those of `runs` and writes selection.json into its run.
 
     Raises Refusal for an unknown rule, runs of different tasks, the same run twice, and as `score_run`.
@@ -269,7 +281,7 @@ def select(runs: Sequence[RunFolder], rule: str, data_root: Path | None = None) 
         raise unknown("rule", rule, RULES, "`genshift select --help` lists them.")
     _check_alike(runs)
     # Scores, with the agreement among the candidates of all runs.
-    candidates = together([candidate for run in runs for candidate in scored(run, data_root)])
+    candidates = together([candidate for run in runs for candidate in scored(run, data_root, places)])
     rows = [candidate.row for candidate in candidates]
     accuracies = [value for run in runs if (value := source_only_accuracy(run)) is not None]
     source_only = max(accuracies, default=None)

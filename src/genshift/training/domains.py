@@ -226,21 +226,21 @@ def evaluation_split(name: str) -> str:
 
 
 def unseen(
-    images: ImageSet, split: str, share: float, known: SetManifest | None, most: int | None = None
+    images: ImageSet, split: str, share: float, manifest: Manifest | None, part: str, most: int | None = None
 ) -> tuple[ImageSet | None, str]:
-    """What a set's evaluation split holds that was not trained on, and what it is in words.
+    """What a set's evaluation split holds that is not trained on, and what it is in words.
 
-    `known` is what the run remembers of its training set; None: nothing, and what was held out is worked out by name.
-    The whole of a test split, but for pictures that were trained on; of the training split those held out, at most so
-    many (None where none were). Refusal where none of them is there now.
+    The whole of a test split, but for pictures that are trained on; of the training split those held out, at most so
+    many (None where none are): by the run's `manifest`, or as `parted`. Refusal where none of them is there now.
     """
+    known = None if manifest is None else manifest.get(part)
     if split == "test":
         rows = torch.arange(len(images)) if known is None else known.strangers_in(images)
         if len(rows) == len(images):
             return images, "test images"
         return images.take(rows), f"test images, without {len(images) - len(rows):,} that were trained on"
     if known is None:
-        held_out = hold_out_by_name(images, share)
+        held_out = hold_out(images, share)[1] if manifest is None else hold_out_by_name(images, share)
         return (None if held_out is None else images.take(held_out[:most])), "held-out training images"
     if not len(known.held_out):
         return None, "held-out training images"

@@ -21,7 +21,7 @@ from genshift.data.feed import Feed
 from genshift.errors import Refusal
 from genshift.presets import Preset
 from genshift.runs.folder import RunFolder
-from genshift.runs.manifest import read_manifest, write_manifest
+from genshift.runs.manifest import remembered, write_manifest
 from genshift.runs.trained_run import build_method, feature_maps, preset_of
 from genshift.training.console import Console, tensorboard_sink
 from genshift.training.distributed import World, world_of
@@ -84,7 +84,7 @@ def train(preset: Preset, out: Path, settings: Settings) -> bool:
             check_same(run, preset, settings)
         # What is learnt from, and the trainer at its start.
         with console.phase(f"Reading {preset.task}"):
-            manifest = read_manifest(run) if begun else None
+            manifest = remembered(run)
             training_data = open_training_data(preset, settings.data_root, settings.skip_broken, manifest)
         check_choice(preset, training_data)
         arithmetic = device.choose_arithmetic(preset.precision, chosen)
@@ -281,7 +281,7 @@ def check_same(run: RunFolder, preset: Preset, settings: Settings) -> None:
     if stored.name != preset.name:
         raise Refusal(f"{run.path} is a run of {stored.name}, not {preset.name}: name another --out.")
     # Where data lies is no part of what a run is: its manifest knows it by content.
-    moved = MOVABLE if read_manifest(run) else ()
+    moved = MOVABLE if remembered(run) else ()
     now = {"seed": settings.seed, "minutes": settings.minutes, **preset.options()}
     begun = {"seed": config["seed"], "minutes": config.get("minutes"), **stored.options()}
     if settings.minutes is not None:  # the budget was worked out once, and stands in the configuration

@@ -106,13 +106,15 @@ def open_pictures(preset: Pictures, split: str, data_root: Path | None, **option
     return images, names
 
 
-def open_unseen(preset: Pictures, data_root: Path | None, skip_broken: bool = False) -> tuple[ImageSet | None, str]:
+def open_unseen(
+    preset: Pictures, data_root: Path | None, skip_broken: bool = False, manifest: Manifest | None = None
+) -> tuple[ImageSet | None, str]:
     """The pictures to measure on, as `unseen` tells them: the test split, else the share held out."""
     split = evaluation_split(preset.data)
     images, _ = open_pictures(preset, split, data_root, skip_broken=skip_broken)
     if split == "test":
         check_pictures(images)
-    return unseen(images, split, preset.validation)
+    return unseen(images, split, preset.validation, manifest, "data")
 
 
 def _one_set(preset: Pictures, data_root: Path | None, skip_broken: bool, manifest: Manifest | None) -> TrainingData:
