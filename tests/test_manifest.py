@@ -1,0 +1,336 @@
+"""A run remembers its data by content: wherever they lie, whatever they are called, whatever was added or changed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from data_files import png
+from safetensors.torch import load_file, save_file
+
+from genshift import api
+from genshift.data import ImageSet, load
+from genshift.data.manifest import _matched, manifest_of
+from genshift.evaluation.options import EvaluationOptions
+from genshift.runs.folder import MANIFEST, RunFolder
+from genshift.runs.manifest import remembered
+from genshift.training.domains import hold_out, hold_out_by_name
+from genshift.training.train import Settings
+
+SMALL = {"size": 16, "width": 8, "batch": 8, "images": 96, "lr_warmup": 0, "ema_half_life": 0, "precision": "float32"}
+
+
+def noise(folder: Path, count: int = 40, seed: int = 0, classes: tuple[str, ...] = ("a", "b")) -> Path:
+    """Class folders of noise, `count` pictures each: nothing of a held-out picture can be known."""
+    drawn = np.random.default_rng(seed)
+    for label in classes:
+        (folder / label).mkdir(parents=True)
+        for number in range(count):
+            (folder / label / f"{number:03}.png").write_bytes(png(drawn.integers(0, 256, (16, 16, 3), np.uint8)))
+    return folder
+
+
+def one_more(folder: Path, seed: int = 99) -> None:
+    """A further picture, the first by its name."""
+    picture = np.random.default_rng(seed).integers(0, 256, (16, 16, 3), np.uint8)
+    (folder / "a" / "!.png").write_bytes(png(picture))
+
+
+def classifier(folder: Path, **changes: object):
+    options = {**SMALL, "data": str(folder), "validation": 0.3, "rotate": 0.0, "shift": 0.0, "scale": 0.0, **changes}
+    return tiny.presets.get("digits-classifier").replaced(**options, recolour=0.0)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """(folder, run) of a classifier that learnt its noise by heart."""
+    root = tmp_path_factory.mktemp("noise")
+    folder = noise(root / "noise")
+    api.train(classifier(folder, images=4_000), root / "run", threads=1)
+    return folder, root / "run"
+
+
+def measured(run: Path, **options: object) -> tuple[float, int, str]:
+    entry = api.evaluate(run, threads=1, **options)["test_accuracy"]
+    return entry["value"], entry["n"], entry["protocol"]
+
+
+def moved(trained: tuple[Path, Path], to: Path) -> tuple[Path, Path]:
+    """Copies of both, below `to`."""
+    for path in trained:
+        shutil.copytree(path, to / path.name)
+    return to / trained[0].name, to / trained[1].name
+
+
+# --- what was held out stays held out -------------------------------------------------------------------------------
+
+
+def test_a_picture_added_or_a_folder_renamed_changes_nothing_that_is_held_out(trained, tmp_path):
+    folder, run = trained
+    before = measured(run)
+    assert before[0] < 0.75, "noise can be learnt by heart, and no more"
+    copy, other = moved(trained, tmp_path)
+    one_more(copy)
+    assert measured(other, places={"data": str(copy)}) == before
+    # The folder under another name, and a link where it was.
+    copy.rename(tmp_path / "renamed")
+    (tmp_path / "noise").symlink_to(tmp_path / "renamed")
+    assert measured(other, places={"data": str(tmp_path / "noise")})[:2] == before[:2]
+    # Every file under another name.
+    for path in sorted((tmp_path / "renamed").glob("*/*.png")):
+        path.rename(path.with_name(f"x{hash(path.name) % 1000}-{path.name}"))
+    assert measured(other, places={"data": str(tmp_path / "renamed")})[:2] == before[:2]
+
+
+def test_a_run_finds_its_pictures_from_every_folder(tmp_path, monkeypatch):
+    """The same relative path holds other pictures elsewhere."""
+    noise(tmp_path / "here" / "pictures", seed=1)
+    noise(tmp_path / "there" / "pictures", seed=2)
+    monkeypatch.chdir(tmp_path / "here")
+    api.train(classifier(Path("pictures")), "run", threads=1, evaluate=False)
+    before = measured(Path("run"))
+    monkeypatch.chdir(tmp_path / "there")
+    assert measured(tmp_path / "here" / "run") == before
+
+
+def test_a_vae_is_measured_on_its_own_pictures_from_every_folder(tmp_path, monkeypatch):
+    noise(tmp_path / "here" / "pictures", count=12, seed=1)
+    noise(tmp_path / "there" / "pictures", count=12, seed=2)
+    monkeypatch.chdir(tmp_path / "here")
+    small = {"size": 16, "width": 8, "batch": 8, "images": 16, "latent": 4}
+    preset = tiny.presets.get("faces-vae").replaced(**small, data="pictures", validation=0.3)
+    api.train(preset, "run", threads=1, evaluate=False)
+    before = api.evaluate("run", draw=False, threads=1)["reconstruction_mse"]
+    monkeypatch.chdir(tmp_path / "there")
+    assert api.evaluate(tmp_path / "here" / "run", draw=False, threads=1)["reconstruction_mse"] == before
+
+
+def test_continuing_after_a_move_ends_in_the_same_bits(tmp_path):
+    folder = noise(tmp_path / "noise")
+    preset = classifier(folder)
+    tiny.train(preset, tmp_path / "whole", images=96)
+    settings = {"images": 96, "observers": [tiny.StopAt(8)]}
+    assert not tiny.train(preset, tmp_path / "parted", **settings)
+    one_more(folder)
+    folder.rename(tmp_path / "elsewhere")
+    assert tiny.train(classifier(tmp_path / "elsewhere"), tmp_path / "parted", images=96)
+    assert tiny.different(tiny.last(tmp_path / "whole"), tiny.last(tmp_path / "parted")) == []
+    known = remembered(RunFolder(tmp_path / "parted"))
+    assert known is not None and known["data"].place == str(tmp_path / "elsewhere")
+
+
+def test_continuing_without_a_picture_or_with_another_label_is_refused(tmp_path, capfd):
+    folder = noise(tmp_path / "noise")
+    preset = classifier(folder)
+    run = tmp_path / "run"
+    assert not tiny.train(preset, run, images=96, observers=[tiny.StopAt(8)])
+    again = ("train", "digits-classifier", "--data", folder, "--out", run, "--validation", 0.3, "--threads", 1)
+    again += tuple(word for name, value in SMALL.items() for word in (f"--{name.replace('_', '-')}", value))
+    again += ("--rotate", 0, "--shift", 0, "--scale", 0, "--recolour", 0)
+    # One picture in the other class, which is the same picture with another label.
+    (folder / "a" / "000.png").rename(folder / "b" / "moved.png")
+    assert "are not those that" in tiny.refused(capfd, *again, last_line=True)
+    (folder / "b" / "moved.png").unlink()
+    assert "holds 79 of the 80 pictures that the run was begun with" in tiny.refused(capfd, *again, last_line=True)
+
+
+def test_pictures_that_are_gone_are_told_and_none_is_a_refusal(trained, tmp_path):
+    folder, run = moved(trained, tmp_path)
+    known = remembered(RunFolder(run))
+    assert known is not None and known["data"].names is not None
+    names = [known["data"].names[row] for row in known["data"].held_out.tolist()]
+    assert all((folder / name).is_file() for name in names)
+    (folder / names[0]).unlink()
+    _, n, protocol = measured(run, places={"data": str(folder)})
+    assert n == len(names) - 1 and f"of {len(names)} these are still there" in protocol
+    other = noise(tmp_path / "other", seed=5)
+    with pytest.raises(tiny.presets.Refusal if hasattr(tiny.presets, "Refusal") else Exception, match="holds none of"):
+        api.evaluate(run, places={"data": str(other)}, threads=1)
+
+
+def test_a_test_part_loses_what_was_trained_on(trained, tmp_path):
+    """The pictures were parted anew after the training: some of its own lie in test/ now."""
+    folder, run = moved(trained, tmp_path)
+    parts = tmp_path / "parts"
+    shutil.copytree(folder, parts / "train")
+    for label in "ab":
+        (parts / "test" / label).mkdir(parents=True)
+        for path in sorted((parts / "train" / label).glob("*.png"))[:10]:
+            path.rename(parts / "test" / label / path.name)
+    known = remembered(RunFolder(run))
+    assert known is not None
+    _, n, protocol = measured(run, places={"data": str(parts)})
+    held_out = {known["data"].names[row] for row in known["data"].held_out.tolist()}
+    assert n == len(held_out & {f"{label}/{number:03}.png" for label in "ab" for number in range(10)})
+    assert f"without {20 - n} that were trained on" in protocol
+
+
+def test_a_run_without_a_manifest_goes_by_the_old_rule_and_says_so(trained, tmp_path, capfd):
+    folder, run = moved(trained, tmp_path)
+    (run / MANIFEST).unlink()
+    value = api.evaluate(run, places={"data": str(folder)}, threads=1)["test_accuracy"]
+    assert value["n"] == int(0.3 * 80)
+    images = load(folder)
+    assert torch.equal(hold_out_by_name(images, 0.3), torch.randperm(80, generator=_seeded(images.name))[:24])
+
+
+def _seeded(name: str) -> torch.Generator:
+    from genshift.data import seed_of
+
+    return torch.Generator().manual_seed(seed_of("held out", name))
+
+
+# --- parting --------------------------------------------------------------------------------------------------------
+
+
+def pictures(counts: tuple[int, ...], seed: int = 0, name: str = "set") -> ImageSet:
+    """Pictures of so many of each class, known by random digests."""
+    total = sum(counts)
+    digests = torch.randint(0, 256, (total, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+    labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    classes = tuple(str(number) for number in range(len(counts)))
+    return ImageSet(name, torch.zeros(total, 1, 2, 2, dtype=torch.uint8), labels, classes, digests=digests)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_every_class_keeps_a_picture_to_train_on_and_gives_one(seed):
+    images = pictures((20, 20, 1), seed)
+    rows, held_out = hold_out(images, 0.2)
+    assert rows is not None and held_out is not None and images.labels is not None
+    assert sorted([*rows.tolist(), *held_out.tolist()]) == list(range(41))
+    assert set(images.labels[rows].tolist()) == {0, 1, 2} and set(images.labels[held_out].tolist()) == {0, 1}
+
+
+def test_parting_goes_by_content_alone():
+    images = pictures((50, 50))
+    _, held_out = hold_out(images, 0.2)
+    assert held_out is not None and 8 <= len(held_out) <= 32
+    chosen = set(map(bytes, images.digests[held_out].numpy()))
+    # Another name, another order, a further picture: the same are held out.
+    order = torch.randperm(100, generator=torch.Generator().manual_seed(1))
+    for other in (pictures((50, 50), name="other"), images.take(order), pictures((50, 50)).take(torch.arange(99))):
+        _, again = hold_out(other, 0.2)
+        assert chosen >= set(map(bytes, other.digests[again].numpy())) >= chosen - {bytes(images.digests[99].numpy())}
+
+
+def test_of_a_catalogued_set_rows_stay_what_they_were_unless_a_class_lacks_one():
+    common = ImageSet("mnist", torch.zeros(1000, 1, 2, 2, dtype=torch.uint8), torch.arange(1000) % 10, tiny.DIGITS)
+    common = tiny.dataclasses.replace(common, catalogued=True) if hasattr(tiny, "dataclasses") else _catalogued(common)
+    assert torch.equal(hold_out(common, 0.05)[1], hold_out_by_name(common, 0.05))
+    labels = torch.zeros(1000, dtype=torch.int64)
+    labels[hold_out_by_name(common, 0.05)[:3]] = 1  # a class of three pictures, all held out
+    rare = _catalogued(ImageSet("mnist", common.images, labels, ("often", "seldom")))
+    rows, held_out = hold_out(rare, 0.05)
+    assert set(labels[rows].tolist()) == {0, 1} and len(held_out) == 49
+
+
+def _catalogued(images: ImageSet) -> ImageSet:
+    from dataclasses import replace
+
+    return replace(images, catalogued=True)
+
+
+def test_copies_of_one_picture_are_never_parted():
+    images = pictures((10, 10))
+    digests = torch.cat([images.digests, images.digests])
+    twice = ImageSet("set", images.images.repeat(2, 1, 1, 1), images.labels.repeat(2), images.classes, digests=digests)
+    _, held_out = hold_out(twice, 0.3)
+    rows = set(held_out.tolist())
+    assert rows and all((row + 20) % 40 in rows for row in rows)
+
+
+# --- a target's labels move nothing ---------------------------------------------------------------------------------
+
+
+def test_the_same_target_in_other_class_folders_changes_no_bit(tmp_path):
+    """Weights, scores and the estimate: the order of a sealed target is one that no folder moves."""
+    source = tiny.write_classes(tmp_path / "source", 0, 40)
+    runs = []
+    for name, shift in (("target", 0), ("moved", 3)):
+        drawn = tiny.digits(40, 1)
+        for number, (image, label) in enumerate(zip(drawn.images, drawn.labels.tolist(), strict=True)):
+            folder = tmp_path / name / str((label + shift * (number % 2)) % 10)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{number:03}.png").write_bytes(png(image.permute(1, 2, 0).numpy()))
+        preset = tiny.tiny("demo-dann", (source, tmp_path / name), validation=0.3, select="label-free", images=96)
+        out = tmp_path / f"run-{name}"
+        tiny.train_and_evaluate(preset, out, Settings(threads=1), EvaluationOptions(draw=False, threads=1))
+        runs.append(out)
+    one, other = runs
+    assert tiny.different(tiny.last(one), tiny.last(other)) == []
+    assert json.loads((one / "scores.json").read_text()) == json.loads((other / "scores.json").read_text())
+    estimates = [
+        {name: entry for name, entry in json.loads((run / "results.json").read_text()).items() if "estimate" in name}
+        for run in runs
+    ]
+    assert estimates[0] == estimates[1] and estimates[0]
+    # And what is kept of a target tells no folder of it.
+    kept = load_file(one / MANIFEST)
+    assert "source/names" in kept and "target/names" not in kept
+    assert str(tmp_path / "target") in (one / MANIFEST).read_bytes().decode("latin-1")  # its place, and nothing below
+    assert b"target/0" not in (one / MANIFEST).read_bytes()
+
+
+# --- the file -------------------------------------------------------------------------------------------------------
+
+
+def test_config_holds_the_digest_and_the_counts_of_the_manifest(trained):
+    _, run = trained
+    known = remembered(RunFolder(run))
+    assert known is not None
+    told = RunFolder(run).config["data"]["data"]
+    assert told["manifest"] == known["data"].digest()
+    assert (told["n"], told["held_out"]) == (len(known["data"].trained_on), len(known["data"].held_out))
+
+
+def test_a_packed_set_is_known_by_its_pixels(tmp_path):
+    one, other = tiny.digits(40, 0), tiny.digits(40, 1)
+    known = manifest_of("place", one, torch.tensor([3, 1]))
+    assert known.rows_in(one).tolist() == list(range(40)) and (known.rows_in(other) == -1).all()
+    assert known.rows_in(ImageSet("renamed", one.images)).tolist() == list(range(40)), "labels and names move nothing"
+    assert known.trained_on.tolist() == [row for row in range(40) if row not in (1, 3)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_pictures_are_matched_as_a_dictionary_would(seed):
+    drawn = np.random.default_rng(seed)
+    kinds = drawn.integers(0, 256, (12, 16), dtype=np.uint8)
+    wanted, given = kinds[drawn.integers(0, 12, 20)], kinds[drawn.integers(0, 9, 30)]
+    lies: dict[bytes, list[int]] = {}
+    for place, digest in enumerate(given):
+        lies.setdefault(digest.tobytes(), []).append(place)
+    expected, asked = [], dict.fromkeys(lies, 0)
+    for digest in wanted:
+        places = lies.get(digest.tobytes())
+        if places is None:
+            expected.append(-1)
+            continue
+        turn = asked[digest.tobytes()]
+        expected.append(places[min(turn, len(places) - 1)])
+        asked[digest.tobytes()] += 1
+    assert _matched(wanted, given).tolist() == expected
+
+
+LIES = {
+    "no part": lambda t: {k: v for k, v in t.items() if "held_out" not in k},
+    "rows beyond": lambda t: {**t, "data/held_out": torch.tensor([10**6])},
+    "other rows": lambda t: {**t, "data/held_out": torch.tensor([0, 1])},
+    "another kind": lambda t: {**t, "data/digests": t["data/digests"].float()},
+    "fewer": lambda t: {**t, "data/digests": t["data/digests"][:3]},
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_manifest_that_lies_is_refused_in_a_sentence(trained, tmp_path, capfd, lie):
+    _, run = moved(trained, tmp_path)
+    from safetensors import safe_open
+
+    with safe_open(run / MANIFEST, framework="pt") as file:
+        about = file.metadata()
+    save_file(LIES[lie](load_file(run / MANIFEST)), run / MANIFEST, metadata=about)
+    assert "does not say which images 'data' was" in tiny.refused(capfd, "evaluate", run)
