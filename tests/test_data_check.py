@@ -9,6 +9,7 @@ import pytest
 import torch
 from data_files import noise, png, write_mnist, write_pictures, write_usps
 from PIL import Image
+from report_fixtures import patch_json
 from tiny import refused
 
 import genshift
@@ -27,6 +28,8 @@ from genshift.data import (
 )
 from genshift.data.catalog import entry
 from genshift.errors import Refusal
+from genshift.report.model.grouping import conditions_of
+from genshift.report.model.run_records import read_runs
 from genshift.training.training_data import open_training_data, open_unseen
 
 
@@ -284,3 +287,37 @@ def test_predict_and_embed_tell_what_is_unusual(tmp_path, capfd):
         assert "if they hold 12 bits, give --depth 12" in capfd.readouterr().err
         assert main.main([verb, str(tmp_path / "run"), str(deep), "--out", str(tmp_path / out), "--depth", "12"]) == 0
         assert "note" not in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_run_from_before_these_options_is_read_as_it_was(tmp_path, capfd):
+    """Runs of 0.2 took 16 bits as they are: they are evaluated, continued and grouped with new ones all the same."""
+    for number in range(8):
+        path = tmp_path / "set" / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noise(16, 16, 1).astype(np.uint16) * 16).save(path)
+    words = [
+        "train",
+        *SMALL,
+        "--data",
+        tmp_path / "set",
+        "--validation",
+        0.25,
+        "--out",
+        tmp_path / "run",
+        "--depth",
+        16,
+    ]
+    assert main.main([str(word) for word in words]) == 0
+    before = conditions_of(read_runs([tmp_path / "run"])[0])
+
+    def older(config):
+        for name in ("fit", "background", "depth"):
+            del config["preset"]["fields"][name]
+
+    patch_json(tmp_path / "run" / "config.json", older)
+    assert main.main(["evaluate", str(tmp_path / "run")]) == 0
+    assert main.main([str(word) for word in words]) == 0
+    after = conditions_of(read_runs([tmp_path / "run"])[0])
+    assert before == after | {"depth": "depth 16"} and "fit" not in before
+    assert genshift.load(tmp_path / "run").run.preset.depth == 16

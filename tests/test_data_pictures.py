@@ -9,6 +9,7 @@ import zlib
 
 import numpy as np
 import pytest
+import scipy.io
 import torch
 from data_files import idx_bytes, libsvm_text, noise, png, write_celeba, write_pictures, write_tar, write_zip
 from PIL import EpsImagePlugin, Image, ImageFilter, features
@@ -369,6 +370,10 @@ def test_bounds_are_named_and_the_user_raises_them(tmp_path, monkeypatch):
     }.items():
         (tmp_path / name).write_bytes(data)
         refuses(monkeypatch, tmp_path / name, "bytes", 2000, "unpacked, has .* bytes or more, and at most 2,000")
+    scipy.io.savemat(
+        tmp_path / "a.mat", {"X": np.ones((32, 32, 3, 2), np.uint8), "y": np.ones((2, 1))}, do_compression=True
+    )
+    refuses(monkeypatch, tmp_path / "a.mat", "bytes", 6143, "X of .*a.mat has 6,144 bytes or more")
     for wrong in ("many", "0", "-1", "1e9"):
         monkeypatch.setenv("GENSHIFT_MAX_PIXELS", wrong)
         with pytest.raises(Refusal, match=f"GENSHIFT_MAX_PIXELS is '{wrong}' .*expected a whole number above 0"):
