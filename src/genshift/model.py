@@ -81,8 +81,8 @@ class Model:
         """A `Prediction` of a picture, or of several a list of them; of a run that learnt attributes instead a
         dictionary of each attribute's probability.
 
-        reading: `split`, `data_root` and `skip_broken` of a folder or a data set; `background` and `depth` instead of
-        the run's own. Raises Refusal for a run that tells nothing of pictures, or has diverged.
+        reading: `split`, `data_root` and `skip_broken` of a folder or a data set; `background`, `depth` and
+        `encoding` instead of the run's own. Raises Refusal for a run that tells nothing of pictures, or has diverged.
         """
         images, names = self.read(pictures, **reading)
         probabilities = self.probabilities(images.images)
@@ -170,6 +170,7 @@ class Model:
         labels: bool = False,
         background: Background | None = None,
         depth: int | None = None,
+        encoding: str | None = None,
     ) -> tuple[ImageSet, list[str]]:
         """Pictures at the run's size and colour, and one name each. Raises Refusal where they cannot be read."""
         preset = self.run.preset
@@ -177,6 +178,8 @@ class Model:
         given = {name: value for name, value in given.items() if value is not None}
         if isinstance(pictures, str | Path) and not _is_picture_file(pictures):
             options: dict[str, Any] = {"data_root": data_root, "skip_broken": skip_broken, "labels": labels, **given}
+            if encoding is not None:
+                options["encoding"] = encoding
             return open_set(pictures, split, preset, **options)
         decoding = replace(Decoding(preset.fit, preset.background, preset.depth), **given)
         check_options(None, None, None, decoding)

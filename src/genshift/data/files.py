@@ -7,6 +7,8 @@ import lzma
 import tarfile
 import zipfile
 import zlib
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -54,10 +56,13 @@ class ZipFiles:
         except OSError as error:
             raise of_os_error(error, f"reading {path}") from error
         check_bound("members", len(self._zip.infolist()), path)
-        names = [info.filename for info in self._zip.infolist() if not info.is_dir()]
-        for name in names:
-            _check_name(path, name)
-        self.names = sorted(name for name in names if not _hidden(name))
+        names = []
+        for info in self._zip.infolist():
+            name = _plain(path, info.filename)
+            if not name.endswith("/") and not _hidden(name):
+                names.append(name)
+                self._zip.NameToInfo[name] = info  # so that it is opened by this name
+        self.names = _once(path, names)
 
     def read(self, name: str) -> bytes:
         check_picture_bytes(self._zip.getinfo(name).file_size, self.path / name)  # it never unpacks to more
@@ -77,14 +82,15 @@ class TarFiles:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._bytes = dict(self._members(path))
+            members = self._members(path)
         except DAMAGED as error:
             raise damaged(path, "a whole tar archive", error) from error
         except OSError as error:
             if error.errno is None:  # the decompressors' own complaints (bz2) are OSErrors without a number
                 raise damaged(path, "a whole tar archive", error) from error
             raise of_os_error(error, f"reading {path}") from error
-        self.names = sorted(self._bytes)
+        self._bytes = dict(members)
+        self.names = _once(path, [name for name, _ in members])
 
     @staticmethod
     def _members(path: Path) -> list[tuple[str, bytes]]:
@@ -96,8 +102,8 @@ class TarFiles:
                 count += member.size
                 check_bound("members", number, path)
                 check_bound("bytes", count, f"{path}, unpacked,")
-                _check_name(path, member.name)
-                if member.isdir() or _hidden(member.name):
+                name = _plain(path, member.name)
+                if member.isdir() or _hidden(name):
                     continue
                 stream = tar.extractfile(member) if member.isreg() else None
                 if stream is None:
@@ -105,7 +111,7 @@ class TarFiles:
                         f"{path} holds '{member.name}', a link or device: expected plain files only; do not trust "
                         "this archive, fetch it again from its publisher."
                     )
-                members.append((member.name.removeprefix("./"), stream.read()))
+                members.append((name, stream.read()))
         return members
 
     def read(self, name: str) -> bytes:
@@ -139,11 +145,27 @@ def _hidden(name: str) -> bool:
     return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
 
 
-def _check_name(path: Path, name: str) -> None:
-    """Refuses a member's name that would leave the archive: nothing is unpacked, and yet it is not to be trusted."""
-    pure = PurePosixPath(name.replace("\\", "/"))
+def _plain(path: Path, name: str) -> str:
+    """A member's name with '/' between its folders, which some programs on Windows write as a backslash.
+
+    Refuses one that would leave the archive: nothing is unpacked, and yet it is not to be trusted.
+    """
+    plain = name.replace("\\", "/")
+    pure = PurePosixPath(plain)
     if pure.is_absolute() or ".." in pure.parts or (pure.parts and pure.parts[0].endswith(":")):
         raise Refusal(
             f"{path} holds a member '{name}' that points outside of the archive: expected names inside it only; do not "
             "trust this archive, fetch it again from its publisher."
         )
+    return plain.removeprefix("./")
+
+
+def _once(path: Path, names: Sequence[str]) -> list[str]:
+    """The names, sorted; Refusal where two members bear one, of which only one could be read."""
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise Refusal(
+            f"{path} holds {len(twice):,} name(s) more than once, as '{twice[0]}': expected each member once; make the "
+            "archive again."
+        )
+    return sorted(names)

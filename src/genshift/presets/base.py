@@ -83,6 +83,7 @@ class Preset:
     )
     background: Background = option("what lies under transparent parts of pictures", "white")
     depth: int = option("bits that 16-bit pictures hold, 1 to 16; 0: 16, asked where they would be dark", 0, at_least=0)
+    encoding: str = option("text encoding of a CSV with labels, where no mark at its beginning tells it", "utf-8")
     mean: float = option("subtracted from pixels in [0, 1]", 0.0)
     std: float = option("what pixels are then divided by", 1.0, above=0)
     flip: float = option("probability of a horizontal flip in training; never for digits", 0.0, at_least=0, at_most=1)
@@ -171,7 +172,7 @@ class Preset:
         split's is theirs."""
         depth = self.depth or (0 if split == "train" else 16)
         own = {"size": self.size, "colour": self.colour, "fit": self.fit, "background": self.background}
-        return {**own, "depth": depth}
+        return {**own, "depth": depth, "encoding": self.encoding}
 
     def options(self) -> dict[str, Any]:
         """The fields that a user may set, with their values."""
