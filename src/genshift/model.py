@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -155,12 +155,20 @@ class Model:
         data_root: Path | str | None = None,
         skip_broken: bool = False,
         labels: bool = False,
+        say: Callable[[str], None] | None = None,
     ) -> tuple[ImageSet, list[str]]:
-        """Pictures at the run's size and colour, and one name each. Raises Refusal where they cannot be read."""
+        """Pictures at the run's size and colour, and one name each; `say` is told what was read as what, and what not.
+
+        Raises Refusal where they cannot be read.
+        """
         preset = self.run.preset
         if isinstance(pictures, str | Path) and not _is_picture_file(pictures):
             options: dict[str, Any] = {"data_root": data_root, "skip_broken": skip_broken, "labels": labels}
-            return open_set(pictures, split, preset, **options)
+            read, names = open_set(pictures, split, preset, **options)
+            if say is not None:
+                for note in read.notes:
+                    say(note)
+            return read, names
         if _is_one(pictures):
             several = [cast(Picture, pictures)]
         else:

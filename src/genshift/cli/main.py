@@ -334,7 +334,10 @@ def _add_run_and_images(parser: argparse.ArgumentParser) -> None:
 
 
 def _reading(args: argparse.Namespace) -> dict[str, Any]:
-    return {"split": args.split, "data_root": existing_root(args), "skip_broken": args.skip_broken}
+    def say(note: str) -> None:
+        print(f"note: {note}")
+
+    return {"split": args.split, "data_root": existing_root(args), "skip_broken": args.skip_broken, "say": say}
 
 
 def evaluate(argv: Sequence[str]) -> int:

@@ -15,6 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from genshift.data.dataset import Colour
+from genshift.data.formats import openable
 from genshift.errors import Refusal
 
 CHUNK = 2048  # images at a time: bounds the float and integer copies that resizing and luma need
@@ -79,7 +80,7 @@ def decode(data: bytes, size: int | None = None, fraction: float = 1.0) -> NDArr
     """
     if not data:
         raise ValueError("it is empty")
-    with Image.open(io.BytesIO(data)) as image:
+    with Image.open(io.BytesIO(data), formats=openable()) as image:
         if size is not None:  # a JPEG can be decoded at 1/2, 1/4 or 1/8: a photo takes a twentieth of the time
             image.draft(None, (math.ceil(4 * size / fraction),) * 2)
         image.load()
