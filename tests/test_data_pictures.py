@@ -225,7 +225,11 @@ def test_a_flat_folder_of_everything(tmp_path):
     assert names == list(good) and images.images.shape == (9, 3, 64, 64) and images.labels is None
     for name in ("a.JPG", "c.jpeg", "d.jpg", "e.png", "f.gif", "g.jpg"):
         assert np.abs(corners(images.images[names.index(name)]) - QUARTERS).max() <= 10, name
-    assert images.notes == (f"4 broken picture(s) in {tmp_path} left out: j.jpg, k.jpg, l.jpg and 1 more.",)
+    unread = f"{tmp_path.name}: not read: 3 hidden, 1 of .txt; 1 further page(s) in 1 GIF file(s)."
+    assert images.notes == (
+        unread,
+        f"4 broken picture(s) in {tmp_path} left out: j.jpg, k.jpg, l.jpg and 1 more.",
+    )
     with pytest.raises(Refusal) as refused:
         load(tmp_path, size=64, colour="rgb")
     assert "j.jpg is no picture that can be read (it is empty)" in str(refused.value)

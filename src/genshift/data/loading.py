@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,13 +10,14 @@ from genshift.data import idx, libsvm, mat
 from genshift.data.catalog import CATALOG, lookup
 from genshift.data.dataset import Background, Colour, DataSet, Decoding, Fit, Labels, Location, ReadOptions
 from genshift.data.files import is_archive
-from genshift.data.folders import read_folder
+from genshift.data.folders import parts_in, read_folder
 from genshift.data.imageset import ImageSet
-from genshift.data.packed import is_packed, open_packed
+from genshift.data.packed import is_packed, open_packed, read_facts
+from genshift.data.parts import part_of, told
 from genshift.data.pixels import check_options, finish
 from genshift.data.places import absent, find, notes_on
 from genshift.data.text import UTF8, check_encoding
-from genshift.errors import Refusal, unknown
+from genshift.errors import Refusal, of_os_error, unknown
 
 Named = tuple[ImageSet, list[str] | None]  # a set, and its pictures' names where they are files
 
@@ -80,7 +82,7 @@ def load_named(
     # A data set's name goes before a path: `./mnist` is a folder of that name.
     if (data := lookup(name)) is not None:
         images, names = _from_catalog(data, data_root, options, path if path.exists() else None)
-    elif is_packed(path) or is_packed(path / split):
+    elif is_packed(path) or is_packed(path / split) or packed_parts(path):
         images, names = _packed(path, split, bool(labels)), None
     elif (known := _published_in(path)) is not None:
         images, names = _from_catalog(known, path.parent, options)
@@ -140,11 +142,52 @@ def _from_catalog(
 
 def _packed(path: Path, split: str, labels: bool) -> ImageSet:
     """The packed set of a split below `path`, or `path` itself, which then has no part of its own to test on."""
-    if not is_packed(path):
-        return open_packed(path / split, labels)
-    if split not in ("train", "all"):
-        raise Refusal(f"{path} is one packed set without a part '{split}': pack that into {path.name}/{split} instead.")
-    return open_packed(path, labels)
+    if is_packed(path):
+        if split not in ("train", "all"):
+            raise Refusal(
+                f"{path} is one packed set without a part '{split}': pack that into {path.name}/{split} instead."
+            )
+        return open_packed(path, labels)
+    parts = packed_parts(path)
+    folder = packed_part(path, split)
+    if folder is None:
+        there = ", ".join(folder.name for folder in parts.values())
+        raise Refusal(f"{path} has no packed part '{split}': it has {there}; pack that into {path.name}/{split}.")
+    images = open_packed(folder, labels)
+    note = told({part: (folder.name, read_facts(folder)["shape"][0]) for part, folder in parts.items()})
+    return replace(images, notes=(*images.notes, f"{path.resolve().name}: {note}")) if len(parts) > 1 else images
+
+
+def packed_part(path: Path, split: str) -> Path | None:
+    """The packed set below `path` that is this part of it, or None."""
+    return path / split if is_packed(path / split) else packed_parts(path).get(part_of(split) or split)
+
+
+def packed_parts(path: Path) -> dict[str, Path]:
+    """The packed sets below a folder that are its parts, by their names; Refusal where two are one part."""
+    try:
+        names = sorted(name for name in os.listdir(path) if part_of(name)) if path.is_dir() else []
+    except OSError as error:
+        raise of_os_error(error, f"reading {path}") from error
+    parts: dict[str, Path] = {}
+    for name in names:
+        if is_packed(path / name) and (there := parts.setdefault(part_of(name) or "", path / name)).name != name:
+            raise Refusal(f"{path} holds {there.name} and {name}, which name one part: rename or move one of them.")
+    return parts
+
+
+def splits_of(name_or_path: str | Path) -> set[str]:
+    """The splits of a set that `load` reads, "train" among them; of a set by its name, those that were published."""
+    path = Path(name_or_path).expanduser()
+    if (data := lookup(name_or_path)) is not None:
+        return set(data.splits)
+    if is_packed(path) or (parts := packed_parts(path)):
+        return {"train"} if is_packed(path) else set(parts)
+    if (known := _published_in(path)) is not None:
+        return {split for split in known.splits if find(known, split, path.parent)}
+    if (known := _is_all_of(path)) is not None:
+        return set(known.splits)
+    return {"train", *(parts_in(path) if path.is_dir() or is_archive(path) else ())}
 
 
 def _published_in(path: Path) -> DataSet | None:
@@ -156,13 +199,18 @@ def _published_in(path: Path) -> DataSet | None:
     return None
 
 
+def _is_all_of(path: Path) -> DataSet | None:
+    """The data set that a file is the only file of, by its name, or None."""
+    sets = (data for data in CATALOG.values() if data.read is not None)
+    return next((data for data in sets if [file.name for file in data.files] == [path.name]), None)
+
+
 def _from_path(path: Path, options: ReadOptions) -> Named:
     """A folder, archive or CSV of pictures, or one file in a format of published sets, by its name."""
     name, labels = path.name.lower(), bool(options.labels)
     # An archive that is all of a set is read as that set: its folders are no classes.
-    for data in CATALOG.values():
-        if data.read is not None and [file.name for file in data.files] == [path.name]:
-            return data.read(Location(path, {path.name: path}), options), None
+    if (data := _is_all_of(path)) is not None and data.read is not None:
+        return data.read(Location(path, {path.name: path}), options), None
     if path.is_dir() or name.endswith(".csv") or is_archive(path):
         return read_folder(path, options)
     if name.endswith(".mat"):

@@ -12,10 +12,9 @@ from torch.nn.functional import pad
 
 from genshift.data import check_domains, check_pictures, load_named, seed_of
 from genshift.data.catalog import lookup
-from genshift.data.files import open_files
-from genshift.data.folders import SPLITS
 from genshift.data.imageset import ImageSet
-from genshift.data.packed import is_packed
+from genshift.data.loading import splits_of
+from genshift.data.parts import measured_on
 from genshift.errors import Refusal, unknown
 from genshift.presets import Adaptation, Preset
 from genshift.presets.benchmark import OWN_STUDY
@@ -128,23 +127,18 @@ def hold_out(images: ImageSet, share: float) -> tuple[Tensor | None, Tensor | No
 
 
 def evaluation_split(name: str) -> str:
-    """The split that a set is evaluated on: "test" where it has one, "train" otherwise."""
-    path = Path(name).expanduser()
-    if (data := lookup(name)) is not None:
-        return "test" if "test" in data.splits else "train"
-    if is_packed(path) or is_packed(path / "train"):
-        return "test" if is_packed(path / "test") else "train"
-    parts = {part for file in open_files(path).names for part in Path(file).parts[:2]}
-    return "test" if parts & {*SPLITS["test"], "test.csv"} else "train"
+    """The split that a set is evaluated on: "test" where it has one, else "valid", else "train"."""
+    return measured_on(splits_of(name))
 
 
 def unseen(images: ImageSet, split: str, share: float, most: int | None = None) -> tuple[ImageSet | None, str]:
     """What a set's evaluation split holds that was not trained on, and what it is in words.
 
-    The whole of a test split; of the training split the `share` held out, at most so many (None where there is none).
+    The whole of a test split, or of a validation split in its place; of the training split the `share` held out, at
+    most so many (None where there is none).
     """
-    if split == "test":
-        return images, "test images"
+    if split != "train":
+        return images, "test images" if split == "test" else "validation images"
     _, rows = hold_out(images, share)
     return (None if rows is None else images.take(rows[:most])), "held-out training images"
 
