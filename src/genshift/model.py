@@ -18,6 +18,7 @@ from torch import Tensor
 
 from genshift.data import ImageSet
 from genshift.data.files import is_archive
+from genshift.data.formats import further_pages
 from genshift.data.pixels import BROKEN, as_array, decode, finish, to_colour
 from genshift.errors import Refusal
 from genshift.methods import Attributes, ClassifierMethod
@@ -178,6 +179,11 @@ class Model:
         names = [Path(one).name if isinstance(one, str | Path) else str(number) for number, one in enumerate(several)]
         arrays = [torch.from_numpy(_as_array(one, preset.size))[None] for one in several]
         images = torch.cat([finish(array, preset.size, preset.colour) for array in arrays])
+        for name, one in zip(names, several, strict=True):
+            if say is not None and isinstance(one, str | Path):
+                _, count = further_pages(Path(one).expanduser().read_bytes())
+                if count:
+                    say(f"{name}: not read: {count:,} further page(s).")
         return ImageSet("pictures", images), names
 
     def read_for_generator(self, pictures: Pictures, **reading: Any) -> tuple[ImageSet, list[str]]:

@@ -335,7 +335,7 @@ def _add_run_and_images(parser: argparse.ArgumentParser) -> None:
 
 def _reading(args: argparse.Namespace) -> dict[str, Any]:
     def say(note: str) -> None:
-        print(f"note: {note}")
+        print(f"note: {note}", file=sys.stderr)  # as those of a training
 
     return {"split": args.split, "data_root": existing_root(args), "skip_broken": args.skip_broken, "say": say}
 
