@@ -123,10 +123,10 @@ def _look(path: Path, skip_broken: bool) -> Found:
 
 def _is_picture(files: Files, name: str) -> bool:
     """Whether a file is read: by its suffix, or by its first bytes where it has none."""
-    if is_picture(name) or PurePosixPath(name).suffix:
-        return is_picture(name)
+    if is_picture(name):
+        return True
     try:
-        return begins_picture(files.head(name, HEAD))
+        return not PurePosixPath(name).suffix and begins_picture(files.head(name, HEAD))
     except OSError:
         return True  # reading the pictures says that it cannot be read
 
@@ -361,8 +361,9 @@ def _from_names(files: Files, names: Sequence[str], below: Sequence[str]) -> Lay
         return Layout(list(names))
     # Class by class, and by name within one: an order that does not hang on how a system lists folders.
     classes = _in_order(folders)
-    ordered = sorted(names, key=lambda name: (classes.index(folder_of[name]), name))
-    return Layout(ordered, [classes.index(folder_of[name]) for name in ordered], classes)
+    number_of = {name: number for number, name in enumerate(classes)}
+    ordered = sorted(names, key=lambda name: (number_of[folder_of[name]], name))
+    return Layout(ordered, [number_of[folder_of[name]] for name in ordered], classes)
 
 
 def _folders(names: Sequence[str], below: Sequence[str]) -> dict[str, str]:
