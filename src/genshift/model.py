@@ -20,6 +20,7 @@ from genshift.data import ImageSet
 from genshift.data.bounds import read_picture
 from genshift.data.dataset import Background, Decoding
 from genshift.data.files import is_archive
+from genshift.data.formats import further_pages
 from genshift.data.pixels import (
     BROKEN,
     Decoded,
@@ -195,12 +196,13 @@ class Model:
         arrays = [torch.from_numpy(one.pixels)[None] for one in decoded]
         images = torch.cat([finish(array, preset.size, preset.colour) for array in arrays])
         highest = max(one.deepest for one in decoded)
-        notes = (
-            ()
-            if decoding.depth or not highest or (bits := likely_depth(highest)) == 16
-            else (f"16-bit pictures reach {highest:,} of 65,535 here: if they hold {bits} bits, give --depth {bits}.",)
-        )
-        return ImageSet("pictures", images, notes=notes), names
+        notes = []
+        if not decoding.depth and highest and (bits := likely_depth(highest)) < 16:
+            notes.append(f"16-bit pictures reach {highest:,} of 65,535: if they hold {bits} bits, give --depth {bits}.")
+        for name, one in zip(names, several, strict=True):
+            count = further_pages(Path(one).expanduser().read_bytes())[1] if isinstance(one, str | Path) else 0
+            notes += [f"{name}: not read: {count:,} further page(s)."] if count else []
+        return ImageSet("pictures", images, notes=tuple(notes)), names
 
     def read_for_generator(self, pictures: Pictures, **reading: Any) -> tuple[ImageSet, list[str]]:
         """As `read`, in the colour that a generator's networks take, labelled where it is conditional."""

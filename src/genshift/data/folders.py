@@ -142,10 +142,10 @@ def _look(path: Path, options: ReadOptions) -> Found:
 
 def _is_picture(files: Files, name: str) -> bool:
     """Whether a file is read: by its suffix, or by its first bytes where it has none."""
-    if is_picture(name) or PurePosixPath(name).suffix:
-        return is_picture(name)
+    if is_picture(name):
+        return True
     try:
-        return begins_picture(files.head(name, HEAD))
+        return not PurePosixPath(name).suffix and begins_picture(files.head(name, HEAD))
     except OSError:
         return True  # reading the pictures says that it cannot be read
 
@@ -395,20 +395,21 @@ def _from_names(found: Found, names: Sequence[str], below: Sequence[str]) -> Lay
         raise Refusal(f"{where} holds no picture: expected PNG, JPEG or the like; check the path.")
     folder_of = _folders(names, below)
     folders = set(folder_of.values())
-    if "" in folders and len(folders) > 1 and found.options.labels:
+    if "" in folders and len(folders) > 1:
         raise Refusal(
             f"{where} holds pictures both beside and inside of its folders: put every picture into a "
             "class folder, or all into one folder."
         )
-    if len(folders) < 2 or "" in folders:  # one folder parts nothing
+    if len(folders) < 2:  # one folder parts nothing
         return Layout(list(names))
     # Class by class, and by name within one: an order that does not hang on how a system lists folders.
     alike = sorted(folder for folder in folders if folder != composed(folder) and composed(folder) in folders)
     note = f"two folders are named {alike[0]}, one with composed accents: they are read as one class." if alike else ""
     folder_of = {name: composed(folder) for name, folder in folder_of.items()}
     classes = _in_order(set(folder_of.values()))
-    ordered = sorted(names, key=lambda name: (classes.index(folder_of[name]), name))
-    return Layout(ordered, [classes.index(folder_of[name]) for name in ordered], classes, (note,))
+    number_of = {name: number for number, name in enumerate(classes)}
+    ordered = sorted(names, key=lambda name: (number_of[folder_of[name]], name))
+    return Layout(ordered, [number_of[folder_of[name]] for name in ordered], classes, (note,))
 
 
 def _folders(names: Sequence[str], below: Sequence[str]) -> dict[str, str]:
