@@ -2,16 +2,22 @@
 
 import io
 import os
+import shutil
+import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tiny
 import torch
-from data_files import noise, png, write_pictures, write_tar, write_zip
+from data_files import noise, png, write_mnist, write_pictures, write_svhn, write_tar, write_zip
 from PIL import Image
 
+from genshift.cli import main
 from genshift.data import load, load_named, pictures
 from genshift.errors import Refusal
+from genshift.training.domains import evaluation_split, in_classes
 
 
 def classes(root, names=("cat", "dog"), count=3):
@@ -235,3 +241,345 @@ def test_a_csv_of_other_things_is_refused_where_labels_are_due_and_else_gives_no
 def test_the_folder_one_stands_in_has_its_name(tmp_path, monkeypatch):
     monkeypatch.chdir(write_pictures(tmp_path / "flat"))
     assert load(".").name == "flat"
+
+
+# --- labels as they are written -------------------------------------------------------------------------------------
+
+
+def labelled(folder, labels, encoding="utf-8"):
+    """A folder of pictures whose labels.csv gives these labels, in this encoding."""
+    text = "".join(f"{number:03}.png,{label}\n" for number, label in enumerate(labels))
+    (write_pictures(folder, len(labels)) / "labels.csv").write_bytes(f"image_name,label\n{text}".encode(encoding))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("encoding", "words"),
+    [
+        ("gbk", ("猫", "狗", "马", "鸟")),
+        ("windows-1252", ("äpfel", "öl", "ürümqi", "été")),
+        ("shift_jis", ("ねこ", "いぬ", "うま", "とり")),  # of the author's own making, as is the next
+        ("utf-16-le", ("à", "á", "â", "ã")),
+    ],
+)
+def test_a_csv_that_is_not_utf_8_is_refused_by_its_line_or_read_in_the_encoding_given(tmp_path, encoding, words):
+    folder = labelled(tmp_path / "set", ("plain", *words), encoding)
+    with pytest.raises(Refusal, match=r"labels\.csv .*(line [34] that .* UTF-8: .*--encoding|image_name,label)"):
+        load(folder)
+    images = load(folder, encoding=encoding)
+    assert [images.classes[label] for label in images.labels] == ["plain", *words]
+    assert load(folder, labels=False).labels is None, "labels that are not wanted are not read"
+
+
+def test_marks_at_the_beginning_tell_the_encoding_and_others_have_names(tmp_path):
+    for encoding in ("utf-8-sig", "utf-16"):
+        folder = labelled(tmp_path / encoding, ("été", "hiver"), encoding)
+        assert load(folder, encoding="gbk").classes == ("hiver", "été")
+    for wrong, nearest in (("win-1252", "did you mean 'windows-1252'"), ("hex", "expected one of utf-8"), ("", "")):
+        with pytest.raises(Refusal, match=f"There is no encoding '{wrong}': {nearest}"):
+            load(folder, encoding=wrong)
+
+
+def test_labels_are_text_as_written_and_their_order_is_total(tmp_path):
+    images = load(labelled(tmp_path / "set", ("10", "1", "001", "01", "2", "1")))
+    assert images.classes == ("001", "01", "1", "2", "10") and images.labels.tolist() == [4, 2, 0, 1, 3, 2]
+    assert load(labelled(tmp_path / "words", ("1.0", "1", "01", "one"))).classes == ("01", "1", "1.0", "one")
+    assert load(classes(tmp_path / "folders", ("1", "01", "10", "001"), 1)).classes == ("001", "01", "1", "10")
+    long = {f"pets/{'1' * n}/1.png": png(noise()) for n in (4100, 4400)}  # more digits than Python makes a number of
+    assert len(load(write_zip(tmp_path / "long.zip", long)).classes) == 2
+
+
+@pytest.mark.parametrize("label", ["nan", "NaN", "NA", "<NA>", "", "caf�"])
+def test_what_is_written_where_a_label_is_missing_or_lost_is_no_class(tmp_path, label):
+    with pytest.raises(Refusal, match=r"labels\.csv gives (no|the) label .*in line 3"):
+        load(labelled(tmp_path / "set", ("a", label, "b")))
+    assert len(load(tmp_path / "set", labels=False)) == 3
+    assert load(labelled(tmp_path / "none", ("none", "null", "Nan"))).classes == ("Nan", "none", "null")
+
+
+def test_without_labels_a_csv_is_read_for_its_pictures_alone(tmp_path):
+    folder = write_pictures(tmp_path / "set", 3)
+    for broken in (b'image_name,label\n"000.png,1\n', b"image_name,label\n999.png,\xff\n", b"\xff\xff", b"x,y\n"):
+        (folder / "labels.csv").write_bytes(broken)
+        assert len(load(folder, labels=False)) == 3
+        images, _ = load_named(folder, labels="any")
+        assert len(images) == 3 and images.labels is None
+    for name in ("a.csv", "b.csv"):  # two of them, where one would be needed for labels
+        (folder / name).write_text("image_name,label\n000.png,1\n")
+    assert len(load(folder, labels=False)) == 3
+    (folder / "train.csv").write_bytes(b"image_name,label\n002.png\n000.png,-1\n001.png,\xe9\n")
+    (folder / "labels.csv").unlink()
+    assert load_named(folder, labels=False)[1] == ["002.png", "000.png", "001.png"]
+
+
+# --- names ----------------------------------------------------------------------------------------------------------
+
+COMPOSED, DECOMPOSED = "caf\N{LATIN SMALL LETTER E WITH ACUTE}", "cafe\N{COMBINING ACUTE ACCENT}"
+
+
+def test_composed_and_decomposed_accents_are_one_class(tmp_path):
+    images = load(classes(tmp_path / "set", (COMPOSED, DECOMPOSED, "bar"), 1))
+    assert images.classes == ("bar", COMPOSED) and images.labels.tolist() == [0, 1, 1]
+    assert any("two folders are named" in note for note in images.notes)
+    assert load(labelled(tmp_path / "csv", (COMPOSED, "bar", DECOMPOSED))).labels.tolist() == [1, 0, 1]
+    # Between sets that were read at other times, and between a CSV and the files that it names.
+    other = in_classes(images, ("bar", "foo", DECOMPOSED))
+    assert other.labels.tolist() == [0, 2, 2] and other.classes == ("bar", "foo", DECOMPOSED)
+    (tmp_path / "set" / "labels.csv").write_text(f"image_name,label\n{COMPOSED}/000.png,a\n", "utf-8")
+    shutil.rmtree(tmp_path / "set" / COMPOSED)
+    assert load_named(tmp_path / "set")[1] == [f"{DECOMPOSED}/000.png"]
+
+
+@pytest.mark.parametrize("write", [write_zip, write_tar])
+def test_archives_with_backslashes_have_their_folders(tmp_path, write):
+    members = {rf"pets\{c}\{n}.png": png(noise()) for c in ("cat", "dog") for n in range(2)}
+    path = tmp_path / ("pets.zip" if write is write_zip else "pets.tar.gz")
+    images, names = load_named(write(path, {**members, r"pets\__MACOSX\._0.png": b"", r"pets\.x\0.png": b""}))
+    assert images.classes == ("cat", "dog") and images.labels.tolist() == [0, 0, 1, 1] and names[0] == "pets/cat/0.png"
+    with pytest.raises(Refusal, match=r"more than once, as 'pets/cat/0\.png'"):
+        load(write(path, {**members, "pets/cat/0.png": png(noise())}))
+    dotted = {f"./{c}/0.png": png(noise()) for c in ("cat", "dog")}
+    assert load(write(path, dotted)).classes == ("cat", "dog")
+
+
+def test_a_folder_that_bears_a_data_sets_name_is_told(tmp_path, monkeypatch):
+    classes(tmp_path / "uci")
+    classes(tmp_path / "mnist")
+    monkeypatch.chdir(tmp_path)
+    (note,) = [note for note in load("uci", limit=5).notes if "./uci" in note]
+    assert "the data set of that name" in note and str(tmp_path / "uci") in note
+    assert len(load("./uci")) == 6 and load("uci", limit=5).images.shape[1] == 1
+    with pytest.raises(Refusal, match=r"'mnist' were not found.*give \./mnist for"):
+        load("mnist", data_root=tmp_path / "nowhere")
+    write_mnist(tmp_path / "root")
+    shutil.rmtree(tmp_path / "mnist")
+    shutil.copytree(tmp_path / "root" / "mnist", tmp_path / "mnist")
+    assert not [note for note in load("mnist", data_root=".").notes if "./" in note], "it is the set itself"
+
+
+# --- parts and classes ------------------------------------------------------------------------------------------------
+
+
+def parted(root, *parts, count=1):
+    """A folder of parts, each of the classes cat and dog."""
+    for part in parts:
+        classes(root / part, count=count)
+    return root
+
+
+def test_a_class_named_as_a_part_is_a_class(tmp_path):
+    """VisDA's train is a vehicle; of a study's groups one is called test."""
+    words = ("aeroplane", "bus", "car", "train", "truck")
+    visda = load(classes(tmp_path / "visda", words))
+    assert visda.classes == words and len(visda) == 15 and len(load(tmp_path / "visda", labels=False)) == 15
+    note = "visda: train is read as a class, as is what stands beside it (aeroplane, bus, car, truck)."
+    assert visda.notes == (note,) and evaluation_split(str(tmp_path / "visda")) == "train"
+    study = load(classes(tmp_path / "study", ("control", "test")))
+    assert study.classes == ("control", "test") and "test is read as a class" in study.notes[0]
+    assert evaluation_split(str(tmp_path / "study")) == "train"
+
+
+@pytest.mark.parametrize("names", [("Train", "Test"), ("TRAINING", "testing"), ("training_set", "test_set")])
+def test_parts_are_known_in_any_case_and_spelling(tmp_path, names):
+    train, test = (load(parted(tmp_path / "pets", *names), split) for split in ("train", "test"))
+    assert train.classes == test.classes == ("cat", "dog") and len(train) == len(test) == 2
+    told = f"pets: {names[0]}/ (2 pictures) is the training part, {names[1]}/ (2 pictures) is the part to measure on."
+    assert train.notes == test.notes == (told,) and evaluation_split(str(tmp_path / "pets")) == "test"
+
+
+def test_validation_pictures_are_measured_on_or_said_not_to_be(tmp_path):
+    path = parted(tmp_path / "pets", "train", "Dev")
+    assert "Dev/ (2 pictures) is the part to measure on" in load(path).notes[0]
+    assert evaluation_split(str(path)) == "valid" and len(load(path, "val")) == 2
+    parted(path, "test")
+    assert "test/ (2 pictures) is the part to measure on, Dev/ (2 pictures) is not used" in load(path).notes[0]
+    assert evaluation_split(str(path)) == "test"
+
+
+@pytest.mark.parametrize(
+    ("folders", "says"),
+    [
+        (
+            ("train/cat", "test/cat", "extra"),
+            r"holds test, train, named as parts .*, beside extra: move extra elsewhere",
+        ),
+        (
+            ("train/cat", "train/dog", "unlabelled"),
+            "holds train, named as parts .*, beside unlabelled: .* rename train",
+        ),
+        (("train", "Training"), "holds Training, train, of which two name one part"),
+        (
+            ("cat/train", "cat/test", "dog/train", "dog/test"),
+            r"cat holds test, train, .* above the classes \(train/cat\)",
+        ),
+        (("test", "val"), r"has no part 'train': it has test, val; name .*val to read that alone"),
+        (("train", "."), "both beside and inside"),
+    ],
+)
+def test_what_cannot_be_told_is_refused_with_the_way_out(tmp_path, folders, says):
+    for folder in folders:
+        write_pictures(tmp_path / "pets" / folder, 1)
+    for labels in (True, False):
+        with pytest.raises(Refusal, match=says) as refused:
+            load(tmp_path / "pets", labels=labels)
+        assert "\n" not in str(refused.value)
+
+
+def test_labels_in_a_csv_leave_no_doubt(tmp_path):
+    for folder in ("train", "test", "extra"):
+        write_pictures(tmp_path / folder, 1)
+    (tmp_path / "labels.csv").write_text("image_name,label\ntrain/000.png,a\nextra/000.png,b\n")
+    images = load(tmp_path)
+    assert len(images) == 2 and "1 picture(s) that labels.csv does not name: not read." in images.notes[0]
+
+
+def test_a_test_part_alone_is_read_whole_and_nothing_is_measured_on_it(tmp_path):
+    images = load(parted(tmp_path / "new", "test"))
+    assert images.classes == ("cat", "dog") and images.notes == ("new: test/ is the only folder, and is read whole.",)
+    assert evaluation_split(str(tmp_path / "new")) == "train"
+
+
+def test_pictures_beside_parts_are_told(tmp_path):
+    write_pictures(parted(tmp_path / "pets", "train", "test"), 3)
+    images = load(tmp_path / "pets")
+    assert len(images) == 2 and images.notes[0].endswith("to measure on, 3 beside them are not read.")
+
+
+def test_parts_in_a_folder_of_their_own_are_parts(tmp_path):
+    """An archive that was unpacked: its test pictures are not trained on."""
+    path = parted(tmp_path / "download" / "pets-v1", "train", "test").parent
+    assert len(load(path, labels=False)) == 2 and evaluation_split(str(path)) == "test"
+    write_pictures(path / "pets-v2", 1)
+    with pytest.raises(Refusal, match=r"pets-v1 holds test, train, named as parts"):
+        load(path)
+
+
+def test_all_parts_together_are_labelled_by_their_classes(tmp_path):
+    images, names = load_named(parted(tmp_path, "train", "test"), "all")
+    assert images.classes == ("cat", "dog") and names[:2] == ["test/cat/000.png", "train/cat/000.png"]
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar.gz"])
+def test_parts_of_an_archive(tmp_path, kind):
+    members = {f"pets/{part}/{n}.png": png(noise()) for part in ("Train", "Test") for n in range(2)}
+    path = (write_zip if kind == "zip" else write_tar)(tmp_path / f"pets.{kind}", members | {"pets/.x": b""})
+    images, names = load_named(path, "test")
+    assert names == ["pets/Test/0.png", "pets/Test/1.png"] and evaluation_split(str(path)) == "test"
+    assert images.notes[1] == f"pets.{kind}: not read: 1 hidden."
+
+
+def test_a_csv_a_part(tmp_path):
+    write_pictures(tmp_path / "data", 4)
+    (tmp_path / "Training.csv").write_text("image_name,label\n000.png,b\n001.png,a\n")
+    (tmp_path / "VAL.csv").write_text("image_name,label\n003.png,a\n")
+    assert len(load(tmp_path)) == 2 and len(load(tmp_path, "valid")) == 1
+    assert evaluation_split(str(tmp_path)) == "valid"
+    assert "1 picture(s) that Training.csv does not name: not read." in load(tmp_path).notes[-1], "002.png"
+
+
+def test_pictures_of_another_part_are_not_trained_on(tmp_path):
+    """Neither those that test.csv names, nor those of test/ that a labels.csv for all names."""
+    for labels in (True, False):
+        pets = classes(tmp_path / f"pets-{labels}")
+        (pets / "test.csv").write_text("image_name,label\ncat/000.png,cat\n")
+        assert len(load(pets, labels=labels)) == 5 and len(load(pets, "test")) == 1
+        assert evaluation_split(str(pets)) == "test"
+    both = tmp_path / "both"
+    for part in ("train", "test"):
+        write_pictures(both / part, 2)
+    lines = [f"{part}/00{number}.png,{number}" for part in ("train", "test") for number in range(2)]
+    (both / "labels.csv").write_text("\n".join(["image_name,label", *lines]) + "\n")
+    assert load_named(both)[1] == ["train/000.png", "train/001.png"]
+    assert load_named(both, "test")[1] == ["test/000.png", "test/001.png"]
+
+
+def test_a_csv_without_labels_is_no_part(tmp_path):
+    """Else a run is trained to its end, and then its evaluation is refused."""
+    (classes(tmp_path) / "test.csv").write_text("image_name\ncat/000.png\n")
+    assert len(load(tmp_path)) == 6 and evaluation_split(str(tmp_path)) == "train"
+
+
+def test_what_a_file_is_evaluated_on(tmp_path):
+    write_pictures(tmp_path, 2)
+    (tmp_path / "mine.csv").write_text("image_name,label\n000.png,a\n001.png,b\n")
+    assert evaluation_split(str(tmp_path / "mine.csv")) == "train"
+    assert evaluation_split(str(write_svhn(tmp_path) / "train_32x32.mat")) == "train"
+    assert evaluation_split(str(tmp_path / "svhn")) == "test", "a published set's own folder"
+
+
+def test_a_run_on_classes_named_as_parts_is_evaluated_and_predicts_all(tmp_path, quick, capfd):
+    data = classes(tmp_path / "study", ("control", "test"), 10)
+    (data / "README.txt").write_text("")
+    flags = ("--size", 16, "--width", 8, "--batch", 4, "--images", 8, "--validation", 0.3, "--out", tmp_path / "run")
+    assert main.main([str(word) for word in ("train", "digits-classifier", "--data", data, *flags)]) == 0
+    ran = capfd.readouterr()
+    assert "note: study: test is read as a class" in ran.err and "test_accuracy" in ran.out
+    assert main.main(["predict", str(tmp_path / "run"), str(data), "--out", str(tmp_path / "x.csv")]) == 0
+    assert "note: study: not read: 1 of .txt." in capfd.readouterr().err
+    assert len((tmp_path / "x.csv").read_text().splitlines()) == 21
+
+
+# --- what is not read -------------------------------------------------------------------------------------------------
+
+
+@tiny.POSIX
+def test_links_are_followed_and_loops_are_told(tmp_path):
+    write_pictures(tmp_path / "elsewhere" / "cats", 2)
+    pets = classes(tmp_path / "pets", ("dog",), 2)
+    (pets / "cat").symlink_to(tmp_path / "elsewhere" / "cats")
+    (pets / "dog" / "9.png").symlink_to(tmp_path / "elsewhere" / "cats" / "000.png")
+    (pets / "dog" / "up").symlink_to(pets)
+    os.mkfifo(pets / "dog" / "pipe.png")
+    images, names = load_named(pets)
+    assert images.classes == ("cat", "dog") and len(images) == 5 and names[0] == "cat/000.png"
+    unread = "1 link back to a folder that it lies in, 1 pipe, socket or device"
+    assert images.notes == (f"pets: not read: {unread}.",)
+
+
+@tiny.POSIX
+@pytest.mark.parametrize("target", ["nowhere", "itself"])
+def test_a_link_that_leads_nowhere_is_refused_or_counted(tmp_path, target):
+    """A class on a disk that is not mounted."""
+    pets = classes(tmp_path / "pets")
+    (pets / "itself").symlink_to(tmp_path / "pets" / target)
+    with pytest.raises(Refusal, match=r"pets/itself cannot be read \(.*give --skip-broken to leave it out\.$"):
+        load(pets)
+    assert load(pets, skip_broken=True).notes == ("pets: not read: 1 folder or link that cannot be read.",)
+
+
+@tiny.POSIX
+@pytest.mark.parametrize("inner", ["cat", "dog/more"])
+def test_an_unreadable_folder_is_refused_or_counted(inner):
+    with tempfile.TemporaryDirectory() as place:  # tmp_path is closed to others
+        os.chmod(place, 0o755)
+        pets = classes(Path(place) / "pets")
+        write_pictures(pets / inner, 1)
+        (pets / inner).chmod(0)
+        user = os.geteuid()
+        try:
+            if user == 0:  # whom no mode keeps out
+                os.seteuid(65534)
+            with pytest.raises(Refusal, match=rf"{inner} cannot be read \(Permission denied\): .*--skip-broken"):
+                load(pets)
+            images = load(pets, skip_broken=True)
+        finally:
+            os.seteuid(user)
+            (pets / inner).chmod(0o755)
+        assert images.notes == ("pets: not read: 1 folder or link that cannot be read.",)
+        assert len(images) == (3 if inner == "cat" else 6)
+
+
+def test_what_is_not_read_is_counted_by_kind_in_one_line(tmp_path):
+    """A class of nothing else is named: it would be missed."""
+    pets = classes(tmp_path / "pets")
+    (pets / "fox").mkdir()
+    for name in ("fox/a.psd", "fox/b.PSD", "notes.txt", "cat/LICENSE", ".hidden", "meta.json", "labels.csv.bak"):
+        (pets / name).write_text("text")
+    (pets / "cat" / "raw").mkdir()
+    (pets / "cat" / "raw" / "a.nef").write_text("")
+    told = "2 of .psd, 1 hidden, 1 of .bak, 1 of .json, 1 of .nef, 1 of .txt, files of 1 further kinds"
+    assert load(pets).notes == (f"pets: not read: {told}; no picture in cat/raw, fox.",)
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "a.psd").write_text("")
+    with pytest.raises(Refusal, match=r"none holds no picture \(not read: 1 of \.psd\): expected PNG"):
+        load(tmp_path / "none")

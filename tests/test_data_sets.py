@@ -112,7 +112,9 @@ def test_a_set_of_folders_may_have_splits(tmp_path):
     write_domain(tmp_path / "things" / "train")
     write_domain(tmp_path / "things" / "test", 2)
     train, test = (load("things", split, data_root=tmp_path) for split in ("train", "test"))
-    assert (len(train), len(test)) == (18, 6) and train.classes == test.classes and train.notes == ()
+    assert (len(train), len(test)) == (18, 6) and train.classes == test.classes
+    note = "things: train/ (18 pictures) is the training part, test/ (6 pictures) is the part to measure on."
+    assert train.notes == test.notes == (note,)
 
 
 def test_a_set_may_bring_a_reader_and_files(tmp_path):

@@ -20,6 +20,7 @@ from genshift.data import ImageSet
 from genshift.data.bounds import read_picture
 from genshift.data.dataset import Background, Decoding
 from genshift.data.files import is_archive
+from genshift.data.formats import further_pages
 from genshift.data.pixels import (
     BROKEN,
     Decoded,
@@ -81,8 +82,8 @@ class Model:
         """A `Prediction` of a picture, or of several a list of them; of a run that learnt attributes instead a
         dictionary of each attribute's probability.
 
-        reading: `split`, `data_root` and `skip_broken` of a folder or a data set; `background` and `depth` instead of
-        the run's own. Raises Refusal for a run that tells nothing of pictures, or has diverged.
+        reading: `split`, `data_root` and `skip_broken` of a folder or a data set; `background`, `depth` and
+        `encoding` instead of the run's own. Raises Refusal for a run that tells nothing of pictures, or has diverged.
         """
         images, names = self.read(pictures, **reading)
         probabilities = self.probabilities(images.images)
@@ -170,6 +171,7 @@ class Model:
         labels: bool = False,
         background: Background | None = None,
         depth: int | None = None,
+        encoding: str | None = None,
     ) -> tuple[ImageSet, list[str]]:
         """Pictures at the run's size and colour, and one name each. Raises Refusal where they cannot be read."""
         preset = self.run.preset
@@ -177,6 +179,8 @@ class Model:
         given = {name: value for name, value in given.items() if value is not None}
         if isinstance(pictures, str | Path) and not _is_picture_file(pictures):
             options: dict[str, Any] = {"data_root": data_root, "skip_broken": skip_broken, "labels": labels, **given}
+            if encoding is not None:
+                options["encoding"] = encoding
             return open_set(pictures, split, preset, **options)
         decoding = replace(Decoding(preset.fit, preset.background, preset.depth), **given)
         check_options(None, None, None, decoding)
@@ -192,12 +196,13 @@ class Model:
         arrays = [torch.from_numpy(one.pixels)[None] for one in decoded]
         images = torch.cat([finish(array, preset.size, preset.colour) for array in arrays])
         highest = max(one.deepest for one in decoded)
-        notes = (
-            ()
-            if decoding.depth or not highest or (bits := likely_depth(highest)) == 16
-            else (f"16-bit pictures reach {highest:,} of 65,535 here: if they hold {bits} bits, give --depth {bits}.",)
-        )
-        return ImageSet("pictures", images, notes=notes), names
+        notes = []
+        if not decoding.depth and highest and (bits := likely_depth(highest)) < 16:
+            notes.append(f"16-bit pictures reach {highest:,} of 65,535: if they hold {bits} bits, give --depth {bits}.")
+        for name, one in zip(names, several, strict=True):
+            count = further_pages(Path(one).expanduser().read_bytes())[1] if isinstance(one, str | Path) else 0
+            notes += [f"{name}: not read: {count:,} further page(s)."] if count else []
+        return ImageSet("pictures", images, notes=tuple(notes)), names
 
     def read_for_generator(self, pictures: Pictures, **reading: Any) -> tuple[ImageSet, list[str]]:
         """As `read`, in the colour that a generator's networks take, labelled where it is conditional."""

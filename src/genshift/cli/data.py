@@ -113,7 +113,7 @@ def check(parser: Parser, argv: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, metavar="PNG", help="the contact sheet (NAME-SPLIT.png)")
     add_int(parser, "--size", "side in pixels, for pictures of many sizes")
     parser.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
-    add_decoding(parser, "crop, white, 16 where that is clear")
+    add_decoding(parser, "crop, white, 16 where that is clear, utf-8")
     add_data_root(parser)
     args = parser.parse(argv)
     from genshift.data import check_set, contact_sheet
@@ -161,7 +161,7 @@ def pack(parser: Parser, argv: Sequence[str]) -> int:
     parser.add_argument("--split", default="train", help="train or test (train)")
     add_int(parser, "--size", "side in pixels, for pictures of many sizes")
     parser.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
-    add_decoding(parser, "crop, white, 16 where that is clear")
+    add_decoding(parser, "crop, white, 16 where that is clear, utf-8")
     add_data_root(parser)
     args = parser.parse(argv)
     from genshift.data import load

@@ -199,18 +199,19 @@ def add_machine(parser: argparse.ArgumentParser) -> None:
 
 
 def add_decoding(parser: argparse.ArgumentParser, otherwise: str, fit: bool = True) -> None:
-    """--fit, --background and --depth; `otherwise` says what stands where they are not given."""
+    """--fit, --background, --depth and --encoding; `otherwise` says what stands where they are not given."""
     words = {"--background": (get_args(Background), "what lies under transparent parts")}
     if fit:
         words["--fit"] = (get_args(Fit), "of rectangular pictures the centred square, or all on a black square")
     for flag, (valid, help) in words.items():
         parser.add_argument(flag, type=choice(valid, flag), help=f"{help}: {', '.join(valid)} ({otherwise})")
     add_int(parser, "--depth", f"bits that 16-bit pictures hold ({otherwise})")
+    parser.add_argument("--encoding", metavar="NAME", help=f"text encoding of a CSV with labels ({otherwise})")
 
 
 def given_decoding(args: argparse.Namespace) -> dict[str, Any]:
     """The flags of `add_decoding` that were given."""
-    given = {name: getattr(args, name, None) for name in ("fit", "background", "depth")}
+    given = {name: getattr(args, name, None) for name in ("fit", "background", "depth", "encoding")}
     return {name: value for name, value in given.items() if value is not None}
 
 

@@ -4,7 +4,8 @@
   `catalog` is the view of them by name. `places` finds a set on this machine, `download` fetches it.
 - **Reading**: `loading.load` gives any set, folder, archive or file as one `ImageSet` (`imageset`): uint8 images, with
   labels or without. Readers by format: `idx`, `mat`, `libsvm`, `folders` (a user's own pictures, with `files`,
-  `pictures`, `pixels` and `bounds` below it), `packed` (memory-mapped arrays). `build` and `blend` make MNIST-M.
+  `formats`, `parts`, `pictures`, `pixels`, `text` and `bounds` below it), `packed` (memory-mapped arrays). `build` and
+  `blend` make MNIST-M.
 - **Before training**: `check` looks at a set's pixels, describes it and compares two domains.
 - **Training**: `batches` (which image comes when, bytes to floats), `augment` and `strong` (weak and strong views),
   `feed` (the batches of a step). All are functions of (seed, images seen); nothing keeps a random state.

@@ -20,7 +20,7 @@ from genshift.data.batches import seed_of
 from genshift.data.catalog import lookup
 from genshift.data.dataset import DataSet, Location
 from genshift.data.imageset import ImageSet
-from genshift.data.loading import load
+from genshift.data.loading import load, packed_part
 from genshift.data.packed import is_packed, verify_packed
 from genshift.data.places import find, md5_of
 from genshift.errors import Refusal, of_os_error
@@ -89,8 +89,8 @@ def check_set(
     location = find(data, split, data_root, labels) if data else Location(Path(name_or_path))
     assert location is not None  # else it could not have been loaded
     # Loading trusts a packed set's own words; checking reads all of it.
-    for folder in (location.path, location.path / split):
-        if is_packed(folder):
+    for folder in (location.path, packed_part(location.path, split)):
+        if folder is not None and is_packed(folder):
             verify_packed(folder)
     facts = describe(images)
     if data and (sums := checksums(data, location)):

@@ -89,6 +89,7 @@ class ReadOptions:
     limit: int | None = None
     skip_broken: bool = False
     decoding: Decoding = USUAL
+    encoding: str = "utf-8"
 
 
 Reader = Callable[[Location, ReadOptions], "ImageSet"]

@@ -5,55 +5,99 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 
 import torch
 
-from genshift.data.dataset import Labels, ReadOptions
+from genshift.data.dataset import ReadOptions
 from genshift.data.files import Files, open_files
+from genshift.data.formats import HEAD, begins_picture
 from genshift.data.imageset import ImageSet
+from genshift.data.parts import Parts, find_parts, listed, part_of
 from genshift.data.pictures import is_picture, read_pictures
+from genshift.data.text import composed, decode_text
 from genshift.errors import Refusal, of_os_error
 
-SPLITS = {  # what a split's folder or CSV may be called
-    "train": ("train", "training"),
-    "test": ("test", "testing"),
-    "valid": ("valid", "val", "validation"),
-}
+LABELS = "labels.csv"
 HEADER = ["image_name", "label"]  # of a CSV with labels; further columns are left unread
+MAX_KINDS = 6  # of unread files, in a note
 MAX_CLASSES = 10_000  # a whole number beyond it is an identity or a time, and no class
 NOTE, SHEET = "sample.json", "grid.png"  # beside pictures that genshift drew; the sheet is none of them
-LABEL = re.compile(r"\+?\d{1,18}")  # is read as a number; what else of digits and signs looks like one is a slip
+LABEL = re.compile(r"\+?\d{1,4000}")  # is taken for a number; what else of digits and signs looks like one is a slip
+MISSING = ("nan", "NaN", "NA", "<NA>")  # what programs write where there is no label
+LOST = "\N{REPLACEMENT CHARACTER}"  # what programs write for letters that they could not read
+UNREAD = "labels are left out"  # begins the note on labels that cannot be read, and need not be
+
+
+@dataclass(frozen=True)
+class Found:
+    """A folder or archive, looked through.
+
+    names: its pictures, in sorted order. top: the one folder that an archive is wrapped in, or nothing. parts: its
+    folders that are parts. listings: of each part that has some, the CSVs that list it. options: what of it is wanted.
+    """
+
+    files: Files
+    names: list[str]
+    top: str
+    parts: Parts
+    listings: dict[str, list[str]]
+    options: ReadOptions
+
+    def rows(self, name: str) -> list[list[str]]:
+        """The rows of a CSV among the files."""
+        return _rows(self.files.path / name, self.files.read(name), self.options)
+
+    def below(self, split: str) -> list[str]:
+        """The folders in which a part's pictures lie."""
+        folders = self.parts.folders
+        if split == "all" or (split == "train" and len(folders) == 1):  # one folder parts nothing
+            return list(folders.values()) or [self.top]
+        return [folders[split]] if split in folders else [self.top]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Pictures in the set's order, with their labels (or None) and the classes' names."""
+    """Pictures in the set's order, with their labels (or None), the classes' names, notes for the user, and the CSV
+    that told all this, where one did."""
 
     names: list[str]
     labels: list[int] | None = None
     classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    source: str = ""
 
 
 def read_folder(path: Path, options: ReadOptions) -> tuple[ImageSet, list[str]]:
     """Pictures in a folder or archive → the set, and each image's name within it, in the set's order.
 
     Layouts: `CLASS/picture`; pictures alone; pictures with a CSV (`image_name,label`) named `labels.csv`, or the only
-    one there, or `FOLDER.csv` beside; each also below `train/`, `test/`, `valid/` or with one CSV a split (`train.csv`
-    …). A CSV of another header, or with confidences, which are a model's guesses, gives no labels; only where these are
-    asked for (`labels` True, and not "any"), and no class folders give them, is another header refused. Without labels
-    a CSV counts where it names a split's pictures, and nowhere else. Hidden files and folders are left out, and so
-    is the grid beside pictures that genshift drew. `path` may be the CSV itself. Raises Refusal where there is no
-    picture, the CSV names one that is missing, or a picture is broken (left out, with a note, where `skip_broken`).
+    one there, or `FOLDER.csv` beside; each also below `train/`, `test/`, `valid/` or with one CSV a part (`train.csv`
+    …; `data.parts` says which names, and when folders are parts). A CSV of another header, or with confidences, which
+    are a model's guesses, gives no labels; only where these are asked for (`labels` True, and not "any"), and no class
+    folders give them, is another header refused. Without labels a CSV counts where it names a part's pictures, and
+    nowhere else. Links are followed. Hidden files and folders are left out, and so is the grid beside pictures that
+    genshift drew. What was read as what, and what was not read, stands in the notes. `path` may be the CSV itself.
+    Raises Refusal where there is no picture, folders may be parts or classes, the CSV names a picture that is missing,
+    or a folder or picture cannot be read (left out, with a note, where `skip_broken`).
     """
     listing = path if path.suffix.lower() == ".csv" else None
-    files = open_files(path.parent if listing else path)
-    layout = _scan(files, options.split, listing, options.labels)
+    found = _look(path.parent if listing else path, options)
+    try:
+        layout = _scan(found, listing)
+    except Refusal as refusal:
+        if options.labels != "any":
+            raise
+        # Labels that need not be there are no reason to read nothing.
+        layout = _scan(replace(found, options=replace(options, labels=False)), listing)
+        layout = replace(layout, labels=None, notes=(*layout.notes, f"{UNREAD}: {refusal}"))
     names = layout.names[: options.limit]  # before decoding, which is what takes time
     pictures = read_pictures(
-        files, names, options.size, options.colour, skip_broken=options.skip_broken, decoding=options.decoding
+        found.files, names, options.size, options.colour, skip_broken=options.skip_broken, decoding=options.decoding
     )
     labels, classes = None, layout.classes
     if options.labels and layout.labels is not None:
@@ -61,81 +105,183 @@ def read_folder(path: Path, options: ReadOptions) -> tuple[ImageSet, list[str]]:
     else:
         classes = ()
     name = path.stem if listing else path.resolve().name
-    images = ImageSet(name, pictures.images, labels, classes, notes=pictures.notes, digests=pictures.digests)
+    unread = "; ".join(part for part in (_unread(found.files, found.names, layout.source), pictures.further) if part)
+    told = [f"{name}: {note}" for note in (*layout.notes, f"not read: {unread}." if unread else "") if note]
+    notes = (*told, *pictures.notes)
+    images = ImageSet(name, pictures.images, labels, classes, notes=notes, digests=pictures.digests)
     return images, [names[place] for place in pictures.kept]
 
 
-def _scan(files: Files, split: str, listing: Path | None, labels: Labels) -> Layout:
-    """The pictures of a split by whichever layout there is; `listing` is a CSV that the user named."""
+def parts_in(path: Path) -> set[str]:
+    """The parts that `read_folder` can read of a folder or archive; none where it is not parted."""
+    # What is left out here is refused where the pictures are read.
+    found = _look(path, ReadOptions(labels=False, skip_broken=True))
+    return {*found.listings, *(found.parts.folders if len(found.parts.folders) > 1 else ())}
+
+
+def _look(path: Path, options: ReadOptions) -> Found:
+    """Looks through a folder or archive; Refusal where there is no picture."""
+    files = open_files(path, options.skip_broken)
     drawn = {name.removesuffix(NOTE) + SHEET for name in files.names if name.rpartition("/")[2] == NOTE}
-    names = [name for name in files.names if is_picture(name) and name not in drawn]
+    names = [name for name in files.names if name not in drawn and _is_picture(files, name)]
     if not names:
+        unread = _unread(files, [])
         raise Refusal(
-            f"{files.path} holds no picture: expected PNG, JPEG or the like in it or in class folders; check the path."
+            f"{files.path} holds no picture{unread and f' (not read: {unread})'}: expected PNG, JPEG or the like in it "
+            "or in class folders; check the path."
         )
     # An archive may wrap everything into one folder, which then means nothing.
     tops = {name.partition("/")[0] for name in files.names}
     wraps = not files.path.is_dir() and len(tops) == 1 and all("/" in name for name in files.names)
     top = f"{tops.pop()}/" if wraps else ""
-    below = _split_folder(files, names, top, split)
-    own = [name for name in names if name.startswith(below)]
+    found = Found(files, names, top, find_parts(files.path, names, top), {}, options)
+    for name in _csvs(files, top):
+        if (part := part_of(PurePosixPath(name).stem)) and _lists(found.rows(name)):
+            found.listings.setdefault(part, []).append(name)
+    return found
+
+
+def _is_picture(files: Files, name: str) -> bool:
+    """Whether a file is read: by its suffix, or by its first bytes where it has none."""
+    if is_picture(name):
+        return True
+    try:
+        return not PurePosixPath(name).suffix and begins_picture(files.head(name, HEAD))
+    except OSError:
+        return True  # reading the pictures says that it cannot be read
+
+
+def _unread(files: Files, names: Sequence[str], source: str = "") -> str:
+    """What of a folder is none of the pictures `names`, nor read beside them (labels, from `source`), by kind."""
+    kinds, pictures = Counter(files.left_out), set(names)
+    others = [name for name in files.names if name not in pictures and not _serves(files, name, source)]
+    for name in others:
+        suffix = PurePosixPath(name).suffix.lower()
+        drawn = "contact sheet(s) of genshift's" if is_picture(name) else ""
+        kinds[drawn or (f"of {suffix}" if suffix else "without a suffix")] += 1
+    told = [f"{count:,} {kind}" for kind, count in sorted(kinds.items(), key=lambda item: (-item[1], item[0])) if count]
+    if len(told) > MAX_KINDS:
+        told = [*told[:MAX_KINDS], f"files of {len(told) - MAX_KINDS} further kinds"]
+    # A class that is made of nothing else would be missed.
+    holding = {str(folder) for name in names for folder in PurePosixPath(name).parents} if others else set()
+    bare = sorted({folder for name in others if (folder := name.rpartition("/")[0]) and folder not in holding})
+    return ", ".join(told) + (f"; no picture in {listed(bare)}" if bare else "")
+
+
+def _serves(files: Files, name: str, source: str) -> bool:
+    """Whether a file is read beside the pictures, or would be for labels or another part."""
+    path = PurePosixPath(name)
+    csv = path.suffix.lower() == ".csv" and (path.name.lower() == LABELS or part_of(path.stem) is not None)
+    return csv or path.name == NOTE or str(files.path / name) == source
+
+
+def _scan(found: Found, listing: Path | None) -> Layout:
+    """The pictures of a part by whichever layout there is; `listing` is a CSV that the user named."""
+    split, labels, folders = (
+        part_of(found.options.split) or found.options.split,
+        found.options.labels,
+        found.parts.folders,
+    )
+    there = split in folders or split in found.listings or (split == "train" and len(folders) < 2)
+    if listing is None and split != "all" and not there:
+        raise _no_part(found, split)
+    below = found.below(split)
+    own = [name for name in found.names if name.startswith(tuple(below))]
+    elsewhere = set() if listing else _of_other_parts(found, split)
 
     # A CSV that the user named, or with labels that are wanted, or without which there would be none.
-    where, rows = _csv(files, top, below, split, listing) or ("", [])
+    where, rows = _csv(found, below, split, listing) or ("", [])
     # Without labels a CSV matters only where it parts the pictures: what it says of some is no reason to drop others.
-    wanted = labels or Path(where).stem in _words(split)
+    parts = part_of(Path(where).stem) == split
     needed = where and labels is True and not _guesses(rows) and len(set(_folders(own, below).values())) < 2
-    if listing is not None or (wanted and _lists(rows)) or needed:
-        return _from_csv(files, names, [below, f"{below}data/", f"{below}images/", top, ""], where, rows)
-    if below == top and split not in ("train", "all"):
-        raise Refusal(
-            f"{files.path} has no part '{split}': put its pictures into the subfolders train and {split}, or add a "
-            f"{split}.csv (image_name,label)."
+    if listing is not None or ((labels or parts) and _lists(rows)) or needed:
+        layout = _from_csv(found, _prefixes(found, split), where, rows, set() if parts else elsewhere)
+        left = len(set(own) - set(layout.names) - elsewhere)
+        note = f"{left:,} picture(s) that {Path(where).name} does not name: not read." if left else ""
+        return replace(layout, notes=(found.parts.note if listing is None else "", note), source=where)
+    if found.parts.doubt and split != "all":
+        raise Refusal(found.parts.doubt)
+    layout = _from_names(found, [name for name in own if name not in elsewhere], below)
+    return replace(layout, notes=(found.parts.note, *layout.notes))
+
+
+def _no_part(found: Found, split: str) -> Refusal:
+    """The sentence for a part that is not there."""
+    path, folders = found.files.path, sorted(PurePosixPath(folder).name for folder in found.parts.folders.values())
+    if folders:
+        return Refusal(
+            f"{path} has no part '{split}': it has {', '.join(folders)}; name {path / folders[-1]} to read that alone."
         )
-    return _from_names(files, own, below)
+    return Refusal(
+        found.parts.doubt
+        or f"{path} has no part '{split}': put its pictures into the subfolders train and {split}, or add a "
+        f"{split}.csv (image_name,label)."
+    )
 
 
-def _words(split: str) -> tuple[str, ...]:
-    """What a split's folder or CSV may be called."""
-    return SPLITS.get(split, (split,))
+def _prefixes(found: Found, split: str) -> list[str]:
+    """Below which a CSV's names are sought, in this order."""
+    below = [f"{folder}{inner}" for folder in found.below(split) for inner in ("", "data/", "images/")]
+    return [*below, found.top, ""]
 
 
-def _split_folder(files: Files, names: Sequence[str], top: str, split: str) -> str:
-    """The prefix of the pictures of a split: its subfolder where there is a subfolder train, else `top`."""
-    subfolders = {name.removeprefix(top).partition("/")[0] for name in names if "/" in name.removeprefix(top)}
-    if not subfolders & set(SPLITS["train"]) or split == "all":
-        return top
-    for word in _words(split):
-        if word in subfolders:
-            return f"{top}{word}/"
-    raise Refusal(f"{files.path} has no part '{split}': it has {', '.join(sorted(subfolders))}.")
+def _of_other_parts(found: Found, split: str) -> set[str]:
+    """The pictures that lie in other parts' folders, or that other parts' CSVs name."""
+    if split == "all":
+        return set()
+    others = tuple(folder for folder in found.parts.folders.values() if folder not in found.below(split))
+    names, known = {name for name in found.names if name.startswith(others)}, _known(found.names)
+    for part in found.listings.keys() - {split}:
+        prefixes = _prefixes(found, part)
+        rows = [row for name in found.listings[part] for row in found.rows(name)[1:]]
+        names.update(place for row in rows if (place := _place(known, prefixes, row[0])))
+    return names
 
 
-def _csv(files: Files, top: str, below: str, split: str, given: Path | None) -> tuple[str, list[list[str]]] | None:
+def _known(names: Sequence[str]) -> dict[str, str]:
+    """The pictures by their names, and by these with composed accents."""
+    return {composed(name): name for name in names} | {name: name for name in names}
+
+
+def _place(known: Mapping[str, str], prefixes: Sequence[str], name: str) -> str | None:
+    """The picture that a CSV means by a name; None where there is none."""
+    paths = [prefix + name.strip() for prefix in prefixes]
+    return next((known[path] for path in (*paths, *map(composed, paths)) if path in known), None)
+
+
+def _csvs(files: Files, below: str) -> list[str]:
+    """The CSVs that lie in a folder, and in none of its own."""
+    inside = [name for name in files.names if name.lower().endswith(".csv") and name.startswith(below)]
+    return [name for name in inside if "/" not in name.removeprefix(below)]
+
+
+def _csv(found: Found, below: Sequence[str], split: str, given: Path | None) -> tuple[str, list[list[str]]] | None:
     """The CSV's name and rows, or None where there is none."""
+    files = found.files
     beside = given or files.path.parent / f"{files.path.name}.csv"
     if given is not None:
-        return str(given), _rows(str(given), _text(given))
-
-    def read(name: str) -> list[list[str]]:
-        return _rows(str(files.path / name), files.read(name).decode("utf-8-sig", "replace"))
+        return str(given), _rows(given, _bytes(given), found.options)
 
     # By its name, else the only one beside the pictures, else the only one there that lists labels.
-    inside = [name for name in files.names if name.lower().endswith(".csv")]
-    named = [f"{below}labels.csv", *(f"{top}{word}.csv" for word in _words(split)), f"{top}labels.csv"]
-    chosen = [name for name in named if name in inside][:1]
-    if not chosen:
-        chosen = [name for name in inside if name.startswith(below) and "/" not in name.removeprefix(below)]
+    named = [name for name in _csvs(files, below[0]) if name.lower() == f"{below[0]}{LABELS}".lower()]
+    own = found.listings.get(split, [])
+    shared = [name for name in _csvs(files, found.top) if name.lower() == f"{found.top}{LABELS}".lower()]
+    free = [name for name in _csvs(files, below[0]) if part_of(PurePosixPath(name).stem) in (None, split)]
+    chosen = named or own or shared or free
+    if not found.options.labels:  # others are not even opened: they may be broken
+        chosen = [name for name in chosen if part_of(PurePosixPath(name).stem) == split]
     if len(chosen) > 1:
-        chosen = [name for name in chosen if _lists(read(name))]
+        chosen = [name for name in chosen if _lists(found.rows(name))]
     if len(chosen) > 1:
         raise Refusal(
             f"{files.path} holds {len(chosen)} CSV files ({', '.join(chosen[:3])}): name the one with the labels "
             "labels.csv."
         )
     if chosen:
-        return str(files.path / chosen[0]), read(chosen[0])
-    return (str(beside), _rows(str(beside), _text(beside))) if files.path.is_dir() and beside.is_file() else None
+        return str(files.path / chosen[0]), found.rows(chosen[0])
+    if not files.path.is_dir() or not beside.is_file() or not (found.options.labels or part_of(beside.stem) == split):
+        return None
+    return str(beside), _rows(beside, _bytes(beside), found.options)
 
 
 def _head(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -154,9 +300,10 @@ def _lists(rows: Sequence[Sequence[str]]) -> bool:
 
 
 def _from_csv(
-    files: Files, names: Sequence[str], prefixes: Sequence[str], where: str, rows: Sequence[Sequence[str]]
+    found: Found, prefixes: Sequence[str], where: str, rows: Sequence[Sequence[str]], elsewhere: AbstractSet[str]
 ) -> Layout:
-    """The pictures that a CSV lists, in its order; its names are sought below each of `prefixes`."""
+    """The pictures that a CSV lists, in its order, but for those `elsewhere`, in other parts; its names are sought
+    below each of `prefixes`, and its labels are not looked at where none are wanted."""
     if _head(rows)[:2] != HEADER:
         first = ",".join(rows[0]) if rows else ""
         raise Refusal(f"{where} begins with '{first[:60]}': expected the header 'image_name,label'; add it.")
@@ -164,29 +311,47 @@ def _from_csv(
         raise Refusal(f"{where} names no picture: expected lines 'image_name,label'.")
 
     # Every line must name one picture that is there, once: a label that goes astray would be silent.
-    known = set(names)
+    known = _known(found.names)
     chosen: dict[str, str] = {}
     for number, row in enumerate(rows[1:], 2):
-        if len(row) < 2 or not row[1].strip():
-            raise Refusal(
-                f"{where} gives no label in line {number} ('{','.join(row)[:60]}'): expected 'image_name,label'."
-            )
-        place = next((prefix + row[0].strip() for prefix in prefixes if prefix + row[0].strip() in known), None)
+        label = _label(where, number, row) if found.options.labels else ""
+        place = _place(known, prefixes, row[0])
         if place is None:
             raise Refusal(
-                f"{where} names '{row[0].strip()[:60]}' in line {number}, which is not in {files.path}: add the "
+                f"{where} names '{row[0].strip()[:60]}' in line {number}, which is not in {found.files.path}: add the "
                 "picture or remove the line."
             )
         if place in chosen:
             raise Refusal(
                 f"{where} names '{row[0].strip()}' twice, again in line {number}: expected each picture once."
             )
-        chosen[place] = row[1].strip()
-    return _classed(where, chosen)
+        chosen[place] = label
+    chosen = {place: label for place, label in chosen.items() if place not in elsewhere}
+    return _classed(where, chosen) if found.options.labels else Layout(list(chosen))
 
 
-def _rows(where: str, text: str) -> list[list[str]]:
-    """The rows that hold anything; Refusal where a quote is not closed or a NUL or the like stands in the text."""
+def _label(where: str, number: int, row: Sequence[str]) -> str:
+    """The label in a line, as it is written; Refusal where there is none."""
+    label = composed(row[1].strip()) if len(row) > 1 else ""
+    if not label:
+        raise Refusal(f"{where} gives no label in line {number} ('{','.join(row)[:60]}'): expected 'image_name,label'.")
+    if label in MISSING:
+        raise Refusal(
+            f"{where} gives the label '{label}' in line {number}, which programs write where there is none: write the "
+            "label, or remove the line; if it is a class, give that another name."
+        )
+    if LOST in label:
+        raise Refusal(
+            f"{where} gives the label '{label[:60]}' in line {number}, of which a program has lost letters: expected "
+            "labels as they were written; export the file again, as UTF-8."
+        )
+    return label
+
+
+def _rows(where: Path, data: bytes, options: ReadOptions) -> list[list[str]]:
+    """The rows that hold anything; Refusal where bytes are no text, a quote is not closed or the like."""
+    # Without labels the pictures' names alone count, whose bytes may be any.
+    text = decode_text(data, where, options.encoding, "strict" if options.labels else "surrogateescape")
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     begun = 0  # lines read before the row that fails: a quote that is not closed swallows the rest of the file
     rows = []
@@ -204,7 +369,7 @@ def _rows(where: str, text: str) -> list[list[str]]:
 
 
 def _classed(where: str, chosen: dict[str, str]) -> Layout:
-    """Whole numbers become classes in their order, words in the alphabet's: those that occur, and no others."""
+    """Labels become classes as they are written, "07" and "7" two of them: those that occur, and no others."""
     words = list(chosen.values())
     if all(word.lstrip("+-").isdecimal() for word in words):
         wrong = next((word for word in words if not LABEL.fullmatch(word) or int(word) >= MAX_CLASSES), None)
@@ -213,43 +378,53 @@ def _classed(where: str, chosen: dict[str, str]) -> Layout:
                 f"{where} gives the label {wrong[:40]}: expected whole numbers from 0 to {MAX_CLASSES - 1:,}, or "
                 "words; correct the file."
             )
-        words = [str(int(word)) for word in words]  # "07" and "7" are one class
     classes = _in_order(set(words))
     return Layout(list(chosen), [classes.index(word) for word in words], classes)
 
 
 def _in_order(classes: set[str]) -> tuple[str, ...]:
-    """Classes in the order of their numbers where all are numbers, else of the alphabet."""
-    return tuple(sorted(classes, key=int if all(c.isdecimal() for c in classes) else str))
+    """Classes in the order of their numbers where all are numbers ("7" after "07"), else of the alphabet."""
+    if not all(map(LABEL.fullmatch, classes)):
+        return tuple(sorted(classes))
+    return tuple(sorted(classes, key=lambda name: (int(name), name)))
 
 
-def _from_names(files: Files, names: Sequence[str], below: str) -> Layout:
+def _from_names(found: Found, names: Sequence[str], below: Sequence[str]) -> Layout:
     """Class folders where every picture lies in one of two or more folders; otherwise no labels."""
+    where = found.files.path / below[0]
     if not names:
-        raise Refusal(f"{files.path / below} holds no picture: expected PNG, JPEG or the like; check the path.")
+        raise Refusal(f"{where} holds no picture: expected PNG, JPEG or the like; check the path.")
     folder_of = _folders(names, below)
     folders = set(folder_of.values())
     if "" in folders and len(folders) > 1:
         raise Refusal(
-            f"{files.path / below} holds pictures both beside and inside of its folders: put every picture into a "
+            f"{where} holds pictures both beside and inside of its folders: put every picture into a "
             "class folder, or all into one folder."
         )
     if len(folders) < 2:  # one folder parts nothing
         return Layout(list(names))
     # Class by class, and by name within one: an order that does not hang on how a system lists folders.
-    classes = _in_order(folders)
-    ordered = sorted(names, key=lambda name: (classes.index(folder_of[name]), name))
-    return Layout(ordered, [classes.index(folder_of[name]) for name in ordered], classes)
+    alike = sorted(folder for folder in folders if folder != composed(folder) and composed(folder) in folders)
+    note = f"two folders are named {alike[0]}, one with composed accents: they are read as one class." if alike else ""
+    folder_of = {name: composed(folder) for name, folder in folder_of.items()}
+    classes = _in_order(set(folder_of.values()))
+    number_of = {name: number for number, name in enumerate(classes)}
+    ordered = sorted(names, key=lambda name: (number_of[folder_of[name]], name))
+    return Layout(ordered, [number_of[folder_of[name]] for name in ordered], classes, (note,))
 
 
-def _folders(names: Sequence[str], below: str) -> dict[str, str]:
-    """Of each picture, the folder below `below` that it lies in; nothing where it lies in none."""
-    return {name: name.removeprefix(below).rpartition("/")[0].partition("/")[0] for name in names}
+def _folders(names: Sequence[str], below: Sequence[str]) -> dict[str, str]:
+    """Of each picture, the folder that it lies in below one of `below`; nothing where it lies in none."""
+    folders = {}
+    for name in names:
+        inner = name.removeprefix(next(prefix for prefix in below if name.startswith(prefix)))
+        folders[name] = inner.rpartition("/")[0].partition("/")[0]
+    return folders
 
 
-def _text(path: Path) -> str:
-    """A CSV's text, without the mark that spreadsheets put before UTF-8."""
+def _bytes(path: Path) -> bytes:
+    """A CSV that lies beside the pictures."""
     try:
-        return path.read_text("utf-8-sig", "replace")
+        return path.read_bytes()
     except OSError as error:
         raise of_os_error(error, f"reading {path}") from error

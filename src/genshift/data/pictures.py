@@ -8,7 +8,7 @@ import math
 import os
 import shutil
 import tempfile
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ from torch import Tensor
 from genshift.data.bounds import bound, memory_bytes
 from genshift.data.dataset import USUAL, Colour, Decoding
 from genshift.data.files import Files
+from genshift.data.formats import ALL_SUFFIXES, further_pages, lacking
 from genshift.data.pixels import BROKEN, Decoded, decode, finish, likely_depth, unheard_pillow
 from genshift.data.places import cache_root
 from genshift.errors import Refusal, of_exhaustion, of_os_error
 
 THREADS = min(8, os.cpu_count() or 1)  # each holds one picture at its full size
 GROUP = 8  # pictures a thread takes at a time: handing over small ones singly costs as much as decoding them
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 
 
 DIGEST_BYTES = 16  # of a file's BLAKE2b: no two files of a set will ever share it, and a million take 16 MB
@@ -37,16 +37,18 @@ Digested = tuple[bytes, Decoded | Exception]  # a file's digest, and what it sho
 @dataclass(frozen=True)
 class Pictures:
     """images: uint8 `[M, C, H, W]`; kept: the places, among the names asked for, of the M that were read; digests: uint8
-    `[M, 16]`, their files by content."""
+    `[M, 16]`, their files by content; further: which pages and frames were not read, in words."""
 
     images: Tensor
     kept: list[int]
     notes: tuple[str, ...]
     digests: Tensor
+    further: str = ""
 
 
 def is_picture(name: str) -> bool:
-    return name.lower().endswith(EXTENSIONS)
+    """Whether a file's name is that of a picture in one of the formats of `formats`."""
+    return name.lower().endswith(ALL_SUFFIXES)
 
 
 def read_pictures(
@@ -73,7 +75,8 @@ def read_pictures(
     deepest: list[int] = []  # of the 16-bit ones
     clear = 0
     digests: list[bytes] = []
-    for place, (digest, decoded) in enumerate(_decoded(files, names, size, fraction, decoding)):
+    pages: list[tuple[str, int]] = []
+    for place, (digest, decoded) in enumerate(_decoded(files, names, size, fraction, decoding, pages)):
         if isinstance(decoded, Exception):
             if not skip_broken:
                 raise _unreadable(files, names[place], decoded) from decoded
@@ -112,7 +115,15 @@ def read_pictures(
         more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
         notes.append(f"{len(broken)} broken picture(s) in {files.path} left out: {', '.join(broken[:3])}{more}.")
     contents = torch.frombuffer(bytearray(b"".join(digests)), dtype=torch.uint8).view(len(kept), DIGEST_BYTES)
-    return Pictures(out[: len(kept)], kept, tuple(notes), contents)
+    return Pictures(out[: len(kept)], kept, tuple(notes), contents, _told(pages))
+
+
+def _told(pages: Sequence[tuple[str, int]]) -> str:
+    """How many pages were not read; `pages` are, of each picture with more than one, its format and how many more."""
+    files, further = Counter(kind for kind, _ in pages), Counter[str]()
+    for kind, count in pages:
+        further[kind] += count
+    return ", ".join(f"{further[kind]:,} further page(s) in {files[kind]:,} {kind} file(s)" for kind in sorted(files))
 
 
 def _depth_notes(files: Files, deepest: list[int], count: int, depth: int) -> list[str]:
@@ -158,16 +169,25 @@ def allocate(shape: tuple[int, ...]) -> Tensor:
 
 
 def _decoded(
-    files: Files, names: Sequence[str], size: int | None, fraction: float, decoding: Decoding
+    files: Files,
+    names: Sequence[str],
+    size: int | None,
+    fraction: float,
+    decoding: Decoding,
+    pages: list[tuple[str, int]],
 ) -> Iterator[Digested]:
-    """Each picture in turn, its file's digest and what `decode` makes of it; what failed stands as its exception."""
+    """Each picture in turn, its file's digest and what `decode` makes of it; what failed stands as its exception.
+    `pages` gains, of each that has any, its format and how many further pages."""
 
     def one(name: str) -> Digested:
         digest = b""
         try:
             data = files.read(name)
             digest = hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest()
-            return digest, decode(data, size, fraction, decoding)
+            decoded = decode(data, size, fraction, decoding)
+            if (further := further_pages(data))[1]:
+                pages.append(further)
+            return digest, decoded
         except BROKEN as error:
             return digest, error
         except MemoryError as error:
@@ -187,7 +207,9 @@ def _decoded(
 
 def _unreadable(files: Files, name: str, error: Exception) -> Refusal:
     """The sentence for a picture that is broken; `error` is one of `BROKEN`."""
-    if isinstance(error, UnidentifiedImageError):
+    if missing := lacking(name):
+        reason = f"it needs {missing}"
+    elif isinstance(error, UnidentifiedImageError):
         reason = "its format is none that is known"
     elif isinstance(error, Image.DecompressionBombError):
         reason = (

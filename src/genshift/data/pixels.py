@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import math
 import struct
@@ -10,7 +9,6 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
@@ -22,13 +20,11 @@ from torch import Tensor
 
 from genshift.data.bounds import bound, is_given
 from genshift.data.dataset import USUAL, Background, Colour, Decoding, Fit
+from genshift.data.formats import openable
 from genshift.errors import Refusal, unknown
 
 CHUNK = 2048  # images at a time: bounds the float and integer copies that resizing and luma need
 GREY_MODES = ("1", "L", "LA", "La")  # Pillow's modes without colour that may be transparent
-# Pillow opens by content, whatever a file is called, and of its formats some start a program (EPS: Ghostscript) or open
-# other files: these do neither. TGA comes last, for it has no mark of its own.
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF", "TGA")
 # What Pillow raises on a file that is no picture, or is cut short or damaged.
 BROKEN = (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error,
           Image.DecompressionBombError, IndexError, TypeError)  # fmt: skip
@@ -160,23 +156,12 @@ def unheard_pillow() -> Iterator[None]:
         yield
 
 
-@cache
-def _formats() -> tuple[str, ...]:
-    """Those of `FORMATS` that this Pillow can open, HEIC with pillow-heif beside it."""
-    if importlib.util.find_spec("pillow_heif"):
-        import pillow_heif
-
-        pillow_heif.register_heif_opener()
-    Image.init()
-    return tuple(name for name in FORMATS if name in Image.OPEN)
-
-
 def _opened(data: bytes) -> Image.Image:
     """The picture, not decoded yet; raises one of `BROKEN`, of them DecompressionBombError for too many pixels."""
     most = bound("pixels")
     if is_given("pixels") and Image.MAX_IMAGE_PIXELS is not None:  # Pillow's own bound, which may stand below
         Image.MAX_IMAGE_PIXELS = max(most, Image.MAX_IMAGE_PIXELS)
-    image = Image.open(io.BytesIO(data), formats=_formats())
+    image = Image.open(io.BytesIO(data), formats=openable())
     if image.width * image.height > most:
         raise Image.DecompressionBombError
     return image

@@ -15,7 +15,8 @@ PUBLISHED = "published"
 OURS = "ours"
 YOURS = "yours"
 
-LATER = {"fit": "crop", "background": "white", "depth": 0}  # how runs of 0.2 read, which had no such options
+# How runs of 0.2 read, which had no such options.
+LATER = {"fit": "crop", "background": "white", "depth": 0, "encoding": "utf-8"}
 
 # Ours, in every preset that has one: what a generator or a classifier answers swings between steps, and a mean over
 # the last ten thousand images steadies it.
@@ -85,6 +86,7 @@ class Preset:
     )
     background: Background = option("what lies under transparent parts of pictures", "white")
     depth: int = option("bits that 16-bit pictures hold, 1 to 16; 0: 16, asked where they would be dark", 0, at_least=0)
+    encoding: str = option("text encoding of a CSV with labels, where no mark at its beginning tells it", "utf-8")
     mean: float = option("subtracted from pixels in [0, 1]", 0.0)
     std: float = option("what pixels are then divided by", 1.0, above=0)
     flip: float = option("probability of a horizontal flip in training; never for digits", 0.0, at_least=0, at_most=1)
@@ -173,7 +175,7 @@ class Preset:
         split's is theirs."""
         depth = self.depth or (0 if split == "train" else 16)
         own = {"size": self.size, "colour": self.colour, "fit": self.fit, "background": self.background}
-        return {**own, "depth": depth}
+        return {**own, "depth": depth, "encoding": self.encoding}
 
     def options(self) -> dict[str, Any]:
         """The fields that a user may set, with their values."""

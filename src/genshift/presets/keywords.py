@@ -36,6 +36,7 @@ class TrainOptions(TypedDict, total=False):
     diffaugment: Literal["color,translation", "color,translation,cutout", "off"]
     dropout: float
     ema_half_life: int
+    encoding: str
     eta: float
     extra: str | Path
     features: str | Path

@@ -12,11 +12,11 @@ from torch.nn.functional import pad
 
 from genshift.data import check_domains, check_pictures, load_named, seed_of
 from genshift.data.catalog import lookup
-from genshift.data.files import open_files
-from genshift.data.folders import SPLITS
 from genshift.data.imageset import ImageSet
+from genshift.data.loading import splits_of
 from genshift.data.manifest import Manifest, SetManifest, manifest_of, pixels_of, standing
-from genshift.data.packed import is_packed
+from genshift.data.parts import measured_on
+from genshift.data.text import composed
 from genshift.errors import Refusal, unknown
 from genshift.presets import Adaptation, Preset
 from genshift.presets.benchmark import OWN_STUDY
@@ -128,7 +128,8 @@ def _open_extra(preset: Adaptation, labelled: ImageSet, target: ImageSet, **opti
             )
     if extra.labels is None:
         raise Refusal(f"--extra {preset.extra} has no labels: give class folders, or a labels.csv (image_name,label).")
-    if strangers := [name for name in extra.classes if name not in labelled.classes]:
+    known = set(map(composed, labelled.classes))
+    if strangers := [name for name in extra.classes if composed(name) not in known]:
         raise unknown("class", strangers[0], labelled.classes, f"--extra {preset.extra} is to have the source's own.")
     return in_classes(extra, labelled.classes)
 
@@ -215,14 +216,8 @@ def _part_every_class(images: ImageSet, share: float, place: Tensor, held: Tenso
 
 
 def evaluation_split(name: str) -> str:
-    """The split that a set is evaluated on: "test" where it has one, "train" otherwise."""
-    path = Path(name).expanduser()
-    if (data := lookup(name)) is not None:
-        return "test" if "test" in data.splits else "train"
-    if is_packed(path) or is_packed(path / "train"):
-        return "test" if is_packed(path / "test") else "train"
-    parts = {part for file in open_files(path).names for part in Path(file).parts[:2]}
-    return "test" if parts & {*SPLITS["test"], "test.csv"} else "train"
+    """The split that a set is evaluated on: "test" where it has one, else "valid", else "train"."""
+    return measured_on(splits_of(name))
 
 
 def unseen(
@@ -230,15 +225,17 @@ def unseen(
 ) -> tuple[ImageSet | None, str]:
     """What a set's evaluation split holds that is not trained on, and what it is in words.
 
-    The whole of a test split, but for pictures that are trained on; of the training split those held out, at most so
-    many (None where none are): by the run's `manifest`, or as `parted`. Refusal where none of them is there now.
+    The whole of a test split, or of a validation split in its place, but for pictures that are trained on; of the
+    training split those held out, at most so many (None where none are): by the run's `manifest`, or as `parted`.
+    Refusal where none of them is there now.
     """
     known = None if manifest is None else manifest.get(part)
-    if split == "test":
+    if split != "train":
+        words = "test images" if split == "test" else "validation images"
         rows = torch.arange(len(images)) if known is None else known.strangers_in(images)
         if len(rows) == len(images):
-            return images, "test images"
-        return images.take(rows), f"test images, without {len(images) - len(rows):,} that were trained on"
+            return images, words
+        return images.take(rows), f"{words}, without {len(images) - len(rows):,} that were trained on"
     if known is None:
         held_out = hold_out(images, share)[1] if manifest is None else hold_out_by_name(images, share)
         return (None if held_out is None else images.take(held_out[:most])), "held-out training images"
@@ -256,10 +253,12 @@ def unseen(
 
 
 def in_classes(images: ImageSet, classes: tuple[str, ...]) -> ImageSet:
-    """The set with its labels counted in `classes`, matched by name; without labels where it has other classes."""
+    """The set with its labels counted in `classes`, matched by name, however accents are composed; without labels where
+    it has other classes."""
     if images.labels is None or images.classes == classes:
         return images
-    if not set(images.classes) <= set(classes):
+    own, wanted = ([composed(name) for name in names] for names in (images.classes, classes))
+    if not set(own) <= set(wanted):
         return images.sealed()
-    table = torch.tensor([classes.index(name) for name in images.classes])
+    table = torch.tensor([wanted.index(name) for name in own])
     return replace(images, labels=table[images.labels], classes=classes)
