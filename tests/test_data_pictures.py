@@ -274,8 +274,8 @@ def test_few_pictures_are_in_memory_at_one_time(tmp_path, monkeypatch, size):
     def spy(data, *options):
         nonlocal most
         image = decode(data, *options)
-        alive.add(id(image))
-        weakref.finalize(image, alive.discard, id(image))
+        alive.add(id(image.pixels))
+        weakref.finalize(image.pixels, alive.discard, id(image.pixels))
         most = max(most, len(alive))
         return image
 

@@ -8,7 +8,8 @@ import torch
 from sklearn.metrics import accuracy_score, confusion_matrix, recall_score
 
 from genshift.errors import Refusal
-from genshift.metrics.classification import accuracy, confusion, recall
+from genshift.metrics.binomial import standard_error
+from genshift.metrics.classification import accuracy, confusion, error_of_mean, recall
 
 
 @pytest.fixture
@@ -63,3 +64,12 @@ def test_empty_and_unlike_shapes():
         accuracy(torch.zeros(0).long(), torch.zeros(0).long())
     with pytest.raises(ValueError, match=r"both must be \[N\]"):
         accuracy(torch.zeros(3, 1).long(), torch.zeros(3).long())
+
+
+@pytest.mark.parametrize(("right", "error"), [(5, 0.1386), (0, 0.1386)])
+def test_a_few_images_that_are_all_right_or_all_wrong_have_an_error(right, error):
+    labels = torch.ones(5).long()
+    value, measured = accuracy(torch.full((5,), int(right > 0)), labels)
+    assert (value, measured) == (right / 5, pytest.approx(error, abs=1e-4))  # (7/9 · 2/9 / 9)^½: Agresti and Coull 1998
+    assert error_of_mean(torch.full((5, 40), float(right > 0)).double().mean(1)) == pytest.approx(error, abs=1e-4)
+    assert standard_error(0.999999999, 10_000) > 0 and standard_error(0.8, 5) == math.sqrt(0.8 * (1 - 0.8) / 5)

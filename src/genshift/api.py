@@ -11,6 +11,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from genshift import nets, presets, studies
+from genshift.data.check import look
+from genshift.data.imageset import ImageSet
 from genshift.device import leads_processes
 from genshift.errors import Refusal, unknown
 from genshift.evaluation import evaluate as evaluating
@@ -32,7 +34,7 @@ from genshift.selection import checkpoint_selection
 from genshift.selection.rules import DEFAULT_RULE
 from genshift.studies import BudgetName
 from genshift.studies.running import run_study
-from genshift.training.console import logging_to
+from genshift.training.console import Console, logging_to
 from genshift.training.loop import Observer
 from genshift.training.plan import Plan
 from genshift.training.plan import plan as plan_training
@@ -188,12 +190,13 @@ def reconstruct(
 ) -> list[tuple[str, float, float, float]]:
     """Writes a VAE's reconstructions of pictures into `out`: numbered PNG files, pairs.png and errors.csv.
 
-    reading: `split`, `data_root` and `skip_broken` of a folder or a data set. Returns (image name, MSE of pixels in
-    [0, 1], PSNR in decibels, SSIM) for each. Raises Refusal for a run that is no VAE, and where `out` is not empty.
+    reading: as in `genshift.model.Model.predict`. Returns (image name, MSE of pixels in [0, 1], PSNR in decibels, SSIM)
+    for each. Raises Refusal for a run that is no VAE, and where `out` is not empty.
     """
     model = load(run)
     method = model.vae()
     pictures, names = model.read_for_generator(images, **reading)
+    _tell(pictures)
     return write_samples.reconstruct(method, pictures, names, Path(out).expanduser())
 
 
@@ -213,6 +216,7 @@ def predict(
     """
     model = load(run, device=device, threads=threads)
     pictures, names = model.read(images, **reading)
+    _tell(pictures)
     probabilities = model.probabilities(pictures.images)
     if model.tells_attributes:
         header, rows = model.classes, [(n, *shares) for n, shares in zip(names, probabilities.tolist(), strict=True)]
@@ -221,6 +225,13 @@ def predict(
     if out is not None:
         write_text(Path(out).expanduser(), csv_text(("image_name", *header), rows, ".6f"))
     return rows
+
+
+def _tell(pictures: ImageSet) -> None:
+    """Says what is unusual of pictures that a run is asked about: it answers all the same."""
+    against, notes = look(pictures)
+    for note in (*pictures.notes, *notes, *filter(None, [against])):
+        Console(leads_processes()).say(f"note: {note}")
 
 
 def embed(
@@ -238,6 +249,7 @@ def embed(
     """
     model = load(run, device=device, threads=threads)
     pictures, names = model.read(images, **reading)
+    _tell(pictures)
     features = model.embed_images(pictures.images)
 
     def write(path: Path) -> None:

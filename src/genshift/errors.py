@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import re
 from collections.abc import Iterable
 
 
@@ -13,6 +14,18 @@ class Refusal(Exception):
     The message is one sentence (or two) that names what was given, what was expected and what to do. The command
     line prints it and leaves with exit status 2; the Python API lets it propagate.
     """
+
+
+# What the words of an error say of its cause; PyTorch, CUDA and the system's loader have no classes for these.
+OUT_OF_MEMORY = re.compile(
+    r"out of memory|can't allocate memory|not enough memory|cannot allocate memory|DefaultCPUAllocator|bad_alloc|"
+    r"ALLOC_FAILED|failed to map segment",
+    re.IGNORECASE,
+)
+OUT_OF_THREADS = re.compile(r"can't start new thread|resource temporarily unavailable", re.IGNORECASE)
+ASKED_FOR = re.compile(r"allocate (\d[\d.]* \w+)")
+TOO_MUCH = "memory ran out; take smaller pictures (--size), batches or networks, or a machine or limit with more of it"
+TOO_MANY = "the system starts no more threads or processes; give --threads 1, end others, or raise the limit on them"
 
 
 def nearest(given: str, valid: Iterable[str]) -> str | None:
@@ -46,6 +59,24 @@ def of_os_error(error: OSError, doing: str) -> Refusal:
         errno.EEXIST: "a file stands where a folder is needed; name another folder",
         errno.EISDIR: "a folder stands where a file is needed; name another file",
         errno.ENOENT: "it does not exist; check the path",
+        errno.ENOMEM: TOO_MUCH,
+        errno.EAGAIN: TOO_MANY,
     }
     reason = reasons.get(error.errno or 0, error.strerror or str(error))
     return Refusal(f"Stopped while {doing}: {reason}.")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on whichever device."""
+    return isinstance(error, MemoryError) or bool(OUT_OF_MEMORY.search(str(error)))
+
+
+def of_exhaustion(error: BaseException, doing: str = "working") -> BaseException:
+    """The Refusal for an end for want of memory or threads; the error itself where it is none. `doing` as in
+    `of_os_error`."""
+    if is_out_of_memory(error):
+        asked = ASKED_FOR.search(str(error))
+        return Refusal(f"Stopped while {doing}: {f'{asked[1]} were asked for, and ' if asked else ''}{TOO_MUCH}.")
+    if OUT_OF_THREADS.search(str(error)):
+        return Refusal(f"Stopped while {doing}: {TOO_MANY}.")
+    return error

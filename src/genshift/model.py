@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -17,9 +17,21 @@ from PIL import Image
 from torch import Tensor
 
 from genshift.data import ImageSet
+from genshift.data.bounds import read_picture
+from genshift.data.dataset import Background, Decoding
 from genshift.data.files import is_archive
 from genshift.data.formats import further_pages
-from genshift.data.pixels import BROKEN, as_array, decode, finish, to_colour
+from genshift.data.pixels import (
+    BROKEN,
+    Decoded,
+    as_array,
+    check_options,
+    decode,
+    finish,
+    likely_depth,
+    to_colour,
+    unheard_pillow,
+)
 from genshift.errors import Refusal
 from genshift.methods import Attributes, ClassifierMethod
 from genshift.methods.base import to_bytes
@@ -52,7 +64,8 @@ class Model:
 
     One that learnt classes or attributes has `predict` and `embed`, a VAE `embed` and `reconstruct`, a generator
     `sample`. Pictures may be a file, a PIL picture, an array `[H, W]` or `[H, W, 3]`, a tensor `[C, H, W]`, or several
-    of them; or a folder, an `ImageSet` or a data set's name. They are brought to the run's size and colour.
+    of them; or a folder, an `ImageSet` or a data set's name. They are brought to the run's size and colour, and read by
+    its rules for rectangular, transparent and 16-bit ones.
     """
 
     def __init__(self, run: TrainedRun) -> None:
@@ -69,8 +82,8 @@ class Model:
         """A `Prediction` of a picture, or of several a list of them; of a run that learnt attributes instead a
         dictionary of each attribute's probability.
 
-        reading: `split`, `data_root` and `skip_broken` of a folder or a data set. Raises Refusal for a run that tells
-        nothing of pictures, or has diverged.
+        reading: `split`, `data_root` and `skip_broken` of a folder or a data set; `background`, `depth` and
+        `encoding` instead of the run's own. Raises Refusal for a run that tells nothing of pictures, or has diverged.
         """
         images, names = self.read(pictures, **reading)
         probabilities = self.probabilities(images.images)
@@ -156,20 +169,21 @@ class Model:
         data_root: Path | str | None = None,
         skip_broken: bool = False,
         labels: bool = False,
-        say: Callable[[str], None] | None = None,
+        background: Background | None = None,
+        depth: int | None = None,
+        encoding: str | None = None,
     ) -> tuple[ImageSet, list[str]]:
-        """Pictures at the run's size and colour, and one name each; `say` is told what was read as what, and what not.
-
-        Raises Refusal where they cannot be read.
-        """
+        """Pictures at the run's size and colour, and one name each. Raises Refusal where they cannot be read."""
         preset = self.run.preset
+        given: dict[str, Any] = {"background": background, "depth": depth}
+        given = {name: value for name, value in given.items() if value is not None}
         if isinstance(pictures, str | Path) and not _is_picture_file(pictures):
-            options: dict[str, Any] = {"data_root": data_root, "skip_broken": skip_broken, "labels": labels}
-            read, names = open_set(pictures, split, preset, **options)
-            if say is not None:
-                for note in read.notes:
-                    say(note)
-            return read, names
+            options: dict[str, Any] = {"data_root": data_root, "skip_broken": skip_broken, "labels": labels, **given}
+            if encoding is not None:
+                options["encoding"] = encoding
+            return open_set(pictures, split, preset, **options)
+        decoding = replace(Decoding(preset.fit, preset.background, preset.depth), **given)
+        check_options(None, None, None, decoding)
         if _is_one(pictures):
             several = [cast(Picture, pictures)]
         else:
@@ -177,14 +191,20 @@ class Model:
         if not several:
             raise Refusal("No picture was given: one or more are needed.")
         names = [Path(one).name if isinstance(one, str | Path) else str(number) for number, one in enumerate(several)]
-        arrays = [torch.from_numpy(_as_array(one, preset.size))[None] for one in several]
+        with unheard_pillow():
+            decoded = [_decoded(one, preset.size, decoding) for one in several]
+        arrays = [torch.from_numpy(one.pixels)[None] for one in decoded]
         images = torch.cat([finish(array, preset.size, preset.colour) for array in arrays])
+        highest = max(one.deepest for one in decoded)
+        notes = []
+        if not decoding.depth and highest and (bits := likely_depth(highest)) < 16:
+            notes = [
+                f"16-bit pictures reach {highest:,} of 65,535 here: if they hold {bits} bits, give --depth {bits}."
+            ]
         for name, one in zip(names, several, strict=True):
-            if say is not None and isinstance(one, str | Path):
-                _, count = further_pages(Path(one).expanduser().read_bytes())
-                if count:
-                    say(f"{name}: not read: {count:,} further page(s).")
-        return ImageSet("pictures", images), names
+            if isinstance(one, str | Path) and (count := further_pages(read_picture(Path(one).expanduser()))[1]):
+                notes.append(f"{name}: not read: {count:,} further page(s).")
+        return ImageSet("pictures", images, notes=tuple(notes)), names
 
     def read_for_generator(self, pictures: Pictures, **reading: Any) -> tuple[ImageSet, list[str]]:
         """As `read`, in the colour that a generator's networks take, labelled where it is conditional."""
@@ -247,13 +267,13 @@ def _is_picture_file(path: str | Path) -> bool:
     return path.is_file() and not is_archive(path) and path.suffix.lower() not in FILES_OF_SETS
 
 
-def _as_array(picture: Picture, size: int) -> NDArray[np.uint8]:
+def _decoded(picture: Picture, size: int, decoding: Decoding) -> Decoded:
     """One picture as every other is read (`data.pixels.decode`); Refusal where it is none."""
     try:
         if isinstance(picture, str | Path):
-            return decode(Path(picture).expanduser().read_bytes(), size)
+            return decode(read_picture(Path(picture).expanduser()), size, decoding=decoding)
         if isinstance(picture, Image.Image):
-            return as_array(picture.copy(), size)
+            return as_array(picture.copy(), size, decoding=decoding)
     except BROKEN as error:
         raise Refusal(f"{picture} is no picture that can be read ({error}).") from error
     array = picture.permute(1, 2, 0).cpu().numpy() if isinstance(picture, Tensor) and picture.ndim == 3 else picture
@@ -267,7 +287,7 @@ def _as_array(picture: Picture, size: int) -> NDArray[np.uint8]:
             f"An array of the shape {list(array.shape)} is no picture: expected [H, W] or [H, W, 3] of an array, "
             "[C, H, W] of a tensor, or several of them."
         )
-    return as_array(Image.fromarray(array), size)
+    return as_array(Image.fromarray(array), size, decoding=decoding)
 
 
 def _as_pil(images: Tensor) -> list[Image.Image]:

@@ -58,7 +58,8 @@ class Run:
     def pictures(self) -> dict[str, Image.Image]:
         """The pictures of samples/, by their names."""
         files = sorted((self.path / "samples").glob("*"))
-        return {file.stem: Image.open(io.BytesIO(file.read_bytes())) for file in files if file.suffix in PICTURES}
+        read = (file for file in files if file.suffix in PICTURES)
+        return {file.stem: Image.open(io.BytesIO(file.read_bytes()), formats=("PNG", "WEBP")) for file in read}
 
     @cached_property
     def model(self) -> Model:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genshift.cli.endings import print_next, where_data_lies
-from genshift.cli.parser import Parser, add_data_root, add_int, add_json
+from genshift.cli.parser import Parser, add_data_root, add_decoding, add_int, add_json, given_decoding
 from genshift.errors import Refusal, unknown
 
 if TYPE_CHECKING:
@@ -113,13 +113,15 @@ def check(parser: Parser, argv: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, metavar="PNG", help="the contact sheet (NAME-SPLIT.png)")
     add_int(parser, "--size", "side in pixels, for pictures of many sizes")
     parser.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
+    add_decoding(parser, "crop, white, 16 where that is clear, utf-8")
     add_data_root(parser)
     args = parser.parse(argv)
     from genshift.data import check_set, contact_sheet
 
-    images, facts = check_set(args.name, args.split, args.data_root, size=args.size, skip_broken=args.skip_broken)
+    how = {"size": args.size, "skip_broken": args.skip_broken, **given_decoding(args)}
+    images, facts = check_set(args.name, args.split, args.data_root, **how)
     for key, value in facts.items():
-        if key not in ("files", "notes") and value not in (None, []):
+        if key not in ("files", "notes", "against") and value not in (None, []):
             print(f"{key:<12} {value}")
     for line in facts.get("files", []):
         print(f"file         {line}")
@@ -127,6 +129,8 @@ def check(parser: Parser, argv: Sequence[str]) -> int:
         print(f"note         {note}")
     out = args.out or Path(f"{Path(args.name).name}-{args.split}.png")
     print(f"sheet        {contact_sheet(images, out)}")
+    if "against" in facts:  # last: what it is like is to be seen
+        raise Refusal(facts["against"])
     sets = ("--source", args.name, "--target", "UNLABELLED", *where_data_lies(args.data_root))
     print_next("train", "adapt", *sets, "--out", "runs/mine")
     return 0
@@ -157,12 +161,14 @@ def pack(parser: Parser, argv: Sequence[str]) -> int:
     parser.add_argument("--split", default="train", help="train or test (train)")
     add_int(parser, "--size", "side in pixels, for pictures of many sizes")
     parser.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
+    add_decoding(parser, "crop, white, 16 where that is clear, utf-8")
     add_data_root(parser)
     args = parser.parse(argv)
     from genshift.data import load
     from genshift.data import pack as write
 
-    images = load(args.name, args.split, data_root=args.data_root, size=args.size, skip_broken=args.skip_broken)
+    how = {"size": args.size, "skip_broken": args.skip_broken, **given_decoding(args)}
+    images = load(args.name, args.split, data_root=args.data_root, **how)
     print(f"{write(images, args.out)}: {len(images):,} images")
     print_next("data", "check", args.out)
     return 0

@@ -29,6 +29,7 @@ from genshift.cli.endings import (
 from genshift.cli.parser import (
     Parser,
     add_data_root,
+    add_decoding,
     add_int,
     add_json,
     add_machine,
@@ -39,13 +40,14 @@ from genshift.cli.parser import (
     check_positive,
     choice,
     existing_root,
+    given_decoding,
     given_sampling,
     interval,
     number,
     several,
     with_plugins,
 )
-from genshift.errors import Refusal, of_os_error, unknown
+from genshift.errors import Refusal, of_exhaustion, of_os_error, unknown
 from genshift.presets import FAMILIES, METHODS, PRESETS, Preset, methods, option_fields
 from genshift.runs.folder import RunFolder
 
@@ -330,14 +332,13 @@ def _add_run_and_images(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", help="a folder of pictures, a data set's name, or one picture")
     parser.add_argument("--split", default="train", help="part of the set: train or test (train)")
     parser.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
+    add_decoding(parser, "the run's own", fit=False)
     add_data_root(parser)
 
 
 def _reading(args: argparse.Namespace) -> dict[str, Any]:
-    def say(note: str) -> None:
-        print(f"note: {note}", file=sys.stderr)  # as those of a training
-
-    return {"split": args.split, "data_root": existing_root(args), "skip_broken": args.skip_broken, "say": say}
+    how = {"split": args.split, "data_root": existing_root(args), "skip_broken": args.skip_broken}
+    return how | given_decoding(args)
 
 
 def evaluate(argv: Sequence[str]) -> int:
@@ -570,6 +571,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         _drop_output()
         return _refuse(str(of_os_error(error, f"using {error.filename}" if error.filename else "reading or writing")))
+    except (MemoryError, RuntimeError, ImportError) as error:  # the latter two, where they say that there is no room
+        ended = of_exhaustion(error)
+        if not isinstance(ended, Refusal):
+            raise
+        return _refuse(str(ended))
     except KeyboardInterrupt:
         print("genshift: interrupted.", file=sys.stderr)
         return INTERRUPTED

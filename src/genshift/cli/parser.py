@@ -11,6 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
+from genshift.data.dataset import Background, Fit
 from genshift.errors import Refusal, nearest, unknown
 from genshift.plugins import load_plugin
 from genshift.presets import Sampling
@@ -182,6 +183,23 @@ def add_machine(parser: argparse.ArgumentParser) -> None:
     devices = ("auto", "cpu", "cuda", "mps")
     parser.add_argument("--device", type=choice(devices, "--device"), default="auto", help=", ".join(devices))
     add_int(parser, "--threads", "CPU threads (PyTorch's choice)")
+
+
+def add_decoding(parser: argparse.ArgumentParser, otherwise: str, fit: bool = True) -> None:
+    """--fit, --background, --depth and --encoding; `otherwise` says what stands where they are not given."""
+    words = {"--background": (get_args(Background), "what lies under transparent parts")}
+    if fit:
+        words["--fit"] = (get_args(Fit), "of rectangular pictures the centred square, or all on a black square")
+    for flag, (valid, help) in words.items():
+        parser.add_argument(flag, type=choice(valid, flag), help=f"{help}: {', '.join(valid)} ({otherwise})")
+    add_int(parser, "--depth", f"bits that 16-bit pictures hold ({otherwise})")
+    parser.add_argument("--encoding", metavar="NAME", help=f"text encoding of a CSV with labels ({otherwise})")
+
+
+def given_decoding(args: argparse.Namespace) -> dict[str, Any]:
+    """The flags of `add_decoding` that were given."""
+    given = {name: getattr(args, name, None) for name in ("fit", "background", "depth", "encoding")}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def add_out(parser: argparse.ArgumentParser, metavar: str, help: str) -> None:

@@ -4,8 +4,9 @@
   `catalog` is the view of them by name. `places` finds a set on this machine, `download` fetches it.
 - **Reading**: `loading.load` gives any set, folder, archive or file as one `ImageSet` (`imageset`): uint8 images, with
   labels or without. Readers by format: `idx`, `mat`, `libsvm`, `folders` (a user's own pictures, with `files`,
-  `formats`, `parts`, `pictures` and `pixels` below it), `packed` (memory-mapped arrays). `build` and `blend` make MNIST-M.
-- **Before training**: `check` describes a set and compares two domains.
+  `formats`, `parts`, `pictures`, `pixels` and `bounds` below it), `packed` (memory-mapped arrays). `build` and `blend`
+  make MNIST-M.
+- **Before training**: `check` looks at a set's pixels, describes it and compares two domains.
 - **Training**: `batches` (which image comes when, bytes to floats), `augment` and `strong` (weak and strong views),
   `feed` (the batches of a step). All are functions of (seed, images seen); nothing keeps a random state.
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from genshift.data.batches import to_float as to_float
     from genshift.data.build import build_mnistm as build_mnistm
     from genshift.data.check import check_domains as check_domains
+    from genshift.data.check import check_pictures as check_pictures
     from genshift.data.check import check_set as check_set
     from genshift.data.check import contact_sheet as contact_sheet
     from genshift.data.check import describe as describe
@@ -56,6 +58,7 @@ _HOMES = {
     "build_mnistm": "build",
     "cache_root": "places",
     "check_domains": "check",
+    "check_pictures": "check",
     "check_set": "check",
     "contact_sheet": "check",
     "describe": "check",

@@ -16,7 +16,7 @@ from genshift.data.files import Files, open_files
 from genshift.data.loading import load
 from genshift.data.packed import is_packed, read_facts, replacing, write_packed
 from genshift.data.pictures import is_picture
-from genshift.data.pixels import BROKEN, decode
+from genshift.data.pixels import BROKEN, decode, unheard_pillow
 from genshift.data.places import cache_root
 from genshift.errors import Refusal
 
@@ -76,7 +76,8 @@ def split_photos(names: list[str], files: Files, seed: int) -> dict[str, list[st
 def _photo(files: Files, name: str) -> NDArray[np.uint8]:
     """uint8 `[H, W, 3]`, grey photos repeated to three channels."""
     try:
-        image_CHW = decode(files.read(name))
+        with unheard_pillow():
+            image_CHW = decode(files.read(name)).pixels
     except BROKEN as error:
         raise Refusal(
             f"{files.path / name} is no photo that can be read ({error}): expected a whole JPEG or PNG; "

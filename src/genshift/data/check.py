@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import math
 import os
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -28,6 +31,9 @@ SAME_RANGE = 8  # two sets' largest values may differ by this factor: dark photo
 DARKER = 4  # one domain's mean pixel may be that many times the other's, …
 NEARLY_BLACK = 8  # … and of 255 so much more, which between two dark domains says nothing
 FLAT = 1.0  # standard deviation, of 255, below which a picture shows nothing
+UNSCALED = 0.05  # share of pictures in 0–1 among others from which on a set is refused: a class of them, not a dark few
+DIM = 64  # of 255: a set without a brighter pixel is a dark one, or of another scale
+LOOKED_AT_ONCE = 2**24  # pixels: bounds the floats that a look needs
 
 
 class Description(TypedDict):
@@ -45,14 +51,16 @@ class Description(TypedDict):
     attributes: list[str]
     fingerprint: str
     notes: list[str]
+    against: NotRequired[str]  # why a training refuses it, by its pixels
     files: NotRequired[list[str]]  # of a published set: a line on each file's checksum
 
 
 def describe(images: ImageSet) -> Description:
-    """Shape, dtype, range, mean and deviation a channel, labels, fingerprint, notes."""
+    """Shape, dtype, range, mean and deviation a channel, labels, fingerprint, notes, what `look` sees among them."""
     mean, std = moments(images.images)
     low, high = extremes(images.images)
-    return {
+    against, notes = look(images)
+    facts: Description = {
         "name": images.name,
         "images": len(images),
         "shape": list(images.images.shape),
@@ -64,8 +72,11 @@ def describe(images: ImageSet) -> Description:
         "labels": histogram(images),
         "attributes": list(images.attribute_names),
         "fingerprint": images.fingerprint(),
-        "notes": list(images.notes),
+        "notes": [*images.notes, *notes],
     }
+    if against is not None:
+        facts["against"] = against
+    return facts
 
 
 def check_set(
@@ -189,8 +200,8 @@ def _save(sheet: Image.Image, path: Path) -> None:
 def check_domains(source: ImageSet, target: ImageSet) -> list[str]:
     """Refuses two domains that one network cannot take alike; returns sentences on what is unusual.
 
-    Refused: another number of channels, another side, pixels in 0–1 beside (or instead of) 0–255, ranges
-    that differ by more than a factor of 8, a domain of flat pictures. No label is looked at.
+    Refused: another number of channels, another side, what `check_pictures` refuses of either, ranges that differ by
+    more than a factor of 8. No label is looked at.
     """
     # Shape
     for what, axis in {"channels": 1, "height": 2, "width": 3}.items():
@@ -203,9 +214,12 @@ def check_domains(source: ImageSet, target: ImageSet) -> list[str]:
             )
 
     # Values
+    notes = [
+        note
+        for role, domain in (("source", source), ("target", target))
+        for note in check_pictures(domain, f"The {role} '{domain.name}'")
+    ]
     samples = _sample(source.images), _sample(target.images)
-    for role, domain, sample in zip(("source", "target"), (source, target), samples, strict=True):
-        _check_pixels(f"The {role} '{domain.name}'", sample)
     one, other = (int(sample.max()) for sample in samples)
     if max(one, other) > SAME_RANGE * min(one, other):
         raise Refusal(
@@ -214,7 +228,6 @@ def check_domains(source: ImageSet, target: ImageSet) -> list[str]:
         )
 
     # What may be meant, and is seldom
-    notes = []
     if source.images.shape == target.images.shape and torch.equal(*(sample.cpu() for sample in samples)):
         notes.append(f"The source '{source.name}' and the target '{target.name}' look like the same pictures.")
     dark, light = sorted(float(sample.float().mean()) for sample in samples)
@@ -223,27 +236,114 @@ def check_domains(source: ImageSet, target: ImageSet) -> list[str]:
     return notes
 
 
-def _check_pixels(domain: str, sample: Tensor) -> None:
-    """Refuses pictures saved in 0–1, and pictures that show nothing."""
-    if int(sample.max()) <= 1:
-        raise Refusal(
-            f"{domain} has pixels from {int(sample.min())} to {int(sample.max())}: expected 0 to 255; it was saved in "
-            "0–1, so multiply its pixels by 255 and save it again."
+def check_pictures(images: ImageSet, subject: str = "") -> list[str]:
+    """Refuses pictures that cannot be meant (saved in 0–1, of one colour, all alike); returns what is unusual in words.
+
+    subject: what the sentences begin with; the set's name by default. Raises Refusal.
+    """
+    against, notes = look(images, subject)
+    if against is not None:
+        raise Refusal(against)
+    return notes
+
+
+def look(images: ImageSet, subject: str = "") -> tuple[str | None, list[str]]:
+    """Why the pictures of a set cannot be meant (None: they can), and sentences on what is unusual; no label steers the
+    former."""
+    subject = subject or f"'{images.name}'"
+    _require(images.images)
+    places = _places(len(images))
+    seen = _Seen.of(images.images, places)
+    count, high = len(places), int(seen.high.max())
+    among = f"of {count:,} pictures looked at"
+    unscaled, plain = int(((seen.high == 1) & (seen.low == 0)).sum()), int(seen.plain.sum())
+    commonest, distinct = max(seen.times.values()), len(seen.times)
+    against: str | None = None
+    if high == 1 or unscaled > UNSCALED * count:
+        beside = "" if high == 1 else f" in {unscaled:,} {among}, up to {high} in others"
+        against = (
+            f"{subject} has pixels from 0 to 1{beside}: expected 0 to 255; it was saved in 0–1, so multiply its pixels "
+            "by 255 and save it again."
         )
-    flat = int((sample.float().flatten(1).std(1) < FLAT).sum())
-    if flat * 2 > len(sample):
-        raise Refusal(
-            f"{domain} shows nothing: {flat:,} of {len(sample):,} pictures looked at are of one colour; expected "
-            "pictures; check the folder."
+    elif plain * 2 > count:
+        against = f"{subject} shows nothing: {plain:,} {among} are of one colour{_way_out(images, seen)}."
+    elif count > 1 and commonest * 2 > count:
+        against = f"{subject} is one picture over and over: {commonest:,} {among} are the same; check the folder."
+    if against is not None:
+        return against, []
+
+    notes = []
+    if unscaled:
+        notes.append(f"{subject}: {unscaled:,} {among} have pixels from 0 to 1, and others up to {high}.")
+    if flat := int(seen.flat.sum()):
+        notes.append(f"{subject}: {flat:,} {among} are of one colour{_in_classes(images, places[seen.flat], places)}.")
+    if 1 < high < DIM:
+        notes.append(
+            f"{subject}: no pixel is above {high} of 255; if it was saved on a scale of its own, bring it to 255."
         )
+    if (count - distinct) * 4 > count:
+        notes.append(f"{subject}: {count - distinct:,} {among} are copies of others.")
+    return None, notes
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """Of each picture looked at: its highest and lowest value, whether nothing shows in it (plain) or each channel has
+    one value (flat), its mean; and how often each picture is there."""
+
+    high: Tensor
+    low: Tensor
+    plain: Tensor
+    flat: Tensor
+    mean: Tensor
+    times: Counter[bytes]
+
+    @classmethod
+    def of(cls, images_NCHW: Tensor, places: Tensor) -> _Seen:
+        """A look at the images at `places`, few at a time: they may lie in a file, and be large."""
+        columns: list[tuple[Tensor, ...]] = []
+        times = Counter[bytes]()
+        for part in places.split(max(1, LOOKED_AT_ONCE // images_NCHW[0].numel())):
+            x = images_NCHW[part].cpu()
+            values = x.flatten(2).float()
+            plain = values.flatten(1).std(1, correction=0) < FLAT
+            flat = values.std(2, correction=0).amax(1) < FLAT
+            columns.append((x.flatten(1).amax(1), x.flatten(1).amin(1), plain, flat, values.mean((1, 2))))
+            times.update(hashlib.blake2b(image.numpy().tobytes(), digest_size=16).digest() for image in x)
+        high, low, plain, flat, mean = (torch.cat(column) for column in zip(*columns, strict=True))
+        return cls(high, low, plain, flat, mean, times)
+
+
+def _way_out(images: ImageSet, seen: _Seen) -> str:
+    """What may have made most pictures plain, and what to do."""
+    colour = float(seen.mean[seen.plain].median())
+    for name, value, other in (("white", 255, "black"), ("black", 0, "white")):
+        if abs(colour - value) < FLAT:
+            if any("transparent" in note for note in images.notes):
+                return f", {name}: what is drawn in {name} on a transparent ground shows with --background {other}"
+            return f", {name}; expected pictures; check the folder"
+    return "; expected pictures; check the folder"
+
+
+def _in_classes(images: ImageSet, flat: Tensor, places: Tensor) -> str:
+    """The classes that more than half of are flat, in words."""
+    if images.labels is None or not images.classes:
+        return ""
+    labels = images.labels.cpu()
+    of_each = labels[places].bincount(minlength=len(images.classes))
+    mostly = (labels[flat].bincount(minlength=len(images.classes)) * 2 > of_each).nonzero().flatten().tolist()
+    return f", so most of class {', '.join(images.classes[label] for label in mostly[:3])}" if mostly else ""
 
 
 def _sample(images_NCHW: Tensor) -> Tensor:
     """At most SAMPLE images, evenly over the set."""
     _require(images_NCHW)
-    if len(images_NCHW) <= SAMPLE:
-        return images_NCHW
-    return images_NCHW[torch.linspace(0, len(images_NCHW) - 1, SAMPLE).long()]
+    return images_NCHW if len(images_NCHW) <= SAMPLE else images_NCHW[_places(len(images_NCHW))]
+
+
+def _places(count: int) -> Tensor:
+    """The images that are looked at, of so many."""
+    return torch.arange(count) if count <= SAMPLE else torch.linspace(0, count - 1, SAMPLE).long()
 
 
 def _require(images_NCHW: Tensor) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from genshift.data.imageset import ImageSet
 
 Colour = Literal["rgb", "grey"]
+Fit = Literal["crop", "pad"]
+Background = Literal["white", "black", "grey"]
 Labels = bool | Literal["any"]  # whether labels are read; "any": where there are some
 
 DIGITS = tuple(str(digit) for digit in range(10))
@@ -60,6 +62,23 @@ class Location:
 
 
 @dataclass(frozen=True)
+class Decoding:
+    """What a picture's file leaves open, and its user answers.
+
+    fit: of a rectangle the centred square is cut out (crop), or all of it is set on a black square (pad).
+    background: what lies under its transparent parts.
+    depth: bits that 16-bit values hold, 1 to 16; 0: 16, but refused where that would leave every picture dark.
+    """
+
+    fit: Fit = "crop"
+    background: Background = "white"
+    depth: int = 0
+
+
+USUAL = Decoding()
+
+
+@dataclass(frozen=True)
 class ReadOptions:
     """What of a set is wanted; `genshift.data.load` says what each means."""
 
@@ -69,6 +88,8 @@ class ReadOptions:
     labels: Labels = True
     limit: int | None = None
     skip_broken: bool = False
+    decoding: Decoding = USUAL
+    encoding: str = "utf-8"
 
 
 Reader = Callable[[Location, ReadOptions], "ImageSet"]

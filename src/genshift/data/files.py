@@ -9,10 +9,11 @@ import tarfile
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+from genshift.data.bounds import check_bound, check_picture_bytes, read_picture
 from genshift.errors import Refusal, of_os_error
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
@@ -98,7 +99,7 @@ class FolderFiles:
         self.left_out["folder or link that cannot be read"] += 1
 
     def read(self, name: str) -> bytes:
-        return (self.path / name).read_bytes()
+        return read_picture(self.path / name)
 
     def head(self, name: str, count: int) -> bytes:
         with (self.path / name).open("rb") as stream:
@@ -116,13 +117,20 @@ class ZipFiles:
             raise damaged(path, "a zip archive", error) from error
         except OSError as error:
             raise of_os_error(error, f"reading {path}") from error
-        names = [info.filename for info in self._zip.infolist() if not info.is_dir()]
-        for name in names:
-            _check_name(path, name)
-        self.names = sorted(name for name in names if not _hidden(name))
-        self.left_out = Counter(hidden=len(names) - len(self.names))
+        check_bound("members", len(self._zip.infolist()), path)
+        self.left_out: Counter[str] = Counter()
+        names = []
+        for info in self._zip.infolist():
+            name = _plain(path, info.filename)
+            if _hidden(name):
+                self.left_out["hidden"] += not name.endswith("/")
+            elif not name.endswith("/"):
+                names.append(name)
+                self._zip.NameToInfo[name] = info  # so that it is opened by this name
+        self.names = _once(path, names)
 
     def read(self, name: str) -> bytes:
+        check_picture_bytes(self._zip.getinfo(name).file_size, self.path / name)  # it never unpacks to more
         return self.head(name)
 
     def head(self, name: str, count: int = -1) -> bytes:
@@ -144,24 +152,29 @@ class TarFiles:
         self.path = path
         self.left_out: Counter[str] = Counter()
         try:
-            self._bytes = dict(self._members(path))
+            members = self._members(path)
         except DAMAGED as error:
             raise damaged(path, "a whole tar archive", error) from error
         except OSError as error:
             if error.errno is None:  # the decompressors' own complaints (bz2) are OSErrors without a number
                 raise damaged(path, "a whole tar archive", error) from error
             raise of_os_error(error, f"reading {path}") from error
-        self.names = sorted(self._bytes)
+        self._bytes = dict(members)
+        self.names = _once(path, [name for name, _ in members])
 
     def _members(self, path: Path) -> list[tuple[str, bytes]]:
         """Name and bytes of every member that is not hidden."""
-        members = []
+        members: list[tuple[str, bytes]] = []
+        count = 0
         with tarfile.open(path) as tar:
-            for member in tar:
-                _check_name(path, member.name)
+            for number, member in enumerate(tar, 1):
+                count += member.size
+                check_bound("members", number, path)
+                check_bound("bytes", count, f"{path}, unpacked,")
+                name = _plain(path, member.name)
                 if member.isdir():
                     continue
-                if _hidden(member.name):
+                if _hidden(name):
                     self.left_out["hidden"] += 1
                     continue
                 stream = tar.extractfile(member) if member.isreg() else None
@@ -170,7 +183,7 @@ class TarFiles:
                         f"{path} holds '{member.name}', a link or device: expected plain files only; do not trust "
                         "this archive, fetch it again from its publisher."
                     )
-                members.append((member.name.removeprefix("./"), stream.read()))
+                members.append((name, stream.read()))
         return members
 
     def read(self, name: str) -> bytes:
@@ -208,11 +221,27 @@ def _hidden(name: str) -> bool:
     return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
 
 
-def _check_name(path: Path, name: str) -> None:
-    """Refuses a member's name that would leave the archive: nothing is unpacked, and yet it is not to be trusted."""
-    pure = PurePosixPath(name.replace("\\", "/"))
+def _plain(path: Path, name: str) -> str:
+    """A member's name with '/' between its folders, which some programs on Windows write as a backslash.
+
+    Refuses one that would leave the archive: nothing is unpacked, and yet it is not to be trusted.
+    """
+    plain = name.replace("\\", "/")
+    pure = PurePosixPath(plain)
     if pure.is_absolute() or ".." in pure.parts or (pure.parts and pure.parts[0].endswith(":")):
         raise Refusal(
             f"{path} holds a member '{name}' that points outside of the archive: expected names inside it only; do not "
             "trust this archive, fetch it again from its publisher."
         )
+    return plain.removeprefix("./")
+
+
+def _once(path: Path, names: Sequence[str]) -> list[str]:
+    """The names, sorted; Refusal where two members bear one, of which only one could be read."""
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise Refusal(
+            f"{path} holds {len(twice):,} name(s) more than once, as '{twice[0]}': expected each member once; make the "
+            "archive again."
+        )
+    return sorted(names)

@@ -80,7 +80,9 @@ def read_folder(path: Path, options: ReadOptions) -> tuple[ImageSet, list[str]]:
     found = _look(path.parent if listing else path, options.skip_broken)
     layout = _scan(found, part_of(options.split) or options.split, listing, options.labels)
     names = layout.names[: options.limit]  # before decoding, which is what takes time
-    pictures = read_pictures(found.files, names, options.size, options.colour, skip_broken=options.skip_broken)
+    pictures = read_pictures(
+        found.files, names, options.size, options.colour, skip_broken=options.skip_broken, decoding=options.decoding
+    )
     labels, classes = None, layout.classes
     if options.labels and layout.labels is not None:
         labels = torch.tensor([layout.labels[place] for place in pictures.kept])

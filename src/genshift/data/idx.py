@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import math
 import zlib
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genshift.data.bounds import read_unpacked
 from genshift.data.dataset import DIGITS
 from genshift.data.files import damaged
 from genshift.data.imageset import ImageSet
@@ -74,6 +76,6 @@ def _content(path: Path) -> bytes:
     if data[:2] != GZIP and path.suffix != ".gz":
         return data
     try:
-        return gzip.decompress(data)
+        return read_unpacked(gzip.open(io.BytesIO(data)), path)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise damaged(path, "a whole gzip file", error) from error

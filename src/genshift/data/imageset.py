@@ -37,6 +37,18 @@ class ImageSet:
         """The same images without any label: what an adaptation method may see of its target."""
         return replace(self, labels=None, attributes=None, attribute_names=())
 
+    def checked(self, where: object) -> ImageSet:
+        """This set. Raises Refusal, which names `where` it came from, for labels that its classes do not cover (training
+        would end with an index out of range), and for attributes that are not 0 or 1."""
+        for what, names in (("classes", self.classes), ("attributes", self.attribute_names)):
+            if len(set(names)) < len(names):
+                alike = max(names, key=names.count)
+                raise Refusal(f"{where} names two {what} '{alike}': give each a name of its own, and make it again.")
+        shape = (len(self), len(self.attribute_names))
+        _check_values(where, "label", self.labels, torch.int64, shape[:1], len(self.classes))
+        _check_values(where, "attribute", self.attributes, torch.uint8, shape, 2)
+        return self
+
     def take(self, indices: Tensor | slice) -> ImageSet:
         """The images (with their labels and attributes) at `indices`, int64 `[M]`, in that order.
 
@@ -82,3 +94,19 @@ class ImageSet:
             if tensor is not None:
                 digest.update(tensor.contiguous().cpu().numpy().tobytes())
         return digest.hexdigest()[:16]
+
+
+def _check_values(
+    where: object, what: str, values: Tensor | None, kind: torch.dtype, shape: tuple[int, ...], below: int
+) -> None:
+    """Refuses values of another type or shape, or out of `range(below)`."""
+    if values is None:
+        return
+    if values.dtype != kind or tuple(values.shape) != shape:
+        given = f"{what}s of {values.dtype} {tuple(values.shape)}"
+        raise Refusal(f"{where} has {given}: expected {kind} {shape}; make it again.")
+    if len(wrong := ((values < 0) | (values >= below)).nonzero()):
+        place, value = int(wrong[0, 0]), int(values[tuple(wrong[0])])
+        raise Refusal(
+            f"{where} has the {what} {value} at image {place:,}: expected 0 to {below - 1}; correct it, or make it again."
+        )

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from genshift.data.bounds import read_unpacked
 from genshift.data.dataset import DIGITS
 from genshift.data.files import damaged
 from genshift.data.imageset import ImageSet
@@ -57,6 +58,6 @@ def _text(path: Path) -> bytes:
     if path.suffix != ".bz2":
         return data
     try:
-        return bz2.decompress(data)
+        return read_unpacked(bz2.BZ2File(io.BytesIO(data)), path)
     except (ValueError, OSError, EOFError) as error:  # bz2 raises any of the three, by where the file is cut
         raise damaged(path, "a whole bzip2 file", error) from error

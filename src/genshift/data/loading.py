@@ -8,7 +8,7 @@ from pathlib import Path
 
 from genshift.data import idx, libsvm, mat
 from genshift.data.catalog import CATALOG, lookup
-from genshift.data.dataset import Colour, DataSet, Labels, Location, ReadOptions
+from genshift.data.dataset import Background, Colour, DataSet, Decoding, Fit, Labels, Location, ReadOptions
 from genshift.data.files import is_archive
 from genshift.data.folders import parts_in, read_folder
 from genshift.data.imageset import ImageSet
@@ -16,6 +16,7 @@ from genshift.data.packed import is_packed, open_packed, read_facts
 from genshift.data.parts import part_of, told
 from genshift.data.pixels import check_options, finish
 from genshift.data.places import absent, find, notes_on
+from genshift.data.text import UTF8, check_encoding
 from genshift.errors import Refusal, of_os_error, unknown
 
 Named = tuple[ImageSet, list[str] | None]  # a set, and its pictures' names where they are files
@@ -31,6 +32,10 @@ def load(
     labels: bool = True,
     skip_broken: bool = False,
     limit: int | None = None,
+    fit: Fit = "crop",
+    background: Background = "white",
+    depth: int = 0,
+    encoding: str = UTF8,
 ) -> ImageSet:
     """The images of a data set by its name, or of a folder, archive or file of the user's.
 
@@ -40,12 +45,16 @@ def load(
     colour: 'rgb' repeats grey to 3 channels, 'grey' takes ITU-R 601 luma into 1; None keeps the set's own.
     labels: False leaves the labels unread where the format allows, and sealed in any case.
     limit: only the first so many images.
+    fit: "pad" sets a rectangular picture whole on a black square instead. background: what lies under transparent
+    parts. depth: bits that 16-bit values hold; 0: 16, refused where that would leave every picture dark.
+    encoding: of a CSV with labels, where no mark at its beginning tells it.
 
     Raises Refusal, in one sentence, for a name that is unknown, a set that is absent, a file that is damaged.
     """
     return load_named(
         name_or_path, split, data_root=data_root, size=size, colour=colour, labels=labels,
-        skip_broken=skip_broken, limit=limit,
+        skip_broken=skip_broken, limit=limit, fit=fit, background=background, depth=depth,
+        encoding=encoding,
     )[0]  # fmt: skip
 
 
@@ -59,14 +68,20 @@ def load_named(
     labels: Labels = True,
     skip_broken: bool = False,
     limit: int | None = None,
+    fit: Fit = "crop",
+    background: Background = "white",
+    depth: int = 0,
+    encoding: str = UTF8,
 ) -> tuple[ImageSet, list[str]]:
     """As `load`, with one name an image: its file's for pictures in folders and archives, else its number."""
-    check_options(size, colour, limit)
-    options = ReadOptions(split, size, colour, labels, limit, skip_broken)
+    decoding = Decoding(fit, background, depth)
+    check_options(size, colour, limit, decoding)
+    check_encoding(encoding)
+    options = ReadOptions(split, size, colour, labels, limit, skip_broken, decoding, encoding)
     name, path = str(name_or_path), Path(name_or_path).expanduser()
     # A data set's name goes before a path: `./mnist` is a folder of that name.
     if (data := lookup(name)) is not None:
-        images, names = _from_catalog(data, data_root, options)
+        images, names = _from_catalog(data, data_root, options, path if path.exists() else None)
     elif is_packed(path) or is_packed(path / split) or packed_parts(path):
         images, names = _packed(path, split, bool(labels)), None
     elif (known := _published_in(path)) is not None:
@@ -82,18 +97,20 @@ def load_named(
     if limit is not None and len(images) > limit:
         images = images.take(slice(limit))
     # Readers of pictures bring them to size one by one; the other formats have one size already.
-    images = replace(images, images=finish(images.images, size, colour))
+    images = replace(images.checked(name), images=finish(images.images, size, colour, fit))
     return (images if labels else images.sealed()), names or [str(number) for number in range(len(images))]
 
 
-def _from_catalog(data: DataSet, data_root: Path | str | None, options: ReadOptions) -> Named:
-    """A split of a data set, from the first place where it lies."""
+def _from_catalog(
+    data: DataSet, data_root: Path | str | None, options: ReadOptions, namesake: Path | None = None
+) -> Named:
+    """A split of a data set, from the first place where it lies; `namesake` is what else its name might mean."""
     # Where it lies
     if options.split not in data.splits:
         raise unknown("split", options.split, data.splits, f"'{data.name}' has these.")
     location = find(data, options.split, data_root, bool(options.labels))
     if location is None:
-        raise absent(data, options.split, data_root)
+        raise absent(data, options.split, data_root, namesake)
     if location.built:
         images = open_packed(location.path, bool(options.labels))
         note = f"{data.name}: the set that genshift built is used, not the published archive."
@@ -108,6 +125,8 @@ def _from_catalog(data: DataSet, data_root: Path | str | None, options: ReadOpti
 
     # What is not as published is said, so that a result can be held against others'.
     notes = list(images.notes)
+    if namesake is not None and namesake.resolve() not in (where := location.path.resolve(), *where.parents):
+        notes.append(f"{data.name} is read as the data set of that name; for {namesake.resolve()} give ./{namesake}.")
     if data.built:
         notes.append(
             f"{data.name}: the published layout is used ({location.path.name}); no set that genshift built was found."

@@ -70,7 +70,7 @@ def write_packed(images: ImageSet, folder: Path, recipe: dict[str, Any] | None =
 
 
 def open_packed(folder: Path, labels: bool = True) -> ImageSet:
-    """A packed set whose images stay in their file, read as they are gathered; sizes alone are checked.
+    """A packed set whose images stay in their file, read as they are gathered: of these, sizes alone are checked.
 
     The images must not be written to: the map is read-only. Raises Refusal where the folder is not whole.
     """
@@ -85,7 +85,8 @@ def open_packed(folder: Path, labels: bool = True) -> ImageSet:
         targets = _tensor(_array(folder, "labels", (count,), "int64")).clone()
     names = tuple(facts["attribute_names"])
     attributes = _tensor(_array(folder, "attributes", (count, len(names)), "uint8")).clone() if names else None
-    return ImageSet(facts["name"], images, targets, tuple(facts["classes"]), attributes, names, tuple(facts["notes"]))
+    classes, notes = tuple(facts["classes"]), tuple(facts["notes"])
+    return ImageSet(facts["name"], images, targets, classes, attributes, names, notes).checked(folder)
 
 
 def verify_packed(folder: Path) -> None:
@@ -119,8 +120,13 @@ def read_facts(folder: Path) -> PackedFacts:
             f"{path} is not in the packed form {FORMAT} that this genshift reads: pack or build the set again."
         )
     wrong = next((key for key, kind in kinds.items() if not isinstance(facts.get(key), kind)), None)
-    if wrong is not None or len(facts["shape"]) != 4:
-        raise Refusal(f"{path} lacks a good '{wrong or 'shape'}': pack or build the set again.")
+    if wrong is None:
+        words = (key for key in ("classes", "attribute_names", "notes") if not all(type(w) is str for w in facts[key]))
+        shape = facts["shape"]
+        is_shape = all(type(side) is int and side > 0 for side in shape) and len(shape) == 4 and shape[1] in (1, 3)
+        wrong = next(words, None) if is_shape else "shape"
+    if wrong is not None:
+        raise Refusal(f"{path} lacks a good '{wrong}': pack or build the set again.")
     return cast(PackedFacts, facts)
 
 

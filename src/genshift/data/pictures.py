@@ -7,7 +7,6 @@ import math
 import os
 import shutil
 import tempfile
-import warnings
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,15 +14,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from genshift.data.bounds import bound, memory_bytes
+from genshift.data.dataset import USUAL, Colour, Decoding
 from genshift.data.files import Files
 from genshift.data.formats import ALL_SUFFIXES, further_pages, lacking
-from genshift.data.pixels import BROKEN, Colour, decode, finish
+from genshift.data.pixels import BROKEN, Decoded, decode, finish, likely_depth, unheard_pillow
 from genshift.data.places import cache_root
-from genshift.errors import Refusal, of_os_error
+from genshift.errors import Refusal, of_exhaustion, of_os_error
 
 THREADS = min(8, os.cpu_count() or 1)  # each holds one picture at its full size
 GROUP = 8  # pictures a thread takes at a time: handing over small ones singly costs as much as decoding them
@@ -53,25 +53,31 @@ def read_pictures(
     *,
     fraction: float = 1.0,
     skip_broken: bool = False,
+    decoding: Decoding = USUAL,
 ) -> Pictures:
     """The named pictures as one tensor; besides it, each thread holds one of them at its full size.
 
-    With `size`, each is cropped to its centred square (`fraction` of the shorter side) and resized (`decode`
+    With `size`, each is cropped to its centred square (`fraction` of the shorter side) or padded, and resized (`decode`
     and `resize` say how); without it, all must have one size already. Without `colour`, the set is grey where every
-    picture is, else RGB. A broken picture, or one of more pixels than a decompression bomb's 179 million, is
-    refused by name, or left out and counted in a note where `skip_broken` says so.
+    picture is, else RGB. A broken picture, or one of more pixels than `bound("pixels")`, is refused by name, or left
+    out and counted in a note where `skip_broken` says so. Refused are 16-bit pictures that are all dark, where the
+    decoding says nothing of their depth; notes tell of depths side by side, and of transparent parts.
     """
     out: Tensor | None = None
     kept: list[int] = []
     broken: list[str] = []
+    deepest: list[int] = []  # of the 16-bit ones
+    clear = 0
     pages: list[tuple[str, int]] = []
-    for place, decoded in enumerate(_decoded(files, names, size, fraction, pages)):
+    for place, decoded in enumerate(_decoded(files, names, size, fraction, decoding, pages)):
         if isinstance(decoded, Exception):
             if not skip_broken:
                 raise _unreadable(files, names[place], decoded) from decoded
             broken.append(names[place])
             continue
-        image = finish(torch.from_numpy(decoded)[None], size, colour)[0]
+        image = finish(torch.from_numpy(decoded.pixels)[None], size, colour)[0]
+        deepest += [decoded.deepest] if decoded.deepest else []
+        clear += decoded.clear
 
         # Room for all pictures is made at the first; grey ones move over when the first in colour comes.
         if out is None:
@@ -91,11 +97,16 @@ def read_pictures(
         raise Refusal(
             f"{files.path} holds no picture that can be read: expected PNG, JPEG or the like; check the path."
         )
-    notes: tuple[str, ...] = ()
+    notes = _depth_notes(files, deepest, len(kept), decoding.depth)
+    if clear:
+        notes.append(
+            f"{clear:,} of {len(kept):,} pictures in {files.path} have transparent parts, laid over "
+            f"{decoding.background} (--background)."
+        )
     if broken:
         more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
-        notes = (f"{len(broken)} broken picture(s) in {files.path} left out: {', '.join(broken[:3])}{more}.",)
-    return Pictures(out[: len(kept)], kept, notes, _told(pages))
+        notes.append(f"{len(broken)} broken picture(s) in {files.path} left out: {', '.join(broken[:3])}{more}.")
+    return Pictures(out[: len(kept)], kept, tuple(notes), _told(pages))
 
 
 def _told(pages: Sequence[tuple[str, int]]) -> str:
@@ -106,11 +117,37 @@ def _told(pages: Sequence[tuple[str, int]]) -> str:
     return ", ".join(f"{further[kind]:,} further page(s) in {files[kind]:,} {kind} file(s)" for kind in sorted(files))
 
 
+def _depth_notes(files: Files, deepest: list[int], count: int, depth: int) -> list[str]:
+    """What is to be said of the 16-bit pictures among `count`, by the largest value of each; Refusal where all of them
+    use a part of their range alone, and no depth is given."""
+    if not deepest:
+        return []
+    highest, some = max(deepest), f"{len(deepest):,} of {count:,} pictures in {files.path} have 16 bits"
+    if not depth and (bits := likely_depth(highest)) < 16:
+        raise Refusal(
+            f"{some} and reach {highest:,} of 65,535 at most: give --depth {bits} if they hold {bits} bits, or --depth "
+            "16 if they are meant to be so dark."
+        )
+    notes = []
+    if len(deepest) < count:
+        notes.append(f"{some}, the others 8: their values are brought from 0–{2 ** (depth or 16) - 1:,} to 0–255.")
+    if not depth and (dark := sum(value < 2**12 for value in deepest)):
+        notes.append(
+            f"{dark:,} of {count:,} pictures in {files.path} have 16 bits and reach no more than 4,095, others "
+            f"{highest:,}: they are nearly black, or of another depth; if so, bring them to one."
+        )
+    return notes
+
+
 def allocate(shape: tuple[int, ...]) -> Tensor:
-    """An empty uint8 tensor; one of more than half of the machine's memory lies in an unnamed file."""
+    """An empty uint8 tensor; one of more than half of the machine's memory lies in an unnamed file. Refusal where there
+    is no room."""
     count = math.prod(shape)
     if count <= memory_bytes() // 2:
-        return torch.empty(shape, dtype=torch.uint8)
+        try:
+            return torch.empty(shape, dtype=torch.uint8)
+        except (MemoryError, RuntimeError) as error:
+            raise of_exhaustion(error, f"making {count / 2**30:.1f} GiB of room for {shape[0]:,} pictures") from error
     folder = cache_root()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -122,35 +159,33 @@ def allocate(shape: tuple[int, ...]) -> Tensor:
         raise of_os_error(error, f"making {count / 2**30:.0f} GiB of room for pictures in {folder}") from error
 
 
-def memory_bytes() -> int:
-    """The machine's memory, or 8 GiB where the system does not tell."""
-    if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):  # Windows
-        return 8 * 2**30
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
 def _decoded(
-    files: Files, names: Sequence[str], size: int | None, fraction: float, pages: list[tuple[str, int]]
-) -> Iterator[NDArray[np.uint8] | Exception]:
+    files: Files,
+    names: Sequence[str],
+    size: int | None,
+    fraction: float,
+    decoding: Decoding,
+    pages: list[tuple[str, int]],
+) -> Iterator[Decoded | Exception]:
     """Each picture in turn, as `decode` gives it; what failed stands as its exception. `pages` gains, of each that has
     any, its format and how many further pages."""
 
-    def one(name: str) -> NDArray[np.uint8] | Exception:
+    def one(name: str) -> Decoded | Exception:
         try:
             data = files.read(name)
-            decoded = decode(data, size, fraction)
+            decoded = decode(data, size, fraction, decoding)
             if (further := further_pages(data))[1]:
                 pages.append(further)
             return decoded
         except BROKEN as error:
             return error
+        except MemoryError as error:
+            raise of_exhaustion(error, f"decoding {files.path / name}") from error
 
     group = GROUP if size is not None else 1  # without a size what is decoded is as large as the file
     # No more groups are under way than threads, so that what is decoded and not yet taken stays small.
-    waiting: deque[Future[list[NDArray[np.uint8] | Exception]]] = deque()
-    with warnings.catch_warnings(), ThreadPoolExecutor(THREADS) as pool:
-        # Pillow warns of odd metadata and of large photos, which are neither broken nor refused.
-        warnings.filterwarnings("ignore", module=r"PIL\.")
+    waiting: deque[Future[list[Decoded | Exception]]] = deque()
+    with unheard_pillow(), ThreadPoolExecutor(THREADS) as pool:
         for start in range(0, len(names), group):
             waiting.append(pool.submit(lambda part: [one(name) for name in part], names[start : start + group]))
             if len(waiting) > THREADS:
@@ -166,7 +201,10 @@ def _unreadable(files: Files, name: str, error: Exception) -> Refusal:
     elif isinstance(error, UnidentifiedImageError):
         reason = "its format is none that is known"
     elif isinstance(error, Image.DecompressionBombError):
-        reason = f"it claims more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels, as a decompression bomb does"
+        reason = (
+            f"it claims more than {bound('pixels'):,} pixels, as a decompression bomb does; GENSHIFT_MAX_PIXELS in the "
+            "environment sets another bound"
+        )
     else:
         reason = str(error).rstrip(".") or type(error).__name__
     return Refusal(

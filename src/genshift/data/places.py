@@ -68,11 +68,12 @@ def built_folder(name: str, data_root: Path | str | None) -> Path | None:
     return None
 
 
-def absent(data: DataSet, split: str, data_root: Path | str | None) -> Refusal:
-    """The sentence for a set that lies nowhere: where it was looked for and how to get it."""
+def absent(data: DataSet, split: str, data_root: Path | str | None, namesake: Path | None = None) -> Refusal:
+    """The sentence for a set that lies nowhere: where it was looked for and how to get it, or what bears its name."""
     looked = ", ".join(str(root) for root in roots(data_root))
     ways = [f"`genshift data get {data.name}` fetches it"] if any(file.urls for file in data.files) else []
     ways += [data.by_hand] if data.by_hand else []
+    ways += [f"give ./{namesake} for what lies here"] if namesake is not None else []
     return Refusal(
         f"The {split} images of '{data.name}' were not found; looked in {looked} (folder {data.folders[0]}): "
         f"{', or '.join(ways) or 'put them there'}."

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 
 from genshift.evaluation.family import FamilyEvaluation
 from genshift.evaluation.options import EvaluationOptions
 from genshift.methods import ClassifierMethod
-from genshift.metrics.classification import accuracy, confusion
+from genshift.metrics.classification import accuracy, confusion, error_of_mean
 from genshift.presets import Classifier
 from genshift.runs.folder import RunFolder
 from genshift.runs.records import Evaluation
@@ -60,6 +58,5 @@ def attribute_accuracy(
     by_image = right.mean(1)  # attributes of one image depend on each other: the error is that over images
     frequency = has.double().mean(0)
     words = f"mean of {len(names)} attributes; {protocol}; std is the standard error; floor: always the same answer"
-    error = by_image.std().item() / math.sqrt(len(by_image))
     floor = frequency.maximum(1 - frequency).mean().item()
-    return by_attribute, Measure(by_image.mean().item(), len(by_image), words, error, floor)
+    return by_attribute, Measure(by_image.mean().item(), len(by_image), words, error_of_mean(by_image), floor)

@@ -23,7 +23,7 @@ from genshift.evaluation.feature_distance import FeatureSpace, RealAndGenerated,
 from genshift.evaluation.options import EvaluationOptions
 from genshift.evaluation.panels import COLUMNS, GRID, ImageWriter
 from genshift.methods import GeneratorMethod, LatentGeneratorMethod
-from genshift.metrics.classification import standard_error
+from genshift.metrics.binomial import standard_error
 from genshift.metrics.embedding import fixed_sample
 from genshift.metrics.faces import has_face
 from genshift.metrics.neighbours import memorisation, nearest_images

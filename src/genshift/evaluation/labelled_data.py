@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from genshift.data import check_pictures
 from genshift.data.imageset import ImageSet
 from genshift.errors import Refusal
 from genshift.presets import Adaptation
@@ -28,6 +29,8 @@ def evaluation_images(
     split = evaluation_split(name)
     labels = True if seen_labels else "any"
     images, _ = open_set(name, split, preset, data_root=data_root, skip_broken=skip_broken, labels=labels)
+    if split == "test":
+        check_pictures(images)
     if split == "train" and not seen_labels:
         return images, f"{name}, the training images, whose labels training never saw"
     # What was held out is worked out again from the set, which must be the same.

@@ -22,7 +22,8 @@ from genshift.evaluation.generation import training_pictures
 from genshift.evaluation.per_class import even_parts, evenness, kinds, turns
 from genshift.methods import DiffusionMethod
 from genshift.methods.base import CHUNK
-from genshift.metrics.classification import accuracy, standard_error
+from genshift.metrics.binomial import standard_error
+from genshift.metrics.classification import accuracy
 from genshift.metrics.frechet import Gaussian, frechet, statistics
 from genshift.presets import Diffusion, Sampling
 from genshift.runs.folder import RunFolder

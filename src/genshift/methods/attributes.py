@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import torch
@@ -14,6 +13,7 @@ from genshift.data.imageset import ImageSet
 from genshift.methods.base import Domain, at_least_float32
 from genshift.methods.schedules import Progress
 from genshift.methods.supervised import Supervised
+from genshift.metrics.classification import error_of_mean
 
 
 class Attributes(Supervised):
@@ -42,4 +42,4 @@ class Attributes(Supervised):
         """The mean over the attributes of held-out accuracy, with its standard error over pictures."""
         assert held_out.attributes is not None
         right = ((self.predict(held_out.images) > 0.5) == (held_out.attributes.cpu() > 0)).double().mean(1)
-        return {"accuracy": right.mean().item(), "error": right.std().item() / math.sqrt(len(right))}
+        return {"accuracy": right.mean().item(), "error": error_of_mean(right)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
@@ -18,6 +17,7 @@ from genshift.data.imageset import ImageSet
 from genshift.device import Arithmetic
 from genshift.errors import Refusal
 from genshift.methods.schedules import Progress, make_optimizer
+from genshift.metrics.binomial import standard_error
 from genshift.nets.backbone import Adversary, BackboneParts
 from genshift.nets.layers import in_domain
 from genshift.nets.pretrained import TimmBackbone
@@ -286,7 +286,7 @@ class ClassifierMethod(Method):
         """Accuracy on held-out labelled images, with its binomial error; "source" for what they are in adaptation."""
         assert held_out.labels is not None
         value = (self.predict(held_out.images, "source").argmax(1) == held_out.labels.cpu()).double().mean().item()
-        return {"source_accuracy": value, "error": math.sqrt(value * (1 - value) / len(held_out))}
+        return {"source_accuracy": value, "error": standard_error(value, len(held_out))}
 
     def _chunks(self, images: Tensor) -> tuple[Tensor, ...]:
         return images.split(EVALUATION_BATCH)

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from genshift.errors import Refusal
+from genshift.metrics.binomial import is_extreme, standard_error
 
 
 def accuracy(predicted: Tensor, labels: Tensor) -> tuple[float, float]:
     """The share of `predicted` [N] that equals `labels` [N], and its binomial standard error.
 
-    The error is sqrt(p(1−p)/N): what another draw of N test images would change, not what another seed would.
+    The error is what another draw of N test images would change, not what another seed would; see `standard_error`.
     Raises ValueError for unlike shapes, Refusal for no images.
     """
     _check_pair(predicted, labels)
@@ -21,9 +22,10 @@ def accuracy(predicted: Tensor, labels: Tensor) -> tuple[float, float]:
     return value, standard_error(value, labels.numel())
 
 
-def standard_error(share: float, n: int) -> float:
-    """The binomial standard error of a `share` in [0, 1] seen over `n` images."""
-    return math.sqrt(max(0.0, share * (1.0 - share)) / n)
+def error_of_mean(shares: Tensor) -> float:
+    """The standard error of the mean of `shares` [N] in [0, 1], one an image; of 0 and 1 as `standard_error`."""
+    mean, n = shares.mean().item(), len(shares)
+    return standard_error(mean, n) if n < 2 or is_extreme(mean) else shares.std().item() / math.sqrt(n)
 
 
 def confusion(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
+from genshift.data.dataset import Background, Fit
 from genshift.errors import Refusal, unknown
 
 PUBLISHED = "published"
@@ -77,6 +78,12 @@ class Preset:
     epochs: int = 0  # behind the budget, for information
     size: int = option("side of the images in pixels", 28, above=0)
     colour: Literal["rgb", "grey"] = option("rgb, or grey", "rgb")
+    fit: Fit = option(
+        "of a rectangular picture the centred square (crop), or all of it on a black square (pad)", "crop"
+    )
+    background: Background = option("what lies under transparent parts of pictures", "white")
+    depth: int = option("bits that 16-bit pictures hold, 1 to 16; 0: 16, asked where they would be dark", 0, at_least=0)
+    encoding: str = option("text encoding of a CSV with labels, where no mark at its beginning tells it", "utf-8")
     mean: float = option("subtracted from pixels in [0, 1]", 0.0)
     std: float = option("what pixels are then divided by", 1.0, above=0)
     flip: float = option("probability of a horizontal flip in training; never for digits", 0.0, at_least=0, at_most=1)
@@ -160,6 +167,13 @@ class Preset:
         """Images by which one step moves progress."""
         raise NotImplementedError
 
+    def reading(self, split: str) -> dict[str, Any]:
+        """How `genshift.data.load` is to read its pictures. Only of those to learn from is a depth asked for: a test
+        split's is theirs."""
+        depth = self.depth or (0 if split == "train" else 16)
+        own = {"size": self.size, "colour": self.colour, "fit": self.fit, "background": self.background}
+        return {**own, "depth": depth, "encoding": self.encoding}
+
     def options(self) -> dict[str, Any]:
         """The fields that a user may set, with their values."""
         return {f.name: getattr(self, f.name) for f in option_fields(self)}
@@ -186,6 +200,8 @@ class Preset:
                 raise unknown(f"{name} called", str(getattr(self, name)), get_args(kind))
         for option_field in option_fields(self):
             option_field.metadata["option"].check(option_field.name, getattr(self, option_field.name))
+        if self.depth > 16:
+            raise Refusal(f"--depth is a number of bits from 1 to 16, or 0, not {self.depth}.")
         if not 0 <= self.validation <= 0.9:
             raise Refusal(f"--validation is a share from 0 to 0.9, not {self.validation}.")
         if self.select == "label-free" and not self.adapts:

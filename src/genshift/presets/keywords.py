@@ -17,6 +17,7 @@ class TrainOptions(TypedDict, total=False):
     answers: Literal["attributes", "classes"]
     attribute: str
     backbone: str
+    background: Literal["black", "grey", "white"]
     balance: float
     batch: int
     batch_source: int
@@ -31,13 +32,16 @@ class TrainOptions(TypedDict, total=False):
     coral: float
     critic_steps: int
     data: str | Path
+    depth: int
     diffaugment: Literal["color,translation", "color,translation,cutout", "off"]
     dropout: float
     ema_half_life: int
+    encoding: str
     eta: float
     extra: str | Path
     features: str | Path
     first: Literal["discriminator", "generator"]
+    fit: Literal["crop", "pad"]
     flip: float
     frame: Literal["full", "mnist"]
     free_bits: float

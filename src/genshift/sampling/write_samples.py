@@ -227,7 +227,7 @@ def _flat(note: dict[str, Any]) -> dict[str, Any]:
 
 def _read_png(path: Path) -> Tensor:
     """uint8 `[C, H, W]`."""
-    with Image.open(path) as image:
+    with Image.open(path, formats=("PNG",)) as image:
         array = np.array(image)
     return torch.from_numpy(array[None] if array.ndim == 2 else array.transpose(2, 0, 1).copy())
 

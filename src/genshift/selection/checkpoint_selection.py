@@ -17,6 +17,7 @@ from torch import Tensor
 
 from genshift.errors import Refusal, unknown
 from genshift.methods import ClassifierMethod, Method
+from genshift.metrics.binomial import standard_error
 from genshift.metrics.classification import accuracy
 from genshift.metrics.embedding import fixed_sample
 from genshift.metrics.label_free import (
@@ -380,7 +381,7 @@ def estimates_of(run: RunFolder) -> Results:
             row[name],
             n,
             f"{what}; {protocol}",
-            math.sqrt(row[name] * (1 - row[name]) / n + row["source_error"] ** 2),
+            math.hypot(standard_error(row[name], n), row["source_error"]),
         )
         for name, what in ESTIMATES.items()
     }

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from genshift.data import check_domains, load_named, seed_of
+from genshift.data import check_domains, check_pictures, load_named, seed_of
 from genshift.data.catalog import lookup
 from genshift.data.imageset import ImageSet
 from genshift.data.loading import splits_of
@@ -58,12 +58,15 @@ def open_domains(preset: Adaptation, data_root: Path | None, skip_broken: bool =
     train, held_out = hold_out(labelled, preset.validation)
     shown = None if held_out is None else labelled.take(held_out[:HELD_OUT_IMAGES])
     if preset.method == "target":
-        return Domains(labelled, train, shown, labelled.sealed(), train)
+        remarks = tuple(check_pictures(labelled))
+        return Domains(labelled, train, shown, labelled.sealed(), train, remarks=remarks)
     target, _ = open_set(preset.target, "train", preset, labels=False, **options)
     if len(target) < 2:
         raise Refusal(f"{preset.target} has 1 picture to adapt to: two or more are needed, and hundreds are better.")
     remarks = tuple(check_domains(labelled, target))
     extra = _open_extra(preset, labelled, target, **options) if preset.extra else None
+    if extra is not None:
+        remarks += tuple(check_pictures(extra, f"--extra {preset.extra}"))
     # The reports hold as much of both sets out. Of a user's own pictures, unlabelled, none is left unused.
     drawn = None if preset.study == OWN_STUDY else hold_out(target, preset.validation)[0]
     return Domains(labelled, train, shown, target, drawn, extra, remarks)
@@ -94,13 +97,13 @@ def _fingerprints(images: ImageSet) -> set[int]:
 
 def open_set(name: str | Path, split: str, preset: Preset, **options: Any) -> tuple[ImageSet, list[str]]:
     """A set in the preset's size, colour and frame, with one name an image; `options` are `genshift.data.load`'s."""
-    size = preset.size
+    size, options = preset.size, {**preset.reading(split), **options}
     if getattr(preset, "frame", "full") == "full" or (data := lookup(name)) is None or not data.fills_frame:
-        return load_named(name, split, size=size, colour=preset.colour, **options)
+        return load_named(name, split, **options)
     # MNIST's makers scaled digits like these into 20×20 pixels and set them in the middle of 28×28 (LeCun et al. 1998).
     # Contrast row by row, which needs no label, shows MNIST-M's and SVHN's digits on the same rows; USPS's fill all.
     inner = round(size * 20 / 28)
-    images, names = load_named(name, split, size=inner, colour=preset.colour, **options)
+    images, names = load_named(name, split, **{**options, "size": inner})
     before, after = (size - inner) // 2, size - inner - (size - inner) // 2
     return replace(images, images=pad(images.images, (before, after, before, after))), names
 

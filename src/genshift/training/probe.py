@@ -12,7 +12,7 @@ from itertools import pairwise
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from genshift.errors import Refusal
+from genshift.errors import Refusal, is_out_of_memory
 from genshift.runs.checkpoint import Checkpoint
 from genshift.training.loop import Trainer
 
@@ -55,7 +55,7 @@ def probe(trainer: Trainer) -> Probe:
     try:
         measured = _measure(trainer)
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         if trainer.world.size > 1:  # the processes would have to search together, and some may not be out of memory
             raise Refusal("A step does not fit into memory: halve the batches, or take more processes.") from None
@@ -121,18 +121,13 @@ def _batch_that_fits(trainer: Trainer, before: Checkpoint) -> str:
                 _stand_at(trainer, start)
                 one_step(trainer)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             factor *= 2
             continue
         flags = " ".join(f"{part.flag} {part.batch}" for part in trainer.feed.parts.values())
         return f"A batch of {sizes[next(iter(sizes))]} does not fit into memory; this fits: {flags}."
     return f"Not even {FEWEST_A_STEP} images a step fit into memory: choose a smaller --size or a smaller network."
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    words = ("out of memory", "can't allocate memory", "DefaultCPUAllocator")
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(w in str(error) for w in words)
 
 
 def _wait_for(device: torch.device) -> None:

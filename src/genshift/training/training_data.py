@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import torch
 
-from genshift.data import load_named
+from genshift.data import check_pictures, load_named
 from genshift.data.feed import TrainingSet, to_device
 from genshift.data.imageset import ImageSet
 from genshift.errors import Refusal
@@ -91,7 +91,7 @@ def _two_domains(preset: Adaptation, data_root: Path | None, skip_broken: bool) 
 
 def open_pictures(preset: Pictures, split: str, data_root: Path | None, **options: Any) -> tuple[ImageSet, list[str]]:
     """A split of the preset's set in its size and colour, with one name an image."""
-    options = {"data_root": data_root, "size": preset.size, "colour": preset.colour, **options}
+    options = {"data_root": data_root, **preset.reading(split), **options}
     images, names = load_named(preset.data, split, **options)
     if preset.labelling_attribute:
         images = images.by_attribute(preset.labelling_attribute)
@@ -102,18 +102,21 @@ def open_unseen(preset: Pictures, data_root: Path | None, skip_broken: bool = Fa
     """The pictures to measure on, as `unseen` tells them: the test split, else the share held out."""
     split = evaluation_split(preset.data)
     images, _ = open_pictures(preset, split, data_root, skip_broken=skip_broken)
+    if split == "test":
+        check_pictures(images)
     return unseen(images, split, preset.validation)
 
 
 def _one_set(preset: Pictures, data_root: Path | None, skip_broken: bool) -> TrainingData:
     images, _ = open_pictures(preset, "train", data_root, skip_broken=skip_broken)
+    remarks = check_pictures(images)
     classes = _learnt(preset, images)
     rows, held_out = hold_out(images, preset.validation)
     shown = None if held_out is None else images.take(held_out[:HELD_OUT_IMAGES])
     part = TrainingSet(images, preset.step_images, "--batch", rows)
     if len(part) < 2:
         raise Refusal(f"{preset.data} has {len(part)} picture to train on: two or more are needed.")
-    return TrainingData({"data": part}, shown, classes, images.notes)
+    return TrainingData({"data": part}, shown, classes, (*images.notes, *remarks))
 
 
 def _learnt(preset: Pictures, images: ImageSet) -> tuple[str, ...]:

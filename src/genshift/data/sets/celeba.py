@@ -1,4 +1,7 @@
-"""CelebA: 202,599 faces with 40 attributes each, aligned and cropped by its makers."""
+"""CelebA: 202,599 faces with 40 attributes each, aligned and cropped by its makers.
+
+Its lists are read as published, or as the CSV files of Kaggle's copy, whose pictures lie one folder deeper.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,12 @@ if TYPE_CHECKING:
 
 COUNTS = {"train": 162_770, "valid": 19_867, "test": 19_962}  # in list_eval_partition.txt: 0, 1, 2
 TOTAL = sum(COUNTS.values())
+IMAGE = "image_id"  # the first column of a CSV
 CROP = 108 / 178  # of the width: the square crop of published work, whatever the files' resolution
 BY_HAND = (
     "its host refuses programs by quota: in a browser open https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html, follow "
     "'Align&Cropped Images', and put img_align_celeba.zip and list_attr_celeba.txt (and, if you have it, "
-    "list_eval_partition.txt) into the folder celeba of a data root"
+    "list_eval_partition.txt), or Kaggle's copy, unpacked (CSV lists), into the folder celeba of a data root"
 )
 ATTRIBUTES = tuple(
     """
@@ -35,7 +39,8 @@ ATTRIBUTES = tuple(
 def read(location: Location, options: ReadOptions) -> ImageSet:
     """Images `[N, 3, H, W]`; uint8 attributes `[N, 40]` of 0 and 1 where their list lies beside the images.
 
-    Without a size the whole aligned images; with it the central square of 108/178 of the width, resized.
+    Without a size the whole aligned images; with it the central square of 108/178 of the width, resized, or all of them
+    padded.
     """
     import torch
 
@@ -48,9 +53,15 @@ def read(location: Location, options: ReadOptions) -> ImageSet:
     if not names:
         raise Refusal(f"{location.path} holds no picture: expected CelebA's aligned JPEG files; {BY_HAND}.")
     chosen, notes = _of_split(names, location.files.get("list_eval_partition.txt"), options.split)
-    fraction = CROP if options.size is not None else 1.0
+    fraction = CROP if options.size is not None and options.decoding.fit == "crop" else 1.0
     pictures = read_pictures(
-        files, chosen[: options.limit], options.size, options.colour, fraction=fraction, skip_broken=options.skip_broken
+        files,
+        chosen[: options.limit],
+        options.size,
+        options.colour,
+        fraction=fraction,
+        skip_broken=options.skip_broken,
+        decoding=options.decoding,
     )
     notes += pictures.notes
     listing = location.files.get("list_attr_celeba.txt")
@@ -76,10 +87,10 @@ def read(location: Location, options: ReadOptions) -> ImageSet:
 
 
 def read_attributes(path: Path) -> tuple[dict[str, bytes], tuple[str, ...], tuple[str, ...]]:
-    """`list_attr_celeba.txt` → image name → 40 bytes of 0 and 1; the attributes' names; notes.
+    """`list_attr_celeba.txt`, or `.csv` → image name → 40 bytes of 0 and 1; the attributes' names; notes.
 
-    The published file has the count, the names, then one line an image of −1 and 1. Where the line of names
-    is missing or is none, the published names are taken, with a note.
+    The published file has the count, the names, then one line an image of −1 and 1; Kaggle's has the names in its
+    header, after `image_id`. Where the line of names is missing or is none, the published names are taken, with a note.
     """
     lines = _lines(path)
     # The list of a part may lack the count, or the names too: the first line of an image says where they end.
@@ -88,7 +99,7 @@ def read_attributes(path: Path) -> tuple[dict[str, bytes], tuple[str, ...], tupl
         raise Refusal(
             f"{path} is no list of attributes: expected a count, the names, then lines 'image −1 1 …'; fetch it again."
         )
-    columns = tuple(lines[start - 1].split()) if start else ()
+    columns = tuple(word for word in lines[start - 1].split() if word != IMAGE) if start else ()
     remark: tuple[str, ...] = ()
     if len(columns) != len(ATTRIBUTES):
         columns = ATTRIBUTES
@@ -134,12 +145,12 @@ def _of_split(names: list[str], partition: Path | None, split: str) -> tuple[lis
 
 
 def _lines(path: Path) -> list[str]:
-    """The lines of a list that hold anything."""
+    """The lines of a list that hold anything, those of a CSV with spaces for its commas."""
     try:
-        text = path.read_text("utf-8", "replace")
+        text = path.read_text("utf-8-sig", "replace")
     except OSError as error:
         raise of_os_error(error, f"reading {path}") from error
-    return [line for line in text.splitlines() if line.strip()]
+    return [line for line in text.replace(",", " ").splitlines() if line.strip()]
 
 
 register(
@@ -155,10 +166,24 @@ register(
                 1_443_490_838,
                 unpacked=("img_align_celeba",),
             ),
-            DataFile("list_attr_celeba.txt", None, "75e246fa4810816ffd6ee81facbd244c", 26_721_026, holds="list"),
-            DataFile("list_eval_partition.txt", None, "d32c9cbf5e040fd4025c592c306e6668", 2_836_386, holds="list"),
+            DataFile(
+                "list_attr_celeba.txt",
+                None,
+                "75e246fa4810816ffd6ee81facbd244c",
+                26_721_026,
+                unpacked=("list_attr_celeba.csv",),
+                holds="list",
+            ),
+            DataFile(
+                "list_eval_partition.txt",
+                None,
+                "d32c9cbf5e040fd4025c592c306e6668",
+                2_836_386,
+                unpacked=("list_eval_partition.csv",),
+                holds="list",
+            ),
         ),
-        folders=("celeba", "CelebA"),
+        folders=("celeba", "CelebA", "celeba-dataset"),
         by_hand=BY_HAND,
         published_counts=COUNTS,
         side=(218, 178),

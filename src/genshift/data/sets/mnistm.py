@@ -41,7 +41,7 @@ def read(location: Location, options: ReadOptions) -> ImageSet:
     names = list(label_of)[: options.limit]
     # Around MNIST's 28×28 the published images add a border of two pixels of photo.
     fraction = 28 / 32 if options.size is not None else 1.0
-    pictures = read_pictures(files, names, options.size, options.colour, fraction=fraction)
+    pictures = read_pictures(files, names, options.size, options.colour, fraction=fraction, decoding=options.decoding)
     labels = torch.tensor([label_of[name] for name in names]) if options.labels else None
     return ImageSet("mnistm", pictures.images, labels, DIGITS, notes=pictures.notes)
 

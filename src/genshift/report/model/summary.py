@@ -5,11 +5,11 @@ The page, the console table and docs/results.md all count and average here, so t
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from genshift.metrics.binomial import standard_error
 from genshift.report.model.grouping import Group
 from genshift.report.model.measures import TARGET_ACCURACY, metric_of, ordered, percent, shown, worse
 from genshift.runs.records import RunRecord
@@ -96,8 +96,7 @@ def _standard_error(first: RunRecord, metric: str, mean: float | None) -> float 
         return None
     std, n = first.results[metric].std, first.count(metric)
     if metric == TARGET_ACCURACY or (std is None and metric.endswith("accuracy")):
-        # The clamp: an accuracy may be a hair above 1 where it is a mean of float32.
-        return math.sqrt(max(0.0, mean * (1 - mean)) / n) if mean is not None and n else None
+        return standard_error(mean, n) if mean is not None and n else None
     return std
 
 
