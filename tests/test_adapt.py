@@ -291,3 +291,39 @@ def test_a_target_that_is_partly_labelled_is_drawn_whole_and_a_broken_first_pict
     assert results["oracle/target_test_accuracy"]["n"] == 6
     told(capfd, "predict", tmp_path / "run", target, "--out", tmp_path / "labels.csv")
     assert len((tmp_path / "labels.csv").read_text().splitlines()) == 1 + len(truth)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_broken_csv_in_an_unlabelled_target_is_told_and_refuses_nothing(tmp_path, capfd):
+    source, target = write_source(tmp_path / "lab", 40), tmp_path / "tar"
+    write_target(target, 40)
+    (target / "labels.csv").write_bytes(b"image_name,label\n000.png,\xc3\x28\n")
+    words = ("--source", source, "--target", target, *SMALL, "--images", 32, "--size", 28, "--out", tmp_path / "run")
+    assert main.main([str(word) for word in ("train", "adapt", *words)]) == 0
+    said = capfd.readouterr()
+    assert "note: tar: labels are left out:" in said.err and "warning: tar: labels are left out:" in said.out
+    assert "line 2 that are no text in UTF-8" in said.err
+    assert "oracle/target_test_accuracy" not in json.loads((tmp_path / "run" / "results.json").read_text())
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_encoding_of_labels_is_remembered_by_the_run(tmp_path, capfd):
+    """Both domains' labels in GBK: trained, continued and evaluated with the classes that were written."""
+    names = ("\u732b", "\u72d7")
+    for folder, seed in (("lab", 0), ("tar", 1)):
+        tiny.write_flat(tmp_path / folder, seed)
+        pictures = sorted(path.name for path in (tmp_path / folder).glob("*.png"))
+        rows = "".join(f"{name},{names[number % 2]}\n" for number, name in enumerate(pictures))
+        (tmp_path / folder / "labels.csv").write_bytes(f"image_name,label\n{rows}".encode("gbk"))
+    words = ("train", "adapt", "--source", tmp_path / "lab", "--target", tmp_path / "tar", *SMALL, "--images", 32)
+    words = (*words, "--size", 28, "--out", tmp_path / "run")
+    assert "in line 3 that are no text in UTF-8" in refused(capfd, *words, last_line=True)
+    told(capfd, *words, "--encoding", "gbk", "--no-evaluate")
+    config = json.loads((tmp_path / "run" / "config.json").read_text("utf-8"))
+    assert config["classes"] == sorted(names) and config["preset"]["fields"]["encoding"] == "gbk"
+    told(capfd, "evaluate", tmp_path / "run")
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["oracle/target_test_accuracy"]["n"] > 0
+    assert "did you mean 'gbk'" in refused(capfd, "data", "check", tmp_path / "lab", "--encoding", "gbkk")
+    sheet = ("--out", tmp_path / "sheet.png")
+    assert names[0] in told(capfd, "data", "check", tmp_path / "lab", "--size", 28, "--encoding", "cp936", *sheet)

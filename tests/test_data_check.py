@@ -1,18 +1,36 @@
 """Looking at one set, and at two domains beside each other."""
 
 import hashlib
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from data_files import write_mnist, write_usps
+from data_files import noise, png, write_mnist, write_pictures, write_usps
 from PIL import Image
+from report_fixtures import patch_json
+from tiny import refused
 
+import genshift
+from genshift import presets
 from genshift.cli import main
-from genshift.data import ImageSet, check_domains, check_set, contact_sheet, dataset, describe, load
+from genshift.data import (
+    ImageSet,
+    check_domains,
+    check_pictures,
+    check_set,
+    contact_sheet,
+    dataset,
+    describe,
+    load,
+    pack,
+)
 from genshift.data.catalog import entry
 from genshift.errors import Refusal
+from genshift.report.model.grouping import conditions_of
+from genshift.report.model.run_records import read_runs
+from genshift.training.training_data import open_training_data, open_unseen
 
 
 def test_describe():
@@ -109,3 +127,197 @@ def test_unusual_domains_are_told():
     light = changed(uci, 255 - uci.images // 8)
     dark = changed(uci, uci.images // 4)
     assert "far darker" in check_domains(dark, light)[-1]
+
+
+# --- the same look for every family -----------------------------------------------------------------------------------
+
+
+def write_two(folder, draw, count=6):
+    """Class folders a and b of what `draw` gives for a number."""
+    for number in range(count):
+        path = folder / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draw(number)).save(path)
+    return folder
+
+
+def icon(number):
+    """Something drawn in white on a transparent ground."""
+    drawn = np.zeros((16, 16, 4), np.uint8)
+    drawn[2 + number : 6 + number, 3:9] = 255
+    drawn[..., :3] = 255
+    return drawn
+
+
+STRANGE = {
+    "black": (lambda n: np.zeros((16, 16, 3), np.uint8), "nothing: 6 of 6 pictures looked at are of one colour, black"),
+    "white": (lambda n: np.full((16, 16), 255, np.uint8), "are of one colour, white; expected pictures"),
+    "icons": (icon, "one colour, white: what is drawn in white on a transparent ground shows with --background black"),
+    "one": (lambda n: np.arange(256, dtype=np.uint8).reshape(16, 16), "one picture over and over: 6 of 6"),
+    "0–1": (lambda n: noise(16, 16) % 2, "has pixels from 0 to 1: expected 0 to 255"),
+    "0–1 beside": (lambda n: noise(16, 16) % 2 if n % 2 else noise(16, 16), "0 to 1 in 3 of 6 pictures looked at, up"),
+    "12 bits": (lambda n: noise(16, 16, 1).astype(np.uint16) * 16, "have 16 bits and reach .*: give --depth 12"),
+}  # fmt: skip
+SMALL = ["digits-classifier", "--size", "16", "--width", "8", "--batch", "4", "--images", "8", "--precision", "float32"]
+FAMILIES = (
+    "digits-classifier",
+    "faces-vae",
+    "faces-gan",
+    "digits-diffusion",
+    "source",
+    "of the target",
+    "to the target",
+)
+
+
+def trained_on(family, folder, good):
+    """A preset of the family that learns from these pictures; an adapting one has others beside."""
+    pairs = {
+        "source": ("dann", folder, good),
+        "of the target": ("target", good, folder),
+        "to the target": ("dann", good, folder),
+    }
+    if family in pairs:
+        method, source, target = pairs[family]
+        return presets.named(method, source=str(source), target=str(target))
+    return presets.get(family).replaced(data=str(folder), size=16)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("kind", STRANGE)
+def test_every_family_refuses_pictures_that_cannot_be_meant(kind, family, tmp_path):
+    draw, words = STRANGE[kind]
+    good = write_two(tmp_path / "good", lambda number: noise(16, 16))
+    preset = trained_on(family, write_two(tmp_path / "set", draw), good)
+    with pytest.raises(Refusal, match=words):
+        open_training_data(preset, None)
+    if kind in ("icons", "12 bits"):  # and the flag that the sentence names answers it
+        open_training_data(preset.replaced(background="black", depth=12), None)
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+def test_data_check_says_it_too(kind, tmp_path, capfd):
+    draw, words = STRANGE[kind]
+    sheet = tmp_path / "sheet.png"
+    said = refused(capfd, "data", "check", write_two(tmp_path / "set", draw), "--out", sheet)
+    assert re.search(words, said)
+    assert sheet.exists() == (kind != "12 bits"), "what can be shown is shown all the same"
+
+
+def test_a_test_split_is_looked_at_before_it_is_measured_on(tmp_path):
+    for split, images in {
+        "train": load("uci-m"),
+        "test": changed(load("uci-m", "test"), load("uci-m", "test").images // 255),
+    }.items():
+        pack(images, tmp_path / split)
+    preset = presets.get("digits-classifier").replaced(data=str(tmp_path), size=16)
+    open_training_data(preset, None)
+    with pytest.raises(Refusal, match="pixels from 0 to 1"):
+        open_unseen(preset, None)
+
+
+def notes_on(*pictures, labels=None, classes=()):
+    return check_pictures(ImageSet("x", torch.from_numpy(np.stack(pictures)[:, None]), labels, classes))
+
+
+def test_what_is_unusual_is_told():
+    good = [noise(16, 16, 1) for _ in range(40)]
+    assert notes_on(*good) == []
+    blank = [np.full((16, 16), 7, np.uint8)] * 10
+    classes = torch.tensor([0] * 40 + [1] * 10)
+    assert notes_on(*good, *blank, labels=classes, classes=("a", "b"))[0].endswith(
+        "10 of 50 pictures looked at are of one colour, so most of class b."
+    )
+    assert "no pixel is above 15 of 255" in notes_on(*(picture // 17 for picture in good))[0]
+    assert "20 of 60 pictures looked at are copies" in notes_on(*good, *good[:20])[0]
+    assert "1 of 41 pictures looked at have pixels from 0 to 1" in notes_on(*good, good[0] % 2)[0]
+
+
+def test_the_sets_that_genshift_knows_pass_without_a_word():
+    for name in ("uci", "uci-m"):
+        assert check_pictures(load(name)) == [] and check_set(name)[1]["notes"] == []
+
+
+def test_pictures_of_one_colour_each_are_told_where_the_colours_differ():
+    swatches = torch.randint(0, 256, (9, 3, 1, 1), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    assert (
+        "9 of 9 pictures looked at are of one colour" in check_pictures(ImageSet("x", swatches.expand(-1, -1, 8, 8)))[0]
+    )
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_run_reads_as_it_was_told_wherever_it_reads(tmp_path, capfd):
+    """--fit, --background and --depth stand in config.json: a test split, predict, embed and a continued run follow."""
+    for split in ("train", "test"):
+        for number in range(8):
+            path = tmp_path / "set" / split / "ab"[number % 2] / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            values = noise(16, 30, 1).astype(np.uint16) * (16 if split == "train" else 8)
+            Image.fromarray(values).save(path)
+    flags = ["--fit", "pad", "--background", "grey", "--depth", 12]
+    words = ["train", *SMALL, "--data", tmp_path / "set", "--out", tmp_path / "run"]
+    assert main.main([str(word) for word in [*words, *flags]]) == 0
+    assert "begun with --fit pad, not crop" in refused(capfd, *words)
+    run = genshift.load(tmp_path / "run")
+    assert (run.run.preset.fit, run.run.preset.background, run.run.preset.depth) == ("pad", "grey", 12)
+    how = {"size": 16, "colour": run.run.preset.colour, "fit": "pad", "depth": 12}
+    expected = load(tmp_path / "set", **how).images
+    assert torch.equal(run.read(tmp_path / "set")[0].images, expected) and (expected[:, :, :2] == 0).all()
+    files = sorted((tmp_path / "set" / "train").rglob("*.png"))
+    assert torch.equal(run.read(files)[0].images, expected)
+    assert not torch.equal(run.read(files, depth=16)[0].images, expected)
+    assert "depth=16" not in str(run.run.config) and "test_accuracy" in genshift.run.Run(tmp_path / "run").results
+
+
+@pytest.mark.usefixtures("quick")
+def test_predict_and_embed_tell_what_is_unusual(tmp_path, capfd):
+    good = write_two(tmp_path / "set", lambda number: noise(16, 16))
+    words = ["train", *SMALL, "--data", good, "--out", tmp_path / "run", "--no-evaluate"]
+    assert main.main([str(word) for word in words]) == 0
+    masks = write_pictures(tmp_path / "masks", 0)
+    for number in range(3):
+        (masks / f"{number}.png").write_bytes(png(noise(16, 16) % 2))
+    deep = tmp_path / "deep.png"
+    Image.fromarray(noise(16, 16, 1).astype(np.uint16) * 16).save(deep)
+    for verb, out in (("predict", "a.csv"), ("embed", "a.npz")):
+        capfd.readouterr()
+        assert main.main([verb, str(tmp_path / "run"), str(masks), "--out", str(tmp_path / out)]) == 0
+        assert "note: 'masks' has pixels from 0 to 1" in capfd.readouterr().err
+        assert main.main([verb, str(tmp_path / "run"), str(deep), "--out", str(tmp_path / out)]) == 0
+        assert "if they hold 12 bits, give --depth 12" in capfd.readouterr().err
+        assert main.main([verb, str(tmp_path / "run"), str(deep), "--out", str(tmp_path / out), "--depth", "12"]) == 0
+        assert "note" not in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_run_from_before_these_options_is_read_as_it_was(tmp_path, capfd):
+    """Runs of 0.2 took 16 bits as they are: they are evaluated, continued and grouped with new ones all the same."""
+    for number in range(8):
+        path = tmp_path / "set" / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noise(16, 16, 1).astype(np.uint16) * 16).save(path)
+    words = [
+        "train",
+        *SMALL,
+        "--data",
+        tmp_path / "set",
+        "--validation",
+        0.25,
+        "--out",
+        tmp_path / "run",
+        "--depth",
+        16,
+    ]
+    assert main.main([str(word) for word in words]) == 0
+    before = conditions_of(read_runs([tmp_path / "run"])[0])
+
+    def older(config):
+        for name in ("fit", "background", "depth"):
+            del config["preset"]["fields"][name]
+
+    patch_json(tmp_path / "run" / "config.json", older)
+    assert main.main(["evaluate", str(tmp_path / "run")]) == 0
+    assert main.main([str(word) for word in words]) == 0
+    after = conditions_of(read_runs([tmp_path / "run"])[0])
+    assert before == after | {"depth": "depth 16"} and "fit" not in before
+    assert genshift.load(tmp_path / "run").run.preset.depth == 16

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,13 +11,13 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from data_files import noise, png, write_pictures, write_svhn, write_tar, write_zip
+from data_files import noise, png, write_mnist, write_pictures, write_svhn, write_tar, write_zip
 from PIL import Image
 
 from genshift.cli import main
 from genshift.data import load, load_named, pictures
 from genshift.errors import Refusal
-from genshift.training.domains import evaluation_split
+from genshift.training.domains import evaluation_split, in_classes
 
 
 def classes(root, names=("cat", "dog"), count=3):
@@ -298,7 +299,6 @@ def test_validation_pictures_are_measured_on_or_said_not_to_be(tmp_path):
             r"cat holds test, train, .* above the classes \(train/cat\)",
         ),
         (("test", "val"), r"has no part 'train': it has test, val; name .*val to read that alone"),
-        (("train", "."), "both beside and inside"),
     ],
 )
 def test_what_cannot_be_told_is_refused_with_the_way_out(tmp_path, folders, says):
@@ -308,6 +308,13 @@ def test_what_cannot_be_told_is_refused_with_the_way_out(tmp_path, folders, says
         with pytest.raises(Refusal, match=says) as refused:
             load(tmp_path / "pets", labels=labels)
         assert "\n" not in str(refused.value)
+
+
+def test_pictures_beside_a_lone_training_part_are_refused_or_read(tmp_path):
+    write_pictures(write_pictures(tmp_path / "train", 1).parent, 1)
+    with pytest.raises(Refusal, match="both beside and inside"):
+        load(tmp_path)
+    assert len(load(tmp_path, labels=False)) == 2
 
 
 def test_labels_in_a_csv_leave_no_doubt(tmp_path):
@@ -468,3 +475,119 @@ def test_what_is_not_read_is_counted_by_kind_in_one_line(tmp_path):
     (tmp_path / "none" / "a.psd").write_text("")
     with pytest.raises(Refusal, match=r"none holds no picture \(not read: 1 of \.psd\): expected PNG"):
         load(tmp_path / "none")
+
+
+# --- labels as they are written -------------------------------------------------------------------------------------
+
+
+def labelled(folder, labels, encoding="utf-8"):
+    """A folder of pictures whose labels.csv gives these labels, in this encoding."""
+    text = "".join(f"{number:03}.png,{label}\n" for number, label in enumerate(labels))
+    (write_pictures(folder, len(labels)) / "labels.csv").write_bytes(f"image_name,label\n{text}".encode(encoding))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("encoding", "words"),
+    [
+        ("gbk", ("猫", "狗", "马", "鸟")),
+        ("windows-1252", ("äpfel", "öl", "ürümqi", "été")),
+        ("shift_jis", ("ねこ", "いぬ", "うま", "とり")),  # of the author's own making, as is the next
+        ("utf-16-le", ("à", "á", "â", "ã")),
+    ],
+)
+def test_a_csv_that_is_not_utf_8_is_refused_by_its_line_or_read_in_the_encoding_given(tmp_path, encoding, words):
+    folder = labelled(tmp_path / "set", ("plain", *words), encoding)
+    with pytest.raises(Refusal, match=r"labels\.csv .*(line [34] that .* UTF-8: .*--encoding|image_name,label)"):
+        load(folder)
+    images = load(folder, encoding=encoding)
+    assert [images.classes[label] for label in images.labels] == ["plain", *words]
+    assert load(folder, labels=False).labels is None, "labels that are not wanted are not read"
+
+
+def test_marks_at_the_beginning_tell_the_encoding_and_others_have_names(tmp_path):
+    for encoding in ("utf-8-sig", "utf-16"):
+        folder = labelled(tmp_path / encoding, ("été", "hiver"), encoding)
+        assert load(folder, encoding="gbk").classes == ("hiver", "été")
+    for wrong, nearest in (("win-1252", "did you mean 'windows-1252'"), ("hex", "expected one of utf-8"), ("", "")):
+        with pytest.raises(Refusal, match=f"There is no encoding '{wrong}': {nearest}"):
+            load(folder, encoding=wrong)
+
+
+def test_labels_are_text_as_written_and_their_order_is_total(tmp_path):
+    images = load(labelled(tmp_path / "set", ("10", "1", "001", "01", "2", "1")))
+    assert images.classes == ("001", "01", "1", "2", "10") and images.labels.tolist() == [4, 2, 0, 1, 3, 2]
+    assert load(labelled(tmp_path / "words", ("1.0", "1", "01", "one"))).classes == ("01", "1", "1.0", "one")
+    assert load(classes(tmp_path / "folders", ("1", "01", "10", "001"), 1)).classes == ("001", "01", "1", "10")
+    long = {f"pets/{'1' * n}/1.png": png(noise()) for n in (4100, 4400)}  # more digits than Python makes a number of
+    assert len(load(write_zip(tmp_path / "long.zip", long)).classes) == 2
+
+
+@pytest.mark.parametrize("label", ["nan", "NaN", "NA", "<NA>", "", "caf�"])
+def test_what_is_written_where_a_label_is_missing_or_lost_is_no_class(tmp_path, label):
+    with pytest.raises(Refusal, match=r"labels\.csv gives (no|the) label .*in line 3"):
+        load(labelled(tmp_path / "set", ("a", label, "b")))
+    assert len(load(tmp_path / "set", labels=False)) == 3
+    assert load(labelled(tmp_path / "none", ("none", "null", "Nan"))).classes == ("Nan", "none", "null")
+
+
+def test_without_labels_a_csv_is_read_for_its_pictures_alone(tmp_path):
+    folder = write_pictures(tmp_path / "set", 3)
+    for broken in (b'image_name,label\n"000.png,1\n', b"image_name,label\n999.png,\xff\n", b"\xff\xff", b"x,y\n"):
+        (folder / "labels.csv").write_bytes(broken)
+        assert len(load(folder, labels=False)) == 3
+        images, _ = load_named(folder, labels="any")
+        assert len(images) == 3 and images.labels is None
+    for name in ("a.csv", "b.csv"):  # two of them, where one would be needed for labels
+        (folder / name).write_text("image_name,label\n000.png,1\n")
+    assert len(load(folder, labels=False)) == 3
+    (folder / "train.csv").write_bytes(b"image_name,label\n002.png\n000.png,-1\n001.png,\xe9\n")
+    (folder / "labels.csv").unlink()
+    assert load_named(folder, labels=False)[1] == ["002.png", "000.png", "001.png"]
+    classes(tmp_path / "mixed")
+    assert len(load(write_pictures(tmp_path / "mixed", 1), labels=False)) == 7
+
+
+# --- names ----------------------------------------------------------------------------------------------------------
+
+COMPOSED, DECOMPOSED = "caf\N{LATIN SMALL LETTER E WITH ACUTE}", "cafe\N{COMBINING ACUTE ACCENT}"
+
+
+def test_composed_and_decomposed_accents_are_one_class(tmp_path):
+    images = load(classes(tmp_path / "set", (COMPOSED, DECOMPOSED, "bar"), 1))
+    assert images.classes == ("bar", COMPOSED) and images.labels.tolist() == [0, 1, 1]
+    assert any("two folders are named" in note for note in images.notes)
+    assert load(labelled(tmp_path / "csv", (COMPOSED, "bar", DECOMPOSED))).labels.tolist() == [1, 0, 1]
+    # Between sets that were read at other times, and between a CSV and the files that it names.
+    other = in_classes(images, ("bar", "foo", DECOMPOSED))
+    assert other.labels.tolist() == [0, 2, 2] and other.classes == ("bar", "foo", DECOMPOSED)
+    (tmp_path / "set" / "labels.csv").write_text(f"image_name,label\n{COMPOSED}/000.png,a\n", "utf-8")
+    shutil.rmtree(tmp_path / "set" / COMPOSED)
+    assert load_named(tmp_path / "set")[1] == [f"{DECOMPOSED}/000.png"]
+
+
+@pytest.mark.parametrize("write", [write_zip, write_tar])
+def test_archives_with_backslashes_have_their_folders(tmp_path, write):
+    members = {rf"pets\{c}\{n}.png": png(noise()) for c in ("cat", "dog") for n in range(2)}
+    path = tmp_path / ("pets.zip" if write is write_zip else "pets.tar.gz")
+    images, names = load_named(write(path, {**members, r"pets\__MACOSX\._0.png": b"", r"pets\.x\0.png": b""}))
+    assert images.classes == ("cat", "dog") and images.labels.tolist() == [0, 0, 1, 1] and names[0] == "pets/cat/0.png"
+    with pytest.raises(Refusal, match=r"more than once, as 'pets/cat/0\.png'"):
+        load(write(path, {**members, "pets/cat/0.png": png(noise())}))
+    dotted = {f"./{c}/0.png": png(noise()) for c in ("cat", "dog")}
+    assert load(write(path, dotted)).classes == ("cat", "dog")
+
+
+def test_a_folder_that_bears_a_data_sets_name_is_told(tmp_path, monkeypatch):
+    classes(tmp_path / "uci")
+    classes(tmp_path / "mnist")
+    monkeypatch.chdir(tmp_path)
+    (note,) = [note for note in load("uci", limit=5).notes if "./uci" in note]
+    assert "the data set of that name" in note and str(tmp_path / "uci") in note
+    assert len(load("./uci")) == 6 and load("uci", limit=5).images.shape[1] == 1
+    with pytest.raises(Refusal, match=r"'mnist' were not found.*give \./mnist for"):
+        load("mnist", data_root=tmp_path / "nowhere")
+    write_mnist(tmp_path / "root")
+    shutil.rmtree(tmp_path / "mnist")
+    shutil.copytree(tmp_path / "root" / "mnist", tmp_path / "mnist")
+    assert not [note for note in load("mnist", data_root=".").notes if "./" in note], "it is the set itself"

@@ -1,13 +1,15 @@
 """Packed sets: the same images through a memory map, whole or not at all."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from data_files import cut, write_celeba, write_pictures
 
-from genshift.data import check_set, load, open_packed, pack
+from genshift.data import ImageSet, check_set, dataset, load, open_packed, pack
+from genshift.data.catalog import entry
 from genshift.data.packed import verify_packed
 from genshift.errors import Refusal
 from genshift.training.domains import evaluation_split
@@ -134,3 +136,57 @@ def test_a_packed_part_of_another_spelling_is_checked(tmp_path):
     array.flush()
     with pytest.raises(Refusal, match="changed or damaged since"):
         check_set(tmp_path, "test")
+
+
+LIES = {
+    "a label of no class": ("labels", lambda labels: labels + 1, "has the label 10 at image 180: expected 0 to 9"),
+    "a label below 0": ("labels", lambda labels: labels - 1, "has the label -1 at image 0"),
+    "another type": ("labels", lambda labels: labels.astype(np.float32), "holds float32"),
+    "too few": ("labels", lambda labels: labels[:-1], r"expected int64 \(200,\)"),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_labels_are_held_against_the_classes_when_a_set_is_opened(lie, packed):
+    """Else a training ended with an index out of range."""
+    name, change, words = LIES[lie]
+    np.save(packed / f"{name}.npy", change(np.sort(np.load(packed / f"{name}.npy"))))
+    for opened in (lambda: open_packed(packed), lambda: load(packed)):
+        with pytest.raises(Refusal, match=words):
+            opened()
+    assert len(load(packed, labels=False)) == 200, "labels that nobody asks for are not read"
+
+
+def test_attributes_and_names_are_checked_too(tmp_path):
+    write_celeba(tmp_path)
+    folder = pack(load("celeba", data_root=tmp_path, size=16), tmp_path / "faces")
+    good = np.load(folder / "attributes.npy")
+    np.save(folder / "attributes.npy", good + 1)
+    with pytest.raises(Refusal, match=r"has the attribute 2 at image \d: expected 0 to 1"):
+        open_packed(folder)
+    np.save(folder / "attributes.npy", good)
+    facts = json.loads((folder / "set.json").read_text())
+    for change, words in (
+        ({"attribute_names": ["A0"] * 40}, "names two attributes 'A0'"),
+        ({"attribute_names": [3] * 40}, "lacks a good 'attribute_names'"),
+        ({"notes": [None]}, "lacks a good 'notes'"),
+        ({"shape": [9, 3, 16, 16.0]}, "lacks a good 'shape'"),
+        ({"shape": [9, 2, 16, 16]}, "lacks a good 'shape'"),
+        ({"shape": [True, 3, 16, 16]}, "lacks a good 'shape'"),
+    ):
+        (folder / "set.json").write_text(json.dumps(facts | change))
+        with pytest.raises(Refusal, match=words):
+            open_packed(folder)
+
+
+def test_the_labels_of_a_set_from_outside_are_checked_as_well(monkeypatch):
+    """A reader in a file of the user's may give anything."""
+    for labels, words in (
+        (torch.tensor([0, 7]), "has the label 7 at image 1"),
+        (torch.zeros(2), "expected torch.int64"),
+    ):
+        given = ImageSet("mine", torch.zeros(2, 1, 8, 8, dtype=torch.uint8), labels, ("a", "b"))
+        mine = replace(entry("uci"), name="mine", read=lambda location, options, given=given: given)
+        monkeypatch.setitem(dataset._sets, "mine", mine)
+        with pytest.raises(Refusal, match=f"mine {words}|mine has labels .*{words}"):
+            load("mine")

@@ -1,5 +1,7 @@
 """A flat folder of whatever pictures people have: right colours, upright, square; what is broken is named."""
 
+import bz2
+import gzip
 import io
 import struct
 import weakref
@@ -7,11 +9,17 @@ import zlib
 
 import numpy as np
 import pytest
+import scipy.io
 import torch
-from data_files import noise, png, write_pictures
-from PIL import Image, ImageFilter, features
+from data_files import idx_bytes, libsvm_text, noise, png, write_celeba, write_pictures, write_tar, write_zip
+from PIL import EpsImagePlugin, Image, ImageFilter, features
+from tiny import refused
 
-from genshift.data import formats, load, load_named, pictures
+import genshift.data.check
+import genshift.model
+from genshift.cli import main
+from genshift.data import bounds, formats, load, load_named, pack, pictures
+from genshift.data.dataset import USUAL
 from genshift.data.pixels import decode
 from genshift.errors import Refusal
 
@@ -369,3 +377,292 @@ def test_further_pages_and_frames_are_counted(tmp_path):
     for torn in (single, len(pages) - 100):  # a broken page is one that is not read, and hurts not the first
         one(tmp_path / f"{torn}", pages[:torn], "a.tif")
         assert "not read: 1 further page(s) in 1 TIFF file(s)." in load(tmp_path / f"{torn}").notes[0]
+
+
+# --- formats and bounds -----------------------------------------------------------------------------------------------
+
+# Each is opened by Pillow, whatever its name: the first runs Ghostscript, the others are no rasters, or rare ones.
+STRANGERS = {
+    "eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n{} loop\n",
+    "dos eps": struct.pack("<4sIIIIIII", b"\xc5\xd0\xd3\xc6", 32, 99, 0, 0, 0, 0, 0)
+    + b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n{} loop\n",
+    "xpm": b'/* XPM */\nstatic char *a[] = {\n"2 1 1 1",\n"a c #ff0000",\n"aa"\n};\n',
+}
+
+
+@pytest.mark.parametrize("kind", STRANGERS)
+@pytest.mark.parametrize("place", ["folder", "zip", "tar", "predict"])
+def test_what_is_called_png_and_is_none_starts_nothing(kind, place, tmp_path, monkeypatch):
+    def run(*args, **options):
+        pytest.fail("Ghostscript was started")
+
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", run)
+    members = {"a.png": png(noise()), "b.png": STRANGERS[kind]}
+    if place == "predict":
+        (tmp_path / "b.png").write_bytes(members["b.png"])
+        with pytest.raises(Refusal, match=r"b\.png is no picture"):
+            genshift.model._decoded(tmp_path / "b.png", 8, USUAL)
+        return
+    where = tmp_path / {"folder": "set", "zip": "set.zip", "tar": "set.tar.gz"}[place]
+    if place == "folder":
+        where.mkdir()
+        for name, data in members.items():
+            (where / name).write_bytes(data)
+    else:
+        (write_zip if place == "zip" else write_tar)(where, members)
+    with pytest.raises(Refusal, match=r"b\.png is no picture .*its format is none that is known"):
+        load(where)
+
+
+@pytest.mark.parametrize("kind", ["JPEG2000", "TGA", "MPO", "AVIF", "PPM", "BMP", "DIB"])
+def test_rasters_are_read_as_before(kind, tmp_path):
+    if kind == "AVIF" and not features.check("avif"):
+        pytest.skip("this Pillow has no AVIF")
+    shown = one(tmp_path, encode(quarters(), kind), "a.png")
+    assert shown.shape == (3, 40, 60) and np.abs(corners(shown) - QUARTERS).max() <= 12
+
+
+def refuses(monkeypatch, path, kind, bound, words, **options):
+    """`path` reads; with a lower bound it is refused by a sentence that names the variable; with a higher it reads."""
+    variable = f"GENSHIFT_MAX_{kind.upper()}"
+    monkeypatch.setenv(variable, str(bound))
+    with pytest.raises(Refusal, match=f"{words}.*{variable}"):
+        load(path, **options)
+    monkeypatch.setenv(variable, "100_000_000".replace("_", ""))
+    assert len(load(path, **options))
+
+
+def test_bounds_are_named_and_the_user_raises_them(tmp_path, monkeypatch):
+    members = {f"{number}.png": png(noise(20, 20)) for number in range(3)}
+    write_zip(tmp_path / "a.zip", members)
+    write_tar(tmp_path / "a.tar.gz", members)
+    write_pictures(tmp_path / "a", 2, 20, 20)
+    for path in (tmp_path / "a", tmp_path / "a.zip", tmp_path / "a.tar.gz"):
+        refuses(monkeypatch, path, "pixels", 399, r"more than 399 pixels|bytes, and at most 3,192")
+    for path in (tmp_path / "a.zip", tmp_path / "a.tar.gz"):
+        refuses(monkeypatch, path, "members", 2, "has 3 members or more, and at most 2")
+    refuses(monkeypatch, tmp_path / "a.tar.gz", "bytes", 2000, "unpacked, has .* bytes or more, and at most 2,000")
+    for name, data in {
+        "idx3-ubyte": gzip.compress(idx_bytes(np.zeros((2, 99, 99)))),
+        "x.bz2": bz2.compress(libsvm_text(3)),
+    }.items():
+        (tmp_path / name).write_bytes(data)
+        refuses(monkeypatch, tmp_path / name, "bytes", 2000, "unpacked, has .* bytes or more, and at most 2,000")
+    scipy.io.savemat(
+        tmp_path / "a.mat", {"X": np.ones((32, 32, 3, 2), np.uint8), "y": np.ones((2, 1))}, do_compression=True
+    )
+    refuses(monkeypatch, tmp_path / "a.mat", "bytes", 6143, "X of .*a.mat has 6,144 bytes or more")
+    for wrong in ("many", "0", "-1", "1e9"):
+        monkeypatch.setenv("GENSHIFT_MAX_PIXELS", wrong)
+        with pytest.raises(Refusal, match=f"GENSHIFT_MAX_PIXELS is '{wrong}' .*expected a whole number above 0"):
+            load(tmp_path / "a")
+
+
+def test_a_bound_above_pillows_own_holds_for_pillow_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    write_pictures(tmp_path / "a", 1, 20, 20)
+    with pytest.raises(Refusal, match="is no picture"):
+        load(tmp_path / "a")
+    monkeypatch.setenv("GENSHIFT_MAX_PIXELS", "400")
+    assert len(load(tmp_path / "a")) == 1
+
+
+@pytest.mark.parametrize("lies", ["zip", "folder"])
+def test_a_file_that_claims_gigabytes_is_refused_before_it_is_read(lies, tmp_path, monkeypatch):
+    """A member that says 8 GB of zeros, and a file of as many that takes no room."""
+    monkeypatch.setattr(bounds, "BYTES_A_PIXEL", 1)
+    if lies == "zip":
+        data = write_zip(tmp_path / "a.zip", {"a.png": png(noise())}).read_bytes()
+        entry = data.index(b"PK\x01\x02")
+        (tmp_path / "a.zip").write_bytes(data[: entry + 24] + struct.pack("<I", 2**32 - 2) + data[entry + 28 :])
+        path = tmp_path / "a.zip"
+    else:
+        path = tmp_path / "a"
+        path.mkdir()
+        with (path / "a.png").open("wb") as file:
+            file.truncate(2**33)
+    with pytest.raises(Refusal, match=r"a\.png has .* bytes, and at most 178,956,970 .*GENSHIFT_MAX_PIXELS"):
+        load(path)
+
+
+# --- memory and threads that run out ----------------------------------------------------------------------------------
+
+ENDS = {
+    "no memory": (MemoryError(), "memory ran out"),
+    "numpy": (MemoryError("Unable to allocate 7.45 GiB for an array"), "7.45 GiB were asked for, and memory ran out"),
+    "torch": (
+        RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory: you tried to "
+                     "allocate 8000000000 bytes. Error code 12 (Cannot allocate memory)"),
+        "8000000000 bytes were asked for, and memory ran out",
+    ),
+    "cuda": (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), "2.00 GiB were asked for, and"),
+    "threads": (RuntimeError("can't start new thread"), "starts no more threads or processes; give --threads 1"),
+    "loader": (ImportError("libtorch_cpu.so: failed to map segment from shared object"), "memory ran out"),
+    "fork": (BlockingIOError(11, "Resource temporarily unavailable"), "starts no more threads or processes"),
+    "map": (OSError(12, "Cannot allocate memory"), "memory ran out"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ENDS)
+def test_an_end_for_want_of_memory_or_threads_is_a_sentence(kind, tmp_path, monkeypatch, capfd):
+    error, words = ENDS[kind]
+
+    def end(*args, **options):
+        raise error
+
+    write_pictures(tmp_path / "a", 2)
+    monkeypatch.setattr(genshift.data.check, "load", end)
+    assert words in refused(capfd, "data", "check", tmp_path / "a")
+
+
+def test_another_error_stays_one(tmp_path, monkeypatch):
+    def end(*args, **options):
+        raise RuntimeError("a fault of genshift's own")
+
+    monkeypatch.setattr(genshift.data.check, "load", end)
+    with pytest.raises(RuntimeError, match="own"):
+        main.main(["data", "check", str(tmp_path)])
+
+
+def test_a_picture_too_large_for_memory_is_named(tmp_path, monkeypatch, capfd):
+    write_pictures(tmp_path / "a", 2)
+
+    def end(*args, **options):
+        raise MemoryError
+
+    monkeypatch.setattr(Image.Image, "crop", end)
+    assert "decoding" in (said := refused(capfd, "data", "check", tmp_path / "a", "--size", 8)) and "000.png: m" in said
+    monkeypatch.setattr(pictures.torch, "empty", end)
+    assert "GiB of room for 2 pictures: memory ran out" in refused(capfd, "data", "check", tmp_path / "a")
+
+
+# --- depth ------------------------------------------------------------------------------------------------------------
+
+
+def deep(highest, height=8, width=8):
+    """16-bit grey values from 0 to `highest`."""
+    return Image.fromarray(np.linspace(0, highest, height * width).reshape(height, width).astype(np.uint16))
+
+
+def deep_colours(highest):
+    """A PNG of 16 bits a channel, which Pillow cannot write."""
+    rows = np.linspace(0, highest, 8 * 8 * 3).reshape(8, 24).astype(">u2")
+    data = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    head = struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(("highest", "bits"), [(4095, 12), (1023, 10), (255, 8), (16383, 14), (1, 1)])
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_a_depth_below_16_bits_is_asked_for(highest, bits, kind, tmp_path):
+    name = f"a.{kind.lower()}"
+    with pytest.raises(Refusal, match=rf"reach {highest:,} of 65,535 at most: give --depth {bits} if .*--depth 16 if"):
+        one(tmp_path, encode(deep(highest), kind), name)
+    shown = load(tmp_path, depth=bits).images
+    assert (int(shown.min()), int(shown.max())) == (0, 255)
+    assert len(shown.unique()) == min(64, highest + 1), "every value of its own is kept, as far as 8 bits do"
+    assert int(load(tmp_path, depth=16).images.max()) == highest >> 8
+    if bits > 1:
+        with pytest.raises(Refusal, match=f"its values reach {highest:,}, and --depth {bits - 1} holds 0 to"):
+            load(tmp_path, depth=bits - 1)
+
+
+def test_16_bits_that_are_used_are_taken_as_before(tmp_path):
+    assert int(one(tmp_path, encode(deep(65535))).max()) == 255 and load(tmp_path).notes == ()
+    for wrong in (-1, 17, 2.5):
+        with pytest.raises(Refusal, match="A depth of"):
+            load(tmp_path, depth=wrong)
+
+
+def test_depths_side_by_side_are_told(tmp_path):
+    (tmp_path / "a.png").write_bytes(encode(deep(65535)))
+    (tmp_path / "b.png").write_bytes(encode(Image.fromarray(noise(8, 8, 1))))
+    (tmp_path / "c.png").write_bytes(encode(deep(4095)))
+    notes = load(tmp_path).notes
+    assert f"2 of 3 pictures in {tmp_path} have 16 bits, the others 8" in notes[0]
+    assert "1 of 3 pictures" in notes[1] and "reach no more than 4,095, others 65,535" in notes[1]
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(Refusal, match=r"1 of 2 pictures .* have 16 bits and reach 4,095"):
+        load(tmp_path)
+
+
+def test_16_bit_colours_that_use_12_are_told_too(tmp_path):
+    """Of these Pillow keeps the high byte: 16 levels of them, whatever depth is given."""
+    assert one(tmp_path, deep_colours(65535)).max() == 255
+    with pytest.raises(Refusal, match="have 16 bits and reach 4,095 of 65,535 at most"):
+        one(tmp_path, deep_colours(4095))
+    with pytest.raises(Refusal, match=r"--depth is for grey pictures, .*save it with 8 bits"):
+        load(tmp_path, depth=12)
+    assert load(tmp_path, depth=16).images.max() == 15
+
+
+# --- transparent parts, and rectangles that are padded ----------------------------------------------------------------
+
+
+def test_what_lies_under_transparent_parts_is_chosen_and_told(tmp_path):
+    icon = Image.new("RGBA", (8, 8), (255, 255, 255, 0))
+    icon.paste((255, 255, 255, 255), (2, 2, 6, 6))
+    (tmp_path / "a.png").write_bytes(encode(icon))
+    (tmp_path / "b.png").write_bytes(png(noise(8, 8)))
+    images = load(tmp_path)
+    assert (images.images[0] == 255).all(), "white, as ever"
+    assert images.notes == (f"1 of 2 pictures in {tmp_path} have transparent parts, laid over white (--background).",)
+    for background, value in {"black": 0, "grey": 128}.items():
+        shown = load(tmp_path, background=background).images[0]
+        assert (shown[:, 0, 0] == value).all() and (shown[:, 4, 4] == 255).all()
+    with pytest.raises(Refusal, match="no background 'blak': did you mean 'black'"):
+        load(tmp_path, background="blak")
+
+
+PADDED = {"RGB": "PNG", "L": "PNG", "1": "PNG", "P": "PNG", "RGBA": "PNG", "LA": "PNG", "CMYK": "TIFF", "YCbCr": "JPEG",
+          "I;16": "PNG", "LAB": "TIFF"}  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", PADDED)
+@pytest.mark.parametrize("scale", [1, 10])
+def test_a_padded_rectangle_loses_nothing_and_gains_black(mode, scale, tmp_path):
+    """A light picture, lighter at both ends: they stay, and what is added is black in every mode."""
+    height, width = 10 * scale, 40 * scale
+    grey = np.full((height, width), 130, np.uint8)
+    grey[:, : 4 * scale] = grey[:, -4 * scale :] = 250
+    image = Image.fromarray(grey.astype(np.uint16) << 8) if mode == "I;16" else Image.fromarray(grey)
+    if mode == "LAB":
+        image = Image.merge("LAB", (image, *(Image.new("L", image.size, 128),) * 2))
+    elif mode != "I;16":
+        image = image.convert("RGB").convert(mode) if mode in ("CMYK", "YCbCr", "P") else image.convert(mode)
+    data = encode(image, PADDED[mode], **({"quality": 95} if PADDED[mode] == "JPEG" else {}))
+    shown = one(tmp_path, data, f"a.{PADDED[mode]}", size=20, colour="grey", fit="pad")[0].int()
+    assert shown.shape == (20, 20)
+    assert (shown[:7] == 0).all() and (shown[13:] == 0).all(), "black above and below"
+    middle = shown[9:11]
+    assert (middle[:, :1] > 230).all() and (middle[:, -1:] > 230).all(), "both ends are there"
+    if mode not in ("1", "LAB"):
+        assert (abs(middle[:, 5:15] - 130) <= 6).all()
+    cut = load(tmp_path, size=20, colour="grey").images[0, 0].int()
+    assert mode == "1" or cut.min() > 0, "and cropped, as ever, all of the square is of the picture"
+
+
+def test_a_strip_is_padded_without_a_square_of_its_length(tmp_path):
+    strip = Image.new("RGB", (60_000, 1), (250, 250, 250))
+    shown = one(tmp_path, encode(strip), size=32, fit="pad")
+    assert shown[:, 15:17].max() > 60 and (shown[:, :12] == 0).all() and (shown[:, 20:] == 0).all()
+
+
+def test_what_has_its_own_rule_is_padded_too(tmp_path):
+    """CelebA's cut is of its faces: padded, all of a picture is there. Packed rectangles are no longer stretched."""
+    write_celeba(tmp_path)
+    assert (load("celeba", data_root=tmp_path, size=32, fit="pad").images[:, :, :, :2] == 0).all()
+    assert (load("celeba", data_root=tmp_path, size=32).images[:, :, :, :2] > 0).any()
+    folder = tmp_path / "wide"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(encode(quarters(32, 64)))
+    pack(load(folder), tmp_path / "packed")
+    for fit in ("crop", "pad"):
+        packed, read = (load(path, size=16, fit=fit).images for path in (tmp_path / "packed", folder))
+        assert (packed.int() - read.int()).abs().max() <= 1
+    with pytest.raises(Refusal, match="no fit 'stretch': expected one of crop, pad"):
+        load(folder, fit="stretch")

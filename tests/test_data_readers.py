@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import zipfile
 
 import numpy as np
 import pytest
@@ -235,6 +236,29 @@ def test_celeba(tmp_path):
     assert sealed.images.shape == (9, 3, 16, 16) and sealed.attributes is None
     (tmp_path / "celeba" / "list_eval_partition.txt").write_text("000003.jpg 0\n000004.jpg 2\n000005.jpg 1\n")
     assert [len(load("celeba", split, data_root=tmp_path)) for split in ("train", "valid", "test")] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("partition", [False, True])
+def test_celeba_as_kaggle_gives_it(tmp_path, partition):
+    """CSV lists, and the pictures one folder deeper: the same set, by a root and by its own path."""
+    published = write_celeba(tmp_path / "published", count=12)
+    kaggle = tmp_path / "kaggle" / "celeba-dataset"
+    with zipfile.ZipFile(published / "img_align_celeba.zip") as archive:
+        archive.extractall(kaggle / "img_align_celeba")
+    (_, names, *rows) = (published / "list_attr_celeba.txt").read_text().splitlines()
+    lines = [f"image_id,{','.join(names.split())}", *(",".join(row.split()) for row in rows)]
+    (kaggle / "list_attr_celeba.csv").write_text("\ufeff" + "\r\n".join(lines), "utf-8")
+    if partition:
+        parts = [(f"{n:06}.jpg", n % 3) for n in range(1, 13)]
+        (published / "list_eval_partition.txt").write_text("".join(f"{name} {part}\n" for name, part in parts))
+        text = "".join(f"{name},{part}\n" for name, part in parts)
+        (kaggle / "list_eval_partition.csv").write_text(f"image_id,partition\n{text}")
+    for split in ("train", "valid", "test") if partition else ("train", "test"):
+        ours, theirs = (load("celeba", split, data_root=folder.parent, size=16) for folder in (published, kaggle))
+        assert ours.fingerprint() == theirs.fingerprint() and ours.attribute_names == theirs.attribute_names
+        by_path = load(kaggle, split, size=16)
+        assert (by_path.name, by_path.fingerprint()) == ("celeba", ours.fingerprint())
+        assert not any("names" in note for note in theirs.notes)
 
 
 def test_celeba_is_cropped_by_fraction(tmp_path):

@@ -19,7 +19,7 @@ class Refusal(Exception):
 # What the words of an error say of its cause; PyTorch, CUDA and the system's loader have no classes for these.
 OUT_OF_MEMORY = re.compile(
     r"out of memory|can't allocate memory|not enough memory|cannot allocate memory|DefaultCPUAllocator|bad_alloc|"
-    r"ALLOC_FAILED|failed to map segment",
+    r"ALLOC_FAILED|failed to map segment|could not create a primitive(?! desc)",
     re.IGNORECASE,
 )
 OUT_OF_THREADS = re.compile(r"can't start new thread|resource temporarily unavailable", re.IGNORECASE)
@@ -74,9 +74,12 @@ def is_out_of_memory(error: BaseException) -> bool:
 def of_exhaustion(error: BaseException, doing: str = "working") -> BaseException:
     """The Refusal for an end for want of memory or threads; the error itself where it is none. `doing` as in
     `of_os_error`."""
-    if is_out_of_memory(error):
-        asked = ASKED_FOR.search(str(error))
-        return Refusal(f"Stopped while {doing}: {f'{asked[1]} were asked for, and ' if asked else ''}{TOO_MUCH}.")
-    if OUT_OF_THREADS.search(str(error)):
-        return Refusal(f"Stopped while {doing}: {TOO_MANY}.")
+    cause: BaseException | None = error
+    while cause is not None:  # a library may have turned it into an error of its own
+        if is_out_of_memory(cause):
+            asked = ASKED_FOR.search(str(cause))
+            return Refusal(f"Stopped while {doing}: {f'{asked[1]} were asked for, and ' if asked else ''}{TOO_MUCH}.")
+        if OUT_OF_THREADS.search(str(cause)):
+            return Refusal(f"Stopped while {doing}: {TOO_MANY}.")
+        cause = cause.__cause__ or cause.__context__
     return error

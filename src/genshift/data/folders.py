@@ -6,19 +6,20 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import torch
 
-from genshift.data.dataset import Labels, ReadOptions
+from genshift.data.dataset import ReadOptions
 from genshift.data.files import Files, open_files
 from genshift.data.formats import HEAD, begins_picture
 from genshift.data.imageset import ImageSet
 from genshift.data.parts import Parts, find_parts, listed, part_of
 from genshift.data.pictures import is_picture, read_pictures
+from genshift.data.text import composed, decode_text
 from genshift.errors import Refusal, of_os_error
 
 LABELS = "labels.csv"
@@ -26,7 +27,10 @@ HEADER = ["image_name", "label"]  # of a CSV with labels; further columns are le
 MAX_KINDS = 6  # of unread files, in a note
 MAX_CLASSES = 10_000  # a whole number beyond it is an identity or a time, and no class
 NOTE, SHEET = "sample.json", "grid.png"  # beside pictures that genshift drew; the sheet is none of them
-LABEL = re.compile(r"\+?\d{1,18}")  # is read as a number; what else of digits and signs looks like one is a slip
+LABEL = re.compile(r"\+?\d{1,4000}")  # is taken for a number; what else of digits and signs looks like one is a slip
+MISSING = ("nan", "NaN", "NA", "<NA>")  # what programs write where there is no label
+LOST = "\N{REPLACEMENT CHARACTER}"  # what programs write for letters that they could not read
+UNREAD = "labels are left out"  # begins the note on labels that cannot be read, and need not be
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Found:
     """A folder or archive, looked through.
 
     names: its pictures, in sorted order. top: the one folder that an archive is wrapped in, or nothing. parts: its
-    folders that are parts. listings: of each part that has some, the CSVs that list it.
+    folders that are parts. listings: of each part that has some, the CSVs that list it. options: what of it is wanted.
     """
 
     files: Files
@@ -42,6 +46,11 @@ class Found:
     top: str
     parts: Parts
     listings: dict[str, list[str]]
+    options: ReadOptions
+
+    def rows(self, name: str) -> list[list[str]]:
+        """The rows of a CSV among the files."""
+        return _rows(self.files.path / name, self.files.read(name), self.options)
 
     def below(self, split: str) -> list[str]:
         """The folders in which a part's pictures lie."""
@@ -77,8 +86,15 @@ def read_folder(path: Path, options: ReadOptions) -> tuple[ImageSet, list[str]]:
     or a folder or picture cannot be read (left out, with a note, where `skip_broken`).
     """
     listing = path if path.suffix.lower() == ".csv" else None
-    found = _look(path.parent if listing else path, options.skip_broken)
-    layout = _scan(found, part_of(options.split) or options.split, listing, options.labels)
+    found = _look(path.parent if listing else path, options)
+    try:
+        layout = _scan(found, listing)
+    except Refusal as refusal:
+        if options.labels != "any":
+            raise
+        # Labels that need not be there are no reason to read nothing.
+        layout = _scan(replace(found, options=replace(options, labels=False)), listing)
+        layout = replace(layout, labels=None, notes=(*layout.notes, f"{UNREAD}: {refusal}"))
     names = layout.names[: options.limit]  # before decoding, which is what takes time
     pictures = read_pictures(
         found.files, names, options.size, options.colour, skip_broken=options.skip_broken, decoding=options.decoding
@@ -97,13 +113,14 @@ def read_folder(path: Path, options: ReadOptions) -> tuple[ImageSet, list[str]]:
 
 def parts_in(path: Path) -> set[str]:
     """The parts that `read_folder` can read of a folder or archive; none where it is not parted."""
-    found = _look(path, skip_broken=True)  # what is left out here is refused where the pictures are read
+    # What is left out here is refused where the pictures are read.
+    found = _look(path, ReadOptions(labels=False, skip_broken=True))
     return {*found.listings, *(found.parts.folders if len(found.parts.folders) > 1 else ())}
 
 
-def _look(path: Path, skip_broken: bool) -> Found:
+def _look(path: Path, options: ReadOptions) -> Found:
     """Looks through a folder or archive; Refusal where there is no picture."""
-    files = open_files(path, skip_broken)
+    files = open_files(path, options.skip_broken)
     drawn = {name.removesuffix(NOTE) + SHEET for name in files.names if name.rpartition("/")[2] == NOTE}
     names = [name for name in files.names if name not in drawn and _is_picture(files, name)]
     if not names:
@@ -116,11 +133,11 @@ def _look(path: Path, skip_broken: bool) -> Found:
     tops = {name.partition("/")[0] for name in files.names}
     wraps = not files.path.is_dir() and len(tops) == 1 and all("/" in name for name in files.names)
     top = f"{tops.pop()}/" if wraps else ""
-    listings: dict[str, list[str]] = {}
+    found = Found(files, names, top, find_parts(files.path, names, top), {}, options)
     for name in _csvs(files, top):
-        if (part := part_of(PurePosixPath(name).stem)) and _lists(_member(files, name)):
-            listings.setdefault(part, []).append(name)
-    return Found(files, names, top, find_parts(files.path, names, top), listings)
+        if (part := part_of(PurePosixPath(name).stem)) and _lists(found.rows(name)):
+            found.listings.setdefault(part, []).append(name)
+    return found
 
 
 def _is_picture(files: Files, name: str) -> bool:
@@ -157,9 +174,13 @@ def _serves(files: Files, name: str, source: str) -> bool:
     return csv or path.name == NOTE or str(files.path / name) == source
 
 
-def _scan(found: Found, split: str, listing: Path | None, labels: Labels) -> Layout:
+def _scan(found: Found, listing: Path | None) -> Layout:
     """The pictures of a part by whichever layout there is; `listing` is a CSV that the user named."""
-    files, folders = found.files, found.parts.folders
+    split, labels, folders = (
+        part_of(found.options.split) or found.options.split,
+        found.options.labels,
+        found.parts.folders,
+    )
     there = split in folders or split in found.listings or (split == "train" and len(folders) < 2)
     if listing is None and split != "all" and not there:
         raise _no_part(found, split)
@@ -173,14 +194,14 @@ def _scan(found: Found, split: str, listing: Path | None, labels: Labels) -> Lay
     parts = part_of(Path(where).stem) == split
     needed = where and labels is True and not _guesses(rows) and len(set(_folders(own, below).values())) < 2
     if listing is not None or ((labels or parts) and _lists(rows)) or needed:
-        layout = _from_csv(files, found.names, _prefixes(found, split), where, rows, set() if parts else elsewhere)
+        layout = _from_csv(found, _prefixes(found, split), where, rows, set() if parts else elsewhere)
         left = len(set(own) - set(layout.names) - elsewhere)
         note = f"{left:,} picture(s) that {Path(where).name} does not name: not read." if left else ""
         return replace(layout, notes=(found.parts.note if listing is None else "", note), source=where)
     if found.parts.doubt and split != "all":
         raise Refusal(found.parts.doubt)
-    layout = _from_names(files, [name for name in own if name not in elsewhere], below)
-    return replace(layout, notes=(found.parts.note,))
+    layout = _from_names(found, [name for name in own if name not in elsewhere], below)
+    return replace(layout, notes=(found.parts.note, *layout.notes))
 
 
 def _no_part(found: Found, split: str) -> Refusal:
@@ -208,17 +229,23 @@ def _of_other_parts(found: Found, split: str) -> set[str]:
     if split == "all":
         return set()
     others = tuple(folder for folder in found.parts.folders.values() if folder not in found.below(split))
-    names, known = {name for name in found.names if name.startswith(others)}, set(found.names)
+    names, known = {name for name in found.names if name.startswith(others)}, _known(found.names)
     for part in found.listings.keys() - {split}:
         prefixes = _prefixes(found, part)
-        rows = [row for name in found.listings[part] for row in _member(found.files, name)[1:]]
+        rows = [row for name in found.listings[part] for row in found.rows(name)[1:]]
         names.update(place for row in rows if (place := _place(known, prefixes, row[0])))
     return names
 
 
-def _place(known: AbstractSet[str], prefixes: Sequence[str], name: str) -> str | None:
+def _known(names: Sequence[str]) -> dict[str, str]:
+    """The pictures by their names, and by these with composed accents."""
+    return {composed(name): name for name in names} | {name: name for name in names}
+
+
+def _place(known: Mapping[str, str], prefixes: Sequence[str], name: str) -> str | None:
     """The picture that a CSV means by a name; None where there is none."""
-    return next((prefix + name.strip() for prefix in prefixes if prefix + name.strip() in known), None)
+    paths = [prefix + name.strip() for prefix in prefixes]
+    return next((known[path] for path in (*paths, *map(composed, paths)) if path in known), None)
 
 
 def _csvs(files: Files, below: str) -> list[str]:
@@ -232,7 +259,7 @@ def _csv(found: Found, below: Sequence[str], split: str, given: Path | None) -> 
     files = found.files
     beside = given or files.path.parent / f"{files.path.name}.csv"
     if given is not None:
-        return str(given), _rows(str(given), _text(given))
+        return str(given), _rows(given, _bytes(given), found.options)
 
     # By its name, else the only one beside the pictures, else the only one there that lists labels.
     named = [name for name in _csvs(files, below[0]) if name.lower() == f"{below[0]}{LABELS}".lower()]
@@ -240,21 +267,20 @@ def _csv(found: Found, below: Sequence[str], split: str, given: Path | None) -> 
     shared = [name for name in _csvs(files, found.top) if name.lower() == f"{found.top}{LABELS}".lower()]
     free = [name for name in _csvs(files, below[0]) if part_of(PurePosixPath(name).stem) in (None, split)]
     chosen = named or own or shared or free
+    if not found.options.labels:  # others are not even opened: they may be broken
+        chosen = [name for name in chosen if part_of(PurePosixPath(name).stem) == split]
     if len(chosen) > 1:
-        chosen = [name for name in chosen if _lists(_member(files, name))]
+        chosen = [name for name in chosen if _lists(found.rows(name))]
     if len(chosen) > 1:
         raise Refusal(
             f"{files.path} holds {len(chosen)} CSV files ({', '.join(chosen[:3])}): name the one with the labels "
             "labels.csv."
         )
     if chosen:
-        return str(files.path / chosen[0]), _member(files, chosen[0])
-    return (str(beside), _rows(str(beside), _text(beside))) if files.path.is_dir() and beside.is_file() else None
-
-
-def _member(files: Files, name: str) -> list[list[str]]:
-    """The rows of a CSV among the files."""
-    return _rows(str(files.path / name), files.read(name).decode("utf-8-sig", "replace"))
+        return str(files.path / chosen[0]), found.rows(chosen[0])
+    if not files.path.is_dir() or not beside.is_file() or not (found.options.labels or part_of(beside.stem) == split):
+        return None
+    return str(beside), _rows(beside, _bytes(beside), found.options)
 
 
 def _head(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -273,15 +299,10 @@ def _lists(rows: Sequence[Sequence[str]]) -> bool:
 
 
 def _from_csv(
-    files: Files,
-    names: Sequence[str],
-    prefixes: Sequence[str],
-    where: str,
-    rows: Sequence[Sequence[str]],
-    elsewhere: AbstractSet[str],
+    found: Found, prefixes: Sequence[str], where: str, rows: Sequence[Sequence[str]], elsewhere: AbstractSet[str]
 ) -> Layout:
     """The pictures that a CSV lists, in its order, but for those `elsewhere`, in other parts; its names are sought
-    below each of `prefixes`."""
+    below each of `prefixes`, and its labels are not looked at where none are wanted."""
     if _head(rows)[:2] != HEADER:
         first = ",".join(rows[0]) if rows else ""
         raise Refusal(f"{where} begins with '{first[:60]}': expected the header 'image_name,label'; add it.")
@@ -289,29 +310,47 @@ def _from_csv(
         raise Refusal(f"{where} names no picture: expected lines 'image_name,label'.")
 
     # Every line must name one picture that is there, once: a label that goes astray would be silent.
-    known = set(names)
+    known = _known(found.names)
     chosen: dict[str, str] = {}
     for number, row in enumerate(rows[1:], 2):
-        if len(row) < 2 or not row[1].strip():
-            raise Refusal(
-                f"{where} gives no label in line {number} ('{','.join(row)[:60]}'): expected 'image_name,label'."
-            )
+        label = _label(where, number, row) if found.options.labels else ""
         place = _place(known, prefixes, row[0])
         if place is None:
             raise Refusal(
-                f"{where} names '{row[0].strip()[:60]}' in line {number}, which is not in {files.path}: add the "
+                f"{where} names '{row[0].strip()[:60]}' in line {number}, which is not in {found.files.path}: add the "
                 "picture or remove the line."
             )
         if place in chosen:
             raise Refusal(
                 f"{where} names '{row[0].strip()}' twice, again in line {number}: expected each picture once."
             )
-        chosen[place] = row[1].strip()
-    return _classed(where, {place: word for place, word in chosen.items() if place not in elsewhere})
+        chosen[place] = label
+    chosen = {place: label for place, label in chosen.items() if place not in elsewhere}
+    return _classed(where, chosen) if found.options.labels else Layout(list(chosen))
 
 
-def _rows(where: str, text: str) -> list[list[str]]:
-    """The rows that hold anything; Refusal where a quote is not closed or a NUL or the like stands in the text."""
+def _label(where: str, number: int, row: Sequence[str]) -> str:
+    """The label in a line, as it is written; Refusal where there is none."""
+    label = composed(row[1].strip()) if len(row) > 1 else ""
+    if not label:
+        raise Refusal(f"{where} gives no label in line {number} ('{','.join(row)[:60]}'): expected 'image_name,label'.")
+    if label in MISSING:
+        raise Refusal(
+            f"{where} gives the label '{label}' in line {number}, which programs write where there is none: write the "
+            "label, or remove the line; if it is a class, give that another name."
+        )
+    if LOST in label:
+        raise Refusal(
+            f"{where} gives the label '{label[:60]}' in line {number}, of which a program has lost letters: expected "
+            "labels as they were written; export the file again, as UTF-8."
+        )
+    return label
+
+
+def _rows(where: Path, data: bytes, options: ReadOptions) -> list[list[str]]:
+    """The rows that hold anything; Refusal where bytes are no text, a quote is not closed or the like."""
+    # Without labels the pictures' names alone count, whose bytes may be any.
+    text = decode_text(data, where, options.encoding, "strict" if options.labels else "surrogateescape")
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     begun = 0  # lines read before the row that fails: a quote that is not closed swallows the rest of the file
     rows = []
@@ -329,7 +368,7 @@ def _rows(where: str, text: str) -> list[list[str]]:
 
 
 def _classed(where: str, chosen: dict[str, str]) -> Layout:
-    """Whole numbers become classes in their order, words in the alphabet's: those that occur, and no others."""
+    """Labels become classes as they are written, "07" and "7" two of them: those that occur, and no others."""
     words = list(chosen.values())
     if all(word.lstrip("+-").isdecimal() for word in words):
         wrong = next((word for word in words if not LABEL.fullmatch(word) or int(word) >= MAX_CLASSES), None)
@@ -338,34 +377,39 @@ def _classed(where: str, chosen: dict[str, str]) -> Layout:
                 f"{where} gives the label {wrong[:40]}: expected whole numbers from 0 to {MAX_CLASSES - 1:,}, or "
                 "words; correct the file."
             )
-        words = [str(int(word)) for word in words]  # "07" and "7" are one class
     classes = _in_order(set(words))
     return Layout(list(chosen), [classes.index(word) for word in words], classes)
 
 
 def _in_order(classes: set[str]) -> tuple[str, ...]:
-    """Classes in the order of their numbers where all are numbers, else of the alphabet."""
-    return tuple(sorted(classes, key=int if all(c.isdecimal() for c in classes) else str))
+    """Classes in the order of their numbers where all are numbers ("7" after "07"), else of the alphabet."""
+    if not all(map(LABEL.fullmatch, classes)):
+        return tuple(sorted(classes))
+    return tuple(sorted(classes, key=lambda name: (int(name), name)))
 
 
-def _from_names(files: Files, names: Sequence[str], below: Sequence[str]) -> Layout:
+def _from_names(found: Found, names: Sequence[str], below: Sequence[str]) -> Layout:
     """Class folders where every picture lies in one of two or more folders; otherwise no labels."""
+    where = found.files.path / below[0]
     if not names:
-        raise Refusal(f"{files.path / below[0]} holds no picture: expected PNG, JPEG or the like; check the path.")
+        raise Refusal(f"{where} holds no picture: expected PNG, JPEG or the like; check the path.")
     folder_of = _folders(names, below)
     folders = set(folder_of.values())
-    if "" in folders and len(folders) > 1:
+    if "" in folders and len(folders) > 1 and found.options.labels:
         raise Refusal(
-            f"{files.path / below[0]} holds pictures both beside and inside of its folders: put every picture into a "
+            f"{where} holds pictures both beside and inside of its folders: put every picture into a "
             "class folder, or all into one folder."
         )
-    if len(folders) < 2:  # one folder parts nothing
+    if len(folders) < 2 or "" in folders:  # one folder parts nothing
         return Layout(list(names))
     # Class by class, and by name within one: an order that does not hang on how a system lists folders.
-    classes = _in_order(folders)
+    alike = sorted(folder for folder in folders if folder != composed(folder) and composed(folder) in folders)
+    note = f"two folders are named {alike[0]}, one with composed accents: they are read as one class." if alike else ""
+    folder_of = {name: composed(folder) for name, folder in folder_of.items()}
+    classes = _in_order(set(folder_of.values()))
     number_of = {name: number for number, name in enumerate(classes)}
     ordered = sorted(names, key=lambda name: (number_of[folder_of[name]], name))
-    return Layout(ordered, [number_of[folder_of[name]] for name in ordered], classes)
+    return Layout(ordered, [number_of[folder_of[name]] for name in ordered], classes, (note,))
 
 
 def _folders(names: Sequence[str], below: Sequence[str]) -> dict[str, str]:
@@ -377,9 +421,9 @@ def _folders(names: Sequence[str], below: Sequence[str]) -> dict[str, str]:
     return folders
 
 
-def _text(path: Path) -> str:
-    """A CSV's text, without the mark that spreadsheets put before UTF-8."""
+def _bytes(path: Path) -> bytes:
+    """A CSV that lies beside the pictures."""
     try:
-        return path.read_text("utf-8-sig", "replace")
+        return path.read_bytes()
     except OSError as error:
         raise of_os_error(error, f"reading {path}") from error

@@ -38,8 +38,8 @@ class ImageSet:
         return replace(self, labels=None, attributes=None, attribute_names=())
 
     def checked(self, where: object) -> ImageSet:
-        """This set. Raises Refusal, which names `where` it came from, for labels that its classes do not cover (training
-        would end with an index out of range), and for attributes that are not 0 or 1."""
+        """This set. Raises Refusal, which names `where` it came from, for labels that its classes do not cover, which
+        training would take for an index, and for attributes that are not 0 or 1."""
         for what, names in (("classes", self.classes), ("attributes", self.attribute_names)):
             if len(set(names)) < len(names):
                 alike = max(names, key=names.count)
@@ -108,5 +108,5 @@ def _check_values(
     if len(wrong := ((values < 0) | (values >= below)).nonzero()):
         place, value = int(wrong[0, 0]), int(values[tuple(wrong[0])])
         raise Refusal(
-            f"{where} has the {what} {value} at image {place:,}: expected 0 to {below - 1}; correct it, or make it again."
+            f"{where} has the {what} {value} at image {place:,}: expected 0 to {below - 1}; correct or make it again."
         )

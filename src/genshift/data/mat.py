@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from genshift.data.bounds import check_bound
 from genshift.data.dataset import DIGITS
 from genshift.data.files import damaged
 from genshift.data.imageset import ImageSet
-from genshift.errors import Refusal, of_os_error
+from genshift.errors import Refusal, of_exhaustion, of_os_error
 
 
 def read_digits(name: str, path: Path, labels: bool = True, limit: int | None = None) -> ImageSet:
@@ -47,16 +49,20 @@ def _labels(path: Path, y: Any, count: int) -> torch.Tensor:
 
 def _load(path: Path, variables: list[str]) -> dict[str, Any]:
     """The named variables of a file; Refusal where it does not read."""
-    from scipy.io import loadmat
+    from scipy.io import loadmat, whosmat
     from scipy.io.matlab import MatReadError
 
     if not path.is_file():
         raise Refusal(f"There is no file {path}: check the path.")
     # A file that is cut short surfaces as whichever of these the reader meets first.
     broken = (MatReadError, ValueError, TypeError, KeyError, IndexError, EOFError, NotImplementedError,
-              MemoryError, OverflowError, zlib.error, struct.error)  # fmt: skip
+              OverflowError, zlib.error, struct.error)  # fmt: skip
     try:
+        for name, shape, _ in whosmat(str(path)):
+            check_bound("bytes", math.prod(shape), f"{name} of {path}")
         return loadmat(str(path), variable_names=variables)
+    except MemoryError as error:
+        raise of_exhaustion(error, f"reading {path}") from error
     except broken as error:
         raise damaged(path, "a whole MATLAB file, version 5", error) from error
     except OSError as error:

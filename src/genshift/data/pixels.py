@@ -159,8 +159,8 @@ def unheard_pillow() -> Iterator[None]:
 def _opened(data: bytes) -> Image.Image:
     """The picture, not decoded yet; raises one of `BROKEN`, of them DecompressionBombError for too many pixels."""
     most = bound("pixels")
-    if is_given("pixels"):  # Pillow has a bound of its own, which would stand below
-        Image.MAX_IMAGE_PIXELS = most
+    if is_given("pixels") and Image.MAX_IMAGE_PIXELS is not None:  # Pillow's own bound, which may stand below
+        Image.MAX_IMAGE_PIXELS = max(most, Image.MAX_IMAGE_PIXELS)
     image = Image.open(io.BytesIO(data), formats=openable())
     if image.width * image.height > most:
         raise Image.DecompressionBombError

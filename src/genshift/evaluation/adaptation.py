@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from genshift.data.imageset import ImageSet
+from genshift.data.text import composed
+from genshift.device import leads_processes
 from genshift.errors import Refusal
 from genshift.evaluation.family import FamilyEvaluation
-from genshift.evaluation.labelled_data import evaluation_images
+from genshift.evaluation.labelled_data import evaluation_images, unread_labels
 from genshift.evaluation.options import EvaluationOptions
 from genshift.methods import ClassifierMethod
 from genshift.methods.base import Domain
@@ -27,6 +29,7 @@ from genshift.runs.records import Evaluation, Tsne
 from genshift.runs.results import RESULTS, Measure, Results, read_results
 from genshift.selection import checkpoint_selection
 from genshift.selection.rules import Choice
+from genshift.training.console import Console
 from genshift.training.domains import in_classes
 from genshift.training.loop import Observer
 
@@ -94,6 +97,8 @@ def oracle_curve(
     """
     images, _ = evaluation_images(preset.target, preset, data_root, skip_broken, preset.method == "target")
     if images is None or images.labels is None:
+        for note in [] if images is None else unread_labels(images):
+            Console(leads_processes()).say(f"note: {note}")
         return None
     sample = images.take(torch.from_numpy(fixed_sample(len(images), CURVE_IMAGES, 0)))
 
@@ -127,9 +132,10 @@ def _domain_images(
         wording += f", by the checkpoint of {choice['images']:,} images, which the rule '{choice['rule']}' chose"
     if images is None:  # its labels were learnt from, and none was held out
         return None, wording, []
-    unknown = sorted(set(images.classes) - set(classes))
-    warnings = [f"{name} has labels of classes that were not learnt ({', '.join(unknown[:3])}): unused."]
-    return in_classes(images, classes), wording, warnings if unknown else []
+    warnings = unread_labels(images)
+    if unknown := sorted(set(map(composed, images.classes)) - set(map(composed, classes))):
+        warnings.append(f"{name} has labels of classes that were not learnt ({', '.join(unknown[:3])}): unused.")
+    return in_classes(images, classes), wording, warnings
 
 
 def _accuracy(predicted: Tensor, labels: Tensor, images: ImageSet, wording: str) -> Measure:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from genshift.data import check_pictures
+from genshift.data.folders import UNREAD
 from genshift.data.imageset import ImageSet
 from genshift.errors import Refusal
 from genshift.presets import Adaptation
@@ -41,3 +42,8 @@ def evaluation_images(
         )
     shown, wording = unseen(images, split, preset.validation, HELD_OUT_IMAGES)
     return shown, f"{name}, {wording}"
+
+
+def unread_labels(images: ImageSet) -> list[str]:
+    """Why the labels of a set that need not have any were not read, where that is so."""
+    return [note for note in images.notes if UNREAD in note]

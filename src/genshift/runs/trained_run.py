@@ -73,7 +73,8 @@ def preset_of(config: dict[str, Any]) -> Preset:
         plain = {key: stored[key] for key in ("name", "study", "networks", "origins", "published")}
         if extra := ", ".join(sorted(set(stored["fields"]) - {f.name for f in dataclasses.fields(family)})):
             raise Refusal(f"config.json has fields unknown to genshift {genshift.__version__}: {extra}.")
-        return family(method=stored["role"], **plain, **stored["fields"]).checked()
+        # Runs of 0.2 and before took 16 bits as they are, and asked for no depth.
+        return family(method=stored["role"], **plain, **{"depth": 16, **stored["fields"]}).checked()
     except (KeyError, TypeError) as error:
         raise Refusal(f"config.json describes no preset ({error}): restore it, or name another run folder.") from None
 

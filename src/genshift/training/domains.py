@@ -15,6 +15,7 @@ from genshift.data.catalog import lookup
 from genshift.data.imageset import ImageSet
 from genshift.data.loading import splits_of
 from genshift.data.parts import measured_on
+from genshift.data.text import composed
 from genshift.errors import Refusal, unknown
 from genshift.presets import Adaptation, Preset
 from genshift.presets.benchmark import OWN_STUDY
@@ -86,7 +87,8 @@ def _open_extra(preset: Adaptation, labelled: ImageSet, target: ImageSet, **opti
             )
     if extra.labels is None:
         raise Refusal(f"--extra {preset.extra} has no labels: give class folders, or a labels.csv (image_name,label).")
-    if strangers := [name for name in extra.classes if name not in labelled.classes]:
+    known = set(map(composed, labelled.classes))
+    if strangers := [name for name in extra.classes if composed(name) not in known]:
         raise unknown("class", strangers[0], labelled.classes, f"--extra {preset.extra} is to have the source's own.")
     return in_classes(extra, labelled.classes)
 
@@ -144,10 +146,12 @@ def unseen(images: ImageSet, split: str, share: float, most: int | None = None) 
 
 
 def in_classes(images: ImageSet, classes: tuple[str, ...]) -> ImageSet:
-    """The set with its labels counted in `classes`, matched by name; without labels where it has other classes."""
+    """The set with its labels counted in `classes`, matched by name, however accents are composed; without labels where
+    it has other classes."""
     if images.labels is None or images.classes == classes:
         return images
-    if not set(images.classes) <= set(classes):
+    own, wanted = ([composed(name) for name in names] for names in (images.classes, classes))
+    if not set(own) <= set(wanted):
         return images.sealed()
-    table = torch.tensor([classes.index(name) for name in images.classes])
+    table = torch.tensor([wanted.index(name) for name in own])
     return replace(images, labels=table[images.labels], classes=classes)

@@ -277,6 +277,8 @@ def check_same(run: RunFolder, preset: Preset, settings: Settings) -> None:
     begun = {"seed": config["seed"], "minutes": config.get("minutes"), **stored.options()}
     if settings.minutes is not None:  # the budget was worked out once, and stands in the configuration
         del now["images"]
+    if "depth" not in config["preset"]["fields"]:  # of 0.2 and before: 16, or a value that leaves the pixels the same
+        del now["depth"]
     for name, value in now.items():
         if begun[name] != value:
             flag = f"--{name.replace('_', '-')}"

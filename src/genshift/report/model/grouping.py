@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from genshift.presets.base import LATER
 from genshift.presets.methods import title_of
 from genshift.runs.records import RESOLVED, RunRecord
 
@@ -60,7 +61,7 @@ def conditions_of(run: RunRecord) -> Conditions:
     """
     conditions = {}
     for key, value in run.fields.items():
-        if key not in RESOLVED and value != "":
+        if key not in RESOLVED and value not in ("", LATER.get(key, "")):
             conditions[key] = f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}"
     conditions["budget"] = f"{run.config.get('minutes')} minutes" if run.budget is None else f"{run.budget:,} images"
     conditions["precision"] = str(run.config.get("precision") or run.fields.get("precision"))
