@@ -413,7 +413,6 @@ def test_validation_pictures_are_measured_on_or_said_not_to_be(tmp_path):
             r"cat holds test, train, .* above the classes \(train/cat\)",
         ),
         (("test", "val"), r"has no part 'train': it has test, val; name .*val to read that alone"),
-        (("train", "."), "both beside and inside"),
     ],
 )
 def test_what_cannot_be_told_is_refused_with_the_way_out(tmp_path, folders, says):
@@ -423,6 +422,13 @@ def test_what_cannot_be_told_is_refused_with_the_way_out(tmp_path, folders, says
         with pytest.raises(Refusal, match=says) as refused:
             load(tmp_path / "pets", labels=labels)
         assert "\n" not in str(refused.value)
+
+
+def test_pictures_beside_a_lone_training_part_are_refused_or_read(tmp_path):
+    write_pictures(write_pictures(tmp_path / "train", 1).parent, 1)
+    with pytest.raises(Refusal, match="both beside and inside"):
+        load(tmp_path)
+    assert len(load(tmp_path, labels=False)) == 2
 
 
 def test_labels_in_a_csv_leave_no_doubt(tmp_path):

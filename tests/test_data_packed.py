@@ -109,6 +109,35 @@ def test_pickles_are_never_opened(packed):
         open_packed(packed)
 
 
+def test_packed_parts_are_known_as_folders_are(tmp_path):
+    """In any case and spelling; validation pictures are measured on where there are no others."""
+    images = load("uci", "test")
+    for name in ("Train", "val"):
+        pack(images, tmp_path / name)
+    train = load(tmp_path)
+    told = ", ".join(f"{part}/ ({len(images)} pictures) is the {role}" for part, role in
+                     (("Train", "training part"), ("val", "part to measure on")))  # fmt: skip
+    assert train.notes[-1] == f"{tmp_path.name}: {told}."
+    assert evaluation_split(str(tmp_path)) == "valid" and len(load(tmp_path, "valid")) == len(train)
+    with pytest.raises(Refusal, match=r"no packed part 'test': it has Train, val; pack that into"):
+        load(tmp_path, "test")
+    pack(images, tmp_path / "Testing")
+    assert evaluation_split(str(tmp_path)) == "test"
+    assert f"val/ ({len(images)} pictures) is not used" in load(tmp_path).notes[-1]
+    pack(images, tmp_path / "training")
+    with pytest.raises(Refusal, match="holds Train and training, which name one part"):
+        load(tmp_path)
+
+
+def test_a_packed_part_of_another_spelling_is_checked(tmp_path):
+    pack(load("uci", "test"), tmp_path / "Test")
+    array = np.lib.format.open_memmap(tmp_path / "Test" / "images.npy", mode="r+")
+    array[0] = 123
+    array.flush()
+    with pytest.raises(Refusal, match="changed or damaged since"):
+        check_set(tmp_path, "test")
+
+
 LIES = {
     "a label of no class": ("labels", lambda labels: labels + 1, "has the label 10 at image 180: expected 0 to 9"),
     "a label below 0": ("labels", lambda labels: labels - 1, "has the label -1 at image 0"),
@@ -161,32 +190,3 @@ def test_the_labels_of_a_set_from_outside_are_checked_as_well(monkeypatch):
         monkeypatch.setitem(dataset._sets, "mine", mine)
         with pytest.raises(Refusal, match=f"mine {words}|mine has labels .*{words}"):
             load("mine")
-
-
-def test_packed_parts_are_known_as_folders_are(tmp_path):
-    """In any case and spelling; validation pictures are measured on where there are no others."""
-    images = load("uci", "test")
-    for name in ("Train", "val"):
-        pack(images, tmp_path / name)
-    train = load(tmp_path)
-    told = ", ".join(f"{part}/ ({len(images)} pictures) is the {role}" for part, role in
-                     (("Train", "training part"), ("val", "part to measure on")))  # fmt: skip
-    assert train.notes[-1] == f"{tmp_path.name}: {told}."
-    assert evaluation_split(str(tmp_path)) == "valid" and len(load(tmp_path, "valid")) == len(train)
-    with pytest.raises(Refusal, match=r"no packed part 'test': it has Train, val; pack that into"):
-        load(tmp_path, "test")
-    pack(images, tmp_path / "Testing")
-    assert evaluation_split(str(tmp_path)) == "test"
-    assert f"val/ ({len(images)} pictures) is not used" in load(tmp_path).notes[-1]
-    pack(images, tmp_path / "training")
-    with pytest.raises(Refusal, match="holds Train and training, which name one part"):
-        load(tmp_path)
-
-
-def test_a_packed_part_of_another_spelling_is_checked(tmp_path):
-    pack(load("uci", "test"), tmp_path / "Test")
-    array = np.lib.format.open_memmap(tmp_path / "Test" / "images.npy", mode="r+")
-    array[0] = 123
-    array.flush()
-    with pytest.raises(Refusal, match="changed or damaged since"):
-        check_set(tmp_path, "test")

@@ -305,6 +305,80 @@ def test_one_picture_does_not_depend_on_its_neighbours_or_threads(tmp_path, monk
                for n in range(7))  # fmt: skip
 
 
+# --- formats ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_table_of_suffixes_is_pillows():
+    Image.init()
+    known = {suffix: kind for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    table = {suffix: kind for kind, suffixes in formats.SUFFIXES.items() for suffix in suffixes}
+    assert {suffix: known[suffix] for suffix in table if suffix in known} == {s: table[s] for s in table if s in known}
+    assert pictures.is_picture("A.JPE") and not pictures.is_picture("a.eps") and not pictures.is_picture("a.psd")
+
+
+WRITTEN = {
+    ".jpe": ("JPEG", 12), ".JPE": ("JPEG", 12), ".tga": ("TGA", 0), ".jp2": ("JPEG2000", 2), ".pbm": ("PPM", 255),
+    ".pnm": ("PPM", 0), ".dib": ("DIB", 0), ".apng": ("PNG", 0), ".mpo": ("JPEG", 12), ".WebP": ("WEBP", 12),
+    ".avif": ("AVIF", 12), ".heic": ("HEIF", 12), ".HEIF": ("HEIF", 12),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", WRITTEN)
+def test_pictures_of_every_format_are_read(tmp_path, suffix):
+    kind, most = WRITTEN[suffix]
+    if kind == "AVIF" and not features.check("avif"):
+        pytest.skip("this Pillow writes no AVIF")
+    if kind == "HEIF":
+        pytest.importorskip("pillow_heif").register_heif_opener()
+    picture = quarters(64, 64).convert("1" if suffix == ".pbm" else "RGB")
+    image = one(tmp_path, encode(picture, kind), f"a{suffix}", colour="rgb")
+    assert image.shape == (3, 64, 64) and np.abs(corners(image) - QUARTERS).max() <= most
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "PPM", "WEBP", "JPEG2000", "AVIF"])
+def test_a_picture_without_a_suffix_is_known_by_its_first_bytes(tmp_path, kind):
+    if kind == "AVIF" and not features.check("avif"):
+        pytest.skip("this Pillow writes no AVIF")
+    folder = tmp_path / "pets"
+    for name in ("cat", "dog"):  # of which the one would be no class
+        (folder / name).mkdir(parents=True)
+    (folder / "cat" / "0a1b2c").write_bytes(encode(quarters(), kind))
+    (folder / "dog" / "a.png").write_bytes(encode(quarters()))
+    for name, text in {"LICENSE": "BMW, by Permission", "notes": "P5 is a road", "empty": ""}.items():
+        (folder / "dog" / name).write_text(text)
+    images = load(folder, size=8)
+    assert images.classes == ("cat", "dog") and images.notes == ("pets: not read: 3 without a suffix.",)
+
+
+def test_what_must_be_installed_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(formats, "openable", lambda: ("PNG", "JPEG"))
+    for name, needs in {
+        "a.heic": r"the extra heif \(pip install 'genshift\[heif\]'\)",
+        "b.AVIF": "Pillow 11.3",
+    }.items():
+        with pytest.raises(Refusal, match=rf"{name} is no picture that can be read \(it needs {needs}.*--skip-broken"):
+            one(tmp_path / name[0], b"....ftyp", name)
+    (tmp_path / "a" / "b.png").write_bytes(png(noise()))
+    assert "1 broken picture(s)" in load(tmp_path / "a", skip_broken=True).notes[0]
+
+
+def test_further_pages_and_frames_are_counted(tmp_path):
+    frames = [Image.fromarray(noise()) for _ in range(4)]
+    for name, kind, count in (("a.tif", "TIFF", 4), ("b.tiff", "TIFF", 3), ("c.tif", "TIFF", 1), ("d.gif", "GIF", 3),
+                              ("e.png", "PNG", 2), ("f.webp", "WEBP", 4), ("g.png", "PNG", 1)):  # fmt: skip
+        data = encode(frames[0], kind, save_all=True, append_images=frames[1:count])
+        (tmp_path / name).write_bytes(data)
+        assert formats.further_pages(data)[1] == count - 1, name
+    further = [f"{n} further page(s) in {m} {kind} file(s)" for n, m, kind in
+               ((2, 1, "GIF"), (1, 1, "PNG"), (5, 2, "TIFF"), (3, 1, "WEBP"))]  # fmt: skip
+    assert load(tmp_path).notes == (f"{tmp_path.name}: not read: {', '.join(further)}.",)
+    pages = encode(frames[0], "TIFF", save_all=True, append_images=frames[1:2])
+    single = len(encode(frames[0], "TIFF"))
+    for torn in (single, len(pages) - 100):  # a broken page is one that is not read, and hurts not the first
+        one(tmp_path / f"{torn}", pages[:torn], "a.tif")
+        assert "not read: 1 further page(s) in 1 TIFF file(s)." in load(tmp_path / f"{torn}").notes[0]
+
+
 # --- formats and bounds -----------------------------------------------------------------------------------------------
 
 # Each is opened by Pillow, whatever its name: the first runs Ghostscript, the others are no rasters, or rare ones.
@@ -592,77 +666,3 @@ def test_what_has_its_own_rule_is_padded_too(tmp_path):
         assert (packed.int() - read.int()).abs().max() <= 1
     with pytest.raises(Refusal, match="no fit 'stretch': expected one of crop, pad"):
         load(folder, fit="stretch")
-
-
-# --- formats ----------------------------------------------------------------------------------------------------------
-
-
-def test_the_table_of_suffixes_is_pillows():
-    Image.init()
-    known = {suffix: kind for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
-    table = {suffix: kind for kind, suffixes in formats.SUFFIXES.items() for suffix in suffixes}
-    assert {suffix: known[suffix] for suffix in table if suffix in known} == {s: table[s] for s in table if s in known}
-    assert pictures.is_picture("A.JPE") and not pictures.is_picture("a.eps") and not pictures.is_picture("a.psd")
-
-
-WRITTEN = {
-    ".jpe": ("JPEG", 12), ".JPE": ("JPEG", 12), ".tga": ("TGA", 0), ".jp2": ("JPEG2000", 2), ".pbm": ("PPM", 255),
-    ".pnm": ("PPM", 0), ".dib": ("DIB", 0), ".apng": ("PNG", 0), ".mpo": ("JPEG", 12), ".WebP": ("WEBP", 12),
-    ".avif": ("AVIF", 12), ".heic": ("HEIF", 12), ".HEIF": ("HEIF", 12),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("suffix", WRITTEN)
-def test_pictures_of_every_format_are_read(tmp_path, suffix):
-    kind, most = WRITTEN[suffix]
-    if kind == "AVIF" and not features.check("avif"):
-        pytest.skip("this Pillow writes no AVIF")
-    if kind == "HEIF":
-        pytest.importorskip("pillow_heif").register_heif_opener()
-    picture = quarters(64, 64).convert("1" if suffix == ".pbm" else "RGB")
-    image = one(tmp_path, encode(picture, kind), f"a{suffix}", colour="rgb")
-    assert image.shape == (3, 64, 64) and np.abs(corners(image) - QUARTERS).max() <= most
-
-
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "PPM", "WEBP", "JPEG2000", "AVIF"])
-def test_a_picture_without_a_suffix_is_known_by_its_first_bytes(tmp_path, kind):
-    if kind == "AVIF" and not features.check("avif"):
-        pytest.skip("this Pillow writes no AVIF")
-    folder = tmp_path / "pets"
-    for name in ("cat", "dog"):  # of which the one would be no class
-        (folder / name).mkdir(parents=True)
-    (folder / "cat" / "0a1b2c").write_bytes(encode(quarters(), kind))
-    (folder / "dog" / "a.png").write_bytes(encode(quarters()))
-    for name, text in {"LICENSE": "BMW, by Permission", "notes": "P5 is a road", "empty": ""}.items():
-        (folder / "dog" / name).write_text(text)
-    images = load(folder, size=8)
-    assert images.classes == ("cat", "dog") and images.notes == ("pets: not read: 3 without a suffix.",)
-
-
-def test_what_must_be_installed_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(formats, "openable", lambda: ("PNG", "JPEG"))
-    for name, needs in {
-        "a.heic": r"the extra heif \(pip install 'genshift\[heif\]'\)",
-        "b.AVIF": "Pillow 11.3",
-    }.items():
-        with pytest.raises(Refusal, match=rf"{name} is no picture that can be read \(it needs {needs}.*--skip-broken"):
-            one(tmp_path / name[0], b"....ftyp", name)
-    (tmp_path / "a" / "b.png").write_bytes(png(noise()))
-    assert "1 broken picture(s)" in load(tmp_path / "a", skip_broken=True).notes[0]
-
-
-def test_further_pages_and_frames_are_counted(tmp_path):
-    frames = [Image.fromarray(noise()) for _ in range(4)]
-    for name, kind, count in (("a.tif", "TIFF", 4), ("b.tiff", "TIFF", 3), ("c.tif", "TIFF", 1), ("d.gif", "GIF", 3),
-                              ("e.png", "PNG", 2), ("f.webp", "WEBP", 4), ("g.png", "PNG", 1)):  # fmt: skip
-        data = encode(frames[0], kind, save_all=True, append_images=frames[1:count])
-        (tmp_path / name).write_bytes(data)
-        assert formats.further_pages(data)[1] == count - 1, name
-    further = [f"{n} further page(s) in {m} {kind} file(s)" for n, m, kind in
-               ((2, 1, "GIF"), (1, 1, "PNG"), (5, 2, "TIFF"), (3, 1, "WEBP"))]  # fmt: skip
-    assert load(tmp_path).notes == (f"{tmp_path.name}: not read: {', '.join(further)}.",)
-    pages = encode(frames[0], "TIFF", save_all=True, append_images=frames[1:2])
-    single = len(encode(frames[0], "TIFF"))
-    for torn in (single, len(pages) - 100):  # a broken page is one that is not read, and hurts not the first
-        one(tmp_path / f"{torn}", pages[:torn], "a.tif")
-        assert "not read: 1 further page(s) in 1 TIFF file(s)." in load(tmp_path / f"{torn}").notes[0]

@@ -69,6 +69,13 @@ def test_one_picture_in_every_form_gets_the_same_answer(digits, folder, tmp_path
     assert np.allclose(digits.embed(path)[7], digits.embed(Image.open(file)), atol=1e-5)
 
 
+def test_further_pages_of_one_picture_are_told(digits, folder, tmp_path):
+    pages = [Image.open(file) for file in sorted(folder[0].iterdir())[:3]]
+    pages[0].save(tmp_path / "scan.tif", save_all=True, append_images=pages[1:])
+    assert digits.read(tmp_path / "scan.tif")[0].notes == ("scan.tif: not read: 2 further page(s).",)
+    assert digits.read(folder[0] / "007.png")[0].notes == ()
+
+
 def test_several_pictures_in_every_form_get_a_list_of_answers(digits, folder):
     path, tensors = folder
     expected = [answer.label for answer in digits.predict(path)]

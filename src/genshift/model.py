@@ -200,8 +200,8 @@ class Model:
         if not decoding.depth and highest and (bits := likely_depth(highest)) < 16:
             notes.append(f"16-bit pictures reach {highest:,} of 65,535: if they hold {bits} bits, give --depth {bits}.")
         for name, one in zip(names, several, strict=True):
-            count = further_pages(Path(one).expanduser().read_bytes())[1] if isinstance(one, str | Path) else 0
-            notes += [f"{name}: not read: {count:,} further page(s)."] if count else []
+            if isinstance(one, str | Path) and (count := further_pages(read_picture(Path(one).expanduser()))[1]):
+                notes.append(f"{name}: not read: {count:,} further page(s).")
         return ImageSet("pictures", images, notes=tuple(notes)), names
 
     def read_for_generator(self, pictures: Pictures, **reading: Any) -> tuple[ImageSet, list[str]]:
