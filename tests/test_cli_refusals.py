@@ -286,7 +286,7 @@ def test_a_checkpoint_of_another_network(words, trained, run, capfd):
 def test_a_truncated_checkpoint(words, run, capfd):
     newest = RunFolder(run).saved()[-1]
     newest.write_bytes(newest.read_bytes()[:5000])
-    assert "is truncated or no safetensors file" in ask(capfd, words, run)
+    assert "is cut short, damaged or no safetensors file" in ask(capfd, words, run)
 
 
 def test_a_run_without_a_checkpoint(run, capfd):

@@ -241,7 +241,7 @@ def test_a_truncated_last_checkpoint_is_refused_and_the_one_before_continues(dom
         tiny.train(preset, out)
     newest = RunFolder(run).saved()[-1]
     newest.write_bytes(newest.read_bytes()[:-1000])
-    with pytest.raises(Refusal, match="truncated or no safetensors file"):
+    with pytest.raises(Refusal, match="cut short, damaged or no safetensors file"):
         tiny.train(preset, run)
     newest.unlink()
     assert tiny.train(preset, run) is True

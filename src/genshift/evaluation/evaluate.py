@@ -23,6 +23,7 @@ from genshift.runs.results import RESULTS, Results, card, read_results, results_
 from genshift.runs.trained_run import open_run, preset_of
 from genshift.selection import checkpoint_selection
 from genshift.selection.rules import DEFAULT_RULE
+from genshift.temporary import remove_litter
 from genshift.training.console import Console
 from genshift.training.train import Settings
 
@@ -87,6 +88,7 @@ def evaluate(path: Path, options: EvaluationOptions) -> Results:
     run, preset = opened.folder, opened.preset
     family = FAMILIES[preset.family]
     family.check_options(run, preset, options)
+    remove_litter(run.path)
     with Console().phase("Evaluating"):
         measured, record = family.measure(run, preset, opened.method, opened.classes, options)
     # Measures that an earlier evaluation was asked for and this one was not, where they still hold.

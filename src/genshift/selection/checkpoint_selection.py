@@ -50,6 +50,7 @@ from genshift.selection.rules import (
     choose,
     doubts,
 )
+from genshift.temporary import remove_litter
 from genshift.training.console import Console
 from genshift.training.domains import FEWEST_HELD_OUT, open_domains
 from genshift.training.loop import Observer
@@ -180,13 +181,14 @@ def score_run(run: RunFolder, data_root: Path | None = None) -> list[Candidate]:
     Raises Refusal for a run that adapts nothing, has no checkpoint or held no source images out.
     """
     preset = _adapting(run)
+    remove_litter(run.path)
     paths = checkpoints_of(run)
     data = open_scoring_data(preset, data_root, bool(run.config.get("skip_broken")))
     method: Any = open_run(run, "last").method  # of an adapting preset: it classifies
     # Every checkpoint's networks in turn, in the same method.
     scored = []
     for path in Console().track(paths, "Scoring checkpoints without target labels"):
-        load_networks(method, path)
+        load_networks(method, path, run.config["images"])
         scored.append(scores_of(method, data))
     predictions = torch.stack([on_target for _, on_target in scored])
     agreement = ensemble_agreement(predictions).tolist()
@@ -212,8 +214,11 @@ def scored(run: RunFolder, data_root: Path | None = None) -> list[Candidate]:
     rows: list[ScoreRow] = run.read(SCORES)["checkpoints"]
     stored = checkpoint.load(run.path / PREDICTIONS)
     complete = all(set(ESTIMATES) <= set(row) for row in rows)  # earlier versions took no estimates
-    if not complete or not [row["checkpoint"] for row in rows] == stored.about["of"] == names:
+    if not complete or not [row["checkpoint"] for row in rows] == stored.about.get("of") == names:
         return score_run(run, data_root)
+    shape = len(rows), run.read(SCORES)["n"]["target"], len(run.config["classes"])
+    said = torch.empty(shape, device="meta")
+    checkpoint.check_tensors(stored.tensors, {"said": said}, run.path / PREDICTIONS)
     return [Candidate(run, row, on_target) for row, on_target in zip(rows, stored.tensors["said"], strict=True)]
 
 
@@ -369,7 +374,8 @@ def estimates_of(run: RunFolder) -> Results:
         return {}
     scores = run.read(SCORES)
     rows: list[ScoreRow] = scores["checkpoints"]
-    images = checkpoint.about(run.selected() or run.chosen(preset_of(run.config).select))["images"]
+    path = run.selected() or run.chosen(preset_of(run.config).select)
+    images = checkpoint.images_seen(checkpoint.about(path), path)
     row = next((row for row in rows if row["images"] == images and ESTIMATE in row), None)
     if row is None:
         return {}

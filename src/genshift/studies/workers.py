@@ -16,6 +16,7 @@ from typing import Any
 
 from genshift.errors import Refusal
 from genshift.plugins import PluginsOfThisProcess
+from genshift.signals import leave_closed_terminal, stop_signals
 
 STOPPED, REFUSED = 130, 2
 
@@ -23,8 +24,8 @@ STOPPED, REFUSED = 130, 2
 def side_by_side(todo: Sequence[Any], work: Callable[[Any], bool], most: int, name: Callable[[Any], str]) -> bool:
     """Calls `work` on each item in a process of its own, at most `most` at a time; `name` is how messages call it.
 
-    Where one item stops early (`work` returns False, Ctrl-C, SIGTERM) or is refused, no other is begun and those under
-    way get SIGTERM, upon which training saves and ends. Returns False where something stopped; raises the first
+    Where one item stops early (`work` returns False, Ctrl-C, SIGTERM, SIGHUP) or is refused, no other is begun and those
+    under way get SIGTERM, upon which training saves and ends. Returns False where something stopped; raises the first
     item's Refusal, and one for a process that died.
     """
     crew = Crew()
@@ -93,15 +94,16 @@ class Crew:
 
     @contextmanager
     def signals(self) -> Iterator[None]:
-        """While open, Ctrl-C and SIGTERM stop the crew instead of this process; a second one ends it as usual."""
+        """While open, the stop signals stop the crew instead of this process; a second one ends it as usual."""
         before: dict[int, Any] = {}
 
         def handle(number: int, frame: FrameType | None) -> None:
             signal.signal(number, before[number])
+            leave_closed_terminal()
             self.stop()
 
         if threading.current_thread() is threading.main_thread():
-            before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+            before = {number: signal.signal(number, handle) for number in stop_signals()}
         try:
             yield
         finally:
