@@ -175,7 +175,7 @@ def test_a_crash_of_the_process_has_become_a_sentence(run, domains):
 
 def test_what_was_not_changed_continues(run, domains, tmp_path, capfd):
     """Also as 0.2 wrote it, and to the bits of a run that was not disturbed."""
-    rewrite(run / "checkpoints" / NEWEST, lambda _, about: about.pop("stepped"))
+    rewrite(run / "checkpoints" / NEWEST, lambda _, about: about.pop("stepped", None))
     for out in (run, tmp_path / "whole"):
         tiny.told(capfd, *words(domains, out))
     assert tiny.different(tiny.last(run), tiny.last(tmp_path / "whole")) == []

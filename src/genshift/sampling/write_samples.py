@@ -251,21 +251,21 @@ def reconstruct(method: VAEMethod, images: ImageSet, names: Sequence[str], out: 
     note = {
         "weights": _digest(method),
         "images": images.fingerprint(),
-        "names": _checksum("\n".join(names).encode(errors="surrogateescape")),
+        "image_names": _checksum("\n".join(names).encode(errors="surrogateescape")),
     }
     _check_folder(out, note, RECONSTRUCTED)
-    write_json(out / NOTE, note)
-    remove_litter(out)
     rows: Errors = []
     # Written as they come, so that no more than a part of the reconstructions is in memory.
     for places in torch.arange(len(images)).split(EVALUATION_BATCH):
         part = images.take(places)
         decoded = method.reconstruct(part.images, part.labels if method.classes else None)
-        for number, picture in zip(places.tolist(), to_bytes(decoded), strict=True):
-            write_png(out / f"{number:05}.png", picture)
-        if not rows:
+        if not rows:  # what can be reconstructed is known now
+            write_json(out / NOTE, note)
+            remove_litter(out)
             both = torch.cat([part.images[:PAIRS], to_bytes(decoded[:PAIRS])])
             write_png(out / "pairs.png", grid(both, len(both) // 2))
+        for number, picture in zip(places.tolist(), to_bytes(decoded), strict=True):
+            write_png(out / f"{number:05}.png", picture)
         errors = [measure(part.images, decoded).tolist() for measure in ERRORS.values()]
         rows += zip([names[place] for place in places], *errors, strict=True)
     write_text(out / "errors.csv", csv_text(("image_name", *ERRORS), rows, ".6g"))

@@ -181,7 +181,6 @@ def score_run(run: RunFolder, data_root: Path | None = None) -> list[Candidate]:
     Raises Refusal for a run that adapts nothing, has no checkpoint or held no source images out.
     """
     preset = _adapting(run)
-    remove_litter(run.path)
     paths = checkpoints_of(run)
     data = open_scoring_data(preset, data_root, bool(run.config.get("skip_broken")))
     method: Any = open_run(run, "last").method  # of an adapting preset: it classifies
@@ -208,6 +207,7 @@ def scored(run: RunFolder, data_root: Path | None = None) -> list[Candidate]:
     """The candidates of a run with their scores: as they were written, or measured now where these are of other
     checkpoints. Refusal as `score_run`."""
     _adapting(run)
+    remove_litter(run.path)
     names = [path.name for path in checkpoints_of(run)]
     if not all((run.path / name).is_file() for name in (SCORES, PREDICTIONS)):
         return score_run(run, data_root)
