@@ -100,7 +100,7 @@ def test_what_was_stopped_is_continued_without_drawing_twice(studio, tmp_path, c
     monkeypatch.setattr(write_samples, "write_png", interrupted)
     assert main.main([*words, str(out)]) == 130
     assert list(drawn(out)) == [f"{number:05}.png" for number in range(60)] and not list(out.glob(".*"))
-    (out / ".00060.png.1.part").write_bytes(b"half")
+    tiny.litter(out / "00060.png").write_bytes(b"half")
     before = {path.name: path.stat().st_mtime_ns for path in out.glob("0*.png")}
     chunks = []
     monkeypatch.setattr(write_samples, "write_png", lambda path, image: (chunks.append(path.name), write(path, image)))
@@ -203,8 +203,27 @@ def test_reconstructions_come_with_their_errors(name, studio, tmp_path, capfd):
     result, following = said.splitlines()
     assert result == f"{out}: 20 reconstructions; mean squared error {mean:.5f}, each in errors.csv."
     assert following.startswith("next: genshift embed")
-    assert sorted(written(out)) == [*(f"{n:05}.png" for n in range(20)), "errors.csv", "pairs.png"]
-    assert "not empty" in refused(capfd, "reconstruct", studio[name], studio.data, "--out", out)
+    assert sorted(written(out)) == [*(f"{n:05}.png" for n in range(20)), "errors.csv", "pairs.png", "sample.json"]
+    # Of other pictures, or beside other files, nothing is written.
+    assert "pictures of the images" in refused(capfd, "reconstruct", studio[name], studio.data, "--out", out)
+    (out / "mine.png").write_bytes(b"mine")
+    again = refused(capfd, "reconstruct", studio[name], studio.data, "--split", "test", "--out", out)
+    assert "holds mine.png, which is no sample" in again
+
+
+def test_a_killed_reconstruction_is_done_again_to_the_same_bits(studio, tmp_path, capfd):
+    """Killed as its folder was made, between two pictures, or just before the end."""
+    words, whole, out = ["reconstruct", studio["vae"], studio.data, "--out"], tmp_path / "whole", tmp_path / "out"
+    told(capfd, *words, whole)
+    for left in ([], ["sample.json"], ["sample.json", "00000.png"], [*sorted(written(whole))[:-3], "sample.json"]):
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir()
+        for name in left:
+            shutil.copy(whole / name, out)
+        tiny.litter(out / "00001.png").write_bytes(b"half")
+        told(capfd, *words, out)
+        assert written(out) == written(whole)
+    assert "holds pictures of another kind" in refused(capfd, "sample", studio["vae"], "--count", 2, "--out", out)
 
 
 def test_only_a_vae_reconstructs(studio, tmp_path, capfd):

@@ -279,14 +279,14 @@ def test_a_checkpoint_of_another_network(words, trained, run, capfd):
     newest = RunFolder(run).saved()[-1]
     shutil.copy(RunFolder(trained / "hw3-source-usps-mnistm").saved()[-1], newest)
     said = ask(capfd, words, run)
-    assert "holds another network than this run's extractor" in said and newest.name in said
+    assert "holds what this run would not have written: network/" in said and newest.name in said
 
 
 @pytest.mark.parametrize("words", READERS, ids=lambda words: words[0])
 def test_a_truncated_checkpoint(words, run, capfd):
     newest = RunFolder(run).saved()[-1]
     newest.write_bytes(newest.read_bytes()[:5000])
-    assert "is truncated or no safetensors file" in ask(capfd, words, run)
+    assert "is cut short, damaged or no safetensors file" in ask(capfd, words, run)
 
 
 def test_a_run_without_a_checkpoint(run, capfd):
@@ -362,7 +362,7 @@ def test_a_broken_config_is_not_trained_over(run, domains, capfd):
 def test_continuing_from_a_checkpoint_of_another_network(trained, run, domains, capfd):
     shutil.copy(RunFolder(trained / "hw3-source-usps-mnistm").saved()[-1], RunFolder(run).saved()[-1])
     said = again(capfd, domains, run, last_line=True)
-    assert "holds another network than this run's extractor" in said
+    assert "holds what this run would not have written: network/" in said
 
 
 # --- outputs --------------------------------------------------------------------------------------------------------

@@ -1,17 +1,20 @@
 """Packed sets: the same images through a memory map, whole or not at all."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import tiny
 import torch
 from data_files import cut, write_celeba, write_pictures
 
 from genshift.data import ImageSet, check_set, dataset, load, open_packed, pack
 from genshift.data.catalog import entry
-from genshift.data.packed import verify_packed
+from genshift.data.packed import replacing, verify_packed
 from genshift.errors import Refusal
+from genshift.temporary import temporary_name
 from genshift.training.domains import evaluation_split
 
 
@@ -83,11 +86,43 @@ def test_packing_again_replaces_but_never_someone_elses_folder(packed, tmp_path)
         pack(load("uci", "test"), tmp_path / "file" / "set")
 
 
+def test_packing_goes_on_where_a_killed_one_stopped(packed, tmp_path):
+    """Killed while it wrote, between the two renames, before the last removal; and inside a folder of two splits."""
+    files, whole = ("images.npy", "labels.npy"), {}
+    for moment in ("writing", "renaming", "removing", "inside"):
+        folder = packed / "train" if moment == "inside" else packed
+        half = tiny.litter(folder, "new")
+        half.mkdir(parents=True)
+        (half / "images.npy").write_bytes(b"half")
+        if moment == "renaming":
+            packed.rename(tiny.litter(packed, "old"))
+        if moment == "removing":
+            shutil.copytree(packed, tiny.litter(packed, "old"))
+        pack(load("uci-m", "test"), packed)
+        whole = whole or {name: (packed / name).read_bytes() for name in files}
+        assert {name: (packed / name).read_bytes() for name in files} == whole
+        assert [path.name for path in tmp_path.iterdir()] == ["set"] and not list(packed.glob(".*"))
+
+
+def test_a_pack_that_is_refused_after_a_kill_loses_nothing(packed):
+    """Killed between the two renames: the old set gets its name back, whatever becomes of the new one."""
+    packed.rename(tiny.litter(packed, "old"))
+    with pytest.raises(RuntimeError, match="no memory"), replacing(packed, "set.json"):
+        raise RuntimeError("no memory")
+    verify_packed(packed)
+    living = temporary_name(packed, "new")  # of a process that is not dead
+    living.mkdir()
+    pack(load("uci-m", "test"), packed.parent / "other")
+    with replacing(packed.parent / "third", "set.json"):
+        assert living.exists()
+
+
 def test_what_is_not_whole_is_refused(packed):
     facts = json.loads((packed / "set.json").read_text())
     for change, words in (
         ("{", "no JSON"),
-        (json.dumps(facts | {"format": 99}), "packed form 1"),
+        (json.dumps(facts | {"format": 99}), "packed form 99 of a newer genshift, and this one reads 1: install that"),
+        (json.dumps(facts | {"format": 0}), "packed form 1"),
         (json.dumps(facts | {"classes": 3}), "lacks a good 'classes'"),
         (json.dumps(facts | {"shape": [1, 3, 28, 28]}), "expected uint8"),
     ):

@@ -162,7 +162,7 @@ def test_a_generators_class_folders_are_a_sources_extra_pictures(tmp_path, capfd
         p.read_bytes() for p in by_number
     ]
     first = (drawn / "0" / "00000.png").stat().st_mtime_ns
-    (drawn / "3" / ".00003.png.1.part").write_bytes(b"half")
+    tiny.litter(drawn / "3" / "00003.png").write_bytes(b"half")
     told(capfd, *words, 41)
     assert (drawn / "0" / "00000.png").stat().st_mtime_ns == first and len(load(drawn)) == 41
     assert not list(drawn.rglob("*.part"))

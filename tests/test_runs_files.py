@@ -3,7 +3,10 @@
 import errno
 import json
 import os
+import re
 import subprocess
+import time
+from pathlib import Path
 
 import pytest
 import tiny
@@ -12,10 +15,15 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
+import genshift
+from genshift import temporary
 from genshift.errors import Refusal
+from genshift.evaluation.options import EvaluationOptions
 from genshift.runs import checkpoint, files
 from genshift.runs.checkpoint import Checkpoint
 from genshift.runs.folder import RunFolder
+from genshift.temporary import temporary_name
+from genshift.training.train import Settings
 
 
 def no_room(*_, **__):
@@ -99,6 +107,115 @@ def test_checkpoints_without_a_config_are_not_taken_for_a_new_run(tmp_path):
         RunFolder(tmp_path).create()
 
 
+# --- what killed processes left -------------------------------------------------------------------------------------
+
+
+def test_the_next_writing_of_a_file_removes_what_a_killed_process_left_of_it(tmp_path):
+    """And of that file alone: a folder may be anybody's."""
+    path, other = tmp_path / "labels[1].csv", tmp_path / "labels.csv"
+    for left in (path, other):
+        tiny.litter(left).write_text("half")
+    files.write_text(path, "whole")
+    assert sorted(os.listdir(tmp_path)) == sorted([path.name, tiny.litter(other).name])
+
+
+def test_what_is_still_written_is_no_litter(tmp_path):
+    """What a process that lives writes, and what may be of another machine's, or of 0.2's, until it is long silent."""
+    ours, dead = temporary_name(tmp_path / "a", "part"), tiny.litter(tmp_path / "b")
+    elsewhere, older = tmp_path / ".c.00000000-999999999.part", tmp_path / ".d.999999999.part"
+    users = [tmp_path / name for name in (".notes.2019.old", "e.part", ".usps.bz2.part", ".x.-1.part")]
+    for path in (ours, dead, elsewhere, older, *users):
+        path.write_text("half")
+    long_ago = time.time() - 2 * temporary.SILENT
+    for path in (ours, *users):
+        os.utime(path, (long_ago, long_ago))
+    temporary.remove_litter(tmp_path)
+    assert not dead.exists() and all(path.exists() for path in (ours, elsewhere, older, *users))
+    for path in (elsewhere, older):
+        os.utime(path, (long_ago, long_ago))
+    temporary.remove_litter(tmp_path)
+    assert not elsewhere.exists() and not older.exists() and all(path.exists() for path in (ours, *users))
+
+
+@tiny.POSIX
+def test_another_users_process_lives_too(tmp_path, monkeypatch):
+    def denied(process, number):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    left = tiny.litter(tmp_path / "a")
+    left.write_text("half")
+    monkeypatch.setattr(os, "kill", denied)
+    temporary.remove_litter(tmp_path)
+    assert left.exists()
+
+
+@pytest.mark.usefixtures("quick")
+def test_whoever_owns_a_run_removes_its_litter(domains, tmp_path, capfd):
+    """The same training command of a finished run, `evaluate`, `select` and `clean`."""
+    run = tmp_path / "run"
+    flags = ["--source", domains[0], "--target", domains[1], "--images", 32, "--batch-source", 4, "--batch-target", 4]
+    train = ["train", "dann-mnistm-svhn", *flags, "--width", 8, "--validation", 0.25, "--no-evaluate", "--out", run]
+    tiny.told(capfd, *train)
+    for words in (train, ["evaluate", run], ["select", run], ["clean", run]):
+        for folder in ("samples", "checkpoints", "."):
+            (run / folder).mkdir(exist_ok=True)
+            tiny.litter(run / folder / "a.safetensors").write_text("half")
+        tiny.told(capfd, *words)
+        assert not list(run.rglob(".*.part")), words[0]
+
+
+# --- modes, and who may read ----------------------------------------------------------------------------------------
+
+
+@tiny.POSIX
+@pytest.mark.usefixtures("quick")
+def test_every_file_of_a_run_has_the_mode_that_the_umask_says(domains, tmp_path):
+    """Checkpoints, which safetensors makes for their owner alone, too."""
+    before = os.umask(0o027)
+    try:
+        preset = tiny.tiny("dann-mnistm-svhn", domains, width=8)
+        assert tiny.train_and_evaluate(preset.replaced(images=16), tmp_path / "run", Settings(), EvaluationOptions())
+        files.write_whole(tmp_path / "run" / "private", lambda path: (path.touch(), path.chmod(0o600)))
+    finally:
+        os.umask(before)
+    written = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
+    assert {path.suffix for path in written} >= {".safetensors", ".json", ".jsonl", ".md"}
+    assert {oct(path.stat().st_mode & 0o777) for path in written} == {"0o640"}
+
+
+@tiny.POSIX
+@pytest.mark.parametrize("read", [checkpoint.load, checkpoint.about])
+def test_permission_absence_and_damage_are_three_sentences(read, tmp_path, monkeypatch):
+    """None says to delete: to another user a whole file is one that may not be read."""
+    whole, cut_short, newer = (tmp_path / name for name in ("whole", "cut", "newer"))
+    checkpoint.save(whole, Checkpoint({"a": torch.zeros(1000)}, {}))
+    cut_short.write_bytes(whole.read_bytes()[:-8])
+    newer.write_bytes(whole.read_bytes().replace(b'"F32"', b'"Q32"'))
+    said = {}
+    for path in (whole, cut_short, newer, tmp_path / "absent", tmp_path):
+        with monkeypatch.context() as other_user:
+            if path == whole:
+                other_user.setattr(Path, "open", refuse_to_open)
+            with pytest.raises(Refusal) as caught:
+                read(path)
+        said[path.name] = str(caught.value)
+    assert "may not be read by this user: ask its owner" in said["whole"]
+    assert "cut short, damaged or no safetensors file" in said["cut"] and "move it out of the folder" in said["cut"]
+    assert "move it out of the folder" in said["newer"] and "There is no checkpoint" in said["absent"]
+    assert not any("delete" in sentence or "\n" in sentence for sentence in said.values())
+
+
+def refuse_to_open(*_, **__):
+    raise PermissionError(errno.EACCES, "Permission denied")
+
+
+def test_nothing_advises_to_delete_what_may_be_whole():
+    """No sentence of the package does; what can't be read here may be whole for another user or a newer version."""
+    source = Path(genshift.__file__).parent
+    advice = re.compile(r"[Dd]elete it|[;,:] remove it|or remove it")
+    assert [path.name for path in source.rglob("*.py") if advice.search(path.read_text("utf-8"))] == []
+
+
 # --- checkpoints ----------------------------------------------------------------------------------------------------
 
 
@@ -125,7 +242,7 @@ def test_a_truncated_checkpoint_is_refused(share, tmp_path):
     whole = path.read_bytes()
     path.write_bytes(whole[: int(share * len(whole))])
     for read in (checkpoint.load, checkpoint.about):
-        with pytest.raises(Refusal, match="truncated or no safetensors file"):
+        with pytest.raises(Refusal, match="cut short, damaged or no safetensors file"):
             read(path)
 
 
@@ -143,7 +260,7 @@ def test_a_pickle_is_never_opened(tmp_path):
             return (os.system, (f"touch {tmp_path}/ran",))
 
     torch.save(Bomb(), tmp_path / "a.safetensors")
-    with pytest.raises(Refusal, match="truncated or no safetensors file"):
+    with pytest.raises(Refusal, match="cut short, damaged or no safetensors file"):
         checkpoint.load(tmp_path / "a.safetensors")
     assert not (tmp_path / "ran").exists()
 
@@ -151,7 +268,7 @@ def test_a_pickle_is_never_opened(tmp_path):
 @pytest.mark.parametrize(
     ("other", "says"),
     [
-        (nn.Linear(3, 2), r"weight is \[2, 3\] there and should be \[2, 4\]"),
+        (nn.Linear(3, 2), r"weight is float32 \[2, 3\] there and should be float32 \[2, 4\]"),
         (nn.Linear(4, 2, bias=False), r"bias is absent there"),
         (nn.Sequential(nn.Linear(4, 2)), "should be"),
     ],

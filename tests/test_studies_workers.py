@@ -53,10 +53,10 @@ def test_a_process_that_dies_is_a_sentence(kind, says, tmp_path):
     assert "begun-long-2" not in marks(tmp_path)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
 @pytest.mark.parametrize("group", [False, True], ids=["parent", "terminal"])
 def test_a_signal_to_the_parent_lets_all_save(number, group, tmp_path):
-    """Ctrl-C at a terminal reaches every process; `kill` reaches the parent alone, and SIGKILL tells nobody."""
+    """Ctrl-C at a terminal, or its end, reaches every process; `kill` the parent alone, and SIGKILL tells nobody."""
     if group and number == signal.SIGKILL:
         pytest.skip("kills them all")
     kinds = ["long-1", "long-2", "long-3"]

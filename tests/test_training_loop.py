@@ -1,5 +1,7 @@
 """The loop: when things happen, what is kept, how it stops and continues."""
 
+import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -11,7 +13,7 @@ import tiny
 import torch
 from torch import nn
 
-from genshift import api, device
+from genshift import api, device, signals
 from genshift.errors import Refusal
 from genshift.methods import DANN, Supervised
 from genshift.methods.schedules import Progress, learning_rate
@@ -176,12 +178,12 @@ def test_a_learning_rate_that_is_too_high_stops_the_run_by_itself(domains, tmp_p
 
 @tiny.POSIX
 def test_signals_save_and_leave_and_the_same_command_continues(domains, tmp_path):
-    """SIGTERM, then SIGINT, to the real command; its status is 130 and its words say where it stands."""
+    """SIGTERM, SIGINT, SIGHUP to the real command; its status is 130 and its words say where it stands."""
     out = tmp_path / "run"
     flags = ["--source", domains[0], "--target", domains[1], "--batch-source", 4, "--images", 4000, "--out", out]
     words = [sys.executable, "-m", "genshift", "train", "hw3-source-usps-mnistm", *map(str, flags)]
     seen = 0
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=tiny.environment())
         wait_for_row(out, seen, process)
         process.send_signal(number)
@@ -192,6 +194,50 @@ def test_signals_save_and_leave_and_the_same_command_continues(domains, tmp_path
         assert seen < stopped < 4000 and tiny.rows(out)[-1]["images"] <= stopped
         seen = stopped
     assert not list(out.rglob("*.part"))
+
+
+@tiny.POSIX
+def test_a_terminal_that_closes_lets_the_run_save(domains, tmp_path):
+    """Nothing can be printed there any more, which must not be an error before all is saved."""
+    import pty  # Windows has none
+
+    terminal, its = pty.openpty()
+    flags = ["--source", domains[0], "--target", domains[1], "--batch-source", 4, "--width", 8, "--images", 8000]
+    words = [sys.executable, "-m", "genshift", "train", "source-mnistm-svhn", *map(str, flags), "--no-evaluate"]
+    out = tmp_path / "run"
+    process = subprocess.Popen(
+        [*words, "--out", out], stdin=its, stdout=its, stderr=its, env=tiny.environment(), preexec_fn=own_terminal
+    )
+    os.close(its)
+    os.set_blocking(terminal, False)
+    deadline = time.monotonic() + 120
+    while not RunFolder(out).rows():
+        assert process.poll() is None and time.monotonic() < deadline
+        with contextlib.suppress(BlockingIOError):
+            os.read(terminal, 100_000)
+    os.close(terminal)
+    assert process.wait(timeout=120) == 130
+    assert RunFolder(out).seen >= tiny.rows(out)[-1]["images"] > 0
+
+
+def own_terminal():
+    import fcntl
+    import termios
+
+    os.setsid()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+@tiny.POSIX
+def test_what_nohup_ignores_stays_ignored(monkeypatch):
+    assert signal.SIGHUP in signals.stop_signals()
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert signal.SIGHUP not in signals.stop_signals()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    monkeypatch.delattr(signal, "SIGHUP")  # as under Windows
+    assert signals.stop_signals() == [signal.SIGINT, signal.SIGTERM]
 
 
 def wait_for_row(out, after, process):
@@ -219,9 +265,11 @@ def test_a_torn_line_of_metrics_is_tolerated_and_the_rows_after_the_checkpoint_a
 def test_a_run_killed_before_its_config_begins_anew_and_is_swept(domains, tmp_path):
     preset, run = tiny.tiny("demo-source", domains), tmp_path / "run"
     (run / "checkpoints").mkdir(parents=True)
-    (run / ".config.json.123.part").write_text("{")
+    tiny.litter(run / "config.json").write_text("{")
     assert tiny.train(preset, run, observers=[tiny.StopAt(12)]) is False
-    (run / "checkpoints" / ".images-000000000016.safetensors.123.part").write_text("half")
+    tiny.litter(run / "checkpoints" / "images-000000000016.safetensors").write_text("half")
+    tiny.litter(run / "samples" / "grid.png").parent.mkdir()
+    tiny.litter(run / "samples" / "grid.png").write_text("half")
     assert tiny.train(preset, run) is True
     assert not list(run.rglob("*.part"))
 
@@ -241,7 +289,7 @@ def test_a_truncated_last_checkpoint_is_refused_and_the_one_before_continues(dom
         tiny.train(preset, out)
     newest = RunFolder(run).saved()[-1]
     newest.write_bytes(newest.read_bytes()[:-1000])
-    with pytest.raises(Refusal, match="truncated or no safetensors file"):
+    with pytest.raises(Refusal, match="cut short, damaged or no safetensors file"):
         tiny.train(preset, run)
     newest.unlink()
     assert tiny.train(preset, run) is True

@@ -24,6 +24,7 @@ from genshift.evaluation import evaluate
 from genshift.evaluation.options import EvaluationOptions
 from genshift.presets import Adaptation, Pictures, Preset
 from genshift.runs.folder import RunFolder
+from genshift.temporary import temporary_name
 from genshift.training import train as training
 from genshift.training.train import Settings
 
@@ -126,6 +127,12 @@ class StopAt:
         if images >= self.images and not self.asked:
             self.asked = True  # a second one would kill
             signal.raise_signal(self.number)
+
+
+def litter(path: Path, end: str = "part") -> Path:
+    """What a process of this machine that was killed leaves of `path`."""
+    name = temporary_name(path, end).name
+    return path.with_name(name.replace(f"-{os.getpid()}.", "-999999999."))
 
 
 def last(run: Path) -> dict[str, torch.Tensor]:

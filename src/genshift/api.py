@@ -218,7 +218,8 @@ def reconstruct(
     """Writes a VAE's reconstructions of pictures into `out`: numbered PNG files, pairs.png and errors.csv.
 
     reading: as in `genshift.model.Model.predict`. Returns (image name, MSE of pixels in [0, 1], PSNR in decibels, SSIM)
-    for each. Raises Refusal for a run that is no VAE, and where `out` is not empty.
+    for each. Raises Refusal for a run that is no VAE, and where `out` holds anything but what an earlier call of the
+    same left, which is written again.
     """
     model = load(run)
     method = model.vae()

@@ -81,11 +81,11 @@ def _photo(files: Files, name: str) -> NDArray[np.uint8]:
     except BROKEN as error:
         raise Refusal(
             f"{files.path / name} is no photo that can be read ({error}): expected a whole JPEG or PNG; "
-            "replace or remove it."
+            "replace it, or move it out of the folder."
         ) from error
     if min(image_CHW.shape[1:]) < SIDE:
         raise Refusal(
             f"{files.path / name} is {image_CHW.shape[2]}×{image_CHW.shape[1]} pixels: expected "
-            f"{SIDE}×{SIDE} or more; remove it."
+            f"{SIDE}×{SIDE} or more; move it out of the folder."
         )
     return np.broadcast_to(image_CHW, (3, *image_CHW.shape[1:])).transpose(1, 2, 0)

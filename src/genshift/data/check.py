@@ -24,6 +24,7 @@ from genshift.data.loading import load, packed_part
 from genshift.data.packed import is_packed, verify_packed
 from genshift.data.places import find, md5_of
 from genshift.errors import Refusal, of_os_error
+from genshift.temporary import remove_litter_of, temporary_name
 
 SAMPLE = 2048  # images looked at, evenly over the set, where a look at all would cost time and tell no more
 CHUNK = 4096  # images at a time: bounds the integer copies of exact sums
@@ -186,9 +187,10 @@ def _chosen(images: ImageSet, columns: int, rows: int, seed: int) -> list[int]:
 
 def _save(sheet: Image.Image, path: Path) -> None:
     """The sheet under its name, whole or not at all."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
+    fresh = temporary_name(path, "new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove_litter_of(path, "new")
         sheet.save(fresh, format="PNG")
         os.replace(fresh, path)
     except OSError as error:

@@ -60,7 +60,7 @@ def read_idx(path: Path, dimensions: int) -> Tensor:
     if len(data) - header != count:
         raise Refusal(
             f"{path} holds {len(data) - header:,} bytes after its header: expected {count:,} for shape {shape}; it is "
-            "cut short or damaged, so delete it and fetch it again."
+            "cut short or damaged, so fetch or copy it again."
         )
     if not count:  # frombuffer takes no empty buffer
         return torch.empty(shape, dtype=torch.uint8)

@@ -29,7 +29,7 @@ def read_digits(name: str, path: Path, labels: bool = True, limit: int | None = 
     except ValueError as error:
         raise damaged(path, "lines 'label index:value …' with indices 1 to 256", error) from error
     if not text.endswith(b"\n") and features.shape[0]:
-        raise Refusal(f"{path} ends in the middle of a line: it is cut short, so delete it and fetch it again.")
+        raise Refusal(f"{path} ends in the middle of a line: it is cut short, so fetch or copy it again.")
     if features.shape[0] == 0:
         raise Refusal(f"{path} holds no image: expected lines 'label index:value …'.")
 

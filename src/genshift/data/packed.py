@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import glob
 import json
-import os
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, cast
 import numpy as np
 
 from genshift.errors import Refusal, of_os_error
+from genshift.temporary import is_litter, remove_litter, remove_litter_of, temporary_name
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -115,6 +116,11 @@ def read_facts(folder: Path) -> PackedFacts:
         raise Refusal(f"{path} is no JSON ({error}): pack or build the set again.") from error
     kinds = {"name": str, "shape": list, "labels": bool, "classes": list, "attribute_names": list,
              "notes": list, "fingerprint": str, "recipe": dict}  # fmt: skip
+    if isinstance(facts, dict) and isinstance(facts.get("format"), int) and facts["format"] > FORMAT:
+        raise Refusal(
+            f"{path} is in the packed form {facts['format']} of a newer genshift, and this one reads {FORMAT}: install "
+            "that version."
+        )
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         raise Refusal(
             f"{path} is not in the packed form {FORMAT} that this genshift reads: pack or build the set again."
@@ -161,15 +167,16 @@ def _tensor(array: np.ndarray) -> Tensor:
 def replacing(folder: Path, mark: str) -> Iterator[Path]:
     """A fresh folder that takes the place of `folder` when the block ends well, and vanishes otherwise.
 
-    An existing `folder` is replaced only where it is empty or holds `mark`, a file that says it is ours.
+    An existing `folder` is replaced only where it is empty or holds `mark`, a file that says it is ours. What a killed
+    process left of an earlier attempt is put back or removed.
     """
-    if folder.exists() and not (folder / mark).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise Refusal(f"{folder} exists and is no packed set: name another folder, or remove it.")
-    fresh = folder.with_name(f".{folder.name}.{os.getpid()}.new")  # beside it, so that a rename is enough
+    fresh, old = temporary_name(folder, "new"), temporary_name(folder, "old")  # beside it: a rename is enough
     try:
+        _tidy(folder)
+        if folder.exists() and not (folder / mark).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+            raise Refusal(f"{folder} exists and is no packed set: name another folder.")
         fresh.mkdir(parents=True)
         yield fresh
-        old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
         if folder.exists():  # no system call swaps two folders; between these renames neither has its name
             folder.rename(old)
         fresh.rename(folder)
@@ -178,3 +185,14 @@ def replacing(folder: Path, mark: str) -> Iterator[Path]:
         raise of_os_error(error, f"writing {folder}") from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _tidy(folder: Path) -> None:
+    """Puts right what processes that were killed in `replacing` left of `folder`, and of sets in it."""
+    for old in folder.parent.glob(f".{glob.escape(folder.name)}.*.old"):
+        if not folder.exists() and is_litter(old):  # killed between the two renames
+            old.rename(folder)
+    for end in ("new", "old"):
+        remove_litter_of(folder, end)
+        if folder.is_dir():
+            remove_litter(folder, f".*.{end}")

@@ -220,5 +220,5 @@ def _unreadable(files: Files, name: str, error: Exception) -> Refusal:
         reason = str(error).rstrip(".") or type(error).__name__
     return Refusal(
         f"{files.path / name} is no picture that can be read ({reason}): expected a whole PNG, JPEG or the like; "
-        "replace or remove it, or give --skip-broken to leave such files out."
+        "replace it, move it out of the folder, or give --skip-broken to leave such files out."
     )

@@ -27,6 +27,7 @@ from genshift.runs.results import RESULTS, Results, card, read_results, results_
 from genshift.runs.trained_run import open_run, preset_of
 from genshift.selection import checkpoint_selection
 from genshift.selection.rules import DEFAULT_RULE
+from genshift.temporary import remove_litter
 from genshift.training.console import Console
 from genshift.training.train import Settings
 
@@ -109,6 +110,7 @@ def _evaluate(path: Path, options: EvaluationOptions) -> tuple[Findings, Results
     run, preset = opened.folder, opened.preset
     family = FAMILIES[preset.family]
     family.check_options(run, preset, options)
+    remove_litter(run.path)
     with Console().phase("Evaluating"):
         found = family.measure(run, placed(run, preset, options.places), opened.method, opened.classes, options)
     record = found.record

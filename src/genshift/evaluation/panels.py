@@ -19,7 +19,7 @@ from genshift.metrics.embedding import tsne
 from genshift.metrics.neighbours import nearest_rows
 from genshift.runs import checkpoint
 from genshift.runs.files import write_whole
-from genshift.runs.folder import RunFolder
+from genshift.runs.folder import RunFolder, images_of
 from genshift.runs.png import grid, write_png
 from genshift.runs.records import Evaluation, PictureEntry, Stage
 
@@ -156,7 +156,7 @@ def neighbours(writer: ImageWriter, pictures: Tensor, train: Tensor) -> PictureE
 def numbered(run: RunFolder, kind: str) -> dict[int, Path]:
     """Files of samples/ by the images that had been seen: of the kind "images" (grids) or "latents"."""
     paths = sorted((run.path / "samples").glob(f"{kind}-*.*"))
-    return {int(path.stem.removeprefix(f"{kind}-")): path for path in paths}
+    return {images_of(path): path for path in paths}
 
 
 def snapshots(run: RunFolder) -> list[PictureEntry]:
@@ -178,8 +178,11 @@ def stages(run: RunFolder, held_out: ImageSet) -> Evaluation:
     counts = list(kept)
     first_middle_last = dict.fromkeys((counts[0], counts[len(counts) // 2], counts[-1]))
     stages: list[Stage] = []
+    expected = {"latents": torch.empty(len(held_out), run.config["preset"]["fields"]["latent"], device="meta")}
     for images in first_middle_last:
-        xy = tsne(checkpoint.load(kept[images]).tensors["latents"], seed=0)
+        held = checkpoint.load(kept[images]).tensors
+        checkpoint.check_tensors(held, expected, kept[images])
+        xy = tsne(held["latents"], seed=0)
         x, y = ([round(float(value), 3) for value in column] for column in xy.T)
         stages.append({"images": images, "x": x, "y": y, "label": colours.tolist()})
     return {"attribute": attribute, "stages": stages}

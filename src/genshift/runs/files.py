@@ -13,17 +13,26 @@ from pathlib import Path
 from typing import Any
 
 from genshift.errors import Refusal, of_os_error
+from genshift.temporary import remove_litter_of, temporary_name
 
 
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+def write_whole(path: Path, write: Callable[[Path], None], *, among_many: bool = False) -> None:
     """Calls `write` with a temporary path beside `path`, syncs it to disk and renames it to `path`.
 
-    Raises Refusal where the file system will not take it (full disk, read-only, …); nothing half-written stays.
+    The file's mode is what the umask makes it, whatever `write` does. among_many: do not look through the folder for
+    what a killed process left of this very file. Raises Refusal where the file system will not take it (full disk,
+    read-only, …); nothing half-written stays.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = temporary_name(path, "part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if not among_many:
+            remove_litter_of(path, "part")
+        temporary.open("wb").close()
+        mode = temporary.stat().st_mode
         write(temporary)
+        if temporary.stat().st_mode != mode:  # safetensors makes a file that its owner alone may read
+            temporary.chmod(mode)
         _sync(temporary)
         os.replace(temporary, path)
         _sync(path.parent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,9 +82,8 @@ class RunFolder:
             raise of_os_error(error, f"writing {self.path / name}") from error
 
     def rewind(self, images: int) -> None:
-        """Drops the rows written after `images` images, so that a continued run writes them once, a choice among
-        checkpoints, and the half-written files that a killed process left."""
-        self._remove(part for folder in (self.path, self.checkpoints) for part in folder.glob(".*.part"))
+        """Drops the rows written after `images` images, so that a continued run writes them once, and a choice among
+        checkpoints."""
         for name in (SCORES, CHOICE):  # of fewer checkpoints than there will be
             (self.path / name).unlink(missing_ok=True)
         for name in ("metrics.jsonl", "oracle.jsonl"):
@@ -93,7 +93,7 @@ class RunFolder:
 
     def saved(self) -> list[Path]:
         """The numbered checkpoints, oldest first."""
-        return sorted(self.checkpoints.glob("images-*.safetensors"))
+        return self._numbered("images")
 
     @property
     def seen(self) -> int:
@@ -123,8 +123,7 @@ class RunFolder:
 
     def candidates(self) -> list[Path]:
         """The checkpoints that an adapting run kept to choose from, oldest first (networks alone, as they answer)."""
-        kept = sorted(self.checkpoints.glob("candidate-*.safetensors"))
-        return [path for path in kept if images_of(path) <= self.seen]
+        return [path for path in self._numbered("candidate") if images_of(path) <= self.seen]
 
     def keep_candidate(self, state: Checkpoint) -> None:
         """Writes a checkpoint to choose from."""
@@ -151,11 +150,21 @@ class RunFolder:
             raise Refusal(f"{self.path} has no checkpoint yet: let it train, or name another run.")
         return saved[-1]
 
+    def _numbered(self, kind: str) -> list[Path]:
+        """The checkpoints of a kind, by the number in their names; Refusal where one has none."""
+        return sorted(self.checkpoints.glob(f"{kind}-*.safetensors"), key=images_of)
+
     def _remove(self, paths: Iterable[Path]) -> None:
         for path in paths:
             path.unlink()
 
 
 def images_of(path: Path) -> int:
-    """How many images a checkpoint that is named by their number had seen."""
-    return int(path.stem.rpartition("-")[2])
+    """How many images a checkpoint that is named by their number had seen; Refusal where it is not named so."""
+    number = path.stem.rpartition("-")[2]
+    if not re.fullmatch(r"[0-9]{12,}", number):
+        raise Refusal(
+            f"{path} is named after no number of images: expected 12 digits, as in images-000000000016.safetensors; "
+            "give it back its name, or move it out of the folder."
+        )
+    return int(number)

@@ -33,4 +33,4 @@ def write_png(path: Path, image: Tensor) -> None:
     """Writes a uint8 picture `[1 or 3, H, W]` as PNG, whole."""
     array = image.permute(1, 2, 0).cpu().numpy()
     picture = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
-    write_whole(path, lambda temporary: picture.save(temporary, "PNG"))
+    write_whole(path, lambda temporary: picture.save(temporary, "PNG"), among_many=True)

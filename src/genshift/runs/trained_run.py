@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from genshift.nets.classifier import ResidualExtractor
 from genshift.presets import Adaptation, Preset, class_of
 from genshift.presets.methods import is_known
 from genshift.runs import checkpoint
+from genshift.runs.checkpoint import CLEANED
 from genshift.runs.folder import RunFolder
 
 
@@ -54,7 +56,7 @@ def open_run(
     precision = config["precision"] if chosen.type == config["device"] else preset.precision
     method = build_method(preset, len(config["classes"]), device.choose_arithmetic(precision, chosen), seed=0)
     path = (None if which else folder.selected()) or folder.chosen(which or preset.select)
-    load_networks(method, path)
+    load_networks(method, path, config["images"])
     return TrainedRun(folder, config, preset, method, tuple(config["classes"]), path)
 
 
@@ -107,10 +109,18 @@ def build_method(preset: Preset, classes: int, arithmetic: device.Arithmetic, se
     return build(preset, networks, classes, rule, arithmetic)
 
 
-def load_networks(method: Method, path: Path) -> None:
-    """Puts a checkpoint's networks, or their moving average, into the method; Refusal where they are others."""
-    networks = checkpoint.answering_networks(checkpoint.load(path).tensors)
-    checkpoint.unpack_networks(networks, method.networks, path)
+def load_networks(method: Method, path: Path, most: float = math.inf) -> None:
+    """Puts a checkpoint's networks, or their moving average, into the method; Refusal where they are others, or it says
+    to have seen over `most` images."""
+    state = checkpoint.load(path)
+    checkpoint.images_seen(state.about, path, most)
+    expected = checkpoint.pack_networks(method.networks)
+    # What a training continues from has both; all else is saved as it answers.
+    if path.stem.startswith("images-") and method.preset.ema_half_life and not state.about.get(CLEANED):
+        expected |= {checkpoint.averaged(name): tensor for name, tensor in expected.items()}
+    held = {name: tensor for name, tensor in state.tensors.items() if not name.startswith("optimizer/")}
+    checkpoint.check_tensors(held, expected, path)
+    checkpoint.unpack_networks(checkpoint.answering_networks(held), method.networks, path)
 
 
 def feature_maps(path: Path, rule: PixelNormalization) -> Callable[[torch.Tensor], list[torch.Tensor]]:

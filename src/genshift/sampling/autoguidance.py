@@ -28,7 +28,7 @@ def keeper(run: RunFolder) -> Observer:
         if images * PART < run.config["images"]:
             return
         # The first such check alone; again where it is the one that is done again.
-        if not path.is_file() or images <= checkpoint.about(path)["images"]:
+        if not path.is_file() or images <= checkpoint.images_seen(checkpoint.about(path), path):
             checkpoint.save(path, Checkpoint(checkpoint.pack_networks(method.networks), {"images": images}))
 
     return observe

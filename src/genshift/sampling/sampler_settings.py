@@ -68,7 +68,7 @@ def swept(run: RunFolder) -> Best | None:
         return None
     stored = read_json(path, "sweep the run first")
     if not _is_sampling(stored):
-        raise Refusal(f"{path} is no sampling that `genshift sweep` wrote: remove it, and sweep again.")
+        raise Refusal(f"{path} is no sampling that `genshift sweep` wrote: move it out of the folder, and sweep again.")
     best: Best = stored
     return best
 

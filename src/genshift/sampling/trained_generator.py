@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import torch
+from torch import Tensor
+
 from genshift.data.imageset import ImageSet
 from genshift.device import leads_processes
 from genshift.errors import Refusal
@@ -82,7 +85,7 @@ def open_generator(
             if chosen.by_weak:
                 weights.append(run.checkpoints / autoguidance.FILE)
         case VAEMethod() if has_mixture(method):
-            method.load_prior(_stored_mixture(run).tensors)
+            method.load_prior(_stored_mixture(run, method))
             weights.append(run.path / MIXTURE)
     return TrainedGenerator(run, preset, method, classes, chosen, tuple(weights))
 
@@ -121,13 +124,23 @@ def fit_and_store(run: RunFolder, method: VAEMethod, train: ImageSet) -> tuple[V
     return fitted, reason
 
 
-def _stored_mixture(run: RunFolder) -> Checkpoint:
+def _stored_mixture(run: RunFolder, method: VAEMethod) -> dict[str, Tensor]:
     path = run.path / MIXTURE
     stored = checkpoint.load(path) if path.is_file() else None
     # A mixture fits the latent vectors of the networks that it was fitted to, and no others.
-    if stored is None or stored.about["images"] != run.seen:
+    if stored is None or stored.about.get("images") != run.seen:
         raise Refusal(
             f"{run.path} draws from a mixture that was not fitted to its last checkpoint: "
             f"`genshift evaluate {run.path}` fits it."
         )
-    return stored
+    # Of how many components it is, its weights say; the rest follows.
+    weights = stored.tensors.get("weights", torch.empty(0))
+    shape, latent = (max(1, method.classes), *weights.shape[1:2]), method.preset.latent
+    shapes = {"weights": shape, "means": (*shape, latent), "roots": (*shape, latent, latent)}
+    expected = {name: torch.empty(own, device="meta") for name, own in shapes.items()}
+    checkpoint.check_tensors(stored.tensors, expected, path)
+    if (weights < 0).any() or not (weights.sum(1) > 0).all():
+        raise Refusal(
+            f"{path} holds weights that are no probabilities: move it out of the folder, and evaluate the run again."
+        )
+    return stored.tensors

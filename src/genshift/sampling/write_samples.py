@@ -24,10 +24,12 @@ from genshift.methods import GeneratorMethod
 from genshift.methods.base import CHUNK, EVALUATION_BATCH, to_bytes
 from genshift.methods.vae import VAEMethod
 from genshift.metrics import reconstruction
+from genshift.runs import checkpoint
 from genshift.runs.files import csv_text, read_json, write_json, write_text
 from genshift.runs.folder import RunFolder
 from genshift.runs.png import grid, write_png
 from genshift.sampling.trained_generator import TrainedGenerator, open_generator
+from genshift.temporary import remove_litter
 from genshift.training.console import Console
 from genshift.training.distributed import World, world_of
 
@@ -81,12 +83,11 @@ def draw(run: RunFolder, request: SampleRequest, out: Path) -> list[Path]:
         names = FileNames(out, classes, request.names)
         names.check()
         note = _note(generator, request, request.label if label is None else classes[0])
-        _check_folder(out, note)
+        _check_folder(out, note, NAMES[request.names])
         world.wait()
         if world.leads:
             write_json(out / NOTE, note)
-            for part in out.rglob(".*.part"):  # left half-written by a killed process
-                part.unlink()
+            remove_litter(out)
         world.wait()
         # The pictures, and a grid of the first ones.
         _draw_share(generator.method, request, label, names, world)
@@ -198,8 +199,8 @@ def _note(generator: TrainedGenerator[Any], request: SampleRequest, label: str |
     return {**note, "sha256": checksum.hexdigest()}
 
 
-def _check_folder(out: Path, note: dict[str, Any]) -> None:
-    """Refuses a folder that holds anything but pictures of the same series."""
+def _check_folder(out: Path, note: dict[str, Any], pattern: str) -> None:
+    """Refuses a folder that holds anything but files of these names, of the same series."""
     if out.exists() and not out.is_dir():
         raise Refusal(f"--out {out} is a file: name a folder.")
     files = sorted(path for path in out.rglob("*") if path.is_file() and path.suffix != ".part")
@@ -211,11 +212,12 @@ def _check_folder(out: Path, note: dict[str, Any]) -> None:
     # Pictures of the same series: every line of the notes is the same.
     before, now = _flat(read_json(out / NOTE, "it holds no samples")), _flat(note)
     for key, value in now.items():
-        if before.get(key) != value:
-            raise Refusal(f"{out} holds pictures of the {key} {before.get(key)}, not {value}: name another --out.")
+        if key not in before:
+            raise Refusal(f"{out} holds pictures of another kind: name another --out.")
+        if before[key] != value:
+            raise Refusal(f"{out} holds pictures of the {key} {before[key]}, not {value}: name another --out.")
     # And nothing beside them.
-    ours = re.compile(NAMES[note["names"]])
-    if strangers := [name for name in names if name not in (NOTE, SHEET) and not ours.fullmatch(name)]:
+    if strangers := [name for name in names if name not in (NOTE, SHEET) and not re.fullmatch(pattern, name)]:
         raise Refusal(f"--out {out} holds {strangers[0]}, which is no sample: name another folder.")
 
 
@@ -235,6 +237,7 @@ def _read_png(path: Path) -> Tensor:
 # --- reconstructing -------------------------------------------------------------------------------------------------
 
 Errors = list[tuple[str, float, float, float]]
+RECONSTRUCTED = r"\d{5,}\.png|pairs\.png|errors\.csv"
 ERRORS = {"mse": reconstruction.mse, "psnr": reconstruction.psnr, "ssim": reconstruction.ssim}
 
 
@@ -242,21 +245,38 @@ def reconstruct(method: VAEMethod, images: ImageSet, names: Sequence[str], out: 
     """Writes the reconstructions of pictures, numbered, pairs.png (pictures above, reconstructions below) and
     errors.csv; returns (image name, MSE, PSNR in decibels, SSIM) for each.
 
-    Raises Refusal where `out` holds anything, or a conditional model is given no labels.
+    What an earlier call of the same left, whole or not, is written again, to the same bits. Raises Refusal where `out`
+    holds anything else, or a conditional model is given no labels.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise Refusal(f"--out {out} is not empty: name a new or empty folder.")
+    note = {
+        "weights": _digest(method),
+        "images": images.fingerprint(),
+        "image_names": _checksum("\n".join(names).encode(errors="surrogateescape")),
+    }
+    _check_folder(out, note, RECONSTRUCTED)
     rows: Errors = []
     # Written as they come, so that no more than a part of the reconstructions is in memory.
     for places in torch.arange(len(images)).split(EVALUATION_BATCH):
         part = images.take(places)
         decoded = method.reconstruct(part.images, part.labels if method.classes else None)
-        for number, picture in zip(places.tolist(), to_bytes(decoded), strict=True):
-            write_png(out / f"{number:05}.png", picture)
-        if not rows:
+        if not rows:  # what can be reconstructed is known now
+            write_json(out / NOTE, note)
+            remove_litter(out)
             both = torch.cat([part.images[:PAIRS], to_bytes(decoded[:PAIRS])])
             write_png(out / "pairs.png", grid(both, len(both) // 2))
+        for number, picture in zip(places.tolist(), to_bytes(decoded), strict=True):
+            write_png(out / f"{number:05}.png", picture)
         errors = [measure(part.images, decoded).tolist() for measure in ERRORS.values()]
         rows += zip([names[place] for place in places], *errors, strict=True)
     write_text(out / "errors.csv", csv_text(("image_name", *ERRORS), rows, ".6g"))
     return rows
+
+
+def _digest(method: VAEMethod) -> str:
+    """Of the weights that reconstruct."""
+    state = sorted(checkpoint.pack_networks(method.networks).items())
+    return _checksum(b"".join(tensor.cpu().contiguous().numpy().tobytes() for _, tensor in state))
+
+
+def _checksum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -53,6 +53,7 @@ from genshift.selection.rules import (
     choose,
     doubts,
 )
+from genshift.temporary import remove_litter
 from genshift.training.console import Console
 from genshift.training.domains import FEWEST_HELD_OUT, open_domains
 from genshift.training.loop import Observer
@@ -194,7 +195,7 @@ def score_run(
     # Every checkpoint's networks in turn, in the same method.
     scored = []
     for path in Console().track(paths, "Scoring checkpoints without target labels"):
-        load_networks(method, path)
+        load_networks(method, path, run.config["images"])
         scored.append(scores_of(method, data))
     predictions = torch.stack([on_target for _, on_target in scored])
     agreement = ensemble_agreement(predictions).tolist()
@@ -214,14 +215,18 @@ def scored(run: RunFolder, data_root: Path | None = None, places: Mapping[str, s
     """The candidates of a run with their scores: as they were written, or measured now where these are of other
     checkpoints. Refusal as `score_run`."""
     _adapting(run)
+    remove_litter(run.path)
     names = [path.name for path in checkpoints_of(run)]
     if not all((run.path / name).is_file() for name in (SCORES, PREDICTIONS)):
         return score_run(run, data_root, places)
     rows: list[ScoreRow] = run.read(SCORES)["checkpoints"]
     stored = checkpoint.load(run.path / PREDICTIONS)
     complete = all(set(ESTIMATES) <= set(row) for row in rows)  # earlier versions took no estimates
-    if not complete or not [row["checkpoint"] for row in rows] == stored.about["of"] == names:
+    if not complete or not [row["checkpoint"] for row in rows] == stored.about.get("of") == names:
         return score_run(run, data_root, places)
+    shape = len(rows), run.read(SCORES)["n"]["target"], len(run.config["classes"])
+    said = torch.empty(shape, device="meta")
+    checkpoint.check_tensors(stored.tensors, {"said": said}, run.path / PREDICTIONS)
     return [Candidate(run, row, on_target) for row, on_target in zip(rows, stored.tensors["said"], strict=True)]
 
 
@@ -382,7 +387,8 @@ def estimates_of(run: RunFolder) -> Results:
         return {}
     scores = run.read(SCORES)
     rows: list[ScoreRow] = scores["checkpoints"]
-    images = checkpoint.about(run.selected() or run.chosen(preset_of(run.config).select))["images"]
+    path = run.selected() or run.chosen(preset_of(run.config).select)
+    images = checkpoint.images_seen(checkpoint.about(path), path)
     row = next((row for row in rows if row["images"] == images and ESTIMATE in row), None)
     if row is None:
         return {}

@@ -16,6 +16,7 @@ from typing import Any
 
 from genshift.errors import Refusal
 from genshift.plugins import PluginsOfThisProcess
+from genshift.signals import leave_closed_terminal, stop_signals
 
 STOPPED, REFUSED = 130, 2
 
@@ -23,8 +24,8 @@ STOPPED, REFUSED = 130, 2
 def side_by_side(todo: Sequence[Any], work: Callable[[Any], bool], most: int, name: Callable[[Any], str]) -> bool:
     """Calls `work` on each item in a process of its own, at most `most` at a time; `name` is how messages call it.
 
-    Where one item stops early (`work` returns False, Ctrl-C, SIGTERM) or is refused, no other is begun and those under
-    way get SIGTERM, upon which training saves and ends. Returns False where something stopped; raises the first
+    Where one item stops early (`work` returns False, or a signal comes) or is refused, no other is begun and those
+    under way get SIGTERM, upon which training saves and ends. Returns False where something stopped; raises the first
     item's Refusal, and one for a process that died.
     """
     crew = Crew()
@@ -52,18 +53,18 @@ class Crew:
         self.refusal: Refusal | None = None
 
     def begin(self, item: Any, work: Callable[[Any], bool], name: str) -> None:
-        """Starts one more. The terminal's Ctrl-C is kept from it, so that it hears of a stop once, as SIGTERM."""
+        """Starts one more. The terminal's signals are kept from it, so that it hears of a stop once, as SIGTERM."""
         hears, tells = get_context("spawn").Pipe(duplex=False)
         # What an item is made of may be a plugin's: arguments are unpickled in their order.
         arguments = (PluginsOfThisProcess(), item, work, tells)
         process = get_context("spawn").Process(target=_work, args=arguments, name=name)
         resource_tracker.ensure_running()  # it would lift the block that the process is to inherit
-        _mask_ctrl_c(True)
+        _mask_terminal(True)
         try:
             process.start()
             self.members[process] = hears
         finally:
-            _mask_ctrl_c(False)
+            _mask_terminal(False)
             tells.close()
         if self.stopping:  # the signal came meanwhile
             process.terminate()
@@ -93,15 +94,16 @@ class Crew:
 
     @contextmanager
     def signals(self) -> Iterator[None]:
-        """While open, Ctrl-C and SIGTERM stop the crew instead of this process; a second one ends it as usual."""
+        """While open, the stop signals stop the crew instead of this process; a second one ends it as usual."""
         before: dict[int, Any] = {}
 
         def handle(number: int, frame: FrameType | None) -> None:
             signal.signal(number, before[number])
+            leave_closed_terminal()
             self.stop()
 
         if threading.current_thread() is threading.main_thread():
-            before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+            before = {number: signal.signal(number, handle) for number in stop_signals()}
         try:
             yield
         finally:
@@ -109,9 +111,9 @@ class Crew:
                 signal.signal(number, handler)
 
 
-def _mask_ctrl_c(on: bool) -> None:
+def _mask_terminal(on: bool) -> None:
     if sys.platform != "win32":  # it has no masks: there, every process of the terminal hears of Ctrl-C by itself
-        signal.pthread_sigmask(signal.SIG_BLOCK if on else signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_BLOCK if on else signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGHUP})
 
 
 def _reason(process: SpawnProcess, hears: Connection) -> Refusal | None:

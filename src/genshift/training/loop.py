@@ -21,6 +21,7 @@ from genshift.methods.schedules import Progress, learning_rate
 from genshift.runs import checkpoint
 from genshift.runs.checkpoint import Checkpoint
 from genshift.runs.folder import RunFolder
+from genshift.signals import leave_closed_terminal, stop_signals
 from genshift.training.console import Console
 from genshift.training.distributed import World
 from genshift.training.ema import MovingAverage
@@ -222,10 +223,12 @@ class Trainer:
             tensors |= checkpoint.pack_optimizer(name, optimizer)
         if self.average:
             tensors |= {f"average/{k}": v for k, v in self.average.state.items()}
-        return Checkpoint(tensors, self._about())
+        # How many of an optimizer's parameters have state: it may rest until its phase, and some take no gradient.
+        stepped = {name: len(checkpoint.stepped(name, tensors)) for name in self.method.optimizers}
+        return Checkpoint(tensors, {**self._about(), "stepped": stepped})
 
     def restore(self, state: Checkpoint, origin: Any) -> None:
-        """Puts the trainer where `state` was saved; Refusal where it is another run's."""
+        """Puts the trainer where `state`, which `continuing.check` takes, was saved."""
         checkpoint.unpack_networks(state.tensors, self.method.networks, origin)
         for name, optimizer in self.method.optimizers.items():
             checkpoint.unpack_optimizer(name, optimizer, state.tensors)
@@ -289,14 +292,14 @@ class _Clock:
 
 
 class _Signals:
-    """While open, Ctrl-C and SIGTERM are noted instead of killing; a second one kills as usual."""
+    """While open, Ctrl-C, SIGTERM and SIGHUP are noted instead of killing; a second one kills as usual."""
 
     def __init__(self) -> None:
         self.noted = False
         self.before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in stop_signals():
             try:
                 self.before[number] = signal.signal(number, self._handle)
             except ValueError:  # not the main thread (a notebook's worker): signals stay as they are
@@ -305,6 +308,7 @@ class _Signals:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.noted = True
+        leave_closed_terminal()
         signal.signal(number, self.before[number])
 
     def __exit__(self, *exc: object) -> None:

@@ -23,7 +23,9 @@ from genshift.presets import Preset
 from genshift.runs.folder import RunFolder
 from genshift.runs.manifest import remembered, write_manifest
 from genshift.runs.trained_run import build_method, feature_maps, preset_of
+from genshift.temporary import remove_litter
 from genshift.training.console import Console, tensorboard_sink
+from genshift.training.continuing import check
 from genshift.training.distributed import World, world_of
 from genshift.training.domains import FEWEST_HELD_OUT
 from genshift.training.ema import MovingAverage
@@ -70,8 +72,8 @@ class Settings:
 def train(preset: Preset, out: Path, settings: Settings) -> bool:
     """Trains `preset` into the folder `out`, or continues what stands there.
 
-    Returns False where Ctrl-C or SIGTERM stopped it early; the same call then continues. A finished run is left as
-    it is. Raises Refusal for wrong input, and where a loss stops being finite.
+    Returns False where Ctrl-C, SIGTERM or SIGHUP stopped it early; the same call then continues. A finished run is
+    left as it is. Raises Refusal for wrong input, and where a loss stops being finite.
     """
     # The machine, and the processes that share the batch.
     chosen = device.choose_device(settings.checked().device)
@@ -89,8 +91,10 @@ def train(preset: Preset, out: Path, settings: Settings) -> bool:
         check_choice(preset, training_data)
         arithmetic = device.choose_arithmetic(preset.precision, chosen)
         trainer = assemble(preset, run, training_data, settings, arithmetic, world, console)
-        if world.leads and not begun:
-            run.create()
+        if world.leads:
+            if not begun:
+                run.create()
+            remove_litter(run.path)
         world.wait()
         _introduce(trainer, preset, training_data, settings)
         # From where an earlier sitting saved; then a probe, whose steps are undone, tells how long it takes.
@@ -156,6 +160,7 @@ def _resume(trainer: Trainer, preset: Preset, settings: Settings) -> bool:
     trainer.schedule = _schedule(preset, trainer.method.phases, total, trainer.feed.batch, settings.keep)
     saved = run.last()
     if saved is not None:
+        check(trainer, saved, run.saved()[-1])
         trainer.restore(saved, run.saved()[-1])
     if trainer.seen >= total:
         console.say(f"{run.path} is finished ({trainer.seen:,} images): nothing to train.")
