@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -25,6 +26,7 @@ from genshift.run import Run
 from genshift.runs.clean import clean as drop_what_continuing_needs
 from genshift.runs.files import csv_text, write_text, write_whole
 from genshift.runs.folder import RunFolder
+from genshift.runs.owner import MEASURING, TRAINING, owned
 from genshift.runs.results import results_as_json
 from genshift.sampling import write_samples
 from genshift.sampling.write_samples import SampleRequest
@@ -32,11 +34,11 @@ from genshift.selection import checkpoint_selection
 from genshift.selection.rules import DEFAULT_RULE
 from genshift.studies import BudgetName
 from genshift.studies.running import run_study
-from genshift.training.console import logging_to
+from genshift.training.console import Console, logging_to
 from genshift.training.loop import Observer
 from genshift.training.plan import Plan
 from genshift.training.plan import plan as plan_training
-from genshift.training.train import Settings
+from genshift.training.train import Settings, owning
 from genshift.training.train import train as run_training
 
 # What a preset is shown with where the data would say how many there are: ten classes, CelebA's forty attributes.
@@ -80,7 +82,7 @@ def train(
             raise Refusal(f"{chosen.name} learns from your own folders: give --source LABELLED --target UNLABELLED.")
     run, root = Run(Path(out).expanduser()), None if data_root is None else Path(data_root).expanduser()
     settings = Settings(seed, minutes, device, threads, root, skip_broken, keep, tensorboard, command, list(observers))
-    with logging_to(None if log is None else Path(log)):
+    with logging_to(None if log is None else Path(log)), owning(run.folder):
         watched = evaluating.with_observers(run.folder, chosen, settings)
         if run_training(chosen, run.path, watched) and leads_processes():
             evaluation = EvaluationOptions(root, draw=chosen.draws) if evaluate else None
@@ -117,11 +119,14 @@ def evaluate(
 ) -> dict[str, Any]:
     """Evaluates a run on its test splits; `options` are the fields of `genshift.evaluation.options.EvaluationOptions`.
 
-    Returns what results.json holds. Raises Refusal for a sampling that the run cannot take.
+    Returns what results.json holds. Beside a training it measures the checkpoint that now stands for the run. Raises
+    Refusal for a sampling that the run cannot take, and where another process evaluates the run.
     """
+    path = Path(run).expanduser()
     root = None if data_root is None else Path(data_root).expanduser()
     evaluation = EvaluationOptions(root, device=device, threads=threads, **options)
-    return results_as_json(evaluating.evaluate(Path(run).expanduser(), evaluation))
+    with owned(RunFolder(path), MEASURING, command="genshift evaluate", say=Console().say):
+        return results_as_json(evaluating.evaluate(path, evaluation))
 
 
 def sample(
@@ -164,9 +169,12 @@ def sweep(
     count: pictures of each setting (500, or half the training pictures where these are few). accuracy: what the
     best, that of the lowest distance, must reach (two standard errors below the highest). axes: the fields of
     `genshift.evaluation.sweep.Axes`. Returns what RUN/sweep.json holds; the same call continues what was stopped.
-    Raises Refusal for a run that is no diffusion model's, and for settings that it cannot take.
+    Raises Refusal for a run that is no diffusion model's, for settings that it cannot take, and where another process
+    is at work in it.
     """
-    return dict(sweeping.sweep(RunFolder(Path(run)), Path(features), sweeping.Axes(**axes), count, data_root, accuracy))
+    folder, tried = RunFolder(Path(run)), sweeping.Axes(**axes)
+    with owned(folder, TRAINING, MEASURING, command="genshift sweep", say=Console().say):
+        return dict(sweeping.sweep(folder, Path(features), tried, count, data_root, accuracy))
 
 
 def select(
@@ -176,11 +184,14 @@ def select(
     `predict`, `embed` and `evaluate` of its run use it.
 
     rule: one of `genshift.selection.rules.RULES`. Returns the choice, and every candidate with its scores. Raises
-    Refusal for a run that adapts nothing or held no source images out, for runs of unlike tasks, and for an unknown
-    rule.
+    Refusal for a run that adapts nothing or held no source images out, for runs of unlike tasks, for an unknown rule,
+    and where another process is at work in one of them.
     """
-    named = [runs] if isinstance(runs, str | Path) else runs
-    return checkpoint_selection.select([RunFolder(Path(run)) for run in named], rule, data_root).as_json()
+    folders = [RunFolder(Path(run)) for run in ([runs] if isinstance(runs, str | Path) else runs)]
+    with ExitStack() as stack:
+        for folder in folders:
+            stack.enter_context(owned(folder, TRAINING, MEASURING, command="genshift select", say=Console().say))
+        return checkpoint_selection.select(folders, rule, data_root).as_json()
 
 
 def reconstruct(
@@ -286,8 +297,10 @@ def study(name: str, out: Path, budget: BudgetName = "cpu", **options: Any) -> P
 
 def clean(run: Path | str) -> int:
     """Drops from a finished run what only continuing needs; returns how many bytes were freed. Raises Refusal for a run
-    that is not trained to its end."""
-    return drop_what_continuing_needs(RunFolder(Path(run).expanduser()))
+    that is not trained to its end, and where another process is at work in it."""
+    folder = RunFolder(Path(run).expanduser())
+    with owned(folder, TRAINING, MEASURING, command="genshift clean", say=Console().say):
+        return drop_what_continuing_needs(folder)
 
 
 def demo(out: Path, seeds: int = 1) -> Path | None:

@@ -21,6 +21,7 @@ from genshift.methods.schedules import Progress, learning_rate
 from genshift.runs import checkpoint
 from genshift.runs.checkpoint import Checkpoint
 from genshift.runs.folder import RunFolder
+from genshift.runs.owner import check_owned
 from genshift.training.console import Console
 from genshift.training.distributed import World
 from genshift.training.ema import MovingAverage
@@ -150,7 +151,9 @@ class Trainer:
         self.seen += self.feed.batch
 
     def read_back(self) -> dict[str, Any]:
-        """Reads the scalars since the last reading, writes a row, and stops where one is not finite."""
+        """Reads the scalars since the last reading, writes a row, and stops where one is not finite, or where another
+        process took the run folder over: whatever is written comes after a reading."""
+        check_owned(self.run)
         means, bad = self.meter.read(self.world, self.method.arithmetic.device)
         start, self._read_at = self._read_at, self.seen
         if bad:
