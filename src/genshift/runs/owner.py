@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -172,10 +172,9 @@ class Ownership:
             if sys.platform != "win32":  # there, letting go removes it; here, whoever waits for it makes a new one
                 Path(self.lock.lock_file).unlink(missing_ok=True)
         self.lock.release()
-        for folder in self.made:
-            if any(folder.iterdir()):
-                break
-            folder.rmdir()
+        with suppress(OSError):  # the first that is not empty ends it
+            for folder in self.made:
+                folder.rmdir()
 
     def _beat(self) -> None:
         """A sign of life every BEAT seconds, whatever else the process does."""
@@ -203,9 +202,7 @@ def owned(run: RunFolder, *parts: str, command: str, say: Say, new: bool = False
     another owner, instead of the refusal. Of the processes that torchrun started the leading one owns for all. Raises
     Refusal where another owner lives, and for a folder that is no run or cannot be written to.
     """
-    from genshift.device import leads_processes  # it imports torch, which listing runs does not need
-
-    if not leads_processes():
+    if os.environ.get("RANK", "0") != "0":  # as `device.leads_processes` says, without torch
         yield
         return
     made = _make(run) if new else []
