@@ -168,7 +168,8 @@ class Ownership:
         if self._heart.is_alive():
             self._heart.join()
         if _read(self.note) == self.owner:
-            self.note.unlink()
+            with suppress(PermissionError):  # Windows, where somebody reads it just now; unlocked, it binds nobody here
+                self.note.unlink()
             if sys.platform != "win32":  # there, letting go removes it; here, whoever waits for it makes a new one
                 Path(self.lock.lock_file).unlink(missing_ok=True)
         self.lock.release()

@@ -115,8 +115,8 @@ def has_mixture(method: VAEMethod) -> bool:
 
 
 def fit_and_store(run: RunFolder, method: VAEMethod, train: ImageSet) -> tuple[VAEMethod, str]:
-    """The method with a mixture fitted to the training images, which is written into the run folder too, where no
-    training goes on there that has other networks soon; and what was chosen, in words."""
+    """The method with a mixture fitted to the training images, which is written into the run folder too, unless
+    a training is under way there: it would have other networks soon; and what was chosen, in words."""
     fitted = copy.copy(method)  # the networks are shared: they stay as they are
     reason = fitted.fit_prior(train.images, train.labels)
     if trained_by(run) is None:

@@ -152,7 +152,7 @@ class Trainer:
 
     def read_back(self) -> dict[str, Any]:
         """Reads the scalars since the last reading, writes a row, and stops where one is not finite, or where another
-        process took the run folder over: whatever is written comes after a reading."""
+        process took the run folder over."""
         check_owned(self.run)
         means, bad = self.meter.read(self.world, self.method.arithmetic.device)
         start, self._read_at = self._read_at, self.seen
@@ -183,6 +183,7 @@ class Trainer:
             if self.world.leads:
                 for observer in self.observers:
                     observer(self.seen, self.method)
+                check_owned(self.run)  # looking may have taken long
                 # The latest whose score is within one standard error of the highest is the one to keep (the
                 # one-standard-error rule: Hastie, Tibshirani and Friedman 2009, section 7.10): among models that
                 # validation cannot tell apart, the later one has learnt longer.
