@@ -309,14 +309,20 @@ def test_an_evaluation_is_of_the_checkpoint_that_it_opened(trained, monkeypatch)
         newer.unlink()
 
 
-def test_a_training_waits_at_its_end_for_an_evaluation_under_way(holder, domains, tmp_path, capfd):
+def test_a_training_waits_at_its_end_for_an_evaluation_under_way(holder, domains, tmp_path, capfd, monkeypatch):
     run, preset = tmp_path / "run", tiny.tiny("demo-source", domains)
+    attempt = owner.Ownership._attempt
 
     def begin(images, method):
         if images == 24:
             holder.take(run, MEASURING, "genshift evaluate")
-            threading.Timer(1.0, holder.let_go).start()
 
+    def ends_after_one(self, say):
+        if (reason := attempt(self, say)) is not None:
+            holder.let_go()
+        return reason
+
+    monkeypatch.setattr(owner.Ownership, "_attempt", ends_after_one)
     assert genshift.train(preset, run, images=24, evaluate=False, observers=[begin]).finished
     assert f"{run} is in use by `genshift evaluate` " in (said := capfd.readouterr().err)
     assert said.count("waiting for its end …") == 1
