@@ -8,7 +8,7 @@ import genshift
 
 ABSENT = ("resource", "fcntl", "pwd", "grp", "termios", "tty", "pty", "readline", "curses", "syslog")
 OTHERS = ("torch", "numpy", "scipy.linalg", "sklearn.datasets", "PIL.Image", "rich.progress", "safetensors.torch",
-          "pooch", "openTSNE", "plotly", "jinja2", "shtab", "multiprocessing.resource_tracker")  # fmt: skip
+          "pooch", "openTSNE", "plotly", "jinja2", "shtab", "multiprocessing.resource_tracker", "filelock")  # fmt: skip
 EXTRAS = ("timm", "dlib", "torch_fidelity", "torchvision", "tensorboard", "IPython", "diffusers", "playwright")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -27,6 +28,7 @@ from genshift.run import Run
 from genshift.runs.clean import clean as drop_what_continuing_needs
 from genshift.runs.files import csv_text, write_json, write_text, write_whole
 from genshift.runs.folder import RunFolder
+from genshift.runs.owner import MEASURING, TRAINING, owned
 from genshift.runs.results import results_as_json
 from genshift.sampling import write_samples
 from genshift.sampling.write_samples import SampleRequest
@@ -38,7 +40,7 @@ from genshift.training.console import Console, logging_to
 from genshift.training.loop import Observer
 from genshift.training.plan import Plan
 from genshift.training.plan import plan as plan_training
-from genshift.training.train import Settings
+from genshift.training.train import Settings, owning
 from genshift.training.train import train as run_training
 
 # What a preset is shown with where the data would say how many there are: ten classes, CelebA's forty attributes.
@@ -82,7 +84,7 @@ def train(
             raise Refusal(f"{chosen.name} learns from your own folders: give --source LABELLED --target UNLABELLED.")
     run, root = Run(Path(out).expanduser()), None if data_root is None else Path(data_root).expanduser()
     settings = Settings(seed, minutes, device, threads, root, skip_broken, keep, tensorboard, command, list(observers))
-    with logging_to(None if log is None else Path(log)):
+    with logging_to(None if log is None else Path(log)), owning(run.folder):
         watched = evaluating.with_observers(run.folder, chosen, settings)
         if run_training(chosen, run.path, watched) and leads_processes():
             evaluation = EvaluationOptions(root, draw=chosen.draws) if evaluate else None
@@ -124,8 +126,9 @@ def evaluate(
 
     Instead of a run, `pictures`, a folder or a data set's name, are held against `reference`, which may be a run too;
     `out`, a file, then gets what is returned. Returns what results.json holds; a measure that is refused is left out,
-    with a warning. Raises Refusal where every measure is refused, or something cannot be read, and for a sampling that
-    the run cannot take.
+    with a warning. Beside a training it measures the checkpoint that now stands for the run. Raises Refusal where every
+    measure is refused, or something cannot be read, for a sampling that the run cannot take, and where another process
+    evaluates the run.
     """
     root = None if data_root is None else Path(data_root).expanduser()
     evaluation = EvaluationOptions(root, device=device, threads=threads, **options)
@@ -133,7 +136,9 @@ def evaluate(
     if run is not None and pictures is None and reference is None:
         if given := [name for name, value in of_pictures.items() if value]:
             raise Refusal(f"{given[0]} goes with pictures and a reference: leave it out, for {run} is a run.")
-        return results_as_json(evaluating.evaluate(Path(run).expanduser(), evaluation))
+        path = Path(run).expanduser()
+        with owned(RunFolder(path), MEASURING, command="genshift evaluate", say=Console().say):
+            return results_as_json(evaluating.evaluate(path, evaluation))
     if run is not None or pictures is None or reference is None:
         raise Refusal("Give a run to evaluate, or pictures and a reference to hold them against.")
     if evaluation.sampling:
@@ -187,11 +192,13 @@ def sweep(
 
     count: pictures of each setting (500, or half the training pictures where these are few). accuracy: what the
     best, that of the lowest distance, must reach (two standard errors below the highest). axes: the fields of
-    `genshift.evaluation.sweep.Axes`. places: as in `EvaluationOptions`. Returns what RUN/sweep.json holds; the same call continues what was stopped.
-    Raises Refusal for a run that is no diffusion model's, and for settings that it cannot take.
+    `genshift.evaluation.sweep.Axes`. places: as in `EvaluationOptions`. Returns what RUN/sweep.json holds; the same
+    call continues what was stopped. Raises Refusal for a run that is no diffusion model's, for settings that it cannot
+    take, and where another process is at work in it.
     """
-    settings, folder = sweeping.Axes(**axes), RunFolder(Path(run))
-    return dict(sweeping.sweep(folder, Path(features), settings, count, data_root, accuracy, places))
+    folder, tried = RunFolder(Path(run)), sweeping.Axes(**axes)
+    with owned(folder, TRAINING, MEASURING, command="genshift sweep", say=Console().say):
+        return dict(sweeping.sweep(folder, Path(features), tried, count, data_root, accuracy, places))
 
 
 def select(
@@ -204,12 +211,15 @@ def select(
     """Chooses a checkpoint of an adapted run, or of several of one task, without a target label; from then on
     `predict`, `embed` and `evaluate` of its run use it.
 
-    rule: one of `genshift.selection.rules.RULES`. places: as in `EvaluationOptions`. Returns the choice, and every candidate with its scores. Raises
-    Refusal for a run that adapts nothing or held no source images out, for runs of unlike tasks, and for an unknown
-    rule.
+    rule: one of `genshift.selection.rules.RULES`. places: as in `EvaluationOptions`. Returns the choice, and every
+    candidate with its scores. Raises Refusal for a run that adapts nothing or held no source images out, for runs of
+    unlike tasks, for an unknown rule, and where another process is at work in one of them.
     """
-    named = [runs] if isinstance(runs, str | Path) else runs
-    return checkpoint_selection.select([RunFolder(Path(run)) for run in named], rule, data_root, places).as_json()
+    folders = [RunFolder(Path(run)) for run in ([runs] if isinstance(runs, str | Path) else runs)]
+    with ExitStack() as stack:
+        for folder in folders:
+            stack.enter_context(owned(folder, TRAINING, MEASURING, command="genshift select", say=Console().say))
+        return checkpoint_selection.select(folders, rule, data_root, places).as_json()
 
 
 def reconstruct(
@@ -326,8 +336,10 @@ def study(name: str, out: Path, budget: BudgetName = "cpu", **options: Any) -> P
 
 def clean(run: Path | str) -> int:
     """Drops from a finished run what only continuing needs; returns how many bytes were freed. Raises Refusal for a run
-    that is not trained to its end."""
-    return drop_what_continuing_needs(RunFolder(Path(run).expanduser()))
+    that is not trained to its end, and where another process is at work in it."""
+    folder = RunFolder(Path(run).expanduser())
+    with owned(folder, TRAINING, MEASURING, command="genshift clean", say=Console().say):
+        return drop_what_continuing_needs(folder)
 
 
 def demo(out: Path, seeds: int = 1) -> Path | None:

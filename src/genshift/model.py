@@ -41,6 +41,7 @@ from genshift.runs.png import grid
 from genshift.runs.trained_run import TrainedRun, open_run
 from genshift.sampling.trained_generator import open_generator
 from genshift.sampling.write_samples import UNLABELLED, class_number
+from genshift.training.console import say_training
 from genshift.training.domains import in_classes, open_set
 
 Picture = str | Path | Image.Image | NDArray[Any] | Tensor
@@ -235,7 +236,9 @@ def load(run: Path | str, *, checkpoint: str | None = None, device: str = "auto"
     checkpoint: "last" or "best", instead of the one that stands for the run. Raises Refusal where there is no run, or
     no checkpoint yet.
     """
-    return Model(open_run(Path(run).expanduser(), checkpoint, on=device, threads=threads))
+    opened = open_run(Path(run).expanduser(), checkpoint, on=device, threads=threads)
+    say_training(opened)
+    return Model(opened)
 
 
 def picture_html(pictures: Sequence[Image.Image], columns: int = 8) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -47,10 +48,22 @@ def print_measures(results: Mapping[str, Any]) -> None:
 
 
 def print_unfinished(run: RunFolder) -> None:
-    """Where a run has more to train, that its newest checkpoint answered."""
+    """Where a run has more to train and nobody trains it now, that its newest checkpoint answered."""
+    from genshift.runs.owner import trained_by
+
     seen, planned = run.seen, run.config["images"]
-    if leads() and seen < planned:
+    if leads() and seen < planned and trained_by(run) is None:
         print(f"{run.path} is not trained to its end ({seen:,} of {planned:,} images): its own command continues it.")
+
+
+def say_trained(runs: Iterable[Path]) -> None:
+    """Which of the runs that are shown are being trained just now."""
+    from genshift.runs.owner import trained_by
+
+    for run in map(RunFolder, runs):
+        if (owner := trained_by(run)) is not None:
+            shown = f"what it wrote up to {run.seen:,} images is shown"
+            print(f"note: {run.path} is being trained by {owner}; {shown}.", file=sys.stderr)
 
 
 def print_choice(run: RunFolder, images: str | None = None) -> None:

@@ -25,6 +25,7 @@ from genshift.cli.endings import (
     print_next_training,
     print_results,
     print_unfinished,
+    say_trained,
     where_data_lies,
 )
 from genshift.cli.parser import (
@@ -52,6 +53,7 @@ from genshift.cli.parser import (
 )
 from genshift.errors import Refusal, of_exhaustion, of_os_error, unknown
 from genshift.presets import FAMILIES, METHODS, PRESETS, Preset, methods, option_fields
+from genshift.runs.find import find_runs
 from genshift.runs.folder import RunFolder
 
 INTERRUPTED = 130
@@ -409,6 +411,7 @@ def compare(argv: Sequence[str]) -> int:
     from genshift.report.console import compare as rows_of
     from genshift.report.console import format_table
 
+    say_trained(find_runs(args.runs))
     rows = rows_of(args.runs)
     if args.json:
         print_json(rows)
@@ -485,6 +488,8 @@ def report(argv: Sequence[str]) -> int:
     args = parser.parse(argv)
     from genshift.report.page import report as write_report
 
+    if args.out.suffix != ".md":
+        say_trained(find_runs(args.folders))
     print(write_report(args.folders, args.out, args.title))
     print_next("compare", *args.folders, file=sys.stderr)  # what a script reads is the page's path alone
     return 0

@@ -22,13 +22,14 @@ from genshift.presets import GAN, VAE, Adaptation, Classifier, Diffusion, Preset
 from genshift.runs.files import write_text
 from genshift.runs.folder import RunFolder
 from genshift.runs.manifest import placed
+from genshift.runs.owner import MEASURING, TRAIN, check_owned, owned
 from genshift.runs.records import Evaluation
 from genshift.runs.results import RESULTS, Results, card, read_results, results_as_json, training_costs
 from genshift.runs.trained_run import open_run, preset_of
 from genshift.selection import checkpoint_selection
 from genshift.selection.rules import DEFAULT_RULE
 from genshift.temporary import remove_litter
-from genshift.training.console import Console
+from genshift.training.console import Console, say_training
 from genshift.training.train import Settings
 
 RECORD, CARD = "evaluation.json", "card.md"
@@ -52,14 +53,17 @@ def with_observers(run: RunFolder, preset: Preset, settings: Settings) -> Settin
 
 def after_training(run: RunFolder, preset: Preset, settings: Settings, options: EvaluationOptions | None) -> None:
     """Of a run that was trained to its end, in the leading process: scores what can be chosen among, chooses where the
-    preset asks for that, and evaluates, each where it is not done yet; without `options` nothing is evaluated."""
-    if checkpoint_selection.can_choose(run):
-        if preset.select == "label-free" and run.selected() is None:
-            checkpoint_selection.select([run], DEFAULT_RULE, settings.data_root)
-        else:
-            checkpoint_selection.scored(run, settings.data_root)
-    if options is not None and not is_current(run, options):
-        _evaluate(run.path, options)
+    preset asks for that, and evaluates, each where it is not done yet; without `options` nothing is evaluated.
+
+    Where another process evaluates the run just then, it waits for the end of that."""
+    with owned(run, MEASURING, command=TRAIN, say=Console().say, wait=True):
+        if checkpoint_selection.can_choose(run):
+            if preset.select == "label-free" and run.selected() is None:
+                checkpoint_selection.select([run], DEFAULT_RULE, settings.data_root)
+            else:
+                checkpoint_selection.scored(run, settings.data_root)
+        if options is not None and not is_current(run, options):
+            _evaluate(run.path, options)
 
 
 def is_current(run: RunFolder, options: EvaluationOptions) -> bool:
@@ -95,8 +99,8 @@ def _selected(run: RunFolder) -> str | None:
 def evaluate(path: Path, options: EvaluationOptions) -> Results:
     """Evaluates a run and writes results.json, evaluation.json and card.md; returns what results.json then holds.
 
-    A measure that is refused ends itself, with a warning. Raises Refusal where the run or its data cannot be read, and
-    where every measure was refused.
+    A measure that is refused ends itself, with a warning. Beside a training it measures the checkpoint that now stands
+    for the run. Raises Refusal where the run or its data cannot be read, and where every measure was refused.
     """
     found, results = _evaluate(path, options)
     if found.refused and not found.results:
@@ -106,8 +110,11 @@ def evaluate(path: Path, options: EvaluationOptions) -> Results:
 
 def _evaluate(path: Path, options: EvaluationOptions) -> tuple[Findings, Results]:
     """As `evaluate`, also where every measure was refused; what was found, and what results.json then holds."""
-    opened = open_run(path, on=options.device, threads=options.threads)
-    run, preset = opened.folder, opened.preset
+    run = RunFolder(path)
+    stands = {"images": run.seen, "selected": _selected(run)}  # before it is opened: a training beside this goes on
+    opened = open_run(run, on=options.device, threads=options.threads)
+    say_training(opened)
+    preset = opened.preset
     family = FAMILIES[preset.family]
     family.check_options(run, preset, options)
     remove_litter(run.path)
@@ -117,10 +124,11 @@ def _evaluate(path: Path, options: EvaluationOptions) -> tuple[Findings, Results
     # Measures that an earlier evaluation was asked for and this one was not, where they still hold.
     kept, kept_record = _kept(run, record.get("sampling"), family.not_asked(options))
     results = {**kept, **training_costs(run), **found.results}
+    check_owned(run)
     run.write(RESULTS, results_as_json(results))
     write_text(run.path / CARD, card(run, preset, results, record["warnings"]))
     # Last, for it says of which checkpoint the others are.
-    run.write(RECORD, {**kept_record, "images": run.seen, "selected": _selected(run), **record})
+    run.write(RECORD, {**kept_record, **stands, **record})
     return found, results
 
 

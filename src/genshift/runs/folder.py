@@ -45,7 +45,7 @@ class RunFolder:
         """Whether the folder holds what no run that was killed before its config.json can have left."""
         if not self.path.is_dir():
             return False
-        ours = ("checkpoints", "tensorboard", MANIFEST)
+        ours = ("checkpoints", "tensorboard", MANIFEST, ".training.lock", ".training.json")  # the last say who trains
         others = [p for p in self.path.iterdir() if p.name not in ours and not p.name.endswith(".part")]
         return bool(others or self.saved())
 

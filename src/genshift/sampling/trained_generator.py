@@ -20,10 +20,11 @@ from genshift.presets import Diffusion, Generator, Sampling
 from genshift.runs import checkpoint
 from genshift.runs.checkpoint import Checkpoint
 from genshift.runs.folder import RunFolder
+from genshift.runs.owner import trained_by
 from genshift.runs.trained_run import open_run, preset_of
 from genshift.sampling import autoguidance
 from genshift.sampling.sampler_settings import SAMPLING, no_sampling, sampling_of, swept
-from genshift.training.console import Console
+from genshift.training.console import Console, say_training
 
 MIXTURE = "prior.safetensors"
 
@@ -76,6 +77,7 @@ def open_generator(
         no_sampling(run, preset, sampling or {})
     # The networks, and what else its pictures depend on.
     opened = open_run(run)
+    say_training(opened)
     method, classes, weights = opened.method, opened.classes, [opened.checkpoint]
     match method:
         case DiffusionMethod() if chosen is not None:
@@ -116,11 +118,12 @@ def has_mixture(method: VAEMethod) -> bool:
 
 
 def fit_and_store(run: RunFolder, method: VAEMethod, train: ImageSet) -> tuple[VAEMethod, str]:
-    """The method with a mixture fitted to the training images, which is written into the run folder too; and what was
-    chosen, in words."""
+    """The method with a mixture fitted to the training images, which is written into the run folder too, unless
+    a training is under way there: it would have other networks soon; and what was chosen, in words."""
     fitted = copy.copy(method)  # the networks are shared: they stay as they are
     reason = fitted.fit_prior(train.images, train.labels)
-    checkpoint.save(run.path / MIXTURE, Checkpoint(fitted.prior_state(), {"images": run.seen}))
+    if trained_by(run) is None:
+        checkpoint.save(run.path / MIXTURE, Checkpoint(fitted.prior_state(), {"images": run.seen}))
     return fitted, reason
 
 

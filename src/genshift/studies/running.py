@@ -16,7 +16,7 @@ from genshift.runs.files import write_json, write_text
 from genshift.runs.folder import CHOICE, SCORES, RunFolder
 from genshift.studies import JUDGES, BudgetName, Study, judge_of, varied_options
 from genshift.studies.workers import side_by_side
-from genshift.training.train import Settings, train
+from genshift.training.train import Settings, owning, train
 
 
 @dataclass(frozen=True)
@@ -116,9 +116,10 @@ def run_job(job: Job) -> bool:
     """Trains (or continues) and evaluates one run; False where a signal stopped it."""
     settings = Settings(seed=job.seed, threads=job.threads, data_root=job.evaluation.data_root, command=job.command)
     run = RunFolder(job.out)
-    finished = train(job.preset, job.out, with_observers(run, job.preset, settings))
-    if finished:
-        after_training(run, job.preset, settings, job.evaluation)
+    with owning(run):
+        finished = train(job.preset, job.out, with_observers(run, job.preset, settings))
+        if finished:
+            after_training(run, job.preset, settings, job.evaluation)
     return finished
 
 

@@ -8,12 +8,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Timer
-from typing import Any, Self, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TextIO, TypeVar
 
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from genshift.device import leads_processes
 from genshift.errors import Refusal, of_os_error
+from genshift.runs.owner import trained_by
+
+if TYPE_CHECKING:
+    from genshift.runs.trained_run import TrainedRun
 
 LINES = 20  # of progress in a training, where each stays to be read
 SILENT = 2.0  # seconds after which a user wonders what goes on
@@ -37,6 +42,14 @@ def logging_to(path: Path | None) -> Iterator[None]:
     finally:
         _logs.remove(file)
         file.close()
+
+
+def say_training(opened: TrainedRun) -> None:
+    """Where another process trains the run just now, says so, and with which checkpoint it answers."""
+    owner = trained_by(opened.folder)
+    if owner is not None:
+        answers = f"note: {opened.folder.path} is being trained by {owner}; {opened.checkpoint.name} answers."
+        Console(leads_processes()).say(answers)
 
 
 class Console:

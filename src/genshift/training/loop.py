@@ -21,6 +21,7 @@ from genshift.methods.schedules import Progress, learning_rate
 from genshift.runs import checkpoint
 from genshift.runs.checkpoint import Checkpoint
 from genshift.runs.folder import RunFolder
+from genshift.runs.owner import check_owned
 from genshift.signals import leave_closed_terminal, stop_signals
 from genshift.training.console import Console
 from genshift.training.distributed import World
@@ -151,7 +152,9 @@ class Trainer:
         self.seen += self.feed.batch
 
     def read_back(self) -> dict[str, Any]:
-        """Reads the scalars since the last reading, writes a row, and stops where one is not finite."""
+        """Reads the scalars since the last reading, writes a row, and stops where one is not finite, or where another
+        process took the run folder over."""
+        check_owned(self.run)
         means, bad = self.meter.read(self.world, self.method.arithmetic.device)
         start, self._read_at = self._read_at, self.seen
         if bad:
@@ -181,6 +184,7 @@ class Trainer:
             if self.world.leads:
                 for observer in self.observers:
                     observer(self.seen, self.method)
+                check_owned(self.run)  # looking may have taken long
                 # The latest whose score is within one standard error of the highest is the one to keep (the
                 # one-standard-error rule: Hastie, Tibshirani and Friedman 2009, section 7.10): among models that
                 # validation cannot tell apart, the later one has learnt longer.

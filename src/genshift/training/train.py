@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -22,6 +23,7 @@ from genshift.errors import Refusal
 from genshift.presets import Preset
 from genshift.runs.folder import RunFolder
 from genshift.runs.manifest import remembered, write_manifest
+from genshift.runs.owner import MEASURING, TRAIN, TRAINING, check_owned, owned
 from genshift.runs.trained_run import build_method, feature_maps, preset_of
 from genshift.temporary import remove_litter
 from genshift.training.console import Console, tensorboard_sink
@@ -78,9 +80,9 @@ def train(preset: Preset, out: Path, settings: Settings) -> bool:
     # The machine, and the processes that share the batch.
     chosen = device.choose_device(settings.checked().device)
     device.prepare_process(settings.threads, chosen)
-    with world_of(chosen.type) as world, Console(world.leads) as console:
-        # The run folder: new, or begun with the very same description.
-        run = RunFolder(out)
+    run = RunFolder(out)
+    # The run folder is this process's before anything in it is read: new, or begun with the very same description.
+    with owning(run), world_of(chosen.type) as world, Console(world.leads) as console:
         begun = run.exists()
         if begun:
             check_same(run, preset, settings)
@@ -102,13 +104,15 @@ def train(preset: Preset, out: Path, settings: Settings) -> bool:
             return True
         with console.phase(f"Taking {STEPS} steps to see how fast it goes"):
             measured = probe(trainer)
+        check_owned(run)
         if not begun:
             _begin(trainer, preset, settings, training_data, measured)
         elif world.leads:
             _check_fingerprints(run, training_data)
             if manifest:
                 write_manifest(run, training_data.manifest)  # the sets may have moved
-            run.rewind(trainer.seen)
+            with owned(run, MEASURING, command=TRAIN, say=console.say, wait=True):  # an evaluation may be at work
+                run.rewind(trainer.seen)
         world.wait()
         # To the end of the budget, or to a signal.
         console.say(measured.sentence(trainer.schedule.total - trainer.seen))
@@ -116,6 +120,11 @@ def train(preset: Preset, out: Path, settings: Settings) -> bool:
         if not finished:
             console.say(f"Stopped and saved at {trainer.seen:,} images; the same command continues.")
         return finished
+
+
+def owning(run: RunFolder) -> AbstractContextManager[None]:
+    """While open, the run is this process's to train; Refusal where another is at work in its folder."""
+    return owned(run, TRAINING, command=TRAIN, say=Console().say, new=True)
 
 
 def assemble(
