@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from genshift.data.imageset import ImageSet
 from genshift.evaluation.findings import Findings
 from genshift.evaluation.options import EvaluationOptions
-from genshift.data.imageset import ImageSet
 from genshift.methods import Method
 from genshift.presets import Preset
 from genshift.runs.folder import RunFolder
