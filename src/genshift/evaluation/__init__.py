@@ -3,8 +3,7 @@
 - **Entry**: `evaluate.evaluate` opens a run, has its family measure it, and writes results.json, evaluation.json and
   card.md; `evaluate.FAMILIES` names each family's evaluation, a `family.FamilyEvaluation`. `options` says what may be
   asked for; the types of what is written stand in `genshift.runs` (`results.Measure`, `records.Evaluation`).
-- **Measures end for themselves**: `findings.Findings.measuring` is around each, and the one place where a Refusal of one is
-  caught.
+- **Measures end for themselves**: `findings.Findings.measuring` is around each, and alone catches the Refusal of one.
 - **Families**: `adaptation` (the keeper of the target's labels, by way of `labelled_data`), `classification`,
   `generation` with what `vae` and `diffusion` add to it.
 - **Generators beside real pictures**: `feature_distance` (in the features of a classifier or of Inception),
