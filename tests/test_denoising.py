@@ -16,7 +16,7 @@ from genshift.data import open_packed
 from genshift.data.batches import seed_of
 from genshift.evaluation import generation, per_class, reverse_process
 from genshift.evaluation.diffusion import DiffusionEvaluation
-from genshift.evaluation.feature_distance import FeatureSpace, RealAndGenerated, classifier_space
+from genshift.evaluation.feature_distance import FeatureSpace, RealAndGenerated, classifier_space, embed_real
 from genshift.evaluation.findings import Findings
 from genshift.evaluation.options import EvaluationOptions
 from genshift.evaluation.panels import ImageWriter

@@ -395,7 +395,7 @@ def evaluate(argv: Sequence[str]) -> int:
         return 0
     if args.run is None:
         print_measures(results)
-        print_next("data", "check", args.pictures)
+        print_next("data", "check", args.pictures, *where_data_lies(args.data_root))
         return 0
     print_results(RunFolder(args.run))
     print_next("report", args.run, "--out", "page.html")

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from genshift import device
 from genshift.data import load
+from genshift.data.files import is_archive
 from genshift.data.imageset import ImageSet
 from genshift.errors import Refusal
 from genshift.evaluation.family import FamilyEvaluation
@@ -36,10 +37,11 @@ from genshift.training.console import Console
 from genshift.training.domains import evaluation_split
 
 MEASURES = {**IN_CLASSIFIER, "kernel_distance": "kid"}  # in a classifier's features; `kid` is Inception's alone
-EVEN = ("precision", "recall")  # depend on both counts: as many pictures on either side
-DEPENDS = {  # what a protocol says of counts
-    "frechet": "it falls as counts grow: compare equal counts alone",
-    "kid": "unbiased, whatever the counts",
+MOST = 5_000  # pictures of a side where time grows with their square: all but the Fréchet distance
+COUNTS = {  # what a protocol says of them, by a distance's first kind
+    "frechet": "of few pictures it is too large, and so is its floor: compare equal counts alone",
+    "kid": f"at most {MOST:,} of a side, drawn at random; unbiased, whatever the counts",
+    "precision": f"as many of each side, at most {MOST:,}, drawn at random: compare equal counts alone",
 }
 
 
@@ -59,6 +61,8 @@ def compare_sets(
             f"--pictures {pictures} is a run: `genshift evaluate {pictures}` measures it; for pictures of it, "
             "`genshift sample` draws them into a folder."
         )
+    if run.exists() and options.size is not None:
+        raise Refusal(f"--size goes with two sets: {reference} is a run, at whose own size pictures are compared.")
     found, console = Findings(()), Console()
     for space in _spaces(run, options, console):
         # Both sets at one size where a run or a classifier has one; beside Inception each at its own.
@@ -68,8 +72,8 @@ def compare_sets(
             size: int | None = preset.size
         else:
             size = options.size or (None if space.measures is not MEASURES else space.side)
-            real, words = _read(reference, size, options)
-        drawn, drawn_words = _read(pictures, size, options)
+            real, words = _read(reference, size, options, console)
+        drawn, drawn_words = _read(pictures, size, options, console)
         console.say(f"Comparing {len(drawn):,} pictures with {len(real):,} in the features of {space.name} …")
         _measure(found, space, (real.images, words), (drawn.images, drawn_words))
     return found
@@ -90,10 +94,14 @@ def _spaces(run: RunFolder, options: EvaluationOptions, console: Console) -> lis
     return spaces + ([inception_space(options.weights, options.download, console.say)] if by_inception else [])
 
 
-def _read(name: str, size: int | None, options: EvaluationOptions) -> tuple[ImageSet, str]:
-    """A folder's or a set's pictures, and what they are in words."""
+def _read(name: str, size: int | None, options: EvaluationOptions, console: Console) -> tuple[ImageSet, str]:
+    """A folder's or a set's pictures, and what they are in words; says what is to be known of them."""
     images = load(name, data_root=options.data_root, size=size, labels=False, skip_broken=options.skip_broken)
-    part = ", its part train" if evaluation_split(name) == "test" else ""
+    for note in images.notes:
+        console.say(f"note: {note}")
+    path = Path(name).expanduser()
+    parted = (not path.is_file() or is_archive(path)) and evaluation_split(name) == "test"
+    part = ", its part train" if parted else ""
     return images, f"{images.name}{part}"
 
 
@@ -103,19 +111,21 @@ def _measure(found: Findings, space: FeatureSpace, real: tuple[Tensor, str], dra
     of_real, of_drawn = (f"{words} ({_shape(images)})" for images, words in (real, drawn))
     features, others = space.embed(real[0]), space.embed(drawn[0])
     halves = even_halves(torch.zeros(len(features), dtype=torch.int64), len(features))
-    one, other = (features[rows] for rows in halves)
     for kinds, distance in DISTANCES.items():
         names = {name: kinds.index(kind) for name, kind in space.measures.items() if kind in kinds}
-        most = min(len(features), len(others)) if kinds == EVEN else max(len(features), len(others))
-        a, b = (part[torch.from_numpy(fixed_sample(len(part), most, 0))] for part in (features, others))
-        counts = f"{len(b):,} pictures of {of_drawn} against {len(a):,} of {of_real}, {side}"
+        even = min(len(features), len(others)) if "precision" in kinds else MOST
+        most = len(features) + len(others) if "frechet" in kinds else min(even, MOST)
+        a, b, one, other = (
+            part[torch.from_numpy(fixed_sample(len(part), most, 0))]
+            for part in (features, others, *(features[rows] for rows in halves))
+        )
+        counts = f"{len(b):,} pictures of {of_drawn} against {len(a):,} of {of_real}, {side}; {COUNTS[kinds[0]]}"
+        floor_words = f"floor: two halves of the reference, {len(one):,} each"
         with found.measuring(*names):
             values, floor = distance(a, b), distance(one, other)
             for name, place in names.items():
-                protocol = (
-                    f"{MEANING[kinds[place]]} in the {features.shape[1]:,} features of {space.name}; {counts}; "
-                    f"{DEPENDS.get(kinds[0], 'as many of each')}; floor: two halves of the reference, {len(one):,} each"
-                )
+                where = f"{MEANING[kinds[place]]} in the {features.shape[1]:,} features of {space.name}"
+                protocol = f"{where}; {counts}; {floor_words}"
                 found.results[name] = Measure(values[place], len(b), protocol, None, floor[place])
 
 

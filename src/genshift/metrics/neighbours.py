@@ -106,7 +106,7 @@ def memorisation(samples: Nearest, held_out: Nearest) -> Memorisation:
     if floor == 0:
         raise Refusal(
             "Half of the held-out images or more are in the training set: expected images that were never trained on; "
-            "name another split."
+            "remove pictures that are there twice, or name another split."
         )
     copies, real_copies = ((n.distances < COPY * n.second).double().mean().item() for n in (samples, held_out))
     return Memorisation(samples.distances.median().item() / floor, copies, real_copies)
