@@ -12,7 +12,8 @@ from genshift.plugins import loaded_files
 from genshift.presets import Preset
 from genshift.presets.adaptation import same_set
 from genshift.presets.benchmark import OWN
-from genshift.runs.folder import CHOICE, RunFolder
+from genshift.runs.folder import RunFolder
+from genshift.runs.forms import CHOICE, EVALUATION
 
 if TYPE_CHECKING:  # it can show pictures, which help and refusals need not
     from genshift.run import Run
@@ -30,13 +31,13 @@ def print_json(value: Any) -> None:
 
 def print_results(run: RunFolder) -> None:
     """A table of what was measured of a run, and what its evaluation warns of."""
-    from genshift.runs.results import as_text
+    from genshift.runs.results import as_text, read_results
 
-    for name, entry in run.read("results.json").items():
-        spread = "" if entry["std"] is None else f" ± {as_text(entry['std'])}"
-        floor = f", floor {as_text(entry['floor'])}" if "floor" in entry else ""
-        print(f"{name:<30} {as_text(entry['value'])}{spread}{floor}  (n = {entry['n']:,}; {entry['protocol']})")
-    for warning in run.read("evaluation.json")["warnings"]:
+    for name, measure in read_results(run).items():
+        spread = "" if measure.std is None else f" ± {as_text(measure.std)}"
+        floor = "" if measure.floor is None else f", floor {as_text(measure.floor)}"
+        print(f"{name:<30} {as_text(measure.value)}{spread}{floor}  (n = {measure.n:,}; {measure.protocol})")
+    for warning in run.read(EVALUATION).get("warnings", []):
         print(f"warning: {warning}")
 
 
@@ -53,7 +54,7 @@ def print_choice(run: RunFolder, images: str | None = None) -> None:
     from genshift.selection.rules import choice_lines
 
     if leads() and (run.path / CHOICE).exists():
-        target = run.config["preset"]["fields"]["target"]
+        target = run.config["preset"]["fields"].get("target", "")
         for line in choice_lines(run.read(CHOICE), estimate=images is None or same_set(images, target)):
             print(line)
 

@@ -9,11 +9,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict, cast
 
 import numpy as np
+from msgspec import Meta
 
+from genshift import typed_json
 from genshift.errors import Refusal, of_os_error
+from genshift.typed_json import Count
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,7 +31,7 @@ class PackedFacts(TypedDict):
 
     format: int
     name: str
-    shape: list[int]
+    shape: Annotated[list[Count], Meta(min_length=4, max_length=4)]
     labels: bool
     classes: list[str]
     attribute_names: list[str]
@@ -105,23 +108,10 @@ def is_packed(folder: Path) -> bool:
 
 def read_facts(folder: Path) -> PackedFacts:
     """`set.json`, checked for its form; raises Refusal."""
-    path = folder / "set.json"
-    try:
-        facts = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise of_os_error(error, f"reading {path}") from error
-    except ValueError as error:  # JSON's and UTF-8's errors alike
-        raise Refusal(f"{path} is no JSON ({error}): pack or build the set again.") from error
-    kinds = {"name": str, "shape": list, "labels": bool, "classes": list, "attribute_names": list,
-             "notes": list, "fingerprint": str, "recipe": dict}  # fmt: skip
-    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
-        raise Refusal(
-            f"{path} is not in the packed form {FORMAT} that this genshift reads: pack or build the set again."
-        )
-    wrong = next((key for key, kind in kinds.items() if not isinstance(facts.get(key), kind)), None)
-    if wrong is not None or len(facts["shape"]) != 4:
-        raise Refusal(f"{path} lacks a good '{wrong or 'shape'}': pack or build the set again.")
-    return cast(PackedFacts, facts)
+    path, advice = folder / "set.json", "pack or build the set again"
+    if typed_json.read(path, dict[str, Any], advice, advice).get("format") != FORMAT:
+        raise Refusal(f"{path} is not in the packed form {FORMAT} that this genshift reads: {advice}.")
+    return cast(PackedFacts, typed_json.read(path, PackedFacts, advice, advice))
 
 
 def _array(folder: Path, name: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:

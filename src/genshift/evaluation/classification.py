@@ -12,7 +12,7 @@ from genshift.methods import ClassifierMethod
 from genshift.metrics.classification import accuracy, confusion
 from genshift.presets import Classifier
 from genshift.runs.folder import RunFolder
-from genshift.runs.records import Evaluation
+from genshift.runs.forms import Evaluation
 from genshift.runs.results import Measure, Results
 from genshift.training.domains import in_classes
 from genshift.training.training_data import open_unseen

@@ -31,8 +31,8 @@ from genshift.metrics.sharpness import sharpness
 from genshift.nets import channels
 from genshift.presets import Generator, LatentGenerator, Pictures
 from genshift.runs.folder import RunFolder
+from genshift.runs.forms import Evaluation, PictureEntry
 from genshift.runs.png import grid, write_png
-from genshift.runs.records import Evaluation, PictureEntry
 from genshift.runs.results import RESULTS, Measure, Results
 from genshift.training.console import Console
 from genshift.training.domains import hold_out, in_classes

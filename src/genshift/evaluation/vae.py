@@ -24,7 +24,7 @@ from genshift.presets import VAE
 from genshift.runs import checkpoint
 from genshift.runs.checkpoint import Checkpoint
 from genshift.runs.folder import RunFolder
-from genshift.runs.records import Evaluation, PictureEntry
+from genshift.runs.forms import Evaluation, PictureEntry
 from genshift.runs.results import Measure, Results
 from genshift.sampling.trained_generator import fit_and_store, has_mixture
 from genshift.training.console import Console

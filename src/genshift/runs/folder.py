@@ -7,14 +7,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genshift import typed_json
 from genshift.errors import Refusal, of_os_error
-from genshift.runs.files import read_json, read_jsonl, write_json, write_text
+from genshift.runs.files import read_jsonl, write_json, write_text
+from genshift.runs.forms import CHOICE, CONFIG, FORMS, SCORES, LogRow
 
 if TYPE_CHECKING:  # checkpoints need torch, and listing runs does not: those methods import it themselves
     from genshift.runs.checkpoint import Checkpoint
 
 ABSENT = "it is not a run folder; `genshift ls` lists the runs under this folder"
-SCORES, CHOICE = "scores.json", "selection.json"  # of an adapted run: its checkpoints' scores, and which one to use
 
 
 class RunFolder:
@@ -49,25 +50,29 @@ class RunFolder:
 
     def exists(self) -> bool:
         """Whether a run was ever started here."""
-        return (self.path / "config.json").is_file()
+        return (self.path / CONFIG).is_file()
 
     @property
     def config(self) -> dict[str, Any]:
         """config.json; Refusal where it is missing, broken or not a run's."""
-        config = read_json(self.path / "config.json", ABSENT)
-        if not isinstance(config, dict) or not {"preset", "seed", "images"} <= set(config):
-            raise Refusal(f"{self.path / 'config.json'} is no genshift configuration: {ABSENT}.")
+        config: dict[str, Any] = self.read(CONFIG, ABSENT)
         return config
 
     def write(self, name: str, value: Any) -> None:
         """Writes one of the run's JSON files whole."""
         write_json(self.path / name, value)
 
-    def read(self, name: str) -> Any:
-        """Reads one of the run's JSON files."""
-        return read_json(self.path / name, "evaluate the run first")
+    def read(self, name: str, absent: str = "evaluate the run first") -> Any:
+        """One of the run's JSON files as `forms.FORMS` has it; Refusal where it is missing (`absent` says what to do),
+        broken or anything else."""
+        kind, advice = FORMS[name]
+        return typed_json.read(self.path / name, kind, absent, advice)
 
-    def rows(self, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
+    def read_if_there(self, name: str) -> Any:
+        """The same; an empty dict where there is no such file."""
+        return self.read(name) if (self.path / name).exists() else {}
+
+    def rows(self, name: str = "metrics.jsonl") -> list[LogRow]:
         """The rows of a .jsonl file, as `files.read_jsonl` reads them."""
         return read_jsonl(self.path / name)
 

@@ -8,14 +8,14 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from genshift import device
+from genshift import device, typed_json
 from genshift.data.folders import NOTE, SHEET
 from genshift.data.imageset import ImageSet
 from genshift.data.places import digest
@@ -24,12 +24,13 @@ from genshift.methods import GeneratorMethod
 from genshift.methods.base import CHUNK, EVALUATION_BATCH, to_bytes
 from genshift.methods.vae import VAEMethod
 from genshift.metrics import reconstruction
-from genshift.runs.files import csv_text, read_json, write_json, write_text
+from genshift.runs.files import csv_text, write_json, write_text
 from genshift.runs.folder import RunFolder
 from genshift.runs.png import grid, write_png
 from genshift.sampling.trained_generator import TrainedGenerator, open_generator
 from genshift.training.console import Console
 from genshift.training.distributed import World, world_of
+from genshift.typed_json import Scalar, Whole
 
 GRID, COLUMNS = 32, 8  # pictures of grid.png
 PAIRS = 10  # pictures above their reconstructions
@@ -182,6 +183,18 @@ def class_number(label: str | None, classes: Sequence[str]) -> int | None:
 # --- the folder -----------------------------------------------------------------------------------------------------
 
 
+class SampleNote(TypedDict, total=False):
+    """sample.json; that of an earlier folder says no `names`."""
+
+    run: str
+    checkpoint: str
+    seed: Whole
+    label: str | None
+    names: str
+    sampling: dict[str, Scalar]
+    sha256: str
+
+
 def _note(generator: TrainedGenerator[Any], request: SampleRequest, label: str | None) -> dict[str, Any]:
     """What makes the pictures what they are, beside their numbers."""
     note = {
@@ -209,7 +222,8 @@ def _check_folder(out: Path, note: dict[str, Any]) -> None:
     if NOTE not in names:
         raise Refusal(f"--out {out} holds other files: name a new or empty folder.")
     # Pictures of the same series: every line of the notes is the same.
-    before, now = _flat(read_json(out / NOTE, "it holds no samples")), _flat(note)
+    stored = typed_json.read(out / NOTE, SampleNote, "it holds no samples", "name a new or empty folder")
+    before, now = _flat(stored), _flat(note)
     for key, value in now.items():
         if before.get(key) != value:
             raise Refusal(f"{out} holds pictures of the {key} {before.get(key)}, not {value}: name another --out.")
@@ -219,7 +233,7 @@ def _check_folder(out: Path, note: dict[str, Any]) -> None:
         raise Refusal(f"--out {out} holds {strangers[0]}, which is no sample: name another folder.")
 
 
-def _flat(note: dict[str, Any]) -> dict[str, Any]:
+def _flat(note: Mapping[str, Any]) -> dict[str, Any]:
     """A note with the sampling's options among the others; those of earlier folders have no `names`."""
     others = {key: value for key, value in note.items() if key != "sampling"}
     return {"names": "number", **others, **note.get("sampling", {})}

@@ -113,7 +113,7 @@ def _part(images: int, total: int, phases: Sequence[float]) -> int:
 def can_choose(run: RunFolder) -> bool:
     """Whether a run adapts and has held-out source images, so that its checkpoints can be scored."""
     config = run.config
-    return preset_of(config).adapts and config["data"]["source"]["held_out"] >= FEWEST_HELD_OUT
+    return preset_of(config).adapts and config["data"]["source"].get("held_out", 0) >= FEWEST_HELD_OUT
 
 
 def open_scoring_data(preset: Adaptation, data_root: Path | None, skip_broken: bool = False) -> ScoringData:
@@ -380,7 +380,7 @@ def estimates_of(run: RunFolder) -> Results:
             row[name],
             n,
             f"{what}; {protocol}",
-            math.sqrt(row[name] * (1 - row[name]) / n + row["source_error"] ** 2),
+            math.sqrt(max(0.0, row[name] * (1 - row[name])) / n + row["source_error"] ** 2),
         )
         for name, what in ESTIMATES.items()
     }

@@ -62,8 +62,10 @@ class PageModel:
         return [run for run in self.runs if run.of_adaptation]
 
 
-def page_model(runs: Sequence[RunRecord], causes: Mapping[str, str] | None = None) -> PageModel:
-    """Computes all of it, of runs as `read_runs` sorts them."""
+def page_model(
+    runs: Sequence[RunRecord], causes: Mapping[str, str] | None = None, unread: Sequence[str] = ()
+) -> PageModel:
+    """Computes all of it, of runs as `read_runs` sorts them; `unread` says of others why they could not be read."""
     # Groups and their values over seeds, from which all else is made.
     groups = group_runs(runs)
     rows = {group: rows_of(group) for group in groups}
@@ -86,7 +88,7 @@ def page_model(runs: Sequence[RunRecord], causes: Mapping[str, str] | None = Non
         settings=tuple(settings_tables(groups)),
         choices=tuple(rule_choices(names)),
         estimates=tuple(estimates(names)),
-        cautions=tuple(cautions(groups, every_row)),
+        cautions=(*(f"Left out: {sentence}" for sentence in unread), *cautions(groups, every_row)),
         shortfalls=tuple(shortfalls(every_row)),
         causes=causes or {},
     )
