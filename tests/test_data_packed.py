@@ -83,7 +83,7 @@ def test_packing_again_replaces_but_never_someone_elses_folder(packed, tmp_path)
 def test_what_is_not_whole_is_refused(packed):
     facts = json.loads((packed / "set.json").read_text())
     for change, words in (
-        ("{", "no JSON"),
+        ("{", "not readable JSON"),
         (json.dumps(facts | {"format": 99}), "packed form 1"),
         (json.dumps(facts | {"classes": 3}), "lacks a good 'classes'"),
         (json.dumps(facts | {"shape": [1, 3, 28, 28]}), "expected uint8"),

@@ -54,7 +54,7 @@ def print_choice(run: RunFolder, images: str | None = None) -> None:
     from genshift.selection.rules import choice_lines
 
     if leads() and (run.path / CHOICE).exists():
-        target = run.config["preset"]["fields"].get("target", "")
+        target = run.whole_config["preset"]["fields"].get("target", "")
         for line in choice_lines(run.read(CHOICE), estimate=images is None or same_set(images, target)):
             print(line)
 
@@ -84,7 +84,7 @@ def end_training(run: Run, as_json: bool, data_root: Path | None) -> None:
 
 def after_training(run: RunFolder, data_root: Path | None = None) -> None:
     """The command that a run is trained for."""
-    preset = run.config["preset"]
+    preset = run.whole_config["preset"]
     if "latent" in preset["fields"] or "sampler" in preset["fields"]:
         print_next("sample", run.path, "--count", 100, "--out", "samples")
     else:

@@ -81,7 +81,7 @@ def _run_row(run: RunFolder) -> dict[str, Any]:
     """One run; a broken one is listed with what is wrong with it instead of hiding the others."""
     try:
         config = run.config
-        named = {"preset": config["preset"]["name"], "seed": config["seed"], "images": config["images"]}
+        named = {"preset": config["preset"].get("name", "?"), "seed": config["seed"], "images": config["images"]}
         seen = run.seen
     except Refusal as refusal:
         return {"path": str(run.path), "broken": str(refusal)}

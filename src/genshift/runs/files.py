@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -70,6 +71,11 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def read_json(path: Path, what: str, kind: Any = Any, advice: str = "restore it, or train into another folder") -> Any:
+    """A JSON file as `typed_json.read` reads it; where it is missing, `what` says what to do."""
+    return typed_json.read(path, kind, what, advice)
+
+
 def read_jsonl(path: Path) -> list[LogRow]:
     """The rows of a .jsonl file, one a line: `forms.Logged`, and numbers; none where there is no file.
 
@@ -78,10 +84,14 @@ def read_jsonl(path: Path) -> list[LogRow]:
     """
     try:
         content = path.read_bytes()
+        # Not final: a character of which the last bytes are missing belongs to a torn line and is no error.
+        codecs.getincrementaldecoder("utf-8")().decode(content)
     except FileNotFoundError:
         return []
     except OSError as error:
         raise of_os_error(error, f"reading {path}") from error
+    except UnicodeDecodeError as error:
+        raise Refusal(f"{path} is not text: expected JSON that genshift wrote.") from error
     advice = "restore the file, or train again"
     lines = content.removesuffix(b"\n").split(b"\n") if content else []
     rows: list[LogRow] = []

@@ -60,7 +60,7 @@ neighbour_left_out = cache(say_left_out)  # said once: a run looks at those besi
 
 def _learnt_from(config: Mapping[str, Any]) -> dict[str, Any]:
     """What tells the runs of one task and seed from others, and from each other."""
-    preset = {**config["preset"], **config["preset"]["fields"]}
+    preset = {**config["preset"], **config["preset"].get("fields", {})}
     return {"seed": config["seed"], **{key: preset.get(key) for key in ("study", "source", "target", "role")}}
 
 

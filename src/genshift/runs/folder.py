@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from genshift import typed_json
 from genshift.errors import Refusal, of_os_error
-from genshift.runs.files import read_jsonl, write_json, write_text
-from genshift.runs.forms import CHOICE, CONFIG, FORMS, SCORES, LogRow
+from genshift.runs.files import read_json, read_jsonl, write_json, write_text
+from genshift.runs.forms import CHOICE, CONFIG, FORMS, SCORES, LogRow, Needed
 
 if TYPE_CHECKING:  # checkpoints need torch, and listing runs does not: those methods import it themselves
     from genshift.runs.checkpoint import Checkpoint
@@ -58,6 +58,13 @@ class RunFolder:
         config: dict[str, Any] = self.read(CONFIG, ABSENT)
         return config
 
+    @property
+    def whole_config(self) -> dict[str, Any]:
+        """The same of a run that is opened, measured or continued; Refusal where it lacks what that needs."""
+        config, (_, advice) = self.config, FORMS[CONFIG]
+        typed_json.check(config, Needed, str(self.path / CONFIG), advice)
+        return config
+
     def write(self, name: str, value: Any) -> None:
         """Writes one of the run's JSON files whole."""
         write_json(self.path / name, value)
@@ -66,7 +73,7 @@ class RunFolder:
         """One of the run's JSON files as `forms.FORMS` has it; Refusal where it is missing (`absent` says what to do),
         broken or anything else."""
         kind, advice = FORMS[name]
-        return typed_json.read(self.path / name, kind, absent, advice)
+        return read_json(self.path / name, absent, kind, advice)
 
     def read_if_there(self, name: str) -> Any:
         """The same; an empty dict where there is no such file."""

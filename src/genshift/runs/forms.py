@@ -30,16 +30,16 @@ LogRow = dict[str, Any]  # of metrics.jsonl and oracle.jsonl: images seen, and w
 
 
 class PresetEntry(TypedDict, total=False):
-    """The preset as it was trained; `fields` are its options."""
+    """The preset as it was trained; `fields` are its options, `role` is its method."""
 
-    family: str
-    name: Present[str]
-    study: str
-    task: str
-    role: str  # the method
+    family: str | None
+    name: str
+    study: str | None
+    task: str | None
+    role: str | None
     summary: str
     networks: str
-    fields: Present[dict[str, Scalar]]
+    fields: dict[str, Scalar]
     origins: dict[str, str]
     published: dict[str, Number]
 
@@ -55,17 +55,17 @@ class Joined(TypedDict):
 class DataEntry(TypedDict, total=False):
     """A set that the run learnt from, and what was noted when it was read; older runs wrote one note."""
 
-    name: Present[str]
-    n: Present[Count]
+    name: str
+    n: Count
     held_out: Count
-    fingerprint: Present[str]
+    fingerprint: str
     extra: Joined
     notes: list[str]
     note: str | list[str]
 
 
 class Config(TypedDict, total=False):
-    """config.json: the complete description of a run."""
+    """config.json: the description of a run."""
 
     genshift: Annotated[str, Meta(max_length=40)]
     preset: Present[PresetEntry]
@@ -73,19 +73,49 @@ class Config(TypedDict, total=False):
     images: Present[Count]
     minutes: Number | None
     skip_broken: bool
-    classes: Present[list[str]]
-    precision: Present[str]
+    classes: list[str]
+    precision: str
     precision_reason: str
-    device: Present[str]
-    machine: Present[str]
-    threads: Present[Count]
-    world: Present[Count]
+    device: str
+    machine: str
+    threads: Count
+    world: Count
     gflop_per_image: Number
-    command: Present[str]
-    data: Present[dict[str, DataEntry]]
+    command: str
+    data: dict[str, DataEntry]
     networks: dict[str, str]
     parameters: dict[str, Count]
     environment: dict[str, Scalar]
+
+
+class NeededPreset(TypedDict):
+    """Of a preset that is made again."""
+
+    name: str
+    fields: dict[str, Scalar]
+
+
+class NeededData(TypedDict):
+    """Of a set that is looked at again."""
+
+    name: str
+    n: Count
+    held_out: Count
+    fingerprint: str
+
+
+class Needed(TypedDict):
+    """What config.json must hold of a run that is opened, measured or continued; a page can do without."""
+
+    preset: NeededPreset
+    classes: list[str]
+    precision: str
+    device: str
+    machine: str
+    threads: Count
+    world: Count
+    command: str
+    data: dict[str, NeededData]
 
 
 # --- metrics.jsonl, oracle.jsonl --------------------------------------------------------------------------------------
@@ -209,7 +239,7 @@ class Scores(TypedDict, total=False):
     commonest: Present[Share]
 
 
-class ImagesScored(TypedDict):
+class ImagesScored(TypedDict, total=False):
     """How many images the scores are of."""
 
     held_out: Count

@@ -13,6 +13,7 @@ from genshift.errors import Refusal
 from genshift.runs.folder import RunFolder
 from genshift.runs.forms import (
     CHOICE,
+    CONFIG,
     EVALUATION,
     RESULTS,
     SCORES,
@@ -188,6 +189,9 @@ def read_record(folder: Path, curves: bool = True) -> RunRecord:
     if not folder.is_dir():
         raise Refusal(f"There is no run folder at '{folder}': expected a folder that `genshift train` wrote.")
     run = RunFolder(folder)
+    config = run.config
+    if "name" not in config["preset"]:
+        raise Refusal(f"'{folder / CONFIG}' names no preset: expected a file that `genshift train` wrote.")
     evaluation, choice = run.read_if_there(EVALUATION), run.read_if_there(CHOICE)
     _check_drawings(evaluation, folder / EVALUATION)
     scores = run.read_if_there(SCORES) if curves else {}
@@ -195,7 +199,7 @@ def read_record(folder: Path, curves: bool = True) -> RunRecord:
     source_only = (content.get(SOURCE_ONLY) for content in (evaluation, choice, scores))
     return RunRecord(
         folder=folder,
-        config=run.config,
+        config=config,
         results=read_results(run) if (folder / RESULTS).exists() else {},
         evaluation=evaluation,
         metrics=run.rows() if curves else [],

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from genshift import device, typed_json
+from genshift import device
 from genshift.data.folders import NOTE, SHEET
 from genshift.data.imageset import ImageSet
 from genshift.data.places import digest
@@ -24,7 +24,7 @@ from genshift.methods import GeneratorMethod
 from genshift.methods.base import CHUNK, EVALUATION_BATCH, to_bytes
 from genshift.methods.vae import VAEMethod
 from genshift.metrics import reconstruction
-from genshift.runs.files import csv_text, write_json, write_text
+from genshift.runs.files import csv_text, read_json, write_json, write_text
 from genshift.runs.folder import RunFolder
 from genshift.runs.png import grid, write_png
 from genshift.sampling.trained_generator import TrainedGenerator, open_generator
@@ -74,7 +74,7 @@ def draw(run: RunFolder, request: SampleRequest, out: Path) -> list[Path]:
     device.prepare_process(None, chosen)
     with world_of(chosen.type) as world:
         # What is drawn, of which class.
-        labelled = request.label != UNLABELLED or UNLABELLED in run.config["classes"]
+        labelled = request.label != UNLABELLED or UNLABELLED in run.whole_config["classes"]
         generator = open_generator(run, request.sampling, labelled)
         label = class_number(request.label, generator.classes) if labelled else None
         classes = generator.classes if label is None else (generator.classes[label],)
@@ -222,7 +222,7 @@ def _check_folder(out: Path, note: dict[str, Any]) -> None:
     if NOTE not in names:
         raise Refusal(f"--out {out} holds other files: name a new or empty folder.")
     # Pictures of the same series: every line of the notes is the same.
-    stored = typed_json.read(out / NOTE, SampleNote, "it holds no samples", "name a new or empty folder")
+    stored = read_json(out / NOTE, "it holds no samples", SampleNote, "name a new or empty folder")
     before, now = _flat(stored), _flat(note)
     for key, value in now.items():
         if before.get(key) != value:

@@ -211,7 +211,7 @@ def scored(run: RunFolder, data_root: Path | None = None) -> list[Candidate]:
         return score_run(run, data_root)
     rows: list[ScoreRow] = run.read(SCORES)["checkpoints"]
     stored = checkpoint.load(run.path / PREDICTIONS)
-    complete = all(set(ESTIMATES) <= set(row) for row in rows)  # earlier versions took no estimates
+    complete = all(set(ESTIMATES) <= set(row) for row in rows) and bool(rows)  # earlier versions took no estimates
     if not complete or not [row["checkpoint"] for row in rows] == stored.about["of"] == names:
         return score_run(run, data_root)
     return [Candidate(run, row, on_target) for row, on_target in zip(rows, stored.tensors["said"], strict=True)]
@@ -311,7 +311,7 @@ def estimate_of(candidate: Candidate) -> Estimate:
 
 def _held_out(run: RunFolder) -> int:
     """How many source images a run's checkpoints were scored by."""
-    return int(run.read(SCORES)["n"]["held_out"])
+    return int(run.read(SCORES)["n"].get("held_out", 0))
 
 
 def _write(selection: Selection, runs: Sequence[RunFolder], source_only: float | None) -> None:
@@ -348,7 +348,7 @@ def _check_alike(runs: Sequence[RunFolder]) -> None:
 
 def _question(run: RunFolder) -> tuple[str, str, tuple[str, ...], int]:
     """Source and target, the classes, and how many target images there are."""
-    preset, config = _adapting(run), run.config
+    preset, config = _adapting(run), run.whole_config
     target = config["data"]["target"]
     return preset.source, preset.target, tuple(config["classes"]), target["n"] + target["held_out"]
 
@@ -371,9 +371,9 @@ def estimates_of(run: RunFolder) -> Results:
     rows: list[ScoreRow] = scores["checkpoints"]
     images = checkpoint.about(run.selected() or run.chosen(preset_of(run.config).select))["images"]
     row = next((row for row in rows if row["images"] == images and ESTIMATE in row), None)
-    if row is None:
+    n = scores["n"].get("target", 0)
+    if row is None or not n:
         return {}
-    n = scores["n"]["target"]
     protocol = f"{n:,} target training images, no target label read; std is its sampling error alone"
     return {
         f"estimate/{name}": Measure(

@@ -269,7 +269,7 @@ def check_choice(preset: Preset, training_data: TrainingData) -> None:
 
 def check_same(run: RunFolder, preset: Preset, settings: Settings) -> None:
     """Refuses to continue a run under another description."""
-    config = run.config
+    config = run.whole_config
     stored = preset_of(config)
     if stored.name != preset.name:
         raise Refusal(f"{run.path} is a run of {stored.name}, not {preset.name}: name another --out.")
