@@ -72,6 +72,7 @@ def render(model: PageModel, title: str) -> str:
         title=title,
         lead=" ".join(leads) or GENERIC_LEAD,
         made=f"genshift {versions} · {counted(len(runs), 'run')}",
+        unread=[f"Left out: {sentence}" for sentence in model.unread],
         warnings=model.cautions,
         top=blocks_of(OVERVIEW, model, PAGE),
         sections=[*subject_sections(model, PAGE), *closing_sections(model, PAGE)],

@@ -63,6 +63,10 @@ class RunFolder:
         """The same of a run that is opened, measured or continued; Refusal where it lacks what that needs."""
         config, (_, advice) = self.config, FORMS[CONFIG]
         typed_json.check(config, Needed, str(self.path / CONFIG), advice)
+        for part in ("source", "target"):  # of every adaptation
+            if part in config["preset"]["fields"] and part not in config["data"]:
+                wrong = f"data has no '{part}'"
+                raise Refusal(f"{self.path / CONFIG} is not what genshift writes ({wrong}): {advice}.")
         return config
 
     def write(self, name: str, value: Any) -> None:

@@ -112,7 +112,7 @@ def _part(images: int, total: int, phases: Sequence[float]) -> int:
 
 def can_choose(run: RunFolder) -> bool:
     """Whether a run adapts and has held-out source images, so that its checkpoints can be scored."""
-    config = run.config
+    config = run.whole_config
     return preset_of(config).adapts and config["data"]["source"].get("held_out", 0) >= FEWEST_HELD_OUT
 
 

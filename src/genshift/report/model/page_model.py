@@ -42,7 +42,8 @@ class PageModel:
     """What some runs come to. `runs` are in the order of tables, `subjects` in that of their first runs.
 
     `matrices` hold methods by task, `settings` one method's settings by task, `choices` and `estimates` what is known
-    without target labels. `causes` are hand-written: why a row fell short, by its task, method or label.
+    without target labels. `causes` are hand-written: why a row fell short, by its task, method or label. `unread`
+    says of other runs why they could not be read.
     """
 
     runs: tuple[RunRecord, ...]
@@ -56,6 +57,7 @@ class PageModel:
     cautions: tuple[str, ...]
     shortfalls: tuple[Shortfall, ...]
     causes: Mapping[str, str] = field(default_factory=dict)
+    unread: tuple[str, ...] = ()
 
     @property
     def adapting(self) -> list[RunRecord]:
@@ -88,7 +90,8 @@ def page_model(
         settings=tuple(settings_tables(groups)),
         choices=tuple(rule_choices(names)),
         estimates=tuple(estimates(names)),
-        cautions=(*(f"Left out: {sentence}" for sentence in unread), *cautions(groups, every_row)),
+        cautions=tuple(cautions(groups, every_row)),
         shortfalls=tuple(shortfalls(every_row)),
         causes=causes or {},
+        unread=tuple(unread),
     )
