@@ -78,7 +78,8 @@ def config(study: str, task: str, role: str, seed: int) -> dict[str, Any]:
             "name": f"{study}-{role}-{source}-{target}", "study": study, "task": task, "role": role,
             "summary": "A fabricated run.", "fields": fields, "origins": ORIGINS, "published": {},
         },
-        "seed": seed, "images": 600_000, "precision": "bfloat16", "precision_reason": "the CPU has AMX tiles",
+        "seed": seed, "images": 600_000, "classes": list("0123456789"),
+        "precision": "bfloat16", "precision_reason": "the CPU has AMX tiles",
         "device": "cpu", "machine": "2-core x86 test machine", "threads": 2, "world": 1,
         "command": f"genshift train {study}-{role}-{source}-{target} --seed {seed} --out runs/{role}-{seed}",
         "data": {

@@ -194,7 +194,7 @@ def config(name: str, family: str, seed: int, options: dict[str, Any]) -> dict[s
             "summary": f"a {family} of celeba", "networks": name, "fields": fields, "origins": origins,
             "published": published,
         },
-        "seed": seed, "images": 64_000, "minutes": None, "precision": "float32", "device": "cpu",
+        "seed": seed, "images": 64_000, "minutes": None, "classes": ["Male"], "precision": "float32", "device": "cpu",
         "machine": "2-core x86 test machine", "threads": 1, "world": 1,
         "command": f"genshift train {name} --seed {seed} --out {name}-seed{seed}",
         "data": {"data": {"name": "celeba", "n": 4_500, "held_out": 0, "fingerprint": "ba04179eb8e336eb"}},

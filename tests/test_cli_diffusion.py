@@ -151,7 +151,7 @@ def test_what_was_chosen_at_another_checkpoint_is_left_out(run, tmp_path, capfd)
 @pytest.mark.parametrize("stored", [[], {"images": 32}, {"images": 32, "sampling": {"steps": "two"}}])
 def test_a_broken_sampling_is_refused(stored, run, tmp_path, capfd):
     RunFolder(run).write("sampling.json", stored)
-    assert "is no sampling that" in refused(capfd, "sample", run, "--count", 1, "--out", tmp_path / "out")
+    assert "sampling.json is no" in refused(capfd, "sample", run, "--count", 1, "--out", tmp_path / "out")
 
 
 @tiny.POSIX

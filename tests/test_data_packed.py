@@ -120,7 +120,7 @@ def test_a_pack_that_is_refused_after_a_kill_loses_nothing(packed):
 def test_what_is_not_whole_is_refused(packed):
     facts = json.loads((packed / "set.json").read_text())
     for change, words in (
-        ("{", "no JSON"),
+        ("{", "not readable JSON"),
         (json.dumps(facts | {"format": 99}), "packed form 99 of a newer genshift, and this one reads 1: install that"),
         (json.dumps(facts | {"format": 0}), "packed form 1"),
         (json.dumps(facts | {"classes": 3}), "lacks a good 'classes'"),

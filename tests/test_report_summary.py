@@ -153,9 +153,9 @@ def test_a_torn_last_line_is_left_out_and_any_other_refused(tmp_path):
 
 
 def test_a_line_that_is_torn_within_a_character_is_left_out_and_signs_within_a_text_end_no_line(tmp_path):
-    path, whole = tmp_path / "metrics.jsonl", '{"alarms": ["λ\u2028"]}\n'.encode()
+    path, whole = tmp_path / "metrics.jsonl", '{"images": 1, "alarms": ["λ\u2028"]}\n'.encode()
     path.write_bytes(whole + whole[: whole.index("λ".encode()) + 1])
-    assert read_jsonl(path) == [{"alarms": ["λ\u2028"]}]
+    assert read_jsonl(path) == [{"images": 1, "alarms": ["λ\u2028"]}]
     path.write_bytes(whole + b"\xff" + whole)
     with pytest.raises(Refusal, match="is not text"):
         read_jsonl(path)
@@ -165,10 +165,10 @@ def test_a_line_that_is_torn_within_a_character_is_left_out_and_signs_within_a_t
     "name, content, said",
     [
         ("config.json", '{"preset": {"na', "config.json is not readable JSON"),
-        ("config.json", "{}", "names no preset"),
-        ("config.json", "[1]", "holds a list"),
+        ("config.json", "{}", "config.json is not what genshift writes .object missing required field `preset`"),
+        ("config.json", "[1]", "expected `object`, got `array`"),
         ("config.json", None, "has no config.json"),
-        ("results.json", '{"domain_accuracy": 0.5}', "gives no number for 'domain_accuracy'"),
+        ("results.json", '{"domain_accuracy": 0.5}', "expected `object`, got `float` at 'domain_accuracy'"),
         ("evaluation.json", "{", "evaluation.json is not readable JSON"),
         ("config.json", b"\xff\xfe\x00", "is not readable JSON"),
         ("metrics.jsonl", b"\xff\xfe\x00", "is not text"),

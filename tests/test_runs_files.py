@@ -85,7 +85,7 @@ def test_broken_json_is_refused(text, tmp_path):
 @pytest.mark.parametrize("value", [[], 3, {}, {"preset": {}, "seed": 0}])
 def test_json_that_is_no_config_is_refused(value, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(value))
-    with pytest.raises(Refusal, match="is no genshift configuration"):
+    with pytest.raises(Refusal, match="is not what genshift writes"):
         _ = RunFolder(tmp_path).config
 
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from genshift.runs.folder import RunFolder
+from genshift.runs.forms import EVALUATION, RESULTS
+from genshift.runs.results import Measure
 
 if TYPE_CHECKING:  # opening a model imports torch
     from genshift.model import Model
@@ -43,7 +45,7 @@ class Run:
     @property
     def results(self) -> dict[str, Any]:
         """What was measured, by name: value, std, n, protocol, and a floor where there is one; empty before."""
-        return self.folder.read("results.json") if (self.path / "results.json").exists() else {}
+        return self.folder.read_if_there(RESULTS)
 
     @property
     def warnings(self) -> list[str]:
@@ -52,7 +54,7 @@ class Run:
 
     @property
     def _evaluation(self) -> dict[str, Any]:
-        return self.folder.read("evaluation.json") if (self.path / "evaluation.json").exists() else {}
+        return self.folder.read_if_there(EVALUATION)
 
     @property
     def pictures(self) -> dict[str, Image.Image]:
@@ -88,9 +90,9 @@ class Run:
     def _repr_html_(self) -> str:
         head, *lines = repr(self)[1:-1].splitlines()
         rows = "".join(
-            f"<tr><td>{html.escape(name)}</td><td>{_number(entry['value'])}</td><td>{_number(entry['std'])}</td>"
-            f"<td>{entry['n']:,}</td><td>{html.escape(entry['protocol'])}</td></tr>"
-            for name, entry in self.results.items()
+            f"<tr><td>{html.escape(name)}</td><td>{_number(entry.value)}</td><td>{_number(entry.std)}</td>"
+            f"<td>{entry.n:,}</td><td>{html.escape(entry.protocol)}</td></tr>"
+            for name, entry in ((name, Measure.from_json(entry)) for name, entry in self.results.items())
         )
         table = "<tr><th>measure</th><th>value</th><th>std</th><th>n</th><th>protocol</th></tr>" + rows
         notes = "".join(f"<p>warning: {html.escape(warning)}</p>" for warning in self.warnings)

@@ -14,7 +14,8 @@ from genshift.plugins import loaded_files
 from genshift.presets import Preset
 from genshift.presets.adaptation import same_set
 from genshift.presets.benchmark import OWN
-from genshift.runs.folder import CHOICE, RunFolder
+from genshift.runs.folder import RunFolder
+from genshift.runs.forms import CHOICE, EVALUATION
 
 if TYPE_CHECKING:  # it can show pictures, which help and refusals need not
     from genshift.run import Run
@@ -32,8 +33,10 @@ def print_json(value: Any) -> None:
 
 def print_results(run: RunFolder) -> None:
     """A table of what was measured of a run, and what its evaluation warns of."""
-    print_measures(run.read("results.json"))
-    for warning in run.read("evaluation.json")["warnings"]:
+    from genshift.runs.results import read_results, results_as_json
+
+    print_measures(results_as_json(read_results(run)))
+    for warning in run.read(EVALUATION).get("warnings", []):
         print(f"warning: {warning}")
 
 
@@ -72,7 +75,7 @@ def print_choice(run: RunFolder, images: str | None = None) -> None:
     from genshift.selection.rules import choice_lines
 
     if leads() and (run.path / CHOICE).exists():
-        target = run.config["preset"]["fields"]["target"]
+        target = run.whole_config["preset"]["fields"].get("target", "")
         for line in choice_lines(run.read(CHOICE), estimate=images is None or same_set(images, target)):
             print(line)
 
@@ -102,7 +105,7 @@ def end_training(run: Run, as_json: bool, data_root: Path | None) -> None:
 
 def after_training(run: RunFolder, data_root: Path | None = None) -> None:
     """The command that a run is trained for."""
-    preset = run.config["preset"]
+    preset = run.whole_config["preset"]
     if "latent" in preset["fields"] or "sampler" in preset["fields"]:
         print_next("sample", run.path, "--count", 100, "--out", "samples")
     else:

@@ -19,9 +19,12 @@ from genshift.studies import STUDIES
 REPORTS = ("hw2", "hw3")  # studies whose presets are a report's
 
 
-def ls(folder: Path | str = "runs", data_root: Path | None = None) -> dict[str, list[dict[str, Any]]]:
-    """Methods, presets, data sets (with what of them is here), studies, and the runs below `folder`; what installed
-    plugins add is among them."""
+def ls(folder: Path | str | None = None, data_root: Path | None = None) -> dict[str, list[dict[str, Any]]]:
+    """Methods, presets, data sets (with what of them is here), studies, and the runs below `folder` (runs, where there
+    is one); what installed plugins add is among them. Refusal of a `folder` that is not there."""
+    where = Path("runs" if folder is None else folder).expanduser()
+    if folder is not None and not where.is_dir():
+        raise Refusal(f"There is no folder {where}: name a run folder, or a folder of runs.")
     for group in (plugins.METHODS, plugins.DATA_SETS):
         plugins.load_installed(group)
     return {
@@ -51,7 +54,7 @@ def ls(folder: Path | str = "runs", data_root: Path | None = None) -> dict[str, 
         "studies": [
             {"name": s.name, "runs": len(s.presets()), "seeds": s.seeds, "summary": s.summary} for s in STUDIES.values()
         ],
-        "runs": [_run_row(RunFolder(path)) for path in runs_below(Path(folder).expanduser())],
+        "runs": [_run_row(RunFolder(path)) for path in runs_below(where)],
     }
 
 
@@ -78,12 +81,12 @@ def _run_row(run: RunFolder) -> dict[str, Any]:
     """One run; a broken one is listed with what is wrong with it instead of hiding the others."""
     try:
         config = run.config
-        named = {"preset": str(config["preset"]["name"]), "seed": int(config["seed"]), "images": int(config["images"])}
+        named = {"preset": config["preset"].get("name", "?"), "seed": config["seed"], "images": config["images"]}
         seen = run.seen
     except Refusal as refusal:
         return {"path": str(run.path), "broken": str(refusal)}
-    except (KeyError, TypeError, ValueError) as error:
-        reason = f"config.json or a checkpoint's name is not genshift's ({error})"
+    except ValueError as error:
+        reason = f"a checkpoint's name is not genshift's ({error})"
         return {"path": str(run.path), "broken": f"{reason}: restore it, or train into another folder."}
     return {"path": str(run.path), **named, "seen": seen}
 

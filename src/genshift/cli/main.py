@@ -74,7 +74,7 @@ PATHS = (
 def ls(argv: Sequence[str]) -> int:
     """presets, data sets, studies, runs"""
     parser = Parser("genshift ls", description="Lists presets, data sets, studies, and the runs below a folder.")
-    parser.add_argument("folder", nargs="?", type=Path, default=Path("runs"), help="where runs are looked for (runs)")
+    parser.add_argument("folder", nargs="?", type=Path, help="where runs are looked for (runs)")
     add_data_root(parser)
     add_json(parser)
     args = parser.parse(argv)

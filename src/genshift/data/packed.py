@@ -9,12 +9,15 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict, cast
 
 import numpy as np
+from msgspec import Meta
 
+from genshift import typed_json
 from genshift.errors import Refusal, of_os_error
 from genshift.temporary import is_litter, remove_litter, remove_litter_of, temporary_name
+from genshift.typed_json import Count
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +32,7 @@ class PackedFacts(TypedDict):
 
     format: int
     name: str
-    shape: list[int]
+    shape: Annotated[list[Count], Meta(min_length=4, max_length=4)]
     labels: bool
     classes: list[str]
     attribute_names: list[str]
@@ -107,33 +110,19 @@ def is_packed(folder: Path) -> bool:
 
 def read_facts(folder: Path) -> PackedFacts:
     """`set.json`, checked for its form; raises Refusal."""
-    path = folder / "set.json"
-    try:
-        facts = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise of_os_error(error, f"reading {path}") from error
-    except ValueError as error:  # JSON's and UTF-8's errors alike
-        raise Refusal(f"{path} is no JSON ({error}): pack or build the set again.") from error
-    kinds = {"name": str, "shape": list, "labels": bool, "classes": list, "attribute_names": list,
-             "notes": list, "fingerprint": str, "recipe": dict}  # fmt: skip
-    if isinstance(facts, dict) and isinstance(facts.get("format"), int) and facts["format"] > FORMAT:
+    path, advice = folder / "set.json", "pack or build the set again"
+    form = typed_json.read(path, dict[str, Any], advice, advice).get("format")
+    if isinstance(form, int) and form > FORMAT:
         raise Refusal(
-            f"{path} is in the packed form {facts['format']} of a newer genshift, and this one reads {FORMAT}: install "
-            "that version."
+            f"{path} is in the packed form {form} of a newer genshift, and this one reads {FORMAT}: install that "
+            "version."
         )
-    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
-        raise Refusal(
-            f"{path} is not in the packed form {FORMAT} that this genshift reads: pack or build the set again."
-        )
-    wrong = next((key for key, kind in kinds.items() if not isinstance(facts.get(key), kind)), None)
-    if wrong is None:
-        words = (key for key in ("classes", "attribute_names", "notes") if not all(type(w) is str for w in facts[key]))
-        shape = facts["shape"]
-        is_shape = all(type(side) is int and side > 0 for side in shape) and len(shape) == 4 and shape[1] in (1, 3)
-        wrong = next(words, None) if is_shape else "shape"
-    if wrong is not None:
-        raise Refusal(f"{path} lacks a good '{wrong}': pack or build the set again.")
-    return cast(PackedFacts, facts)
+    if form != FORMAT:
+        raise Refusal(f"{path} is not in the packed form {FORMAT} that this genshift reads: {advice}.")
+    facts = cast(PackedFacts, typed_json.read(path, PackedFacts, advice, advice))
+    if facts["shape"][1] not in (1, 3):
+        raise Refusal(f"{path} lacks a good 'shape': {advice}.")
+    return facts
 
 
 def _array(folder: Path, name: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:

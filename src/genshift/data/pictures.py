@@ -36,8 +36,8 @@ Digested = tuple[bytes, Decoded | Exception]  # a file's digest, and what it sho
 
 @dataclass(frozen=True)
 class Pictures:
-    """images: uint8 `[M, C, H, W]`; kept: the places, among the names asked for, of the M that were read; digests: uint8
-    `[M, 16]`, their files by content; further: which pages and frames were not read, in words."""
+    """images: uint8 `[M, C, H, W]`; kept: the places, among the names asked for, of the M that were read; digests:
+    uint8 `[M, 16]`, their files by content; further: which pages and frames were not read, in words."""
 
     images: Tensor
     kept: list[int]

@@ -24,9 +24,9 @@ from genshift.methods.base import Domain
 from genshift.metrics.classification import accuracy, confusion
 from genshift.metrics.embedding import fixed_sample, tsne
 from genshift.presets import Adaptation
-from genshift.runs.find import source_only_accuracy, unadapted
+from genshift.runs.find import neighbour_left_out, source_only_accuracy, unadapted
 from genshift.runs.folder import CHOICE, RunFolder
-from genshift.runs.records import Evaluation, Tsne
+from genshift.runs.forms import Evaluation, Tsne
 from genshift.runs.results import RESULTS, Measure, read_results
 from genshift.selection import checkpoint_selection
 from genshift.selection.rules import ESTIMATES, Choice
@@ -191,8 +191,8 @@ def find_baseline(run: RunFolder) -> RunFolder | None:
     """The evaluated source-only run of the same study, task and seed in the same parent folder, if there is one."""
     for other in unadapted(run):
         try:
-            if ORACLE in other.read(RESULTS):
+            if (other.path / RESULTS).exists() and ORACLE in read_results(other):
                 return other
-        except Refusal:  # not evaluated, or broken: no baseline, and no reason to refuse this run
-            continue
+        except Refusal as refusal:  # no baseline, and no reason to refuse this run
+            neighbour_left_out(str(refusal))
     return None

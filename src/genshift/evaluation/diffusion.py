@@ -17,7 +17,7 @@ from genshift.evaluation.panels import ImageWriter
 from genshift.methods import DiffusionMethod
 from genshift.presets import Diffusion, Sampling
 from genshift.runs.folder import RunFolder
-from genshift.runs.records import Evaluation
+from genshift.runs.forms import Evaluation
 from genshift.sampling import autoguidance
 from genshift.sampling.sampler_settings import in_few_steps, sampling_of, unguided
 from genshift.sampling.trained_generator import draw_as

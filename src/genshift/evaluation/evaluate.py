@@ -21,9 +21,9 @@ from genshift.evaluation.vae import VAEEvaluation
 from genshift.presets import GAN, VAE, Adaptation, Classifier, Diffusion, Preset
 from genshift.runs.files import write_text
 from genshift.runs.folder import RunFolder
+from genshift.runs.forms import Evaluation
 from genshift.runs.manifest import placed
 from genshift.runs.owner import MEASURING, TRAIN, check_owned, owned
-from genshift.runs.records import Evaluation
 from genshift.runs.results import RESULTS, Results, card, read_results, results_as_json, training_costs
 from genshift.runs.trained_run import open_run, preset_of
 from genshift.selection import checkpoint_selection

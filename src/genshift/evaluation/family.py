@@ -11,7 +11,7 @@ from genshift.evaluation.options import EvaluationOptions
 from genshift.methods import Method
 from genshift.presets import Preset
 from genshift.runs.folder import RunFolder
-from genshift.runs.records import Evaluation
+from genshift.runs.forms import Evaluation
 from genshift.sampling.sampler_settings import no_sampling
 from genshift.training.loop import Observer
 

@@ -80,7 +80,7 @@ class RealAndGenerated:
 
 def judge_name(path: Path) -> str:
     """What a run is called whose features judge: its preset and seed."""
-    config = RunFolder(path).config
+    config = RunFolder(path).whole_config
     return f"{config['preset']['name']}, seed {config['seed']}"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from genshift.errors import Refusal
-from genshift.runs.records import Evaluation, PictureEntry
+from genshift.runs.forms import Evaluation, PictureEntry
 from genshift.runs.results import Measure, Results
 
 

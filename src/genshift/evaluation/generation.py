@@ -32,9 +32,9 @@ from genshift.metrics.sharpness import sharpness
 from genshift.nets import channels
 from genshift.presets import Generator, LatentGenerator, Pictures
 from genshift.runs.folder import RunFolder
+from genshift.runs.forms import Evaluation
 from genshift.runs.manifest import remembered
 from genshift.runs.png import grid, write_png
-from genshift.runs.records import Evaluation
 from genshift.runs.results import RESULTS, Measure, Results
 from genshift.training.console import Console
 from genshift.training.domains import in_classes, parted

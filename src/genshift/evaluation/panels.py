@@ -20,8 +20,8 @@ from genshift.metrics.neighbours import nearest_rows
 from genshift.runs import checkpoint
 from genshift.runs.files import write_whole
 from genshift.runs.folder import RunFolder, images_of
+from genshift.runs.forms import Evaluation, PictureEntry, Stage
 from genshift.runs.png import grid, write_png
-from genshift.runs.records import Evaluation, PictureEntry, Stage
 
 GRID, COLUMNS = 32, 8  # pictures of a grid of samples
 PANEL = 10  # held-out pictures beside their reconstructions

@@ -12,7 +12,7 @@ from genshift.data.imageset import ImageSet
 from genshift.evaluation.feature_distance import FeatureSpace, RealAndGenerated, over_series
 from genshift.metrics.embedding import fixed_sample
 from genshift.metrics.frechet import frechet, statistics
-from genshift.runs.records import ClassRow
+from genshift.runs.forms import ClassRow
 from genshift.runs.results import Measure
 
 FEWEST_WITH_COVARIANCE = 2  # pictures that have a covariance

@@ -15,8 +15,8 @@ from genshift.diffusion.process import Discrete, Process, levels
 from genshift.evaluation.panels import ImageWriter
 from genshift.methods import DiffusionMethod
 from genshift.methods.base import CHUNK, to_bytes
+from genshift.runs.forms import PictureEntry
 from genshift.runs.png import grid
-from genshift.runs.records import PictureEntry
 from genshift.runs.results import Measure, Results
 
 SHOWN = 10  # pictures of the animation: one of each class of digits

@@ -27,8 +27,8 @@ from genshift.metrics.classification import accuracy
 from genshift.metrics.frechet import Gaussian, frechet, statistics
 from genshift.presets import Diffusion, Sampling
 from genshift.runs.folder import RunFolder
+from genshift.runs.forms import Best, Sweep, SweepMeasures, SweepRow
 from genshift.runs.manifest import placed
-from genshift.runs.records import Best, Sweep, SweepMeasures, SweepRow
 from genshift.runs.trained_run import preset_of
 from genshift.sampling.sampler_settings import SAMPLING, in_few_steps, sampling_of, unguided
 from genshift.sampling.trained_generator import TrainedGenerator, open_generator
@@ -290,9 +290,9 @@ class SweepResults:
 
     def __init__(self, run: RunFolder, conditions: Sweep) -> None:
         self.run, self.conditions = run, conditions
-        before: Sweep = run.read(FILE) if (run.path / FILE).exists() else {}
+        before: Sweep = run.read_if_there(FILE)
         same = all(before.get(key) == value for key, value in conditions.items())
-        self.rows: list[SweepRow] = before["rows"] if same else []
+        self.rows: list[SweepRow] = before.get("rows", []) if same else []
 
     def known(self, sampling: dict[str, Any]) -> SweepMeasures | None:
         """The measures of a setting that was measured before."""

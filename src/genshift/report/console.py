@@ -18,7 +18,7 @@ from genshift.report.model.formatting import (
 )
 from genshift.report.model.measures import TARGET_ACCURACY, metric_of, ordered, percent
 from genshift.report.model.page_model import page_model
-from genshift.report.model.run_records import read_runs
+from genshift.report.model.run_records import readable_runs
 from genshift.report.model.summary import Row
 from genshift.runs.find import find_runs
 from genshift.selection.rules import RULES, SCORES
@@ -82,8 +82,9 @@ def compare(runs: Iterable[Path | str]) -> list[ComparedRow]:
 
 def compare_table(run_folders: Iterable[Path]) -> list[ComparedRow]:
     """A row for each measure of each group of runs that differ in their seed alone: of adaptation, target accuracy;
-    Refusal for a broken folder."""
-    model = page_model(read_runs(run_folders, curves=False))
+    Refusal where no run can be read, and a line for one that cannot."""
+    runs, _ = readable_runs(run_folders, curves=False)
+    model = page_model(runs)
     rows = [row for row in model.rows if row.group.first.of_adaptation]
     for subject in model.subjects:
         if not subject.first.of_adaptation:  # its groups stand below one another, metric by metric

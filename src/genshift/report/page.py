@@ -14,7 +14,7 @@ from genshift.errors import Refusal
 from genshift.report.contents import OVERVIEW, PAGE, blocks_of, closing_sections, subject_sections
 from genshift.report.model.formatting import counted, joined
 from genshift.report.model.page_model import PageModel, page_model
-from genshift.report.model.run_records import read_runs
+from genshift.report.model.run_records import readable_runs
 from genshift.runs.files import write_text
 from genshift.runs.find import find_runs
 
@@ -48,10 +48,11 @@ def report(folders: Iterable[Path | str], out: Path | str, title: str | None = N
 def write_page(run_folders: Sequence[Path], out: Path, title: str | None = None) -> Path:
     """Writes the page of `run_folders` to `out` and returns it.
 
-    The file appears whole or not at all. Refusal where there is no run, a run folder is broken (it is named),
-    or `out` cannot be written.
+    The file appears whole or not at all. A run that cannot be read is left out, and the page says so. Refusal where
+    none can be read, or `out` cannot be written.
     """
-    model = page_model(read_runs(run_folders))
+    runs, unread = readable_runs(run_folders)
+    model = page_model(runs, unread=unread)
     studies = joined(list(dict.fromkeys(run.study for run in model.runs)))
     kind = "generators" if any(run.draws for run in model.runs) else "report"
     subject = "domain adaptation" if len(model.adapting) == len(model.runs) else kind
@@ -71,6 +72,7 @@ def render(model: PageModel, title: str) -> str:
         title=title,
         lead=" ".join(leads) or GENERIC_LEAD,
         made=f"genshift {versions} · {counted(len(runs), 'run')}",
+        unread=[f"Left out: {sentence}" for sentence in model.unread],
         warnings=model.cautions,
         top=blocks_of(OVERVIEW, model, PAGE),
         sections=[*subject_sections(model, PAGE), *closing_sections(model, PAGE)],

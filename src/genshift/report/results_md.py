@@ -23,7 +23,7 @@ from genshift.report.contents import (
 )
 from genshift.report.model.formatting import counted
 from genshift.report.model.page_model import PageModel, page_model
-from genshift.report.model.run_records import read_runs
+from genshift.report.model.run_records import readable_runs
 from genshift.runs.files import write_text
 from genshift.runs.folder import RunFolder
 from genshift.runs.records import RunRecord
@@ -44,19 +44,21 @@ threads and processes together: its steps, validation and oracle checks; loading
 def write_results(results_dir: Path, out: Path) -> Path:
     """Writes `out` from every `<study>/<run>/` below `results_dir`; the same files give the same bytes.
 
-    Refusal where there is no run, a file is broken (it is named), or `out` cannot be written.
+    A run that cannot be read is left out, and its study says so. Refusal where there is no run, none of a study can be
+    read, or `out` cannot be written.
     """
     folders = {study: [run for run in _folders(study) if RunFolder(run).exists()] for study in _folders(results_dir)}
-    studies = {study: read_runs(runs) for study, runs in folders.items() if runs}
+    studies = {study: readable_runs(runs) for study, runs in folders.items() if runs}
     if not studies:
         raise Refusal(f"'{results_dir}' holds no <study>/<run>/config.json: expected the kept files of finished runs.")
     # A study's own runs make its tables and labels, whatever the others hold.
     parts = [PREFACE]
-    for study, runs in studies.items():
+    for study, (runs, unread) in studies.items():
         notes = read_notes(study / "notes.md")
-        parts.append("\n".join(_study(study.name, notes.get("", ""), page_model(runs, causes=notes))))
+        about = "\n\n".join(filter(None, [notes.get("", ""), *(f"Left out: {sentence}" for sentence in unread)]))
+        parts.append("\n".join(_study(study.name, about, page_model(runs, causes=notes))))
     # How far to trust a choice without labels is a question to all runs together.
-    closing = closing_sections(page_model([run for runs in studies.values() for run in runs]), RESULTS_MD)
+    closing = closing_sections(page_model([run for runs, _ in studies.values() for run in runs]), RESULTS_MD)
     if closing:
         parts.append("\n".join(["## Choosing without target labels, over all studies", "", *_lines(closing)]))
     write_text(out, "\n".join(parts))

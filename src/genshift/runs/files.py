@@ -12,8 +12,11 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from genshift import typed_json
 from genshift.errors import Refusal, of_os_error
+from genshift.runs.forms import Logged, LogRow
 from genshift.temporary import remove_litter_of, temporary_name
+from genshift.typed_json import Number
 
 
 def write_whole(path: Path, write: Callable[[Path], None], *, among_many: bool = False) -> None:
@@ -77,42 +80,40 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path, what: str) -> Any:
-    """Reads a JSON file; Refusal where it is missing or broken."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise Refusal(f"{path.parent} has no {path.name}: {what}.") from None
-    except OSError as error:
-        raise of_os_error(error, f"reading {path}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise Refusal(f"{path} is not readable JSON ({error}): restore it, or train into another folder.") from None
+def read_json(path: Path, what: str, kind: Any = Any, advice: str = "restore it, or train into another folder") -> Any:
+    """A JSON file as `typed_json.read` reads it; where it is missing, `what` says what to do."""
+    return typed_json.read(path, kind, what, advice)
 
 
-def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """The objects of a .jsonl file, one a line; none where there is no file.
+def read_jsonl(path: Path) -> list[LogRow]:
+    """The rows of a .jsonl file, one a line: `forms.Logged`, and numbers; none where there is no file.
 
     One torn last line is left out: a killed process leaves one, and so does one that is writing just now. Refusal for
-    any other broken line.
+    any other line that is no such row.
     """
     try:
+        content = path.read_bytes()
         # Not final: a character of which the last bytes are missing belongs to a torn line and is no error.
-        text = codecs.getincrementaldecoder("utf-8")().decode(path.read_bytes())
+        codecs.getincrementaldecoder("utf-8")().decode(content)
     except FileNotFoundError:
         return []
     except OSError as error:
         raise of_os_error(error, f"reading {path}") from error
     except UnicodeDecodeError as error:
         raise Refusal(f"{path} is not text: expected JSON that genshift wrote.") from error
-    lines = text.removesuffix("\n").split("\n") if text else []  # JSON may hold other signs that end a line
-    rows = []
+    advice = "restore the file, or train again"
+    lines = content.removesuffix(b"\n").split(b"\n") if content else []
+    rows: list[LogRow] = []
     for number, line in enumerate(lines, start=1):
+        origin = f"Line {number} of {path}"
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            row = None
-        if isinstance(row, dict):
-            rows.append(row)
-        elif number < len(lines):
-            raise Refusal(f"Line {number} of {path} is no JSON object: restore the file or train again.")
+            row = typed_json.parse(line)
+        except ValueError as error:
+            if number < len(lines):
+                raise Refusal(f"{origin} is not readable JSON ({error}): {advice}.") from None
+            continue
+        typed_json.check(row, Logged, origin, advice)
+        numbers = {key: value for key, value in row.items() if key not in Logged.__annotations__}
+        typed_json.check(numbers, dict[str, Number], origin, advice)
+        rows.append(row)
     return rows

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,8 @@ def find_runs(folders: Iterable[Path | str]) -> list[Path]:
 
 
 def unadapted(run: RunFolder) -> list[RunFolder]:
-    """The source-only runs of the same study, sets and seed in the same parent folder."""
+    """The source-only runs of the same study, sets and seed in the same parent folder; one that cannot be read is left
+    out, with a line."""
     wanted = {**_learnt_from(run.config), "role": "source"}
     unadapted = []
     for path in sorted(run.path.resolve().parent.iterdir()):
@@ -42,21 +45,33 @@ def unadapted(run: RunFolder) -> list[RunFolder]:
         try:
             if beside.exists() and _learnt_from(beside.config) == wanted:
                 unadapted.append(beside)
-        except Refusal:  # a broken neighbour is no reason to refuse a run
-            continue
+        except Refusal as refusal:  # a broken neighbour is no reason to refuse a run
+            neighbour_left_out(str(refusal))
     return unadapted
+
+
+def say_left_out(why: str) -> None:
+    """Says that one run among several is left out, as it cannot be read."""
+    print(f"note: left out, as it cannot be read: {why}", file=sys.stderr)
+
+
+neighbour_left_out = cache(say_left_out)  # said once: a run looks at those beside it several times
 
 
 def _learnt_from(config: Mapping[str, Any]) -> dict[str, Any]:
     """What tells the runs of one task and seed from others, and from each other."""
-    preset = {**config["preset"], **config["preset"]["fields"]}
+    preset = {**config["preset"], **config["preset"].get("fields", {})}
     return {"seed": config["seed"], **{key: preset.get(key) for key in ("study", "source", "target", "role")}}
 
 
 def source_only_accuracy(run: RunFolder) -> float | None:
     """The last held-out source accuracy of the run that was not adapted, beside this one; None where there is none."""
     for other in unadapted(run):
-        values = [row["valid/source_accuracy"] for row in other.rows() if "valid/source_accuracy" in row]
+        try:
+            values = [row["valid/source_accuracy"] for row in other.rows() if "valid/source_accuracy" in row]
+        except Refusal as refusal:
+            neighbour_left_out(str(refusal))
+            continue
         if values:
             return float(values[-1])
     return None

@@ -8,15 +8,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genshift import typed_json
 from genshift.errors import Refusal, of_os_error
 from genshift.runs.files import read_json, read_jsonl, write_json, write_text
+from genshift.runs.forms import CHOICE, CONFIG, FORMS, SCORES, LogRow, Needed
 
 if TYPE_CHECKING:  # checkpoints need torch, and listing runs does not: those methods import it themselves
     from genshift.runs.checkpoint import Checkpoint
 
 ABSENT = "it is not a run folder; `genshift ls` lists the runs under this folder"
 MANIFEST = "manifest.safetensors"  # which images a run learns from
-SCORES, CHOICE = "scores.json", "selection.json"  # of an adapted run: its checkpoints' scores, and which one to use
 
 
 class RunFolder:
@@ -51,25 +52,40 @@ class RunFolder:
 
     def exists(self) -> bool:
         """Whether a run was ever started here."""
-        return (self.path / "config.json").is_file()
+        return (self.path / CONFIG).is_file()
 
     @property
     def config(self) -> dict[str, Any]:
         """config.json; Refusal where it is missing, broken or not a run's."""
-        config = read_json(self.path / "config.json", ABSENT)
-        if not isinstance(config, dict) or not {"preset", "seed", "images"} <= set(config):
-            raise Refusal(f"{self.path / 'config.json'} is no genshift configuration: {ABSENT}.")
+        config: dict[str, Any] = self.read(CONFIG, ABSENT)
+        return config
+
+    @property
+    def whole_config(self) -> dict[str, Any]:
+        """The same of a run that is opened, measured or continued; Refusal where it lacks what that needs."""
+        config, (_, advice) = self.config, FORMS[CONFIG]
+        typed_json.check(config, Needed, str(self.path / CONFIG), advice)
+        for part in ("source", "target"):  # of every adaptation
+            if part in config["preset"]["fields"] and part not in config["data"]:
+                wrong = f"data has no '{part}'"
+                raise Refusal(f"{self.path / CONFIG} is not what genshift writes ({wrong}): {advice}.")
         return config
 
     def write(self, name: str, value: Any) -> None:
         """Writes one of the run's JSON files whole."""
         write_json(self.path / name, value)
 
-    def read(self, name: str) -> Any:
-        """Reads one of the run's JSON files."""
-        return read_json(self.path / name, "evaluate the run first")
+    def read(self, name: str, absent: str = "evaluate the run first") -> Any:
+        """One of the run's JSON files as `forms.FORMS` has it; Refusal where it is missing (`absent` says what to do),
+        broken or anything else."""
+        kind, advice = FORMS[name]
+        return read_json(self.path / name, absent, kind, advice)
 
-    def rows(self, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
+    def read_if_there(self, name: str) -> Any:
+        """The same; an empty dict where there is no such file."""
+        return self.read(name) if (self.path / name).exists() else {}
+
+    def rows(self, name: str = "metrics.jsonl") -> list[LogRow]:
         """The rows of a .jsonl file, as `files.read_jsonl` reads them."""
         return read_jsonl(self.path / name)
 

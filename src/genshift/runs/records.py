@@ -7,19 +7,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any
 
 from genshift.errors import Refusal
-from genshift.runs import files
-from genshift.runs.folder import CHOICE, SCORES
-from genshift.runs.results import RESULTS, Measure, Results
+from genshift.runs.folder import RunFolder
+from genshift.runs.forms import (
+    CHOICE,
+    CONFIG,
+    EVALUATION,
+    RESULTS,
+    SCORES,
+    SWEEP,
+    Choice,
+    Evaluation,
+    LogRow,
+    Sweep,
+)
+from genshift.runs.results import Results, read_results
 
 ADAPTATION = "adaptation"
 DIFFUSION = "diffusion"
 GENERATORS = ("gan", "vae", DIFFUSION)
 RESOLVED = ("seed", "images", "epochs", "precision")  # fields that config.json states apart, as they were used
 SOURCE_ONLY = "source_only_accuracy"  # of evaluation.json, selection.json and scores.json
-LogRow = dict[str, Any]  # of metrics.jsonl and oracle.jsonl: images seen, and whatever was logged then
 Score = Any  # a checkpoint's row of scores.json: `selection.rules.ScoreRow`
 
 
@@ -31,131 +41,6 @@ class DataRecord:
     n: int | None
     fingerprint: str
     notes: tuple[str, ...]
-
-
-class Tsne(TypedDict, total=False):
-    """Columns of equal length, one entry a point; `domain` is 0 of the source and 1 of the target."""
-
-    x: list[float]
-    y: list[float]
-    label: list[int | None]
-    domain: list[int]
-    n: int
-    split: str
-
-
-class Stage(TypedDict, total=False):
-    """A VAE's latent space after so many images, as columns of equal length."""
-
-    images: int
-    x: list[float]
-    y: list[float]
-    label: list[int]
-
-
-class PictureEntry(TypedDict, total=False):
-    """A picture of the run folder, what it shows, and texts below equal parts of its width; of a grid over training
-    also the images seen."""
-
-    file: str
-    title: str
-    caption: str
-    under: list[str]
-    images: int
-
-
-# "class" is no name in Python.
-ClassRow = TypedDict(
-    "ClassRow",
-    {
-        "class": str,
-        "n": int,
-        "accuracy": float | None,
-        "real_accuracy": float | None,
-        "frechet": float | None,
-        "floor": float | None,
-    },
-    total=False,
-)
-ClassRow.__doc__ = "A conditional generator's pictures of one class, beside real ones."
-
-
-class Evaluation(TypedDict, total=False):
-    """evaluation.json: what reports show of a run beside its measures, and of which checkpoint these are. A family has
-    what it writes of it."""
-
-    # Of every family.
-    images: int  # that the evaluated checkpoint had seen
-    selected: str | None  # the checkpoint that `genshift select` chose
-    classes: list[str]
-    warnings: list[str]
-    drawn: bool  # whether all is there that an evaluation draws when it is asked to
-    # Of classifiers and adapted models.
-    confusion: list[list[int]]  # true class by predicted class
-    attributes: dict[str, float]  # accuracy by attribute
-    tsne: Tsne | None  # None where a domain has no images
-    source_only_accuracy: float | None  # of the run beside it that was not adapted, on held-out source images
-    # Of generators.
-    features: str  # the classifier's run in whose features distances were measured
-    by_class: list[ClassRow]
-    sampling: dict[str, Any]  # how a diffusion model drew
-    panel_mse: list[float]  # of the pictures of the panel of reconstructions
-    pictures: list[PictureEntry]
-    snapshots: list[PictureEntry]  # grids of samples over training
-    attribute: str  # what colours `stages`
-    stages: list[Stage]  # a VAE's latent space over training
-
-
-class Choice(TypedDict, total=False):
-    """selection.json: which checkpoint a rule took, and after how many images."""
-
-    rule: str
-    checkpoint: str
-    images: int
-
-
-class SweepMeasures(TypedDict, total=False):
-    """What a sweep measures of a setting, over n pictures; `accuracy` is None without classes."""
-
-    accuracy: float | None
-    accuracy_error: float | None
-    frechet: float
-    frechet_error: float | None
-    floor: float
-    evaluations: float
-    seconds_per_image: float
-    n: int
-
-
-class SweepRow(SweepMeasures, total=False):
-    """One setting of a sweep: `sampling` is how pictures were drawn."""
-
-    axis: str
-    setting: str
-    sampling: dict[str, Any]
-
-
-class Best(TypedDict, total=False):
-    """The setting that a finished sweep chose, of which checkpoint, and why; sampling.json holds it too."""
-
-    sampling: dict[str, Any]
-    images: int
-    why: str
-
-
-class Sweep(TypedDict, total=False):
-    """sweep.json: the conditions that all rows were measured under, the rows, and the best of them."""
-
-    images: int
-    features: str
-    features_images: int
-    reference: str
-    n: int
-    seed: int
-    machine: str
-    rule: str
-    rows: list[SweepRow]
-    best: Best | None
 
 
 @dataclass(frozen=True, eq=False)  # two records are one only where they are the same object, and can be keys
@@ -303,49 +188,40 @@ def read_record(folder: Path, curves: bool = True) -> RunRecord:
     """
     if not folder.is_dir():
         raise Refusal(f"There is no run folder at '{folder}': expected a folder that `genshift train` wrote.")
-    config = _read_object(folder / "config.json")
-    if not isinstance(config.get("preset"), dict) or not isinstance(config["preset"].get("name"), str):
-        raise Refusal(f"'{folder / 'config.json'}' names no preset: expected a file that `genshift train` wrote.")
-    evaluation, choice = (_read_if_there(folder / name) for name in ("evaluation.json", CHOICE))
-    scores = _read_if_there(folder / SCORES) if curves else {}
+    run = RunFolder(folder)
+    config = run.config
+    if "name" not in config["preset"]:
+        raise Refusal(f"'{folder / CONFIG}' names no preset: expected a file that `genshift train` wrote.")
+    evaluation, choice = run.read_if_there(EVALUATION), run.read_if_there(CHOICE)
+    _check_drawings(evaluation, folder / EVALUATION)
+    scores = run.read_if_there(SCORES) if curves else {}
     # The newest says it: an evaluation comes after the choice, and that after the scores.
     source_only = (content.get(SOURCE_ONLY) for content in (evaluation, choice, scores))
     return RunRecord(
         folder=folder,
         config=config,
-        results=_read_results(folder / RESULTS),
-        evaluation=cast(Evaluation, evaluation),
-        metrics=files.read_jsonl(folder / "metrics.jsonl") if curves else [],
-        oracle=files.read_jsonl(folder / "oracle.jsonl") if curves else [],
-        sweep=cast(Sweep, _read_if_there(folder / "sweep.json") if curves else {}),
+        results=read_results(run) if (folder / RESULTS).exists() else {},
+        evaluation=evaluation,
+        metrics=run.rows() if curves else [],
+        oracle=run.rows("oracle.jsonl") if curves else [],
+        sweep=run.read_if_there(SWEEP) if curves else Sweep(),
         scores=scores.get("checkpoints", []),
-        choice=cast(Choice, choice),
+        choice=choice,
         source_only_accuracy=next((float(value) for value in source_only if value is not None), None),
     )
 
 
-def _read_object(path: Path) -> dict[str, Any]:
-    """The object in `path`; Refusal where it is missing, not JSON, or not an object."""
-    content = files.read_json(path, "name a folder that `genshift train` wrote")
-    if not isinstance(content, dict):
-        raise Refusal(f"'{path}' holds a {type(content).__name__}: expected a JSON object.")
-    return content
-
-
-def _read_if_there(path: Path) -> dict[str, Any]:
-    return _read_object(path) if path.exists() else {}
-
-
-def _read_results(path: Path) -> Results:
-    """The measures of a run; an entry whose value is null was not measured."""
-    results = {}
-    for metric, entry in _read_if_there(path).items():
-        value = entry.get("value") if isinstance(entry, dict) else entry
-        if not isinstance(entry, dict) or not isinstance(value, int | float | None):
-            raise Refusal(f"'{path}' gives no number for '{metric}': expected {{\"value\": number, …}}.")
-        if value is not None:
-            results[metric] = Measure.from_json(entry)
-    return results
+def _check_drawings(evaluation: Evaluation, path: Path) -> None:
+    """Refuses what cannot be drawn: columns of unlike lengths, a confusion matrix that is not one row a class."""
+    tsne = evaluation.get("tsne")
+    lengths = [("t-SNE", {len(tsne["x"]), len(tsne["y"]), len(tsne["label"]), len(tsne["domain"])})] if tsne else []
+    lengths += [("stage", {len(s["x"]), len(s["y"]), len(s["label"])}) for s in evaluation.get("stages", [])]
+    for what, counts in lengths:
+        if len(counts) > 1:
+            raise Refusal(f"'{path}' gives {what} columns of unlike lengths: evaluate the run again.")
+    confusion, classes = evaluation.get("confusion", []), evaluation.get("classes", [])
+    if confusion and {len(confusion), *map(len, confusion)} != {len(classes)}:
+        raise Refusal(f"'{path}' gives a confusion matrix that is not one row a class: evaluate the run again.")
 
 
 def _data_record(entry: Mapping[str, Any]) -> DataRecord:

@@ -11,8 +11,7 @@ from typing import Any
 
 from genshift.presets import Preset
 from genshift.runs.folder import RunFolder
-
-RESULTS = "results.json"
+from genshift.runs.forms import RESULTS
 
 
 @dataclass(frozen=True)
@@ -50,8 +49,10 @@ def results_as_json(results: Mapping[str, Measure]) -> dict[str, dict[str, Any]]
 
 
 def read_results(run: RunFolder) -> Results:
-    """The measures of a run; Refusal where it was not evaluated."""
-    return {name: Measure.from_json(entry) for name, entry in run.read(RESULTS).items()}
+    """The measures of a run, but for those whose value is null: they were not taken. Refusal where it was not
+    evaluated."""
+    entries = run.read(RESULTS).items()
+    return {name: Measure.from_json(entry) for name, entry in entries if entry["value"] is not None}
 
 
 def training_costs(run: RunFolder) -> Results:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 from torch.nn import functional as F
@@ -20,6 +20,7 @@ from genshift.errors import Refusal
 from genshift.methods import Method, build, networks_of
 from genshift.nets.classifier import ResidualExtractor
 from genshift.presets import Adaptation, Preset, class_of
+from genshift.presets.base import of_kind
 from genshift.presets.methods import is_known
 from genshift.runs import checkpoint
 from genshift.runs.checkpoint import CLEANED
@@ -47,7 +48,7 @@ def open_run(
     no checkpoint or holds another network.
     """
     folder = run if isinstance(run, RunFolder) else RunFolder(run)
-    config = folder.config
+    config = folder.whole_config
     preset = preset_of(config)
     chosen = device.choose_device(on)
     if threads is not None:
@@ -75,8 +76,10 @@ def preset_of(config: dict[str, Any]) -> Preset:
         plain = {key: stored[key] for key in ("name", "study", "networks", "origins", "published")}
         if extra := ", ".join(sorted(set(stored["fields"]) - {f.name for f in dataclasses.fields(family)})):
             raise Refusal(f"config.json has fields unknown to genshift {genshift.__version__}: {extra}.")
+        kinds = get_type_hints(family)
+        fields = {name: of_kind(kinds[name], name, value) for name, value in stored["fields"].items()}
         # Runs of 0.2 and before took 16 bits as they are, and asked for no depth.
-        return family(method=stored["role"], **plain, **{"depth": 16, **stored["fields"]}).checked()
+        return family(method=stored["role"], **plain, **{"depth": 16, **fields}).checked()
     except (KeyError, TypeError) as error:
         raise Refusal(f"config.json describes no preset ({error}): restore it, or name another run folder.") from None
 

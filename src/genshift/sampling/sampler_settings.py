@@ -12,11 +12,9 @@ from typing import Any
 from genshift.errors import Refusal, unknown
 from genshift.presets import Diffusion, Preset, Sampling
 from genshift.presets.base import flag
-from genshift.runs.files import read_json
 from genshift.runs.folder import RunFolder
-from genshift.runs.records import Best
+from genshift.runs.forms import SAMPLING, Best
 
-SAMPLING = "sampling.json"
 NAMES = tuple(field.name for field in fields(Sampling))
 # What is as in `Sampling()` where a sampling is unguided.
 GUIDANCE = ("guide", "guidance", "guidance_from", "guidance_to", "skip")
@@ -66,19 +64,15 @@ def swept(run: RunFolder) -> Best | None:
     path = run.path / SAMPLING
     if not path.exists():
         return None
-    stored = read_json(path, "sweep the run first")
-    if not _is_sampling(stored):
+    stored: Best = run.read(SAMPLING)
+    if not _is_sampling(stored["sampling"]):
         raise Refusal(f"{path} is no sampling that `genshift sweep` wrote: move it out of the folder, and sweep again.")
-    best: Best = stored
-    return best
+    return stored
 
 
-def _is_sampling(stored: Any) -> bool:
-    """Whether JSON has a count of images and a sampling whose every value is of the right type."""
-    if not isinstance(stored, dict) or not isinstance(stored.get("images"), int):
-        return False
-    given = stored.get("sampling")
-    if not isinstance(given, dict) or not set(given) <= set(NAMES):
+def _is_sampling(given: Mapping[str, Any]) -> bool:
+    """Whether there are options of `Sampling` alone, and each of the right type."""
+    if not set(given) <= set(NAMES):
         return False
     plain = Sampling()
     types = {name: type(getattr(plain, name)) for name in given}

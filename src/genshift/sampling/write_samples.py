@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ from genshift.sampling.trained_generator import TrainedGenerator, open_generator
 from genshift.temporary import remove_litter
 from genshift.training.console import Console
 from genshift.training.distributed import World, world_of
+from genshift.typed_json import Scalar, Whole
 
 GRID, COLUMNS = 32, 8  # pictures of grid.png
 PAIRS = 10  # pictures above their reconstructions
@@ -75,7 +76,7 @@ def draw(run: RunFolder, request: SampleRequest, out: Path) -> list[Path]:
     device.prepare_process(None, chosen)
     with world_of(chosen.type) as world:
         # What is drawn, of which class.
-        labelled = request.label != UNLABELLED or UNLABELLED in run.config["classes"]
+        labelled = request.label != UNLABELLED or UNLABELLED in run.whole_config["classes"]
         generator = open_generator(run, request.sampling, labelled)
         label = class_number(request.label, generator.classes) if labelled else None
         classes = generator.classes if label is None else (generator.classes[label],)
@@ -183,6 +184,18 @@ def class_number(label: str | None, classes: Sequence[str]) -> int | None:
 # --- the folder -----------------------------------------------------------------------------------------------------
 
 
+class SampleNote(TypedDict, total=False):
+    """sample.json; that of an earlier folder says no `names`."""
+
+    run: str
+    checkpoint: str
+    seed: Whole
+    label: str | None
+    names: str
+    sampling: dict[str, Scalar]
+    sha256: str
+
+
 def _note(generator: TrainedGenerator[Any], request: SampleRequest, label: str | None) -> dict[str, Any]:
     """What makes the pictures what they are, beside their numbers."""
     note = {
@@ -210,7 +223,8 @@ def _check_folder(out: Path, note: dict[str, Any], pattern: str) -> None:
     if NOTE not in names:
         raise Refusal(f"--out {out} holds other files: name a new or empty folder.")
     # Pictures of the same series: every line of the notes is the same.
-    before, now = _flat(read_json(out / NOTE, "it holds no samples")), _flat(note)
+    stored = read_json(out / NOTE, "it holds no samples", SampleNote, "name a new or empty folder")
+    before, now = _flat(stored), _flat(note)
     for key, value in now.items():
         if key not in before:
             raise Refusal(f"{out} holds pictures of another kind: name another --out.")
@@ -221,7 +235,7 @@ def _check_folder(out: Path, note: dict[str, Any], pattern: str) -> None:
         raise Refusal(f"--out {out} holds {strangers[0]}, which is no sample: name another folder.")
 
 
-def _flat(note: dict[str, Any]) -> dict[str, Any]:
+def _flat(note: Mapping[str, Any]) -> dict[str, Any]:
     """A note with the sampling's options among the others; those of earlier folders have no `names`."""
     others = {key: value for key, value in note.items() if key != "sampling"}
     return {"names": "number", **others, **note.get("sampling", {})}

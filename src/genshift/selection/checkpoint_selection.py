@@ -116,8 +116,8 @@ def _part(images: int, total: int, phases: Sequence[float]) -> int:
 
 def can_choose(run: RunFolder) -> bool:
     """Whether a run adapts and has held-out source images, so that its checkpoints can be scored."""
-    config = run.config
-    return preset_of(config).adapts and config["data"]["source"]["held_out"] >= FEWEST_HELD_OUT
+    config = run.whole_config
+    return preset_of(config).adapts and config["data"]["source"].get("held_out", 0) >= FEWEST_HELD_OUT
 
 
 def open_scoring_data(
@@ -221,10 +221,10 @@ def scored(run: RunFolder, data_root: Path | None = None, places: Mapping[str, s
         return score_run(run, data_root, places)
     rows: list[ScoreRow] = run.read(SCORES)["checkpoints"]
     stored = checkpoint.load(run.path / PREDICTIONS)
-    complete = all(set(ESTIMATES) <= set(row) for row in rows)  # earlier versions took no estimates
+    complete = all(set(ESTIMATES) <= set(row) for row in rows) and bool(rows)  # earlier versions took no estimates
     if not complete or not [row["checkpoint"] for row in rows] == stored.about.get("of") == names:
         return score_run(run, data_root, places)
-    shape = len(rows), run.read(SCORES)["n"]["target"], len(run.config["classes"])
+    shape = len(rows), run.read(SCORES)["n"].get("target", 0), len(run.config["classes"])
     said = torch.empty(shape, device="meta")
     checkpoint.check_tensors(stored.tensors, {"said": said}, run.path / PREDICTIONS)
     return [Candidate(run, row, on_target) for row, on_target in zip(rows, stored.tensors["said"], strict=True)]
@@ -329,7 +329,7 @@ def estimate_of(candidate: Candidate) -> Estimate:
 
 def _held_out(run: RunFolder) -> int:
     """How many source images a run's checkpoints were scored by."""
-    return int(run.read(SCORES)["n"]["held_out"])
+    return int(run.read(SCORES)["n"].get("held_out", 0))
 
 
 def _write(selection: Selection, runs: Sequence[RunFolder], source_only: float | None) -> None:
@@ -366,7 +366,7 @@ def _check_alike(runs: Sequence[RunFolder]) -> None:
 
 def _question(run: RunFolder) -> tuple[str, str, tuple[str, ...], int]:
     """Source and target, the classes, and how many target images there are."""
-    preset, config = _adapting(run), run.config
+    preset, config = _adapting(run), run.whole_config
     target = config["data"]["target"]
     return preset.source, preset.target, tuple(config["classes"]), target["n"] + target["held_out"]
 
@@ -390,9 +390,9 @@ def estimates_of(run: RunFolder) -> Results:
     path = run.selected() or run.chosen(preset_of(run.config).select)
     images = checkpoint.images_seen(checkpoint.about(path), path)
     row = next((row for row in rows if row["images"] == images and ESTIMATE in row), None)
-    if row is None:
+    n = scores["n"].get("target", 0)
+    if row is None or not n:
         return {}
-    n = scores["n"]["target"]
     protocol = f"{n:,} target training images, no target label read; std is its sampling error alone"
     return {
         f"estimate/{name}": Measure(

@@ -178,13 +178,13 @@ def choice_lines(choice: Choice, estimate: bool = True) -> list[str]:
     warnings; nothing of a choice without an estimate."""
     if "estimate" not in choice:
         return []
-    expected, warnings = choice["estimate"], [f"warning: {warning}" for warning in choice["warnings"]]
+    expected, warnings = choice["estimate"], [f"warning: {warning}" for warning in choice.get("warnings", [])]
     if not estimate:
         return warnings
     if (held_out := expected.get("held_out", ENOUGH)) < ENOUGH:
         few = f"The accuracy on the run's target cannot be told from {held_out} held-out source images"
         return [f"{few}: hold {ENOUGH} or more out (--validation).", *warnings]
-    by = f"{ESTIMATES[expected['by']]}, of {expected['n']:,} unlabelled images"
+    by = f"{ESTIMATES.get(expected['by'], expected['by'])}, of {expected['n']:,} unlabelled images"
     known = f"; {expected['source_accuracy']:.1%} on held-out source images" if "source_accuracy" in expected else ""
     about = f"Estimated accuracy on the run's target: about {expected['value']:.1%} ({by}{known}); {OFF}."
     return [about, *warnings]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +12,8 @@ from genshift.presets import Preset
 from genshift.presets.base import flag
 from genshift.report.page import write_page
 from genshift.runs.files import write_json, write_text
-from genshift.runs.folder import CHOICE, SCORES, RunFolder
+from genshift.runs.folder import RunFolder
+from genshift.runs.forms import CHOICE, CONFIG, RESULTS, SCORES
 from genshift.studies import JUDGES, BudgetName, Study, judge_of, varied_options
 from genshift.studies.workers import side_by_side
 from genshift.training.train import Settings, owning, train
@@ -126,8 +126,8 @@ def run_job(job: Job) -> bool:
 def _record(todo: list[Job], record: Path) -> None:
     """Keeps what docs/results.md is written from; of adapted runs also how choices stand to the oracle."""
     for job in todo:
-        for name in ("config.json", "results.json"):
-            write_json(record / job.out.name / name, json.loads((job.out / name).read_text(encoding="utf-8")))
+        for name in (CONFIG, RESULTS):
+            write_json(record / job.out.name / name, RunFolder(job.out).read(name))
         for name in ("oracle.jsonl", SCORES, CHOICE):
             if (job.out / name).exists():
                 write_text(record / job.out.name / name, (job.out / name).read_text(encoding="utf-8"))

@@ -25,8 +25,8 @@ HELD_OUT_IMAGES = 2_000  # validated on: a check costs a fraction of the steps b
 PLACES = 2**56  # numbers that seven bytes of a digest give: they fit an int64
 FEWEST_HELD_OUT = 2  # held-out images that a variance, and so a choice among checkpoints, can be taken of
 UNREMEMBERED = (
-    "The run was begun by a genshift before 0.3, which kept no manifest: what it held out of {} is worked out again from "
-    "the set's name and count, and whether that is right can't be known."
+    "The run was begun by a genshift before 0.3, which kept no manifest: what it held out of {} is worked out again "
+    "from the set's name and count, and whether that is right can't be known."
 )
 
 

@@ -290,7 +290,7 @@ def check_choice(preset: Preset, training_data: TrainingData) -> None:
 
 def check_same(run: RunFolder, preset: Preset, settings: Settings) -> None:
     """Refuses to continue a run under another description."""
-    config = run.config
+    config = run.whole_config
     stored = preset_of(config)
     if stored.name != preset.name:
         raise Refusal(f"{run.path} is a run of {stored.name}, not {preset.name}: name another --out.")
@@ -311,8 +311,8 @@ def check_same(run: RunFolder, preset: Preset, settings: Settings) -> None:
 def _check_fingerprints(run: RunFolder, training_data: TrainingData) -> None:
     """Refuses to continue with other images than the run was begun with."""
     for domain, now in training_data.describe().items():
-        before = run.config["data"][domain]
-        if any(before[key] != now[key] for key in ("fingerprint", "extra") if key in now):
+        before = run.config["data"].get(domain, {"n": 0})
+        if any(before.get(key) != now[key] for key in ("fingerprint", "extra") if key in now):
             raise Refusal(
                 f"The {domain} images are not those that {run.path} was begun with ({before['n']:,} then, {now['n']:,} "
                 "now, or other pixels): restore them, or name another --out."

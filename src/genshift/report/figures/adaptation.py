@@ -27,7 +27,8 @@ from genshift.report.figures.plotting import (
 )
 from genshift.report.model.measures import TARGET_ACCURACY, percent
 from genshift.report.model.summary import Row
-from genshift.runs.records import LogRow, RunRecord, Tsne
+from genshift.runs.forms import LogRow, Tsne
+from genshift.runs.records import RunRecord
 
 # Petroff 2021, "Accessible color sequences for data visualization": colour-blind readers tell these apart
 CLASS_COLOURS = (

@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 
 from genshift.report.blocks import Figure
 from genshift.report.figures.plotting import GREY, LINES, TARGET, spec
-from genshift.runs.records import Sweep, SweepRow
+from genshift.runs.forms import Sweep, SweepRow
 
 Measured = Literal["accuracy", "frechet"]
 COSTS = ("steps", "sampler")  # the axes of a sweep that change the number of network evaluations

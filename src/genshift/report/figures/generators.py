@@ -24,7 +24,8 @@ from genshift.report.figures.plotting import (
     plane,
     spec,
 )
-from genshift.runs.records import DIFFUSION, RunRecord, Stage
+from genshift.runs.forms import Stage
+from genshift.runs.records import DIFFUSION, RunRecord
 
 LOSSES = {
     "train/loss_d": ("discriminator (D)", SOURCE),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from genshift.runs.records import LogRow
+from genshift.runs.forms import LogRow
 
 # The domains keep their colours on every figure, on a light page as on a dark one.
 SOURCE, TARGET, PURPLE, GREEN = "#1f6fd1", "#d6322c", "#832db6", "#1b8a5a"

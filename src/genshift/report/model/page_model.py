@@ -42,7 +42,8 @@ class PageModel:
     """What some runs come to. `runs` are in the order of tables, `subjects` in that of their first runs.
 
     `matrices` hold methods by task, `settings` one method's settings by task, `choices` and `estimates` what is known
-    without target labels. `causes` are hand-written: why a row fell short, by its task, method or label.
+    without target labels. `causes` are hand-written: why a row fell short, by its task, method or label. `unread`
+    says of other runs why they could not be read.
     """
 
     runs: tuple[RunRecord, ...]
@@ -56,14 +57,17 @@ class PageModel:
     cautions: tuple[str, ...]
     shortfalls: tuple[Shortfall, ...]
     causes: Mapping[str, str] = field(default_factory=dict)
+    unread: tuple[str, ...] = ()
 
     @property
     def adapting(self) -> list[RunRecord]:
         return [run for run in self.runs if run.of_adaptation]
 
 
-def page_model(runs: Sequence[RunRecord], causes: Mapping[str, str] | None = None) -> PageModel:
-    """Computes all of it, of runs as `read_runs` sorts them."""
+def page_model(
+    runs: Sequence[RunRecord], causes: Mapping[str, str] | None = None, unread: Sequence[str] = ()
+) -> PageModel:
+    """Computes all of it, of runs as `read_runs` sorts them; `unread` says of others why they could not be read."""
     # Groups and their values over seeds, from which all else is made.
     groups = group_runs(runs)
     rows = {group: rows_of(group) for group in groups}
@@ -89,4 +93,5 @@ def page_model(runs: Sequence[RunRecord], causes: Mapping[str, str] | None = Non
         cautions=tuple(cautions(groups, every_row)),
         shortfalls=tuple(shortfalls(every_row)),
         causes=causes or {},
+        unread=tuple(unread),
     )

@@ -12,7 +12,7 @@ from genshift.report.model.formatting import NONE
 from genshift.report.model.grouping import Group
 from genshift.report.model.measures import metric_of, percent, shown
 from genshift.report.model.page_model import Subject
-from genshift.runs.records import PictureEntry
+from genshift.runs.forms import PictureEntry
 
 KINDS = {"gan": "GANs", "vae": "VAEs", "diffusion": "Diffusion models"}
 PANEL = "reconstructions"  # the picture that panel_mse belongs to

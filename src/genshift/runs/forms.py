@@ -1,0 +1,362 @@
+"""What the JSON files of a run folder hold, file by file: the types that they are held against when they are read.
+
+What a later version adds is kept and not looked at; what an earlier one did not write is not required. Imports no
+torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Required, TypedDict
+
+from msgspec import Meta
+
+from genshift.typed_json import Count, Number, Scalar, Whole
+
+if TYPE_CHECKING:  # an empty dict stands for a file that is not there: to a type checker no key is certain
+    from typing import NotRequired as Present
+else:
+    Present = Required
+
+CONFIG, RESULTS, EVALUATION = "config.json", "results.json", "evaluation.json"
+SCORES, CHOICE = "scores.json", "selection.json"  # of an adapted run: its checkpoints' scores, and which one to use
+SWEEP, SAMPLING = "sweep.json", "sampling.json"  # of a diffusion model: what was measured, and what was best
+Share = Annotated[float, Meta(ge=-0.01, le=1.01)]  # a mean of float32 may lie just above 1
+Entropy = Annotated[float, Meta(ge=-0.01, le=50)]  # in nats: the exponential of it is a number of classes
+FileName = Annotated[str, Meta(pattern=r"^[^/\\]+$")]  # within its folder
+LogRow = dict[str, Any]  # of metrics.jsonl and oracle.jsonl: images seen, and whatever was logged then
+
+
+# --- config.json ------------------------------------------------------------------------------------------------------
+
+
+class PresetEntry(TypedDict, total=False):
+    """The preset as it was trained; `fields` are its options, `role` is its method."""
+
+    family: str | None
+    name: str
+    study: str | None
+    task: str | None
+    role: str | None
+    summary: str
+    networks: str
+    fields: dict[str, Scalar]
+    origins: dict[str, str]
+    published: dict[str, Number]
+
+
+class Joined(TypedDict):
+    """Images that came to a set from elsewhere."""
+
+    name: str
+    n: Count
+    fingerprint: str
+
+
+class DataEntry(TypedDict, total=False):
+    """A set that the run learnt from, and what was noted when it was read; older runs wrote one note."""
+
+    name: str
+    n: Count
+    held_out: Count
+    fingerprint: str
+    extra: Joined
+    notes: list[str]
+    note: str | list[str]
+
+
+class Config(TypedDict, total=False):
+    """config.json: the description of a run."""
+
+    genshift: Annotated[str, Meta(max_length=40)]
+    preset: Present[PresetEntry]
+    seed: Present[Whole]
+    images: Present[Count]
+    minutes: Number | None
+    skip_broken: bool
+    classes: list[str]
+    precision: str
+    precision_reason: str
+    device: str
+    machine: str
+    threads: Count
+    world: Count
+    gflop_per_image: Number
+    command: str
+    data: dict[str, DataEntry]
+    networks: dict[str, str]
+    parameters: dict[str, Count]
+    environment: dict[str, Scalar]
+
+
+class NeededPreset(TypedDict):
+    """Of a preset that is made again."""
+
+    name: str
+    fields: dict[str, Scalar]
+
+
+class NeededData(TypedDict):
+    """Of a set that is looked at again."""
+
+    name: str
+    n: Count
+    held_out: Count
+    fingerprint: str
+
+
+class Needed(TypedDict):
+    """What config.json must hold of a run that is opened, measured or continued; a page can do without."""
+
+    preset: NeededPreset
+    classes: list[str]
+    precision: str
+    device: str
+    machine: str
+    threads: Count
+    world: Count
+    command: str
+    data: dict[str, NeededData]
+
+
+# --- metrics.jsonl, oracle.jsonl --------------------------------------------------------------------------------------
+
+
+class Logged(TypedDict, total=False):
+    """What a row holds beside numbers under names of a method's own."""
+
+    images: Present[Count]
+    alarms: list[str]
+
+
+# --- results.json -----------------------------------------------------------------------------------------------------
+
+
+class MeasureEntry(TypedDict, total=False):
+    """A measure; one whose value is null was not taken."""
+
+    value: Present[Number | None]
+    std: Number | None
+    n: Count | None
+    protocol: str | None
+    floor: Number | None
+
+
+# --- evaluation.json --------------------------------------------------------------------------------------------------
+
+
+class Tsne(TypedDict, total=False):
+    """Columns of equal length, one entry a point; `domain` is 0 of the source and 1 of the target."""
+
+    x: Present[list[Number]]
+    y: Present[list[Number]]
+    label: Present[list[Whole | None]]
+    domain: Present[list[Annotated[int, Meta(ge=0, le=1)]]]
+    n: Count
+    split: str
+
+
+class Stage(TypedDict, total=False):
+    """A VAE's latent space after so many images, as columns of equal length."""
+
+    images: Present[Count]
+    x: Present[list[Number]]
+    y: Present[list[Number]]
+    label: Present[list[Whole]]
+
+
+class PictureEntry(TypedDict, total=False):
+    """A picture of the run folder, what it shows, and texts below equal parts of its width; of a grid over training
+    also the images seen."""
+
+    file: Present[str]
+    title: str
+    caption: str
+    under: list[str]
+    images: Count
+
+
+# "class" is no name in Python.
+ClassRow = TypedDict(
+    "ClassRow",
+    {
+        "class": Present[str],
+        "n": Count,
+        "accuracy": Number | None,
+        "real_accuracy": Number | None,
+        "frechet": Number | None,
+        "floor": Number | None,
+    },
+    total=False,
+)
+ClassRow.__doc__ = "A conditional generator's pictures of one class, beside real ones."
+
+
+class Evaluation(TypedDict, total=False):
+    """evaluation.json: what reports show of a run beside its measures, and of which checkpoint these are. A family has
+    what it writes of it."""
+
+    # Of every family.
+    images: Count  # that the evaluated checkpoint had seen
+    selected: str | None  # the checkpoint that `genshift select` chose
+    classes: list[str]
+    warnings: list[str]
+    drawn: bool  # whether all is there that an evaluation draws when it is asked to
+    # Of classifiers and adapted models.
+    confusion: list[list[Count]]  # true class by predicted class
+    attributes: dict[str, Number]  # accuracy by attribute
+    tsne: Tsne | None  # None where a domain has no images
+    source_only_accuracy: Share | None  # of the run beside it that was not adapted, on held-out source images
+    # Of generators.
+    features: str  # the classifier's run in whose features distances were measured
+    by_class: list[ClassRow]
+    sampling: dict[str, Scalar]  # how a diffusion model drew
+    panel_mse: list[Number]  # of the pictures of the panel of reconstructions
+    pictures: list[PictureEntry]
+    snapshots: list[PictureEntry]  # grids of samples over training
+    attribute: str  # what colours `stages`
+    stages: list[Stage]  # a VAE's latent space over training
+
+
+# --- scores.json, selection.json --------------------------------------------------------------------------------------
+
+
+class Scores(TypedDict, total=False):
+    """The scores of a checkpoint; earlier versions took no estimates (`atc`, `doc`)."""
+
+    images: Present[Count]
+    checkpoint: Present[FileName]
+    source_accuracy: Present[Share]
+    source_error: Present[Share]
+    entropy: Present[Entropy]
+    diversity: Present[Entropy]
+    information: Present[Number]
+    snd: Present[Number]
+    dev_risk: Present[Number]
+    agreement: Present[Share]
+    atc: Share
+    doc: Share
+    class_entropy: Present[Entropy]
+    commonest: Present[Share]
+
+
+class ImagesScored(TypedDict, total=False):
+    """How many images the scores are of."""
+
+    held_out: Count
+    source: Count
+    target: Count
+
+
+class ScoresFile(TypedDict, total=False):
+    """scores.json: a row for each checkpoint that can be chosen."""
+
+    n: Present[ImagesScored]
+    protocol: str
+    source_only_accuracy: Share | None
+    checkpoints: Present[list[Scores]]
+
+
+class EstimateEntry(TypedDict, total=False):
+    """The target accuracy to expect of the chosen checkpoint."""
+
+    value: Present[Share]
+    by: Present[str]
+    n: Present[Count]
+    source_accuracy: Share
+    held_out: Count
+
+
+class Choice(TypedDict, total=False):
+    """selection.json: which checkpoint a rule took, and after how many images; 0.1 and before wrote no estimate."""
+
+    rule: Present[str]
+    why: str
+    checkpoint: Present[FileName]
+    images: Present[Count]
+    candidates: Count
+    estimate: EstimateEntry
+    among: list[str]
+    warnings: list[str]
+    source_only_accuracy: Share | None
+
+
+# --- sweep.json, sampling.json ----------------------------------------------------------------------------------------
+
+
+class Options(TypedDict, total=False):
+    """How the pictures of a row were drawn: the options of `genshift.presets.Sampling`."""
+
+    sampler: Present[str]
+    steps: Present[Count]
+    spacing: str
+    eta: Number
+    guide: Present[str]
+    guidance: Present[Number]
+    guidance_from: Present[Number]
+    guidance_to: Present[Number]
+    skip: Number
+    clip: str
+
+
+if TYPE_CHECKING:
+    Drawn = dict[str, Any]
+else:
+    Drawn = Options
+
+
+class SweepMeasures(TypedDict, total=False):
+    """What a sweep measures of a setting, over n pictures; `accuracy` is None without classes."""
+
+    accuracy: Present[Share | None]
+    accuracy_error: Present[Share | None]
+    frechet: Present[Number]
+    frechet_error: Number | None
+    floor: Present[Number]
+    evaluations: Present[Number]
+    seconds_per_image: Present[Number]
+    n: Present[Count]
+
+
+class SweepRow(SweepMeasures, total=False):
+    """One setting of a sweep: `sampling` is how pictures were drawn."""
+
+    axis: Present[str]
+    setting: Present[str]
+    sampling: Present[Drawn]
+
+
+class Best(TypedDict, total=False):
+    """The setting that a finished sweep chose, of which checkpoint, and why; sampling.json holds it too."""
+
+    sampling: Present[dict[str, Scalar]]
+    images: Present[Count]
+    why: str
+
+
+class Sweep(TypedDict, total=False):
+    """sweep.json: the conditions that all rows were measured under, the rows, and the best of them."""
+
+    images: Present[Count]
+    features: Present[str]
+    features_images: Count
+    reference: Present[str]
+    n: Present[Count]
+    seed: Whole
+    machine: str
+    rule: str
+    rows: list[SweepRow]
+    best: Best | None
+
+
+# --- all of them ------------------------------------------------------------------------------------------------------
+
+# A type each, and what to do where it is not that.
+FORMS: dict[str, tuple[Any, str]] = {
+    CONFIG: (Config, "restore it, or train into another folder"),
+    RESULTS: (dict[str, MeasureEntry], "restore it, or move it away and evaluate again"),
+    EVALUATION: (Evaluation, "restore it, or move it away and evaluate again"),
+    SCORES: (ScoresFile, "restore it, or move it away and select again"),
+    CHOICE: (Choice, "restore it, or move it away and select again"),
+    SWEEP: (Sweep, "restore it, or move it away and sweep again"),
+    SAMPLING: (Best, "restore it, or move it away and sweep again"),
+}
