@@ -145,7 +145,7 @@ def test_a_generator_draws(runs, tmp_path):
     genshift.sample(runs["gan"], 5, tmp_path / "files", seed=3)
     files = sorted((tmp_path / "files").glob("0*.png"))
     assert [Image.open(file).tobytes() for file in files] == [picture.tobytes() for picture in drawn]
-    by_name, by_number = model.sample(3, label="sea & sky"), model.sample(3, label=1)
+    by_name, by_number = model.sample(3, label="sea & sky"), model.sample(3, label_index=1)
     assert [p.tobytes() for p in by_name] == [p.tobytes() for p in by_number]
     with pytest.raises(Refusal, match="There is no class 'sea': did you mean 'sea & sky'"):
         model.sample(1, label="sea")

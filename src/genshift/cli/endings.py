@@ -8,6 +8,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from genshift.errors import plain
 from genshift.plugins import loaded_files
 from genshift.presets import Preset
 from genshift.presets.adaptation import same_set
@@ -23,6 +24,11 @@ def leads() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def say(line: str, file: TextIO | None = None) -> None:
+    """One line on standard output, or in `file`; control characters of names in it are escaped."""
+    print(plain(line), file=file)
+
+
 def print_json(value: Any) -> None:
     """What --json prints."""
     print(json.dumps(value, indent=1, ensure_ascii=False, default=str))
@@ -35,16 +41,16 @@ def print_results(run: RunFolder) -> None:
     for name, entry in run.read("results.json").items():
         spread = "" if entry["std"] is None else f" ± {as_text(entry['std'])}"
         floor = f", floor {as_text(entry['floor'])}" if "floor" in entry else ""
-        print(f"{name:<30} {as_text(entry['value'])}{spread}{floor}  (n = {entry['n']:,}; {entry['protocol']})")
+        say(f"{name:<30} {as_text(entry['value'])}{spread}{floor}  (n = {entry['n']:,}; {entry['protocol']})")
     for warning in run.read("evaluation.json")["warnings"]:
-        print(f"warning: {warning}")
+        say(f"warning: {warning}")
 
 
 def print_unfinished(run: RunFolder) -> None:
     """Where a run has more to train, that its newest checkpoint answered."""
     seen, planned = run.seen, run.config["images"]
     if leads() and seen < planned:
-        print(f"{run.path} is not trained to its end ({seen:,} of {planned:,} images): its own command continues it.")
+        say(f"{run.path} is not trained to its end ({seen:,} of {planned:,} images): its own command continues it.")
 
 
 def print_choice(run: RunFolder, images: str | None = None) -> None:
@@ -55,13 +61,13 @@ def print_choice(run: RunFolder, images: str | None = None) -> None:
     if leads() and (run.path / CHOICE).exists():
         target = run.config["preset"]["fields"]["target"]
         for line in choice_lines(run.read(CHOICE), estimate=images is None or same_set(images, target)):
-            print(line)
+            say(line)
 
 
 def print_next(*words: object, file: TextIO | None = None) -> None:
     """The command that usually follows, on standard output, or in `file`."""
     if leads():
-        print(f"next: {command_line(*words)}", file=file)
+        say(f"next: {command_line(*words)}", file=file)
 
 
 def command_line(*words: object) -> str:

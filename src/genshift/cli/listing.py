@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from genshift import plugins
 from genshift.data.catalog import CATALOG
-from genshift.errors import Refusal
+from genshift.errors import Refusal, plain
+from genshift.paths import AnyPath, given_path
 from genshift.presets import METHODS, PRESETS
 from genshift.presets.benchmark import STUDY as BENCHMARK
 from genshift.presets.benchmark import TASKS
@@ -19,7 +19,7 @@ from genshift.studies import STUDIES
 REPORTS = ("hw2", "hw3")  # studies whose presets are a report's
 
 
-def ls(folder: Path | str = "runs", data_root: Path | None = None) -> dict[str, list[dict[str, Any]]]:
+def ls(folder: AnyPath = "runs", data_root: AnyPath | None = None) -> dict[str, list[dict[str, Any]]]:
     """Methods, presets, data sets (with what of them is here), studies, and the runs below `folder`; what installed
     plugins add is among them."""
     for group in (plugins.METHODS, plugins.DATA_SETS):
@@ -51,11 +51,11 @@ def ls(folder: Path | str = "runs", data_root: Path | None = None) -> dict[str, 
         "studies": [
             {"name": s.name, "runs": len(s.presets()), "seeds": s.seeds, "summary": s.summary} for s in STUDIES.values()
         ],
-        "runs": [_run_row(RunFolder(path)) for path in runs_below(Path(folder).expanduser())],
+        "runs": [_run_row(RunFolder(path)) for path in runs_below(given_path(folder))],
     }
 
 
-def data_sets(data_root: Path | None) -> list[dict[str, Any]]:
+def data_sets(data_root: AnyPath | None) -> list[dict[str, Any]]:
     """The catalog, each set with the splits that are on this machine."""
     from genshift.data.places import locate
 
@@ -109,7 +109,7 @@ def as_text(listing: dict[str, list[dict[str, Any]]]) -> str:
     for r in listing["runs"]:
         state = r.get("broken") or f"{r['preset']}, seed {r['seed']}, {r['seen']:,} of {r['images']:,}"
         lines.append(f"  {r['path']}: {state}")
-    return "\n".join(lines if listing["runs"] else [*lines, "  none here"])
+    return "\n".join(map(plain, lines if listing["runs"] else [*lines, "  none here"]))
 
 
 OPTION_GROUPS = {

@@ -12,6 +12,7 @@ from genshift.data.catalog import entry
 from genshift.data.dataset import DataFile, DataSet
 from genshift.data.places import cache_root, is_published
 from genshift.errors import Refusal, of_os_error, unknown
+from genshift.paths import given_path
 
 ATTEMPTS = 3  # for one address, each going on where the last was cut
 PAUSE = 1.0  # seconds before the second attempt, twice as long before the third
@@ -57,7 +58,7 @@ def get(
         raise unknown("split", split, data.splits, f"'{data.name}' has these.")
 
     mirror = base_url or os.environ.get("GENSHIFT_MIRROR")
-    folder = Path(data_root).expanduser() if data_root is not None else cache_root()
+    folder = given_path(data_root) if data_root is not None else cache_root()
     return [_get(data, file, folder / data.folders[0], mirror, say, progress) for file in files]
 
 

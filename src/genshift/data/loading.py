@@ -15,6 +15,7 @@ from genshift.data.packed import is_packed, open_packed
 from genshift.data.pixels import check_options, finish
 from genshift.data.places import absent, find, notes_on
 from genshift.errors import Refusal, unknown
+from genshift.paths import given_path
 
 Named = tuple[ImageSet, list[str] | None]  # a set, and its pictures' names where they are files
 
@@ -61,7 +62,7 @@ def load_named(
     """As `load`, with one name an image: its file's for pictures in folders and archives, else its number."""
     check_options(size, colour, limit)
     options = ReadOptions(split, size, colour, labels, limit, skip_broken)
-    name, path = str(name_or_path), Path(name_or_path).expanduser()
+    name, path = str(name_or_path), given_path(name_or_path)
     # A data set's name goes before a path: `./mnist` is a folder of that name.
     if (data := lookup(name)) is not None:
         images, names = _from_catalog(data, data_root, options)

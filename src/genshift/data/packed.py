@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, cast
 import numpy as np
 
 from genshift.errors import Refusal, of_os_error
+from genshift.paths import AnyPath, given_path, output_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,12 +38,12 @@ class PackedFacts(TypedDict):
     recipe: dict[str, Any]
 
 
-def pack(images: ImageSet, folder: Path, *, recipe: dict[str, Any] | None = None) -> Path:
+def pack(images: ImageSet, folder: AnyPath, *, recipe: dict[str, Any] | None = None) -> Path:
     """Writes a set to `folder`, which appears whole or not at all; `recipe` says how the set was made.
 
     Raises Refusal where `folder` exists and is no packed set, or cannot be written.
     """
-    folder = Path(folder)
+    folder = given_path(folder)
     with replacing(folder, "set.json") as fresh:
         write_packed(images, fresh, recipe)
     return folder
@@ -66,7 +67,8 @@ def write_packed(images: ImageSet, folder: Path, recipe: dict[str, Any] | None =
         "fingerprint": images.fingerprint(),
         "recipe": recipe or {},
     }
-    (folder / "set.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    text = json.dumps(facts, indent=1, ensure_ascii=False) + "\n"
+    (folder / "set.json").write_text(text, "utf-8", "backslashreplace")  # a name that is no UTF-8 as JSON can hold it
 
 
 def open_packed(folder: Path, labels: bool = True) -> ImageSet:
@@ -151,14 +153,20 @@ def _tensor(array: np.ndarray) -> Tensor:
         return torch.from_numpy(array)
 
 
+def check_place(folder: Path, mark: str = "set.json") -> None:
+    """Refuses a place for a packed set where something else stands, or that cannot be written to."""
+    if folder.exists() and not (folder / mark).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise Refusal(f"{folder} exists and is no packed set: name another folder, or remove it.")
+    output_folder(folder)
+
+
 @contextmanager
 def replacing(folder: Path, mark: str) -> Iterator[Path]:
     """A fresh folder that takes the place of `folder` when the block ends well, and vanishes otherwise.
 
     An existing `folder` is replaced only where it is empty or holds `mark`, a file that says it is ours.
     """
-    if folder.exists() and not (folder / mark).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise Refusal(f"{folder} exists and is no packed set: name another folder, or remove it.")
+    check_place(folder, mark)
     fresh = folder.with_name(f".{folder.name}.{os.getpid()}.new")  # beside it, so that a rename is enough
     try:
         fresh.mkdir(parents=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from genshift.errors import Refusal
 from genshift.evaluation.options import EvaluationOptions
 from genshift.methods import Method
 from genshift.presets import Preset
@@ -33,6 +34,11 @@ class FamilyEvaluation(Generic[P, M]):
     def check_options(self, run: RunFolder, preset: P, options: EvaluationOptions) -> None:
         """Refuses, before anything is measured, what the family's runs cannot take."""
         no_sampling(run, preset, options.sampling)
+        given = {"features": options.features, "weights": options.weights, "download": options.download or None}
+        if named := [name for name, value in given.items() if value is not None]:
+            raise Refusal(
+                f"{run.path} is {preset.summary}: --{named[0]} measures a generator's pictures; leave it out."
+            )
 
     def measure(
         self, run: RunFolder, preset: P, method: M, classes: tuple[str, ...], options: EvaluationOptions

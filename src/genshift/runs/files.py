@@ -14,6 +14,8 @@ from typing import Any
 
 from genshift.errors import Refusal, of_os_error
 
+UNENCODABLE = "backslashreplace"  # of what UTF-8 cannot hold: Python reads bytes of such names as \udc80 to \udcff
+
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     """Calls `write` with a temporary path beside `path`, syncs it to disk and renames it to `path`.
@@ -46,12 +48,17 @@ def _sync(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file whole."""
+    """Writes a text file whole, in UTF-8; bytes XX of names that are none as `\\udcXX`, as JSON would."""
 
     def write(temporary: Path) -> None:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors=UNENCODABLE)
 
     write_whole(path, write)
+
+
+def as_written(text: str) -> str:
+    """Text as `write_text` puts it into a file."""
+    return text.encode("utf-8", UNENCODABLE).decode("utf-8")
 
 
 def csv_text(header: Iterable[str], rows: Iterable[Sequence[Any]], floats: str) -> str:

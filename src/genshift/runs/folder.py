@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genshift.errors import Refusal, of_os_error
-from genshift.runs.files import read_json, read_jsonl, write_json, write_text
+from genshift.runs.files import UNENCODABLE, read_json, read_jsonl, write_json, write_text
 
 if TYPE_CHECKING:  # checkpoints need torch, and listing runs does not: those methods import it themselves
     from genshift.runs.checkpoint import Checkpoint
@@ -74,7 +74,7 @@ class RunFolder:
     def append(self, name: str, row: Mapping[str, Any]) -> None:
         """Adds one row to a .jsonl file."""
         try:
-            with (self.path / name).open("a", encoding="utf-8") as file:
+            with (self.path / name).open("a", encoding="utf-8", errors=UNENCODABLE) as file:
                 file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
         except OSError as error:
             raise of_os_error(error, f"writing {self.path / name}") from error

@@ -13,7 +13,7 @@ from typing import Any, Self, TextIO, TypeVar
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from genshift.errors import Refusal, of_os_error
+from genshift.errors import Refusal, of_os_error, plain
 
 LINES = 20  # of progress in a training, where each stays to be read
 SILENT = 2.0  # seconds after which a user wonders what goes on
@@ -28,7 +28,7 @@ def logging_to(path: Path | None) -> Iterator[None]:
         yield
         return
     try:
-        file = path.expanduser().open("a", encoding="utf-8")
+        file = path.open("a", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise of_os_error(error, f"writing the log {path}") from error
     _logs.append(file)
@@ -54,6 +54,7 @@ class Console:
         """One line."""
         if not self.speaks:
             return
+        text = plain(text)
         self._log(text)
         if self.rich.is_jupyter:  # rich would make an HTML block of each
             print(f"{self.label}{text}", file=sys.stderr)

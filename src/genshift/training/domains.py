@@ -17,6 +17,7 @@ from genshift.data.folders import SPLITS
 from genshift.data.imageset import ImageSet
 from genshift.data.packed import is_packed
 from genshift.errors import Refusal, unknown
+from genshift.paths import given_path
 from genshift.presets import Adaptation, Preset
 from genshift.presets.benchmark import OWN_STUDY
 
@@ -126,7 +127,7 @@ def hold_out(images: ImageSet, share: float) -> tuple[Tensor | None, Tensor | No
 
 def evaluation_split(name: str) -> str:
     """The split that a set is evaluated on: "test" where it has one, "train" otherwise."""
-    path = Path(name).expanduser()
+    path = given_path(name)
     if (data := lookup(name)) is not None:
         return "test" if "test" in data.splits else "train"
     if is_packed(path) or is_packed(path / "train"):
