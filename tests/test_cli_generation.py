@@ -125,13 +125,13 @@ def test_what_was_stopped_is_continued_without_drawing_twice(studio, tmp_path, c
         (
             "gan-classes",
             ["--count", 1, "--label-index", 2],
-            "--label-index goes from 0 to 1, not 2: expected one of land",
+            "--label-index goes from 0 to 1, not 2: expected one",
         ),
         ("gan-classes", ["--count", 1, "--label-index", -1], "--label-index goes from 0 to 1, not -1"),
         (
             "gan-classes",
             ["--count", 1, "--label-index", 0, "--label", "land"],
-            "both name the class: give one of them.",
+            "both name the class: give one",
         ),
         ("gan", ["--count", 1, "--label-index", 0], "of no particular class: leave --label-index out"),
         ("judge", ["--count", 1], "is a classifier of the classes of portraits"),
