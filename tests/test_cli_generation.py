@@ -15,6 +15,7 @@ from tiny import refused, told
 from genshift import api
 from genshift.cli import main
 from genshift.data import open_packed
+from genshift.errors import Refusal
 from genshift.runs.folder import RunFolder
 from genshift.sampling import write_samples
 from genshift.sampling.trained_generator import open_generator
@@ -186,6 +187,8 @@ def test_a_mixture_that_was_not_fitted_is_asked_for(studio, tmp_path, capfd):
 def test_the_python_verbs(studio, tmp_path):
     paths = api.sample(studio["gan-classes"], 3, tmp_path / "drawn", label_index=0, seed=2)
     assert paths == [tmp_path / "drawn" / f"{number:05}.png" for number in range(3)] and all(map(read_whole, paths))
+    with pytest.raises(Refusal, match="There is no class '0'"):
+        api.sample(studio["gan-classes"], 3, tmp_path / "drawn", label=0)
     rows = api.reconstruct(studio["vae"], studio.data, tmp_path / "seen", split="test")
     assert len(rows) == 20 and rows[3][0] == "3" and 0 < rows[3][1] < 1 and rows[3][3] <= 1
 
@@ -287,3 +290,19 @@ def test_what_cannot_judge_is_refused_before_anything_is_drawn(studio, tmp_path,
 def test_training_says_how_to_get_the_distance(studio, tmp_path, capfd):
     assert studio.train("gan", tmp_path / "run") == 0
     assert f"`genshift evaluate {tmp_path / 'run'} --features RUN` adds the Fréchet" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("label", "index", "place"), [("7", None, 1), (None, 2, 2), (None, None, None)])
+def test_a_name_is_a_name_though_it_is_a_number(label, index, place):
+    assert write_samples.class_number(label, index, ("3", "7", "100")) == place
+
+
+@pytest.mark.parametrize("label", ["2", "0", "07", "²"])
+def test_a_place_is_no_name(label):
+    with pytest.raises(Refusal, match=f"There is no class '{label}': (did you mean '7'. )?expected one of 3, 7, 100;"):
+        write_samples.class_number(label, None, ("3", "7", "100"))
+
+
+def test_a_refusal_names_the_nearest_and_few_of_many_classes():
+    with pytest.raises(Refusal, match=r"'c99': did you mean 'c9+'\? expected one of c0, .*, c19, … \(100 in all\);"):
+        write_samples.class_number("c99 ", None, [f"c{number}" for number in range(100)])

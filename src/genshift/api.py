@@ -172,10 +172,12 @@ def sweep(
 
     count: pictures of each setting (500, or half the training pictures where these are few). accuracy: what the
     best, that of the lowest distance, must reach (two standard errors below the highest). axes: the fields of
-    `genshift.evaluation.sweep.Axes`. Returns what RUN/sweep.json holds; the same call continues what was stopped.
+    `genshift.evaluation.sweep.Axes`, each a list or a single value. Returns what RUN/sweep.json holds; the same call
+    continues what was stopped.
     Raises Refusal for a run that is no diffusion model's, and for settings that it cannot take.
     """
     judge, root = given_path(features), _given(data_root)
+    axes = {name: [values] if isinstance(values, str | int | float) else values for name, values in axes.items()}
     return dict(sweeping.sweep(RunFolder(given_path(run)), judge, sweeping.Axes(**axes), count, root, accuracy))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genshift.errors import Refusal, of_os_error
-from genshift.runs.files import UNENCODABLE, read_json, read_jsonl, write_json, write_text
+from genshift.runs.files import UNENCODABLE, as_written, read_json, read_jsonl, write_json, write_text
 
 if TYPE_CHECKING:  # checkpoints need torch, and listing runs does not: those methods import it themselves
     from genshift.runs.checkpoint import Checkpoint
@@ -33,7 +33,9 @@ class RunFolder:
             raise of_os_error(error, f"making the run folder {self.path}") from error
 
     def check_place(self) -> None:
-        """Refuses a place where something else stands."""
+        """Refuses a place where something else stands, or from which no checkpoint could be read."""
+        if as_written(str(self.path)) != str(self.path):  # safetensors' library takes no such path
+            raise Refusal(f"--out {self.path} is no UTF-8, from which no checkpoint is read: name another.")
         if self.path.exists() and not self.path.is_dir():
             raise Refusal(f"--out {self.path} is a file: name a folder.")
         if not self.exists() and self._holds_others():
