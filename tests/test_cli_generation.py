@@ -299,10 +299,10 @@ def test_a_name_is_a_name_though_it_is_a_number(label, index, place):
 
 @pytest.mark.parametrize("label", ["2", "0", "07", "²"])
 def test_a_place_is_no_name(label):
-    with pytest.raises(Refusal, match=f"There is no class '{label}': (did you mean '7'. )?expected one of 3, 7, 100;"):
+    with pytest.raises(Refusal, match=f"There is no class '{label}': .*expected one of 3, 7, 100; --label-index takes"):
         write_samples.class_number(label, None, ("3", "7", "100"))
 
 
 def test_a_refusal_names_the_nearest_and_few_of_many_classes():
-    with pytest.raises(Refusal, match=r"'c99': did you mean 'c9+'\? expected one of c0, .*, c19, … \(100 in all\);"):
+    with pytest.raises(Refusal, match=r"'c99 ': did you mean 'c99'\? expected one of c0, .*, c19, … \(100 in all\);"):
         write_samples.class_number("c99 ", None, [f"c{number}" for number in range(100)])

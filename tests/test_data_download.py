@@ -192,6 +192,8 @@ def test_sets_that_no_program_fetches(monkeypatch):
         get("upsp")
     with pytest.raises(Refusal, match="split 'tset'"):
         get("svhn", "tset")
+    with pytest.raises(Refusal, match="split 'tset'"):
+        get("uci", "tset")
     monkeypatch.setattr(download, "_get", lambda data, file, *rest: file)
     assert [file.split for file in get("svhn")] == ["train", "test"]
 

@@ -58,6 +58,13 @@ def test_one_path_is_a_list_of_one(run, tmp_path):
     assert genshift.report(str(run), str(tmp_path / "page.html")) == tmp_path / "page.html"
 
 
+def test_one_value_of_a_sweep_is_a_list_of_one(run, monkeypatch):
+    tried = []
+    monkeypatch.setattr("genshift.evaluation.sweep.sweep", lambda run, features, axes, *more: tried.append(axes) or {})
+    genshift.sweep(run, run, steps=5, samplers="ddim", guidance=(1.0, 2.0))
+    assert (tried[0].steps, tried[0].samplers, tried[0].guidance) == ([5], ["ddim"], (1.0, 2.0))
+
+
 def test_places_that_take_nothing_are_refused_before_any_work(run, tmp_path, monkeypatch):
     """Those that hold the answer: a file among the folders, a folder for the file, and for lack of permission."""
     (tmp_path / "file").write_text("mine")

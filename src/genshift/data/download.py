@@ -43,6 +43,8 @@ def get(
     left under a file's name.
     """
     data = entry(name)
+    if split is not None and split not in data.splits:
+        raise unknown("split", split, data.splits, f"'{data.name}' has these.")
     # Where there is nothing to fetch, or nothing that a program can.
     if data.embedded:
         say(f"{name} comes with scikit-learn: there is nothing to fetch.")
@@ -54,10 +56,8 @@ def get(
     # A split's files are its own and those that serve every split; of a whole set, all but those fetched on request.
     if split is None:
         files = [file for file in data.files if not file.on_request]
-    elif split in data.splits:
-        files = [file for file in data.files if file.split in (None, split)]
     else:
-        raise unknown("split", split, data.splits, f"'{data.name}' has these.")
+        files = [file for file in data.files if file.split in (None, split)]
 
     mirror = base_url or os.environ.get("GENSHIFT_MIRROR")
     folder = given_path(data_root) if data_root is not None else cache_root()
