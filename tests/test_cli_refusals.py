@@ -66,6 +66,7 @@ TYPED = [
     ("data check uci --data-root /nowhere", "--data-root /nowhere is no folder"),
     ("data pack uci --data-root /nowhere --out x", "--data-root /nowhere is no folder"),
     ("study demo --weights /nowhere --out x", "There is no file /nowhere: --weights names Inception's weights."),
+    ("ls --plugin=", "A path is expected, not nothing"),
     ("--version more", "'more' is one argument too many"),
     ("train demo-dann more --out x", "'more' is one argument too many"),
     ("train demo-dann --data-root /nowhere --out x", "--data-root /nowhere is no folder"),
@@ -105,7 +106,6 @@ def test_what_is_mistyped_is_refused(line, says, capfd, tmp_path, monkeypatch):
         (["train", "demo-dann", "--target", "", "--out", "x"], "--target takes a name or a path, not nothing."),
         (["train", "dann", "--source", "", "--target", "uci", "--out", "x"], "--source takes a name or a path"),
         (["show", "adapt", "--source", ""], "--source takes a name or a path, not nothing."),
-        (["train", "faces-vae", "--features", "run", "--out", "x"], "--features run is for --perceptual"),
         (["predict", "a\n\x1b[31mb\u202e", "uci", "--out", "x"], "a\\n\\x1b[31mb\\u202e has no config.json"),
     ],
 )
@@ -439,6 +439,7 @@ def test_predictions_that_cannot_be_written(verb, run, domains, tmp_path, capfd)
         (("compare", "."), "is no run folder and holds none"),
         (("report", ".", "--out", "page.html"), "is no run folder and holds none"),
         (("report", ".", ".", "--out", "results.md"), "from one folder of <study>/<run>/"),
+        (("report", ".", "--out", "results.md", "--title", "t"), "leave --title out"),
         (("data", "check", "nothing"), "There is no data set 'nothing'"),
         (("ls", "--data-root", "nowhere"), "--data-root nowhere is no folder"),
     ],

@@ -33,7 +33,7 @@ def given_paths(paths: AnyPath | Iterable[AnyPath]) -> list[Path]:
 def output_file(path: AnyPath) -> Path:
     """Where a file will be written; Refusal where a folder stands there, or its own cannot be written to."""
     file = given_path(path)
-    if file.is_dir():
+    if os.path.isdir(file):
         raise Refusal(f"{file} is a folder: name a file, such as {file / 'NAME'}.")
     _check_folder(file.parent, file)
     return file
@@ -42,7 +42,7 @@ def output_file(path: AnyPath) -> Path:
 def output_folder(path: AnyPath) -> Path:
     """A folder that will be made or written into; Refusal where a file stands there, or it cannot be written to."""
     folder = given_path(path)
-    if folder.exists() and not folder.is_dir():
+    if os.path.isfile(folder):
         raise Refusal(f"{folder} is a file: name a folder.")
     _check_folder(folder, folder)
     return folder

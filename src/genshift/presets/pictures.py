@@ -145,8 +145,6 @@ class VAE(LatentGenerator):
         """This preset, or a Refusal that names the option out of range, or missing."""
         if self.perceptual and not self.features:
             raise Refusal("--perceptual needs a classifier to see with: give its run folder, --features RUN.")
-        if self.features and not self.perceptual:
-            raise Refusal(f"--features {self.features} is for --perceptual: give that a weight, or leave it out.")
         return super().checked()
 
 
