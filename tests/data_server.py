@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,7 +15,8 @@ class Manners:
     """How the server behaves; tests change it between requests.
 
     cuts: how many of the next answers end half-way. ranges: whether it can go on from the middle. wrong: whether
-    it sends other bytes. status: another than 200, e.g. 404. asked: (path, Range header) of each request.
+    it sends other bytes. status: another than 200, e.g. 404. endless: whether it sends zeros for ever.
+    drops: whether it sends byte after byte. asked: (path, Range header) of each request.
     """
 
     def __init__(self) -> None:
@@ -21,6 +24,8 @@ class Manners:
         self.ranges = True
         self.wrong = False
         self.status = 200
+        self.endless = False
+        self.drops = False
         self.asked: list[tuple[str, str | None]] = []
 
 
@@ -34,6 +39,13 @@ def serving(folder: Path) -> Iterator[tuple[str, Manners]]:
             manners.asked.append((self.path, self.headers.get("Range")))
             if manners.status != 200:
                 self.send_error(manners.status)
+                return
+            if manners.endless:
+                self.send_response(200)
+                self.end_headers()
+                with contextlib.suppress(OSError):  # the client has left
+                    while True:
+                        self.wfile.write(bytes(4096))
                 return
             data = (folder / self.path.lstrip("/")).read_bytes()
             data = data[::-1] if manners.wrong else data
@@ -57,6 +69,12 @@ def serving(folder: Path) -> Iterator[tuple[str, Manners]]:
             self.end_headers()
             cut = manners.cuts > 0
             manners.cuts -= cut
+            if manners.drops:
+                with contextlib.suppress(OSError):
+                    for byte in data[start:]:
+                        self.wfile.write(bytes([byte]))
+                        time.sleep(0.01)
+                return
             self.wfile.write(data[start : start + (len(data) - start) // 2] if cut else data[start:])
 
         def log_message(self, *_: object) -> None:

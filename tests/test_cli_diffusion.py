@@ -343,7 +343,7 @@ def test_the_best_is_the_nearest_of_those_that_are_as_right():
     ("name", "flags", "sentence"),
     [
         ("classes", ["--label", "lnad"], "There is no class 'lnad': did you mean 'land'?"),
-        ("classes", ["--label", 2], "There is no class '2': expected one of land, sea & sky."),
+        ("classes", ["--label", 2], "There is no class '2': expected one of land, sea & sky;"),
         ("plain", ["--label", "land"], "of no particular class: leave --label out"),
         ("plain", ["--label", "none"], "of no particular class: leave --label out"),
         ("gan", ["--label", "none"], "it learnt no picture without a label; leave --label none out"),

@@ -1,8 +1,13 @@
 """How commands end: with their result and the next command; `train --json`, `--log`, `--no-evaluate` and `-n`."""
 
+import io
 import json
 import os
 import re
+import shlex
+import shutil
+import subprocess
+import sys
 
 import faces_tiny
 import pytest
@@ -13,6 +18,7 @@ from genshift import studies
 from genshift.cli import main
 from genshift.evaluation import adaptation
 from genshift.training import train as training
+from genshift.training.console import Console
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -207,3 +213,39 @@ def test_a_study_names_the_next_command(budget, following, tmp_path, capfd, monk
     own = studies.Study.presets
     monkeypatch.setattr(studies.Study, "presets", lambda self: own(self)[:1])
     assert last_line(capfd, "study", "demo", "--budget", budget, "--seeds", 1, "--out", "out") == following
+
+
+# --- terminals that show little ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", ["--help", "ls", "data ls", "compare RUN", "evaluate RUN"])
+def test_a_terminal_of_ascii_alone(verb, run, monkeypatch):
+    """What it cannot show it shows escaped, rich's lines too."""
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding="ascii") for _ in range(2)]
+    monkeypatch.setattr(sys, "stdout", streams[0])
+    monkeypatch.setattr(sys, "stderr", streams[1])
+    assert main.main(verb.replace("RUN", str(run)).split()) == 0
+    Console().say("12 ± 3")
+    out, err = ([stream.flush(), stream.buffer.getvalue().decode("ascii")][1] for stream in streams)
+    assert "Traceback" not in err and err.endswith("12 \\xb1 3\n")
+    assert any(escape in out for escape in ("\\xb1", "\\xd7", "\\u2026", "\\u2192")), out
+
+
+@tiny.POSIX
+def test_a_closed_standard_error_is_not_written_into_what_a_script_reads():
+    script = f"{shlex.quote(sys.executable)} -m genshift ls /nowhere --json 2>&-"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert json.loads(done.stdout)["presets"]
+
+
+@tiny.POSIX
+def test_names_that_move_the_terminal_are_shown_escaped(run, tmp_path, capfd):
+    evil = shutil.copytree(run, tmp_path / "a\x1b[31m\nb")
+    for words in (
+        ["ls", tmp_path],
+        ["compare", evil],
+        ["evaluate", evil],
+        ["predict", evil, "uci", "--out", evil / "x"],
+    ):
+        said = told(capfd, *words)
+        assert "a\\x1b[31m\\nb" in said and "\x1b" not in said

@@ -15,6 +15,7 @@ from tiny import refused, told
 from genshift import api
 from genshift.cli import main
 from genshift.data import open_packed
+from genshift.errors import Refusal
 from genshift.runs.folder import RunFolder
 from genshift.sampling import write_samples
 from genshift.sampling.trained_generator import open_generator
@@ -65,8 +66,8 @@ def test_the_grid_shows_the_first_thirty_two(studio, tmp_path, capfd):
 
 
 @pytest.mark.parametrize("name", ["gan-classes", "vae-classes"])
-def test_a_label_by_name_or_number_or_all_in_turn(name, studio, tmp_path, capfd):
-    for folder, label in (("sea", ["--label", "sea & sky"]), ("one", ["--label", 1]), ("all", [])):
+def test_a_label_by_name_or_place_or_all_in_turn(name, studio, tmp_path, capfd):
+    for folder, label in (("sea", ["--label", "sea & sky"]), ("one", ["--label-index", 1]), ("all", [])):
         told(capfd, "sample", studio[name], "--count", 4, *label, "--out", tmp_path / folder)
     sea, one, both = (drawn(tmp_path / folder) for folder in ("sea", "one", "all"))
     assert sea == one and list(sea) == ["00000.png", "00001.png", "00002.png", "00003.png"]
@@ -119,8 +120,21 @@ def test_what_was_stopped_is_continued_without_drawing_twice(studio, tmp_path, c
         ("gan", [], "--count"),
         ("gan", ["--count", 1, "--label", "land"], "of no particular class: leave --label out"),
         ("gan-classes", ["--count", 1, "--label", "lnad"], "There is no class 'lnad': did you mean 'land'?"),
-        ("gan-classes", ["--count", 1, "--label", 2], "There is no class '2': expected one of land, sea & sky."),
+        ("gan-classes", ["--count", 1, "--label", 2], "There is no class '2': expected one of land, sea & sky;"),
         ("gan-classes", ["--count", 1, "--label", -1], "There is no class '-1'"),
+        ("gan-classes", ["--count", 1, "--label", "lnad"], "expected one of land, sea & sky; --label-index takes"),
+        (
+            "gan-classes",
+            ["--count", 1, "--label-index", 2],
+            "--label-index goes from 0 to 1, not 2: expected one",
+        ),
+        ("gan-classes", ["--count", 1, "--label-index", -1], "--label-index goes from 0 to 1, not -1"),
+        (
+            "gan-classes",
+            ["--count", 1, "--label-index", 0, "--label", "land"],
+            "both name the class: give one",
+        ),
+        ("gan", ["--count", 1, "--label-index", 0], "of no particular class: leave --label-index out"),
         ("judge", ["--count", 1], "is a classifier of the classes of portraits"),
     ],
 )
@@ -137,7 +151,7 @@ def test_folders_of_other_things_are_refused(studio, tmp_path, capfd):
     assert "pictures of the seed 0, not 1: name another --out" in refused(capfd, *words, "--seed", 1)
     assert "pictures of the run faces-gan" in refused(capfd, "sample", studio["vae"], "--count", 2, "--out", out)
     told(capfd, "sample", studio["gan-classes"], "--count", 2, "--label", "land", "--out", tmp_path / "land")
-    again = ["sample", studio["gan-classes"], "--count", 2, "--label", 1, "--out", tmp_path / "land"]
+    again = ["sample", studio["gan-classes"], "--count", 2, "--label-index", 1, "--out", tmp_path / "land"]
     assert "pictures of the label land, not sea & sky" in refused(capfd, *again)
     (out / "mine.png").write_bytes(b"mine")
     assert "holds mine.png, which is no sample" in refused(capfd, *words)
@@ -171,8 +185,10 @@ def test_a_mixture_that_was_not_fitted_is_asked_for(studio, tmp_path, capfd):
 
 
 def test_the_python_verbs(studio, tmp_path):
-    paths = api.sample(studio["gan-classes"], 3, tmp_path / "drawn", label=0, seed=2)
+    paths = api.sample(studio["gan-classes"], 3, tmp_path / "drawn", label_index=0, seed=2)
     assert paths == [tmp_path / "drawn" / f"{number:05}.png" for number in range(3)] and all(map(read_whole, paths))
+    with pytest.raises(Refusal, match="There is no class '0'"):
+        api.sample(studio["gan-classes"], 3, tmp_path / "drawn", label=0)
     rows = api.reconstruct(studio["vae"], studio.data, tmp_path / "seen", split="test")
     assert len(rows) == 20 and rows[3][0] == "3" and 0 < rows[3][1] < 1 and rows[3][3] <= 1
 
@@ -293,3 +309,19 @@ def test_what_cannot_judge_is_refused_before_anything_is_drawn(studio, tmp_path,
 def test_training_says_how_to_get_the_distance(studio, tmp_path, capfd):
     assert studio.train("gan", tmp_path / "run") == 0
     assert f"`genshift evaluate {tmp_path / 'run'} --features RUN` adds the Fréchet" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("label", "index", "place"), [("7", None, 1), (None, 2, 2), (None, None, None)])
+def test_a_name_is_a_name_though_it_is_a_number(label, index, place):
+    assert write_samples.class_number(label, index, ("3", "7", "100")) == place
+
+
+@pytest.mark.parametrize("label", ["2", "0", "07", "²"])
+def test_a_place_is_no_name(label):
+    with pytest.raises(Refusal, match=f"There is no class '{label}': .*expected one of 3, 7, 100; --label-index takes"):
+        write_samples.class_number(label, None, ("3", "7", "100"))
+
+
+def test_a_refusal_names_the_nearest_and_few_of_many_classes():
+    with pytest.raises(Refusal, match=r"'c99 ': did you mean 'c99'\? expected one of c0, .*, c19, … \(100 in all\);"):
+        write_samples.class_number("c99 ", None, [f"c{number}" for number in range(100)])

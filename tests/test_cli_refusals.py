@@ -61,6 +61,13 @@ TYPED = [
     ("train demo-dann", "The following arguments are required: --out."),
     ("train demo-dann --out", "--out needs a value."),
     ("predict run pictures --out=", "--out: a path is expected, not nothing."),
+    ("evaluate run --data-root=", "--data-root: a path is expected, not nothing."),
+    ("data ls --data-root /nowhere", "--data-root /nowhere is no folder"),
+    ("data check uci --data-root /nowhere", "--data-root /nowhere is no folder"),
+    ("data pack uci --data-root /nowhere --out x", "--data-root /nowhere is no folder"),
+    ("study demo --weights /nowhere --out x", "There is no file /nowhere: --weights names Inception's weights."),
+    ("ls --plugin=", "A path is expected, not nothing"),
+    ("--version more", "'more' is one argument too many"),
     ("train demo-dann more --out x", "'more' is one argument too many"),
     ("train demo-dann --data-root /nowhere --out x", "--data-root /nowhere is no folder"),
     ("study hw4 --out x", "There is no study 'hw4': did you mean 'hw"),
@@ -87,6 +94,31 @@ def test_what_is_mistyped_is_refused(line, says, capfd, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert says in tiny.refused(capfd, *line.split())
     assert not list(tmp_path.iterdir()), "a refused command left something behind"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["predict", "run", "", "--out", "x"], "Images: a path is expected, not nothing."),
+        (["data", "check", ""], "Name: a path is expected, not nothing."),
+        (["data", "pack", "", "--out", "x"], "Name: a path is expected, not nothing."),
+        (["train", "digits-classifier", "--data", "", "--out", "x"], "--data takes a name or a path, not nothing."),
+        (["train", "demo-dann", "--target", "", "--out", "x"], "--target takes a name or a path, not nothing."),
+        (["train", "dann", "--source", "", "--target", "uci", "--out", "x"], "--source takes a name or a path"),
+        (["show", "adapt", "--source", ""], "--source takes a name or a path, not nothing."),
+        (["predict", "a\n\x1b[31mb\u202e", "uci", "--out", "x"], "a\\n\\x1b[31mb\\u202e has no config.json"),
+    ],
+)
+def test_nothing_and_names_that_move_the_terminal(words, says, capfd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert says in tiny.refused(capfd, *words)
+    assert not list(tmp_path.iterdir()), "a refused command left something behind"
+
+
+@pytest.mark.parametrize("flag", [["--features", "run"], ["--weights", __file__], ["--download"]], ids=lambda f: f[0])
+def test_what_measures_generators_alone(flag, run, capfd):
+    said = ask(capfd, ("evaluate", *flag), run)
+    assert f"{flag[0]} measures" in said and "leave it out" in said
 
 
 @pytest.mark.parametrize(
@@ -138,7 +170,10 @@ def test_an_error_of_the_system_without_a_file(capfd, monkeypatch):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
-@pytest.mark.parametrize(("into", "status", "says"), [("| true", 0, ""), ("> /dev/full", 2, "the disk is full")])
+@pytest.mark.parametrize(
+    ("into", "status", "says"),
+    [("| true", 0, ""), ("> /dev/full", 2, "the disk is full"), (">&-", 2, "Standard output is closed")],
+)
 def test_output_that_nobody_takes(into, status, says):
     script = f"set -o pipefail; {shlex.quote(sys.executable)} -m genshift ls /nowhere {into}"
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False, timeout=60)
@@ -404,6 +439,7 @@ def test_predictions_that_cannot_be_written(verb, run, domains, tmp_path, capfd)
         (("compare", "."), "is no run folder and holds none"),
         (("report", ".", "--out", "page.html"), "is no run folder and holds none"),
         (("report", ".", ".", "--out", "results.md"), "from one folder of <study>/<run>/"),
+        (("report", ".", "--out", "results.md", "--title", "t"), "leave --title out"),
         (("data", "check", "nothing"), "There is no data set 'nothing'"),
         (("ls", "--data-root", "nowhere"), "--data-root nowhere is no folder"),
     ],

@@ -100,6 +100,8 @@ def test_help_of_a_preset_lists_its_own_options_alone(capfd):
 
     assert "--threshold" in help_of("train", "adamatch") and "--latent" not in help_of("train", "adamatch")
     assert "--latent" in help_of("train", "faces-gan") and "--threshold" not in help_of("train", "faces-gan")
+    named = help_of("train", "--out", "faces-gan", "adamatch")
+    assert "--threshold" in named and "--latent" not in named, "a folder of a preset's name is no preset"
     every = help_of("train")
     assert "--threshold" in every and "--latent" in every
 

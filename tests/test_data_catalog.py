@@ -54,6 +54,9 @@ def test_an_unknown_set_gets_the_nearest_name():
 
 def test_search_order_is_argument_then_environment_then_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("GENSHIFT_DATA", str(tmp_path / "env"))
+    with pytest.raises(Refusal, match=r"--data-root .*arg is no folder"):
+        roots(tmp_path / "arg")
+    (tmp_path / "arg").mkdir()
     assert roots(tmp_path / "arg") == [tmp_path / "arg", tmp_path / "env", tmp_path / "cache"]
     for place, count in (("cache", 3), ("env", 5), ("arg", 7)):
         write_mnist(tmp_path / place, train=count)
@@ -61,6 +64,7 @@ def test_search_order_is_argument_then_environment_then_cache(tmp_path, monkeypa
 
 
 def test_an_absent_set_says_where_it_was_looked_for_and_how_to_get_it(tmp_path):
+    (tmp_path / "mine").mkdir()
     with pytest.raises(Refusal, match=r"genshift data get svhn") as refusal:
         load("svhn", data_root=tmp_path / "mine")
     assert str(tmp_path / "mine") in str(refusal.value) and str(tmp_path / "cache") in str(refusal.value)

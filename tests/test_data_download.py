@@ -116,6 +116,33 @@ def test_a_part_of_another_file_is_given_up(usps, length):
     assert len(load("usps", data_root=mine)) == 20 and names(mine / "usps") == ["usps.bz2"]
 
 
+def test_no_more_is_taken_than_a_file_has(usps, monkeypatch):
+    """By its published size; by a stated bound where none is published, of a host that says no length."""
+    url, manners, mine, folder = usps
+    size = (folder / "usps.bz2").stat().st_size
+    short = replace(entry("usps").files[0], size=size - 1)
+    with pytest.raises(Refusal, match=rf"sends more than the {size - 1:,} bytes that usps\.bz2 may have"):
+        download.fetch_file(f"{url}/usps.bz2", short, mine / "usps.bz2", None)
+    manners.endless = True
+    monkeypatch.setattr(download, "MOST_BYTES", 10_000)
+    with pytest.raises(Refusal, match=r"more than the 10,000 bytes that usps\.bz2 may have.*nothing of it was kept"):
+        download.fetch_file(f"{url}/usps.bz2", replace(short, size=None), mine / "usps.bz2", None)
+    assert names(mine) == []
+
+
+def test_a_host_that_sends_drops_is_left_and_later_goes_on(usps, monkeypatch):
+    url, manners, mine, _ = usps
+    manners.drops = True
+    monkeypatch.setattr(download, "PATIENCE", 0.1)
+    monkeypatch.setattr(download, "SLOWEST", 10**12)
+    with pytest.raises(Refusal, match=r"took more than 0 minutes to send usps\.bz2: run the same command again"):
+        get("usps", "train", data_root=mine, base_url=url)
+    assert (mine / "usps" / ".usps.bz2.part").stat().st_size > 0
+    manners.drops, manners.asked = False, []
+    get("usps", "train", data_root=mine, base_url=url, say=lambda _: None)
+    assert names(mine / "usps") == ["usps.bz2"] and manners.asked[0][1] is not None
+
+
 @pytest.mark.parametrize("status", [404, 403, 500])
 def test_a_refusing_host(usps, status):
     url, manners, mine, _ = usps
@@ -165,6 +192,8 @@ def test_sets_that_no_program_fetches(monkeypatch):
         get("upsp")
     with pytest.raises(Refusal, match="split 'tset'"):
         get("svhn", "tset")
+    with pytest.raises(Refusal, match="split 'tset'"):
+        get("uci", "tset")
     monkeypatch.setattr(download, "_get", lambda data, file, *rest: file)
     assert [file.split for file in get("svhn")] == ["train", "test"]
 

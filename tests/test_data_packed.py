@@ -1,7 +1,9 @@
 """Packed sets: the same images through a memory map, whole or not at all."""
 
 import json
+import os
 import shutil
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -225,3 +227,16 @@ def test_the_labels_of_a_set_from_outside_are_checked_as_well(monkeypatch):
         monkeypatch.setitem(dataset._sets, "mine", mine)
         with pytest.raises(Refusal, match=f"mine {words}|mine has labels .*{words}"):
             load("mine")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names that are no UTF-8")
+def test_a_folder_whose_name_is_no_utf_8(tmp_path):
+    folder = tmp_path / os.fsdecode(b"set\xe9")
+    write_pictures(folder, 2)
+    assert load(pack(load(folder, size=8), tmp_path / "packed")).name == folder.name
+
+
+def test_a_place_that_is_taken_is_refused_before_pictures_are_read(tmp_path, monkeypatch, capfd):
+    (tmp_path / "mine.txt").write_text("mine")
+    monkeypatch.setattr("genshift.data.load", lambda *given, **more: pytest.fail("the set was read"))
+    assert "exists and is no packed set" in tiny.refused(capfd, "data", "pack", "uci", "--out", tmp_path)

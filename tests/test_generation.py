@@ -10,7 +10,7 @@ import tiny
 import torch
 from faces_tiny import SIDE, read, tiles
 from safetensors.torch import load_file
-from tiny import of_pictures
+from tiny import of_pictures, refused
 
 from genshift import api
 from genshift.cli import main
@@ -375,3 +375,21 @@ def test_a_flat_folder_without_held_out_pictures_is_enough(tmp_path, quick):
     assert names == [f"samples/{each}.png" for each in ("grid", "prior-normal", "interpolation", "neighbours")]
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert "sharpness" in results and "nearest_train" not in results and "reconstruction_mse" not in results
+
+
+def test_weights_that_are_named_and_broken_end_the_evaluation(studio, monkeypatch, tmp_path, capfd):
+    """Before anything is drawn; of a study, before anything is trained."""
+
+    def broken(*given, **more):
+        raise Refusal("broken.pth holds more than weights.")
+
+    (tmp_path / "broken.pth").write_bytes(b"broken")
+    monkeypatch.setattr(feature_distance, "load_inception", broken)
+    monkeypatch.setattr(generation.LatentGeneratorEvaluation, "measure", lambda *given: pytest.fail("measured"))
+    flags = ["--weights", tmp_path / "broken.pth"]
+    assert "holds more than weights" in refused(capfd, "evaluate", studio["gan"], *flags)
+    assert "holds more than weights" in refused(capfd, "study", "faces", *flags, "--out", tmp_path / "study")
+    assert "the study adaptation draws none" in refused(
+        capfd, "study", "adaptation", *flags, "--out", tmp_path / "study"
+    )
+    assert not (tmp_path / "study").exists()

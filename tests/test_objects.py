@@ -2,6 +2,8 @@
 
 import os
 import re
+import shutil
+import sys
 from pathlib import Path
 
 import faces_tiny
@@ -152,7 +154,7 @@ def test_a_generator_draws(runs, tmp_path):
     genshift.sample(runs["gan"], 5, tmp_path / "files", seed=3)
     files = sorted((tmp_path / "files").glob("0*.png"))
     assert [Image.open(file).tobytes() for file in files] == [picture.tobytes() for picture in drawn]
-    by_name, by_number = model.sample(3, label="sea & sky"), model.sample(3, label=1)
+    by_name, by_number = model.sample(3, label="sea & sky"), model.sample(3, label_index=1)
     assert [p.tobytes() for p in by_name] == [p.tobytes() for p in by_number]
     with pytest.raises(Refusal, match="There is no class 'sea': did you mean 'sea & sky'"):
         model.sample(1, label="sea")
@@ -277,3 +279,19 @@ def test_a_method_needs_its_two_sets(tmp_path):
         genshift.train("adamacth", tmp_path / "run")
     with pytest.raises(Refusal, match="learns from your own folders"):
         genshift.train("adapt", tmp_path / "run")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names that are no UTF-8")
+def test_pictures_whose_names_are_no_utf_8(runs, folder, tmp_path, capfd):
+    """Nothing of the work is lost: text files hold their bytes escaped, arrays hold the names as they are."""
+    pictures = tmp_path / "odd"
+    pictures.mkdir()
+    name = os.fsdecode(b"caf\xe9.png")
+    shutil.copy(folder[0] / "000.png", pictures / name)
+    assert genshift.predict(runs["digits"], pictures, tmp_path / "labels.csv")[0][0] == name
+    assert "note: 1 of the names are no UTF-8, such as caf\\udce9.png" in capfd.readouterr().err
+    genshift.embed(runs["digits"], pictures, tmp_path / "features.npz")
+    assert np.load(tmp_path / "features.npz")["names"].tolist() == [name]
+    genshift.reconstruct(runs["vae"], pictures, tmp_path / "out")
+    for file in ("labels.csv", "out/errors.csv"):
+        assert (tmp_path / file).read_text("utf-8").splitlines()[1].startswith("caf\\udce9.png,")

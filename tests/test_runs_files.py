@@ -17,7 +17,7 @@ from torch import nn
 
 import genshift
 from genshift import temporary
-from genshift.errors import Refusal
+from genshift.errors import Refusal, of_os_error
 from genshift.evaluation.options import EvaluationOptions
 from genshift.runs import checkpoint, files
 from genshift.runs.checkpoint import Checkpoint
@@ -376,3 +376,24 @@ def test_a_read_only_folder_is_refused(small_disk, domains):
     flags = ["--source", domains[0], "--target", domains[1], "--batch-source", 4, "--images", 24]
     said = tiny.refused_in_process("train", "demo-source", *flags, "--out", disk / "run")
     assert "the file system is read-only; name another folder" in said
+
+
+@pytest.mark.parametrize(("doing", "says"), [("reading a", "ask its owner"), ("writing a", "that you may write to")])
+def test_permission_to_read_is_not_permission_to_write(doing, says):
+    assert says in str(of_os_error(PermissionError(errno.EACCES, "Permission denied"), doing))
+
+
+def test_names_that_are_no_utf_8_can_be_read_back(tmp_path):
+    """As they are from JSON, and in text by their bytes."""
+    name = os.fsdecode(b"caf\xe9") if os.name == "posix" else "caf\udce9"
+    files.write_json(tmp_path / "a.json", {name: 1})
+    assert files.read_json(tmp_path / "a.json", "") == {name: 1}
+    run = RunFolder(tmp_path)
+    run.append("a.jsonl", {"name": name})
+    assert run.rows("a.jsonl") == [{"name": name}]
+    files.write_text(tmp_path / "a.csv", files.csv_text(["image_name"], [[name], ["ä"]], ".6f"))
+    assert (tmp_path / "a.csv").read_text("utf-8") == "image_name\ncaf\\udce9\nä\n"
+
+
+def test_a_refusal_is_one_line():
+    assert str(Refusal("a\nb\x1b[0m\x9b\u2028 é\u3000")) == "a\\nb\\x1b[0m\\x9b\\u2028 é\u3000"

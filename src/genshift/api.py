@@ -21,12 +21,13 @@ from genshift.evaluation import sweep as sweeping
 from genshift.evaluation.options import EvaluationOptions
 from genshift.methods import class_of, networks_of
 from genshift.model import Pictures, load
+from genshift.paths import AnyPath, given_path, given_paths, output_file
 from genshift.presets import Preset
 from genshift.presets.benchmark import OWN
 from genshift.presets.keywords import TrainOptions
 from genshift.run import Run
 from genshift.runs.clean import clean as drop_what_continuing_needs
-from genshift.runs.files import csv_text, write_json, write_text, write_whole
+from genshift.runs.files import as_written, csv_text, write_json, write_text, write_whole
 from genshift.runs.folder import RunFolder
 from genshift.runs.owner import MEASURING, TRAINING, owned
 from genshift.runs.results import results_as_json
@@ -49,9 +50,9 @@ CLASSES_SHOWN = {"classes": 10, "attributes": 40, "nothing": 0}
 
 def train(
     preset: str | Preset,
-    out: Path | str,
+    out: AnyPath,
     *,
-    data_root: Path | str | None = None,
+    data_root: AnyPath | None = None,
     seed: int = 0,
     minutes: float | None = None,
     device: str = "auto",
@@ -60,7 +61,7 @@ def train(
     tensorboard: bool = False,
     skip_broken: bool = False,
     evaluate: bool = True,
-    log: Path | str | None = None,
+    log: AnyPath | None = None,
     command: str = "",
     observers: Sequence[Observer] = (),
     **options: Unpack[TrainOptions],
@@ -82,9 +83,9 @@ def train(
     for domain, placeholder in OWN.items():
         if getattr(chosen, domain, "") == placeholder and not Path(placeholder).exists():
             raise Refusal(f"{chosen.name} learns from your own folders: give --source LABELLED --target UNLABELLED.")
-    run, root = Run(Path(out).expanduser()), None if data_root is None else Path(data_root).expanduser()
+    run, root = Run(out), _given(data_root)
     settings = Settings(seed, minutes, device, threads, root, skip_broken, keep, tensorboard, command, list(observers))
-    with logging_to(None if log is None else Path(log)), owning(run.folder):
+    with logging_to(_given(log)), owning(run.folder):
         watched = evaluating.with_observers(run.folder, chosen, settings)
         if run_training(chosen, run.path, watched) and leads_processes():
             evaluation = EvaluationOptions(root, draw=chosen.draws) if evaluate else None
@@ -92,9 +93,15 @@ def train(
     return run
 
 
-def plan(preset: Preset, out: Path | str, **settings: Any) -> Plan:
+def plan(preset: Preset, out: AnyPath, **settings: Any) -> Plan:
     """What `train` would cost on this machine (minutes, memory, disk), by a few steps; nothing is written."""
-    return plan_training(preset, RunFolder(Path(out).expanduser()), Settings(**settings))
+    settings["data_root"] = _given(settings.get("data_root"))
+    return plan_training(preset, RunFolder(given_path(out)), Settings(**settings))
+
+
+def _given(path: AnyPath | None) -> Path | None:
+    """A path that need not be given."""
+    return None if path is None else given_path(path)
 
 
 def _with_options(preset: str | Preset, given: dict[str, Any]) -> Preset:
@@ -112,12 +119,12 @@ def _with_options(preset: str | Preset, given: dict[str, Any]) -> Preset:
 
 
 def evaluate(
-    run: Path | str | None = None,
+    run: AnyPath | None = None,
     *,
-    pictures: Path | str | None = None,
-    reference: Path | str | None = None,
-    out: Path | str | None = None,
-    data_root: Path | str | None = None,
+    pictures: AnyPath | None = None,
+    reference: AnyPath | None = None,
+    out: AnyPath | None = None,
+    data_root: AnyPath | None = None,
     device: str = "auto",
     threads: int | None = None,
     **options: Any,
@@ -130,34 +137,36 @@ def evaluate(
     measure is refused, or something cannot be read, for a sampling that the run cannot take, and where another process
     evaluates the run.
     """
-    root = None if data_root is None else Path(data_root).expanduser()
-    evaluation = EvaluationOptions(root, device=device, threads=threads, **options)
+    options |= {name: _given(options[name]) for name in ("features", "weights") if name in options}
+    evaluation = EvaluationOptions(_given(data_root), device=device, threads=threads, **options)
     of_pictures = {"out": out, "size": evaluation.size, "skip_broken": evaluation.skip_broken}
     if run is not None and pictures is None and reference is None:
         if given := [name for name, value in of_pictures.items() if value]:
             raise Refusal(f"{given[0]} goes with pictures and a reference: leave it out, for {run} is a run.")
-        path = Path(run).expanduser()
+        path = given_path(run)
         with owned(RunFolder(path), MEASURING, command="genshift evaluate", say=Console().say):
             return results_as_json(evaluating.evaluate(path, evaluation))
     if run is not None or pictures is None or reference is None:
         raise Refusal("Give a run to evaluate, or pictures and a reference to hold them against.")
     if evaluation.sampling:
         raise Refusal(f"{next(iter(evaluation.sampling))} is of how a run draws: pictures are measured as they are.")
+    file = None if out is None else output_file(out)
     found = evaluating.evaluate_pictures(str(pictures), str(reference), evaluation)
     for warning in found.refused:
         Console().say(f"warning: {warning}")
     results = results_as_json(found.results)
-    if out is not None:
-        write_json(Path(out).expanduser(), results)
+    if file is not None:
+        write_json(file, results)
     return results
 
 
 def sample(
-    run: Path | str,
+    run: AnyPath,
     count: int,
-    out: Path | str,
+    out: AnyPath,
     *,
     label: str | int | None = None,
+    label_index: int | None = None,
     seed: int = 0,
     first: int = 0,
     names: str = "number",
@@ -165,25 +174,26 @@ def sample(
 ) -> list[Path]:
     """Draws pictures number `first` to `first + count - 1` of the series `seed` into PNG files in `out`, with grid.png.
 
-    label: a class's name or number, for a conditional run, or "none" for pictures of a diffusion model without a label;
-    by default the classes take turns. names: "number", "class" for files CLASS_001.png and so on, or "folder" for
+    label: a conditional run's class by its name (of digits a number: 3 is the class "3"), or "none" for pictures of a
+    diffusion model without a label; label_index: the class by its place instead. By default the classes take turns.
+    names: "number", "class" for files CLASS_001.png and so on, or "folder" for
     CLASS/00000.png, which reads as labelled pictures. sampling: of a diffusion run, the fields of
     `genshift.presets.Sampling` that are to differ from what `sweep` chose, else from the preset's. Picture i is the
     same whatever the count, and is drawn once: the same call continues what was stopped. Returns the files. Raises
     Refusal for a run that draws nothing, an unknown label, a sampling that the run cannot take, or a folder that holds
     anything else.
     """
-    order = SampleRequest(count, seed, first, None if label is None else str(label), names, sampling)
-    return write_samples.draw(RunFolder(Path(run)), order, Path(out))
+    order = SampleRequest(count, seed, first, None if label is None else str(label), label_index, names, sampling)
+    return write_samples.draw(RunFolder(given_path(run)), order, given_path(out))
 
 
 def sweep(
-    run: Path | str,
-    features: Path | str,
+    run: AnyPath,
+    features: AnyPath,
     *,
     count: int | None = None,
     accuracy: float | None = None,
-    data_root: Path | None = None,
+    data_root: AnyPath | None = None,
     places: Mapping[str, str] | None = None,
     **axes: Any,
 ) -> dict[str, Any]:
@@ -192,20 +202,21 @@ def sweep(
 
     count: pictures of each setting (500, or half the training pictures where these are few). accuracy: what the
     best, that of the lowest distance, must reach (two standard errors below the highest). axes: the fields of
-    `genshift.evaluation.sweep.Axes`. places: as in `EvaluationOptions`. Returns what RUN/sweep.json holds; the same
-    call continues what was stopped. Raises Refusal for a run that is no diffusion model's, for settings that it cannot
-    take, and where another process is at work in it.
+    `genshift.evaluation.sweep.Axes`, each a list or a single value. places: as in `EvaluationOptions`. Returns what
+    RUN/sweep.json holds; the same call continues what was stopped. Raises Refusal for a run that is no diffusion
+    model's, for settings that it cannot take, and where another process is at work in it.
     """
-    folder, tried = RunFolder(Path(run)), sweeping.Axes(**axes)
+    folder, judge, root = RunFolder(given_path(run)), given_path(features), _given(data_root)
+    axes = {name: [values] if isinstance(values, str | int | float) else values for name, values in axes.items()}
     with owned(folder, TRAINING, MEASURING, command="genshift sweep", say=Console().say):
-        return dict(sweeping.sweep(folder, Path(features), tried, count, data_root, accuracy, places))
+        return dict(sweeping.sweep(folder, judge, sweeping.Axes(**axes), count, root, accuracy, places))
 
 
 def select(
-    runs: Path | str | Sequence[Path | str],
+    runs: AnyPath | Sequence[AnyPath],
     *,
     rule: str = DEFAULT_RULE,
-    data_root: Path | None = None,
+    data_root: AnyPath | None = None,
     places: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Chooses a checkpoint of an adapted run, or of several of one task, without a target label; from then on
@@ -215,33 +226,34 @@ def select(
     candidate with its scores. Raises Refusal for a run that adapts nothing or held no source images out, for runs of
     unlike tasks, for an unknown rule, and where another process is at work in one of them.
     """
-    folders = [RunFolder(Path(run)) for run in ([runs] if isinstance(runs, str | Path) else runs)]
+    folders = [RunFolder(run) for run in given_paths(runs)]
     with ExitStack() as stack:
         for folder in folders:
             stack.enter_context(owned(folder, TRAINING, MEASURING, command="genshift select", say=Console().say))
-        return checkpoint_selection.select(folders, rule, data_root, places).as_json()
+        return checkpoint_selection.select(folders, rule, _given(data_root), places).as_json()
 
 
-def reconstruct(
-    run: Path | str, images: Pictures, out: Path | str, **reading: Any
-) -> list[tuple[str, float, float, float]]:
+def reconstruct(run: AnyPath, images: Pictures, out: AnyPath, **reading: Any) -> list[tuple[str, float, float, float]]:
     """Writes a VAE's reconstructions of pictures into `out`: numbered PNG files, pairs.png and errors.csv.
 
     reading: as in `genshift.model.Model.predict`. Returns (image name, MSE of pixels in [0, 1], PSNR in decibels, SSIM)
     for each. Raises Refusal for a run that is no VAE, and where `out` holds anything but what an earlier call of the
     same left, which is written again.
     """
+    folder = given_path(out)
+    write_samples.check_place(folder)
     model = load(run)
     method = model.vae()
     pictures, names = model.read_for_generator(images, **reading)
     _tell(pictures)
-    return write_samples.reconstruct(method, pictures, names, Path(out).expanduser())
+    _say_escaped(names)
+    return write_samples.reconstruct(method, pictures, names, folder)
 
 
 def predict(
-    run: Path | str,
+    run: AnyPath,
     images: Pictures,
-    out: Path | str | None = None,
+    out: AnyPath | None = None,
     *,
     device: str = "auto",
     threads: int | None = None,
@@ -250,8 +262,10 @@ def predict(
     """(image name, class, confidence) for each picture, or (image name, a probability for each attribute); written to
     `out` as CSV where given. `genshift.load(RUN).predict` is for a program.
 
-    reading: as in `reconstruct`. Raises Refusal for a run that tells nothing of pictures, or has diverged.
+    reading: as in `reconstruct`. Raises Refusal for a run that tells nothing of pictures, or has diverged, and, before
+    any work, where `out` cannot be written.
     """
+    file = None if out is None else output_file(out)
     model = load(run, device=device, threads=threads)
     pictures, names = model.read(images, **reading)
     _tell(pictures)
@@ -260,8 +274,9 @@ def predict(
         header, rows = model.classes, [(n, *shares) for n, shares in zip(names, probabilities.tolist(), strict=True)]
     else:
         header, rows = ("label", "confidence"), [tuple(row) for row in model.likeliest(probabilities, names)]
-    if out is not None:
-        write_text(Path(out).expanduser(), csv_text(("image_name", *header), rows, ".6f"))
+    if file is not None:
+        _say_escaped(names)
+        write_text(file, csv_text(("image_name", *header), rows, ".6f"))
     return rows
 
 
@@ -273,9 +288,9 @@ def _tell(pictures: ImageSet) -> None:
 
 
 def embed(
-    run: Path | str,
+    run: AnyPath,
     images: Pictures,
-    out: Path | str | None = None,
+    out: AnyPath | None = None,
     *,
     device: str = "auto",
     threads: int | None = None,
@@ -283,8 +298,10 @@ def embed(
 ) -> np.ndarray:
     """Latent features float32 `[N, D]`; written to `out` (.npz: features, names) where given.
 
-    A VAE's are the means of its posterior. reading: as in `reconstruct`. Raises Refusal for a run without an encoder.
+    A VAE's are the means of its posterior. reading: as in `reconstruct`. Raises Refusal for a run without an encoder,
+    and, before any work, where `out` cannot be written.
     """
+    output = None if out is None else output_file(out)
     model = load(run, device=device, threads=threads)
     pictures, names = model.read(images, **reading)
     _tell(pictures)
@@ -294,9 +311,18 @@ def embed(
         with path.open("wb") as file:
             np.savez(file, features=features, names=np.array(names))
 
-    if out is not None:
-        write_whole(Path(out).expanduser(), write)
+    if output is not None:
+        write_whole(output, write)
     return features
+
+
+def _say_escaped(names: Sequence[str]) -> None:
+    """One line on names that text files hold otherwise than the file system does."""
+    if odd := [name for name in names if name != as_written(name)]:
+        Console().say(
+            f"note: {len(odd):,} of the names are no UTF-8, such as {as_written(odd[0])}: their bytes XX stand as "
+            "\\udcXX."
+        )
 
 
 def show(preset: str | Preset) -> dict[str, Any]:
@@ -329,22 +355,23 @@ def show(preset: str | Preset) -> dict[str, Any]:
     }
 
 
-def study(name: str, out: Path, budget: BudgetName = "cpu", **options: Any) -> Path | None:
+def study(name: str, out: AnyPath, budget: BudgetName = "cpu", **options: Any) -> Path | None:
     """Trains what is missing of a study, evaluates and writes OUT/page.html; see `studies.running.run_study`."""
-    return run_study(studies.get(name), budget, out, **options)
+    options |= {key: _given(options[key]) for key in ("data_root", "record", "weights") if key in options}
+    return run_study(studies.get(name), budget, given_path(out), **options)
 
 
-def clean(run: Path | str) -> int:
+def clean(run: AnyPath) -> int:
     """Drops from a finished run what only continuing needs; returns how many bytes were freed. Raises Refusal for a run
     that is not trained to its end, and where another process is at work in it."""
-    folder = RunFolder(Path(run).expanduser())
+    folder = RunFolder(given_path(run))
     with owned(folder, TRAINING, MEASURING, command="genshift clean", say=Console().say):
         return drop_what_continuing_needs(folder)
 
 
-def demo(out: Path, seeds: int = 1) -> Path | None:
+def demo(out: AnyPath, seeds: int = 1) -> Path | None:
     """The demo: source-only, DANN and trained-on-target on the embedded digits, with its page.
 
     One thread: batches this small gain a quarter from a second, and lose tenfold where another program wants the core.
     """
-    return run_study(studies.get("demo"), "full", out, seeds=seeds, threads=1)
+    return run_study(studies.get("demo"), "full", given_path(out), seeds=seeds, threads=1)

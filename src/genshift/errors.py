@@ -7,13 +7,25 @@ import errno
 import re
 from collections.abc import Iterable
 
+# What moves a terminal's cursor or ends a line: C0 and C1 controls, Unicode's line ends and changes of direction.
+CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def plain(text: str) -> str:
+    """Text on one line that a terminal shows and does not obey: the control characters that names of files and folders
+    may hold are escaped."""
+    return CONTROLS.sub(lambda found: repr(found[0])[1:-1], text)
+
 
 class Refusal(Exception):
     """Input that genshift will not take.
 
-    The message is one sentence (or two) that names what was given, what was expected and what to do. The command
-    line prints it and leaves with exit status 2; the Python API lets it propagate.
+    The message is one sentence (or two), on one line, that names what was given, what was expected and what to do. The
+    command line prints it and leaves with exit status 2; the Python API lets it propagate.
     """
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(plain(sentence))
 
 
 # What the words of an error say of its cause; PyTorch, CUDA and the system's loader have no classes for these.
@@ -48,14 +60,16 @@ def unknown(kind: str, given: str, valid: Iterable[str], where: str = "") -> Ref
 
 
 def of_os_error(error: OSError, doing: str) -> Refusal:
-    """The sentence for a failed file operation; `doing` is what was under way, e.g. "writing runs/a"."""
+    """The sentence for a failed file operation; `doing` is what was under way, e.g. "writing runs/a" or "reading b"."""
+    writes = doing.startswith(("writing", "making"))
+    denied = f"permission was denied; {'name a folder that you may write to' if writes else 'ask its owner for it'}"
     reasons = {
         errno.ENOSPC: "the disk is full; free some room and run the same command again",
         errno.EDQUOT: "the disk quota is used up; free some room and run the same command again",
         errno.EROFS: "the file system is read-only; name another folder",
-        errno.EACCES: "permission was denied; name a folder that you may write to",
-        errno.EPERM: "permission was denied; name a folder that you may write to",
-        errno.ENOTDIR: "a part of the path is a file, not a folder; name another folder",
+        errno.EACCES: denied,
+        errno.EPERM: denied,
+        errno.ENOTDIR: f"a part of the path is a file, not a folder; {'name another' if writes else 'check the path'}",
         errno.EEXIST: "a file stands where a folder is needed; name another folder",
         errno.EISDIR: "a folder stands where a file is needed; name another file",
         errno.ENOENT: "it does not exist; check the path",

@@ -37,10 +37,11 @@ from genshift.methods import Attributes, ClassifierMethod
 from genshift.methods.base import to_bytes
 from genshift.methods.vae import VAEMethod
 from genshift.nets import channels
+from genshift.paths import AnyPath, given_path
 from genshift.runs.png import grid
 from genshift.runs.trained_run import TrainedRun, open_run
 from genshift.sampling.trained_generator import open_generator
-from genshift.sampling.write_samples import UNLABELLED, class_number
+from genshift.sampling.write_samples import asks_for_labels, class_number
 from genshift.training.console import say_training
 from genshift.training.domains import in_classes, open_set
 
@@ -134,17 +135,23 @@ class Model:
         return cast(NDArray[np.float32], method.embed(images).numpy())
 
     def sample(
-        self, count: int, *, label: str | int | None = None, seed: int = 0, **sampling: Any
+        self,
+        count: int,
+        *,
+        label: str | int | None = None,
+        label_index: int | None = None,
+        seed: int = 0,
+        **sampling: Any,
     ) -> list[Image.Image]:
         """The first `count` pictures of the series that `seed` names; picture i is the same whatever the count.
 
-        label: a class by name or number, or "none"; without one, the classes take turns. sampling: of a diffusion run,
-        the fields of `genshift.presets.Sampling`. Raises Refusal for a run that draws nothing, or cannot draw so.
+        label: a class's name (that of digits is a number: 3 is the class "3"), or "none"; label_index: its place in
+        `classes` instead. Without either, the classes take turns. sampling: of a diffusion run, the fields of
+        `genshift.presets.Sampling`. Raises Refusal for a run that draws nothing, or cannot draw so.
         """
         name = None if label is None else str(label)
-        labelled = name != UNLABELLED or UNLABELLED in self.classes
-        generator = open_generator(self.run.folder, sampling, labelled)
-        number = class_number(name, generator.classes) if labelled else None
+        generator = open_generator(self.run.folder, sampling, asks_for_labels(name, self.classes))
+        number = class_number(name, label_index, generator.classes)
         return _as_pil(generator.method.sample(count, seed, label=number))
 
     def reconstruct(self, pictures: Pictures, **reading: Any) -> Image.Image | list[Image.Image]:
@@ -183,6 +190,8 @@ class Model:
             if encoding is not None:
                 options["encoding"] = encoding
             return open_set(pictures, split, preset, **options)
+        if split != "train":
+            raise Refusal(f"Pictures that are given one by one have no part '{split}': leave --split {split} out.")
         decoding = replace(Decoding(preset.fit, preset.background, preset.depth), **given)
         check_options(None, None, None, decoding)
         if _is_one(pictures):
@@ -230,13 +239,13 @@ class Model:
         return f"<p>{shown}</p>{picture_html(self.sample(SHOWN))}"
 
 
-def load(run: Path | str, *, checkpoint: str | None = None, device: str = "auto", threads: int | None = None) -> Model:
+def load(run: AnyPath, *, checkpoint: str | None = None, device: str = "auto", threads: int | None = None) -> Model:
     """Opens a run as a model.
 
     checkpoint: "last" or "best", instead of the one that stands for the run. Raises Refusal where there is no run, or
     no checkpoint yet.
     """
-    opened = open_run(Path(run).expanduser(), checkpoint, on=device, threads=threads)
+    opened = open_run(given_path(run), checkpoint, on=device, threads=threads)
     say_training(opened)
     return Model(opened)
 
@@ -264,7 +273,7 @@ def _is_one(pictures: Pictures) -> bool:
 
 def _is_picture_file(path: str | Path) -> bool:
     """Whether a path is one file, and no set of pictures in one."""
-    path = Path(path).expanduser()
+    path = given_path(path)
     return path.is_file() and not is_archive(path) and path.suffix.lower() not in FILES_OF_SETS
 
 
@@ -272,7 +281,7 @@ def _decoded(picture: Picture, size: int, decoding: Decoding) -> Decoded:
     """One picture as every other is read (`data.pixels.decode`); Refusal where it is none."""
     try:
         if isinstance(picture, str | Path):
-            return decode(read_picture(Path(picture).expanduser()), size, decoding=decoding)
+            return decode(read_picture(given_path(picture)), size, decoding=decoding)
         if isinstance(picture, Image.Image):
             return as_array(picture.copy(), size, decoding=decoding)
     except BROKEN as error:

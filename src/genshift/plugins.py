@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from genshift.errors import Refusal
+from genshift.paths import given_path
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -34,7 +35,7 @@ def load_plugin(file: Path | str) -> None:
 
     Raises Refusal where it is absent, what it imports is, or it was changed after it was loaded.
     """
-    path = Path(file).expanduser().resolve()
+    path = given_path(file).resolve()
     if not path.is_file():
         raise Refusal(f"There is no plugin file {file}: name a Python file.")
     changed = path.stat().st_mtime_ns

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from genshift.paths import AnyPath, given_path
 from genshift.runs.folder import RunFolder
 from genshift.runs.forms import EVALUATION, RESULTS
 from genshift.runs.results import Measure
@@ -24,8 +25,8 @@ PICTURES = (".png", ".webp")
 class Run:
     """A run folder. `finished` says whether it was trained to its end."""
 
-    def __init__(self, path: Path | str) -> None:
-        self.folder = RunFolder(Path(path))
+    def __init__(self, path: AnyPath) -> None:
+        self.folder = RunFolder(given_path(path))
 
     @property
     def path(self) -> Path:
@@ -70,7 +71,7 @@ class Run:
 
         return load(self.path)
 
-    def page(self, out: Path | str | None = None) -> Path:
+    def page(self, out: AnyPath | None = None) -> Path:
         """Writes its page (PATH/page.html) and returns the file."""
         from genshift.report.page import report
 

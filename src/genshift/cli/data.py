@@ -8,9 +8,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genshift.cli.endings import print_next, where_data_lies
-from genshift.cli.parser import Parser, add_data_root, add_decoding, add_int, add_json, given_decoding
-from genshift.errors import Refusal, unknown
+from genshift.cli.endings import print_next, say, where_data_lies
+from genshift.cli.parser import (
+    Parser,
+    add_data_root,
+    add_decoding,
+    add_int,
+    add_json,
+    add_out,
+    existing_root,
+    given_decoding,
+    name_or_path,
+)
+from genshift.errors import Refusal, plain, unknown
+from genshift.paths import output_file
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -42,7 +53,7 @@ def ls(parser: Parser, argv: Sequence[str]) -> int:
     args = parser.parse(argv)
     from genshift.cli.listing import data_sets
 
-    sets = data_sets(args.data_root)
+    sets = data_sets(existing_root(args))
     if args.json:
         print(json.dumps(sets, indent=1, ensure_ascii=False))
         return 0
@@ -93,7 +104,7 @@ class Downloads:
 
     def say(self, text: str) -> None:
         """One line, above the bar where there is one."""
-        self.console.print(text, markup=False)
+        self.console.print(plain(text), markup=False)
 
     def progress(self, name: str, have: int, total: int | None) -> None:
         """Called after each piece of the file `name`."""
@@ -108,7 +119,7 @@ class Downloads:
 
 def check(parser: Parser, argv: Sequence[str]) -> int:
     """Prints shape, range, label histogram and checksum of a set or folder, and draws a contact sheet."""
-    parser.add_argument("name")
+    parser.add_argument("name", type=name_or_path)
     parser.add_argument("--split", default="train", help="train or test (train)")
     parser.add_argument("--out", type=Path, metavar="PNG", help="the contact sheet (NAME-SPLIT.png)")
     add_int(parser, "--size", "side in pixels, for pictures of many sizes")
@@ -116,19 +127,20 @@ def check(parser: Parser, argv: Sequence[str]) -> int:
     add_decoding(parser, "crop, white, 16 where that is clear, utf-8")
     add_data_root(parser)
     args = parser.parse(argv)
+    root = existing_root(args)
+    out = output_file(args.out or Path(f"{Path(args.name).name or 'sheet'}-{args.split}.png"))
     from genshift.data import check_set, contact_sheet
 
     how = {"size": args.size, "skip_broken": args.skip_broken, **given_decoding(args)}
-    images, facts = check_set(args.name, args.split, args.data_root, **how)
+    images, facts = check_set(args.name, args.split, root, **how)
     for key, value in facts.items():
         if key not in ("files", "notes", "against") and value not in (None, []):
-            print(f"{key:<12} {value}")
+            say(f"{key:<12} {value}")
     for line in facts.get("files", []):
-        print(f"file         {line}")
+        say(f"file         {line}")
     for note in facts["notes"]:
-        print(f"note         {note}")
-    out = args.out or Path(f"{Path(args.name).name}-{args.split}.png")
-    print(f"sheet        {contact_sheet(images, out)}")
+        say(f"note         {note}")
+    say(f"sheet        {contact_sheet(images, out)}")
     if "against" in facts:  # last: what it is like is to be seen
         raise Refusal(facts["against"])
     sets = ("--source", args.name, "--target", "UNLABELLED", *where_data_lies(args.data_root))
@@ -146,9 +158,10 @@ def build(parser: Parser, argv: Sequence[str]) -> int:
     args = parser.parse(argv)
     if args.name != "mnistm":
         raise Refusal(f"Only mnistm can be built, not '{args.name}': `genshift data build mnistm --photos DIR`.")
+    root = existing_root(args)
     from genshift.data import build_mnistm
 
-    built = build_mnistm(args.photos, args.out, args.data_root, args.seed)
+    built = build_mnistm(args.photos, args.out, root, args.seed)
     print(built)
     print_next("data", "check", built, file=sys.stderr)
     return 0
@@ -156,20 +169,23 @@ def build(parser: Parser, argv: Sequence[str]) -> int:
 
 def pack(parser: Parser, argv: Sequence[str]) -> int:
     """Writes a set or folder as memory-mapped arrays, which open at once and may be larger than memory."""
-    parser.add_argument("name")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("name", type=name_or_path)
+    add_out(parser, "DIR", "folder for the arrays")
     parser.add_argument("--split", default="train", help="train or test (train)")
     add_int(parser, "--size", "side in pixels, for pictures of many sizes")
     parser.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
     add_decoding(parser, "crop, white, 16 where that is clear, utf-8")
     add_data_root(parser)
     args = parser.parse(argv)
+    root = existing_root(args)
     from genshift.data import load
     from genshift.data import pack as write
+    from genshift.data.packed import check_place
 
+    check_place(args.out)
     how = {"size": args.size, "skip_broken": args.skip_broken, **given_decoding(args)}
-    images = load(args.name, args.split, data_root=args.data_root, **how)
-    print(f"{write(images, args.out)}: {len(images):,} images")
+    images = load(args.name, args.split, data_root=root, **how)
+    say(f"{write(images, args.out)}: {len(images):,} images")
     print_next("data", "check", args.out)
     return 0
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from genshift.errors import plain
 from genshift.plugins import loaded_files
 from genshift.presets import Preset
 from genshift.presets.adaptation import same_set
@@ -26,6 +27,11 @@ def leads() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def say(line: str, file: TextIO | None = None) -> None:
+    """One line on standard output, or in `file`; control characters of names in it are escaped."""
+    print(plain(line), file=file)
+
+
 def print_json(value: Any) -> None:
     """What --json prints."""
     print(json.dumps(value, indent=1, ensure_ascii=False, default=str))
@@ -37,7 +43,7 @@ def print_results(run: RunFolder) -> None:
 
     print_measures(results_as_json(read_results(run)))
     for warning in run.read(EVALUATION).get("warnings", []):
-        print(f"warning: {warning}")
+        say(f"warning: {warning}")
 
 
 def print_measures(results: Mapping[str, Any]) -> None:
@@ -47,7 +53,7 @@ def print_measures(results: Mapping[str, Any]) -> None:
     for name, entry in results.items():
         spread = "" if entry["std"] is None else f" ± {as_text(entry['std'])}"
         floor = f", floor {as_text(entry['floor'])}" if "floor" in entry else ""
-        print(f"{name:<30} {as_text(entry['value'])}{spread}{floor}  (n = {entry['n']:,}; {entry['protocol']})")
+        say(f"{name:<30} {as_text(entry['value'])}{spread}{floor}  (n = {entry['n']:,}; {entry['protocol']})")
 
 
 def print_unfinished(run: RunFolder) -> None:
@@ -56,7 +62,7 @@ def print_unfinished(run: RunFolder) -> None:
 
     seen, planned = run.seen, run.config["images"]
     if leads() and seen < planned and trained_by(run) is None:
-        print(f"{run.path} is not trained to its end ({seen:,} of {planned:,} images): its own command continues it.")
+        say(f"{run.path} is not trained to its end ({seen:,} of {planned:,} images): its own command continues it.")
 
 
 def say_trained(runs: Iterable[Path]) -> None:
@@ -66,7 +72,7 @@ def say_trained(runs: Iterable[Path]) -> None:
     for run in map(RunFolder, runs):
         if (owner := trained_by(run)) is not None:
             shown = f"what it wrote up to {run.seen:,} images is shown"
-            print(f"note: {run.path} is being trained by {owner}; {shown}.", file=sys.stderr)
+            say(f"note: {run.path} is being trained by {owner}; {shown}.", file=sys.stderr)
 
 
 def print_choice(run: RunFolder, images: str | None = None) -> None:
@@ -77,13 +83,13 @@ def print_choice(run: RunFolder, images: str | None = None) -> None:
     if leads() and (run.path / CHOICE).exists():
         target = run.whole_config["preset"]["fields"].get("target", "")
         for line in choice_lines(run.read(CHOICE), estimate=images is None or same_set(images, target)):
-            print(line)
+            say(line)
 
 
 def print_next(*words: object, file: TextIO | None = None) -> None:
     """The command that usually follows, on standard output, or in `file`."""
     if leads():
-        print(f"next: {command_line(*words)}", file=file)
+        say(f"next: {command_line(*words)}", file=file)
 
 
 def command_line(*words: object) -> str:

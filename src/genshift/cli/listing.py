@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from genshift import plugins
 from genshift.data.catalog import CATALOG
-from genshift.errors import Refusal
+from genshift.errors import Refusal, plain
+from genshift.paths import AnyPath, given_path
 from genshift.presets import METHODS, PRESETS
 from genshift.presets.benchmark import STUDY as BENCHMARK
 from genshift.presets.benchmark import TASKS
@@ -19,10 +19,10 @@ from genshift.studies import STUDIES
 REPORTS = ("hw2", "hw3")  # studies whose presets are a report's
 
 
-def ls(folder: Path | str | None = None, data_root: Path | None = None) -> dict[str, list[dict[str, Any]]]:
+def ls(folder: AnyPath | None = None, data_root: AnyPath | None = None) -> dict[str, list[dict[str, Any]]]:
     """Methods, presets, data sets (with what of them is here), studies, and the runs below `folder` (runs, where there
     is one); what installed plugins add is among them. Refusal of a `folder` that is not there."""
-    where = Path("runs" if folder is None else folder).expanduser()
+    where = given_path("runs" if folder is None else folder)
     if folder is not None and not where.is_dir():
         raise Refusal(f"There is no folder {where}: name a run folder, or a folder of runs.")
     for group in (plugins.METHODS, plugins.DATA_SETS):
@@ -58,7 +58,7 @@ def ls(folder: Path | str | None = None, data_root: Path | None = None) -> dict[
     }
 
 
-def data_sets(data_root: Path | None) -> list[dict[str, Any]]:
+def data_sets(data_root: AnyPath | None) -> list[dict[str, Any]]:
     """The catalog, each set with the splits that are on this machine."""
     from genshift.data.places import locate
 
@@ -112,7 +112,7 @@ def as_text(listing: dict[str, list[dict[str, Any]]]) -> str:
     for r in listing["runs"]:
         state = r.get("broken") or f"{r['preset']}, seed {r['seed']}, {r['seen']:,} of {r['images']:,}"
         lines.append(f"  {r['path']}: {state}")
-    return "\n".join(lines if listing["runs"] else [*lines, "  none here"])
+    return "\n".join(map(plain, lines if listing["runs"] else [*lines, "  none here"]))
 
 
 OPTION_GROUPS = {

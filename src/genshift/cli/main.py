@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import os
 import sys
 from collections import Counter
@@ -25,6 +27,7 @@ from genshift.cli.endings import (
     print_next_training,
     print_results,
     print_unfinished,
+    say,
     say_trained,
     where_data_lies,
 )
@@ -41,12 +44,14 @@ from genshift.cli.parser import (
     add_sampling,
     built_by,
     check_positive,
+    check_weights,
     choice,
     existing_root,
     given_decoding,
     given_places,
     given_sampling,
     interval,
+    name_or_path,
     number,
     several,
     with_plugins,
@@ -115,15 +120,20 @@ def _with_preset(parser: Parser, argv: Sequence[str], sets: Mapping[str, str]) -
     title = "options of the preset (default: the preset's own, see `genshift show PRESET`)"
     methods.load_installed_for(word for word in argv if word not in PRESETS)
     every = [*FAMILIES.values(), *map(presets.benchmark.class_of, METHODS)]
-    if {"-h", "--help"} & set(argv):  # the options of what is named, or all there are
-        named = [presets.named(word, **presets.benchmark.OWN) for word in argv if word in (*PRESETS, *METHODS)]
-        add_options(parser.add_argument_group(title), [type(preset) for preset in named] or every)
-        parser.parse(argv)
     # First which preset it is: its name may stand anywhere, and a flag's value may be the name of another.
     first = Parser(parser.prog, "", parents=[parser], conflict_handler="resolve", add_help=False)
     add_options(first, every, typed=False)
+    if asking := {"-h", "--help"} & set(argv):  # the options of what is named, or all there are
+        classes: list[type] = every
+        with contextlib.suppress(Refusal):  # who asks for help need not name a preset that is there
+            others = [word for word in argv if word not in asking]
+            named = first.parse_known_args([*others, "--out", "RUN"])[0].preset
+            classes = [type(presets.named(named, **presets.benchmark.OWN))]
+        add_options(parser.add_argument_group(title), classes)
+        parser.parse(argv)
     known, _ = first.parse_known_args(argv)
-    pair = {domain: getattr(known, domain) or sets.get(domain) for domain in presets.benchmark.OWN}
+    given_sets = {domain: getattr(known, domain) for domain in presets.benchmark.OWN}
+    pair = {domain: sets.get(domain) if given is None else given for domain, given in given_sets.items()}
     preset = presets.named(known.preset, **pair)
     # Then its own options, each of its type.
     add_options(parser.add_argument_group(title), [type(preset)])
@@ -186,8 +196,9 @@ def sample(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--label",
         metavar="K",
-        help="draw this class alone, by name or number, or none: without a label (classes take turns)",
+        help="draw the class of this name alone, or none: without a label (classes take turns)",
     )
+    add_int(parser, "--label-index", "draw this class alone, by its place in the run's classes, from 0")
     add_int(parser, "--seed", "names the series that pictures are drawn from (0)", 0)
     add_int(parser, "--first", "number of the first picture in its series (0)", 0)
     parser.add_argument(
@@ -202,10 +213,10 @@ def sample(argv: Sequence[str]) -> int:
     check_positive(args, "count")
     from genshift import api
 
-    which = {"label": args.label, "seed": args.seed, "first": args.first, "names": args.names}
+    which = {name: getattr(args, name) for name in ("label", "label_index", "seed", "first", "names")}
     api.sample(args.run, args.count, args.out, **which, **given_sampling(args))
     if leads():
-        print(f"{args.out}: {args.count:,} pictures and grid.png.")
+        say(f"{args.out}: {args.count:,} pictures and grid.png.")
     print_unfinished(RunFolder(args.run))
     print_next("evaluate", args.run)
     return 0
@@ -249,7 +260,7 @@ def sweep(argv: Sequence[str]) -> int:
     if args.json:
         print_json(results)
     else:
-        print(f"{args.run}: sweep.json, and sampling.json: {results['best']['why']}")
+        say(f"{args.run}: sweep.json, and sampling.json: {results['best']['why']}")
         print_next("sample", args.run, "--count", 100, "--out", "samples")
     return 0
 
@@ -295,7 +306,7 @@ def reconstruct(argv: Sequence[str]) -> int:
 
     rows = api.reconstruct(args.run, args.images, args.out, **_reading(args))
     mean = sum(row[1] for row in rows) / len(rows)
-    print(f"{args.out}: {len(rows):,} reconstructions; mean squared error {mean:.5f}, each in errors.csv.")
+    say(f"{args.out}: {len(rows):,} reconstructions; mean squared error {mean:.5f}, each in errors.csv.")
     print_unfinished(RunFolder(args.run))
     print_next("embed", args.run, args.images, "--out", "features.npz")
     return 0
@@ -317,7 +328,7 @@ def predict(argv: Sequence[str]) -> int:
     if isinstance(rows[0][1], str):
         (commonest, times), *others = Counter(row[1] for row in rows).most_common()
         summary += f"; {counted(1 + len(others), 'class')} named, most often {commonest} ({times / len(rows):.0%})"
-    print(f"{summary}.")
+    say(f"{summary}.")
     print_unfinished(RunFolder(args.run))
     print_choice(RunFolder(args.run), args.images)
     print_next("evaluate", args.run)
@@ -335,7 +346,7 @@ def embed(argv: Sequence[str]) -> int:
     from genshift import api
 
     features = api.embed(args.run, args.images, args.out, device=args.device, threads=args.threads, **_reading(args))
-    print(f"{args.out}: features {features.shape[0]:,} × {features.shape[1]}.")
+    say(f"{args.out}: features {features.shape[0]:,} × {features.shape[1]}.")
     print_unfinished(RunFolder(args.run))
     print_next("evaluate", args.run)
     return 0
@@ -343,7 +354,7 @@ def embed(argv: Sequence[str]) -> int:
 
 def _add_run_and_images(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path)
-    parser.add_argument("images", help="a folder of pictures, a data set's name, or one picture")
+    parser.add_argument("images", type=name_or_path, help="a folder of pictures, a data set's name, or one picture")
     parser.add_argument("--split", default="train", help="part of the set: train or test (train)")
     parser.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
     add_decoding(parser, "the run's own", fit=False)
@@ -381,8 +392,7 @@ def evaluate(argv: Sequence[str]) -> int:
     args = parser.parse(argv)
     check_positive(args, "threads")
     root = existing_root(args)
-    if args.weights is not None and not args.weights.is_file():
-        raise Refusal(f"There is no file {args.weights}: --weights names Inception's weights.")
+    check_weights(args)
     from genshift import api
 
     of_sets = ("pictures", "reference", "out", "size", "skip_broken")
@@ -442,6 +452,8 @@ def study(argv: Sequence[str]) -> int:
     add_data_root(parser)
     args = parser.parse(argv)
     check_positive(args, "seeds", "jobs", "threads")
+    check_weights(args)
+    root = existing_root(args)
     from genshift import studies
     from genshift.studies.running import run_study
 
@@ -450,7 +462,7 @@ def study(argv: Sequence[str]) -> int:
         args.budget,
         args.out,
         args.seeds,
-        existing_root(args),
+        root,
         args.jobs,
         args.threads,
         args.record,
@@ -468,7 +480,8 @@ def _say_page(page: Path | None, out: Path, following: Sequence[object]) -> int:
     from genshift.report.console import format_table
 
     print(format_table(rows_of([out])))
-    print(f"\nThe page: {page}")
+    print()
+    say(f"The page: {page}")
     print_next(*following)
     return 0
 
@@ -490,7 +503,7 @@ def report(argv: Sequence[str]) -> int:
 
     if args.out.suffix != ".md":
         say_trained(find_runs(args.folders))
-    print(write_report(args.folders, args.out, args.title))
+    say(str(write_report(args.folders, args.out, args.title)))
     print_next("compare", *args.folders, file=sys.stderr)  # what a script reads is the page's path alone
     return 0
 
@@ -524,7 +537,7 @@ def clean(argv: Sequence[str]) -> int:
     args = parser.parse(argv)
     from genshift import api
 
-    print(f"{args.run}: {api.clean(args.run) / 2**20:,.1f} MiB freed; it answers as before.")
+    say(f"{args.run}: {api.clean(args.run) / 2**20:,.1f} MiB freed; it answers as before.")
     after_training(RunFolder(args.run))
     return 0
 
@@ -580,11 +593,14 @@ def usage() -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit status: 0, 2 for wrong input, 130 where it was interrupted."""
     try:
+        _prepare_streams()
         words = with_plugins(sys.argv[1:] if argv is None else argv)
         if not words or words[0] in ("-h", "--help", "help"):
             print(usage())
             return 0
         if words[0] == "--version":
+            if words[1:]:
+                raise Refusal(f"'{words[1]}' is one argument too many: `genshift --version` takes none.")
             from genshift.device import environment
 
             for name, value in environment().items():
@@ -611,6 +627,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("genshift: interrupted.", file=sys.stderr)
         return INTERRUPTED
+
+
+def _prepare_streams() -> None:
+    """Lets a terminal that cannot show a character show its escape. Refusal where standard output is closed: a file
+    that is opened later would take its place, and what is printed would go into that."""
+    if sys.stderr is None:  # what is meant for it would be printed on standard output
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if sys.stdout is None:
+        raise Refusal("Standard output is closed: open it, or send it to a file (> FILE).")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a notebook's is none, and shows all
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _refuse(sentence: str) -> int:

@@ -13,6 +13,7 @@ from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
 from genshift.data.dataset import Background, Fit
 from genshift.errors import Refusal, nearest, unknown
+from genshift.paths import given_path
 from genshift.plugins import load_plugin
 from genshift.presets import Sampling
 
@@ -83,7 +84,13 @@ def with_plugins(words: Sequence[str]) -> list[str]:
 def _path(text: str) -> Path:
     if not text.strip():
         raise argparse.ArgumentTypeError("a path is expected, not nothing")
-    return Path(text)
+    return given_path(text)
+
+
+def name_or_path(text: str) -> str:
+    """A set's name, or a path, which stays as it was written."""
+    _path(text)
+    return text
 
 
 def number(kind: type, flag: str) -> Callable[[str], Any]:
@@ -240,6 +247,12 @@ def existing_root(args: argparse.Namespace) -> Path | None:
     if args.data_root is not None and not args.data_root.is_dir():
         raise Refusal(f"--data-root {args.data_root} is no folder: name the folder that holds mnist/, usps/ and so on.")
     return args.data_root
+
+
+def check_weights(args: argparse.Namespace) -> None:
+    """Refuses --weights where it names no file."""
+    if args.weights is not None and not args.weights.is_file():
+        raise Refusal(f"There is no file {args.weights}: --weights names Inception's weights.")
 
 
 def check_positive(args: argparse.Namespace, *names: str) -> None:

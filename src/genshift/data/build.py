@@ -14,12 +14,14 @@ from genshift.data.blend import SIDE, blend
 from genshift.data.dataset import DIGITS
 from genshift.data.files import Files, open_files
 from genshift.data.loading import load
-from genshift.data.packed import is_packed, read_facts, replacing, write_packed
+from genshift.data.packed import check_place, is_packed, read_facts, replacing, write_packed
 from genshift.data.pictures import is_picture
 from genshift.data.pixels import BROKEN, decode, unheard_pillow
 from genshift.data.places import cache_root
 from genshift.errors import Refusal
+from genshift.paths import given_path
 
+MARK = "train/set.json"  # says that a folder is ours
 RECIPE = 1  # raised whenever the same inputs would give other pixels
 TEST_SHARE = 0.25  # of the photos, at least one, are kept for the test images
 
@@ -40,8 +42,9 @@ def build_mnistm(
 
     Raises Refusal where MNIST is absent, or fewer than two photos of at least 28×28 pixels can be read.
     """
-    folder = Path(out).expanduser() if out is not None else cache_root() / "mnistm"
-    files = open_files(Path(photos).expanduser())
+    folder = given_path(out) if out is not None else cache_root() / "mnistm"
+    check_place(folder, MARK)
+    files = open_files(given_path(photos))
     parts = split_photos([name for name in files.names if is_picture(name)], files, seed)
 
     # A set of the same recipe is not built again; the photos' names and bytes count as one number.
@@ -51,7 +54,7 @@ def build_mnistm(
         return folder
 
     digits = {split: load("mnist", split, data_root=data_root, limit=limit) for split in parts}
-    with replacing(folder, "train/set.json") as fresh:
+    with replacing(folder, MARK) as fresh:
         for split, names in parts.items():
             pool = [_photo(files, name) for name in names]
             blended = torch.from_numpy(blend(digits[split].images[:, 0].numpy(), pool, seed, split))

@@ -24,6 +24,7 @@ from genshift.data.loading import load, packed_part
 from genshift.data.packed import is_packed, verify_packed
 from genshift.data.places import find, md5_of
 from genshift.errors import Refusal, of_os_error
+from genshift.paths import given_path, output_file
 from genshift.temporary import remove_litter_of, temporary_name
 
 SAMPLE = 2048  # images looked at, evenly over the set, where a look at all would cost time and tell no more
@@ -87,7 +88,7 @@ def check_set(
     images = load(name_or_path, split, data_root=data_root, **options)
     data = lookup(name_or_path)
     labels = bool(options.get("labels", True))
-    location = find(data, split, data_root, labels) if data else Location(Path(name_or_path))
+    location = find(data, split, data_root, labels) if data else Location(given_path(name_or_path))
     assert location is not None  # else it could not have been loaded
     # Loading trusts a packed set's own words; checking reads all of it.
     for folder in (location.path, packed_part(location.path, split)):
@@ -150,7 +151,7 @@ def contact_sheet(images: ImageSet, path: Path | str, *, columns: int = 10, rows
 
     Which images are shown is a function of the seed. Small images are enlarged by whole pixels.
     """
-    path = Path(path)
+    path = output_file(path)
     places = _chosen(images, columns, rows, seed)
     tiles = iter(images.images[torch.tensor([place for place in places if place >= 0])].cpu().numpy())
     height, width = images.images.shape[2:]

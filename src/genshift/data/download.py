@@ -6,17 +6,20 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from genshift.data.catalog import entry
 from genshift.data.dataset import DataFile, DataSet
 from genshift.data.places import cache_root, is_published
 from genshift.errors import Refusal, of_os_error, unknown
+from genshift.paths import given_path
 
 ATTEMPTS = 3  # for one address, each going on where the last was cut
 PAUSE = 1.0  # seconds before the second attempt, twice as long before the third
 PIECE = 1 << 16  # bytes written at a time; what is lost when a connection is cut is less than one
 TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two pieces
+MOST_BYTES = 16 * 2**30  # of a file whose size is not published
+PATIENCE, SLOWEST = 120.0, 10_000  # a file may take these seconds, and one more for so many of its bytes
 
 Progress = Callable[[str, int, int | None], None]  # file name, bytes so far, bytes in all
 
@@ -40,6 +43,8 @@ def get(
     left under a file's name.
     """
     data = entry(name)
+    if split is not None and split not in data.splits:
+        raise unknown("split", split, data.splits, f"'{data.name}' has these.")
     # Where there is nothing to fetch, or nothing that a program can.
     if data.embedded:
         say(f"{name} comes with scikit-learn: there is nothing to fetch.")
@@ -51,13 +56,11 @@ def get(
     # A split's files are its own and those that serve every split; of a whole set, all but those fetched on request.
     if split is None:
         files = [file for file in data.files if not file.on_request]
-    elif split in data.splits:
-        files = [file for file in data.files if file.split in (None, split)]
     else:
-        raise unknown("split", split, data.splits, f"'{data.name}' has these.")
+        files = [file for file in data.files if file.split in (None, split)]
 
     mirror = base_url or os.environ.get("GENSHIFT_MIRROR")
-    folder = Path(data_root).expanduser() if data_root is not None else cache_root()
+    folder = given_path(data_root) if data_root is not None else cache_root()
     return [_get(data, file, folder / data.folders[0], mirror, say, progress) for file in files]
 
 
@@ -94,12 +97,16 @@ def _get(
 
 
 def fetch_file(url: str, file: DataFile, target: Path, progress: Progress | None) -> None:
-    """One file from one address by pooch, which checks the bytes before it gives them their name."""
+    """One file from one address by pooch, which checks the bytes before it gives them their name.
+
+    No more is taken than the published size (MOST_BYTES where none is), in no more than PATIENCE and a second for each
+    SLOWEST bytes of it.
+    """
     import pooch
     import requests.exceptions as http
 
     pooch.get_logger().setLevel("WARNING")  # its lines about hashes are for programmers
-    downloader = Resuming(target, progress)
+    downloader = Resuming(target, file.size, progress)
     try:
         try:
             _retrieve(url, file, target, downloader)
@@ -108,7 +115,7 @@ def fetch_file(url: str, file: DataFile, target: Path, progress: Progress | None
                 raise
             # The part that it went on from may have been of another file: once more, from nothing. pooch has taken
             # the part away by then.
-            downloader = Resuming(target, progress)
+            downloader = Resuming(target, file.size, progress)
             _retrieve(url, file, target, downloader)
     except http.HTTPError as error:
         reply = error.response
@@ -149,8 +156,11 @@ class Resuming:
     resumed: whether any bytes are from an earlier attempt. started: whether the host sent any byte.
     """
 
-    def __init__(self, target: Path, progress: Progress | None) -> None:
+    def __init__(self, target: Path, size: int | None, progress: Progress | None) -> None:
         self.name = target.name
+        self.most = MOST_BYTES if size is None else size
+        self.seconds = PATIENCE + self.most / SLOWEST
+        self.until = time.monotonic() + self.seconds
         self.part = target.with_name(f".{target.name}.part")
         self.progress = progress
         self.resumed = False
@@ -189,10 +199,34 @@ class Resuming:
                 have = 0
             length = response.headers.get("Content-Length")
             total = have + int(length) if length else None
-            with open(self.part, "ab" if have else "wb") as part:
-                for piece in response.iter_content(PIECE):
-                    self.started = True
-                    part.write(piece)
-                    have += len(piece)
-                    if self.progress:
-                        self.progress(self.name, have, total)
+            if max(have, total or 0) <= self.most:
+                with open(self.part, "ab" if have else "wb") as part:
+                    have = self._receive(url, response.raw, part, have, total)
+        if max(have, total or 0) > self.most:
+            self.part.unlink(missing_ok=True)
+            raise Refusal(
+                f"{url} sends more than the {self.most:,} bytes that {self.name} may have: it is not that file, and "
+                "nothing of it was kept."
+            )
+
+    def _receive(self, url: str, raw: Any, part: BinaryIO, have: int, total: int | None) -> int:
+        """Adds what the host sends to the part, at most the first piece beyond the bound; how long it then is."""
+        import requests.exceptions as http
+        import urllib3.exceptions
+
+        try:
+            # What has come, at once: reading whole pieces would wait for ever for a host that sends drops.
+            while have <= self.most and (piece := raw.read1(PIECE, decode_content=True)):
+                if time.monotonic() > self.until:
+                    raise Refusal(
+                        f"{url} took more than {self.seconds / 60:,.0f} minutes to send {self.name}: run the same "
+                        "command again, it goes on from there."
+                    )
+                self.started = True
+                part.write(piece)
+                have += len(piece)
+                if self.progress:
+                    self.progress(self.name, have, total)
+        except urllib3.exceptions.HTTPError as error:
+            raise http.ChunkedEncodingError(error) from error
+        return have

@@ -210,7 +210,7 @@ def is_archive(path: Path) -> bool:
 
 def damaged(path: Path, expected: str, error: BaseException) -> Refusal:
     """The sentence for a file that ends too early or does not read."""
-    reason = str(error).rstrip(".") or type(error).__name__
+    reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__  # tarfile's has five lines
     return Refusal(f"{path} is cut short or damaged ({reason}): expected {expected}; fetch or copy it again.")
 
 

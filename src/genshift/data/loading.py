@@ -18,6 +18,7 @@ from genshift.data.pixels import check_options, finish
 from genshift.data.places import absent, find, notes_on
 from genshift.data.text import UTF8, check_encoding
 from genshift.errors import Refusal, of_os_error, unknown
+from genshift.paths import given_path
 
 Named = tuple[ImageSet, list[str] | None]  # a set, and its pictures' names where they are files
 
@@ -78,7 +79,7 @@ def load_named(
     check_options(size, colour, limit, decoding)
     check_encoding(encoding)
     options = ReadOptions(split, size, colour, labels, limit, skip_broken, decoding, encoding)
-    name, path = str(name_or_path), Path(name_or_path).expanduser()
+    name, path = str(name_or_path), given_path(name_or_path)
     # A data set's name goes before a path: `./mnist` is a folder of that name.
     if (data := lookup(name)) is not None:
         images, names = _from_catalog(data, data_root, options, path if path.exists() else None)

@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from genshift import typed_json
 from genshift.errors import Refusal, of_os_error
+from genshift.paths import AnyPath, given_path, output_folder
 from genshift.temporary import is_litter, remove_litter, remove_litter_of, temporary_name
 from genshift.typed_json import Count
 
@@ -41,12 +42,12 @@ class PackedFacts(TypedDict):
     recipe: dict[str, Any]
 
 
-def pack(images: ImageSet, folder: Path, *, recipe: dict[str, Any] | None = None) -> Path:
+def pack(images: ImageSet, folder: AnyPath, *, recipe: dict[str, Any] | None = None) -> Path:
     """Writes a set to `folder`, which appears whole or not at all; `recipe` says how the set was made.
 
     Raises Refusal where `folder` exists and is no packed set, or cannot be written.
     """
-    folder = Path(folder)
+    folder = given_path(folder)
     with replacing(folder, "set.json") as fresh:
         write_packed(images, fresh, recipe)
     return folder
@@ -70,7 +71,8 @@ def write_packed(images: ImageSet, folder: Path, recipe: dict[str, Any] | None =
         "fingerprint": images.fingerprint(),
         "recipe": recipe or {},
     }
-    (folder / "set.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    text = json.dumps(facts, indent=1, ensure_ascii=False) + "\n"
+    (folder / "set.json").write_text(text, "utf-8", "backslashreplace")  # a name that is no UTF-8 as JSON can hold it
 
 
 def open_packed(folder: Path, labels: bool = True) -> ImageSet:
@@ -152,6 +154,13 @@ def _tensor(array: np.ndarray) -> Tensor:
         return torch.from_numpy(array)
 
 
+def check_place(folder: Path, mark: str = "set.json") -> None:
+    """Refuses a place for a packed set where something else stands, or that cannot be written to."""
+    if folder.exists() and not (folder / mark).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise Refusal(f"{folder} exists and is no packed set: name another folder.")
+    output_folder(folder)
+
+
 @contextmanager
 def replacing(folder: Path, mark: str) -> Iterator[Path]:
     """A fresh folder that takes the place of `folder` when the block ends well, and vanishes otherwise.
@@ -162,8 +171,7 @@ def replacing(folder: Path, mark: str) -> Iterator[Path]:
     fresh, old = temporary_name(folder, "new"), temporary_name(folder, "old")  # beside it: a rename is enough
     try:
         _tidy(folder)
-        if folder.exists() and not (folder / mark).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-            raise Refusal(f"{folder} exists and is no packed set: name another folder.")
+        check_place(folder, mark)
         fresh.mkdir(parents=True)
         yield fresh
         if folder.exists():  # no system call swaps two folders; between these renames neither has its name

@@ -10,6 +10,7 @@ from pathlib import Path
 from genshift.data.catalog import entry
 from genshift.data.dataset import DataFile, DataSet, Location
 from genshift.errors import Refusal, of_os_error
+from genshift.paths import AnyPath, given_path
 
 MAX_HASHED = 256 * 2**20  # bytes; a larger file is judged by its size, since hashing it would take longer than reading
 SKLEARN = Path("scikit-learn")  # where embedded sets lie: no real path, for they are always there
@@ -18,19 +19,23 @@ SKLEARN = Path("scikit-learn")  # where embedded sets lie: no real path, for the
 def cache_root() -> Path:
     """`$GENSHIFT_CACHE`, or the operating system's folder for a user's caches."""
     if given := os.environ.get("GENSHIFT_CACHE"):
-        return Path(given).expanduser()
+        return given_path(given)
     import pooch  # slow to import, and not needed by most commands
 
     return Path(pooch.os_cache("genshift"))
 
 
-def roots(data_root: Path | str | None = None) -> list[Path]:
-    """The folders in which data sets are looked for, in order: `data_root`, `$GENSHIFT_DATA`, the cache."""
-    given = [data_root, os.environ.get("GENSHIFT_DATA") or None, cache_root()]  # a variable set to nothing is unset
-    return [Path(root).expanduser() for root in given if root is not None]
+def roots(data_root: AnyPath | None = None) -> list[Path]:
+    """The folders in which data sets are looked for, in order: `data_root`, `$GENSHIFT_DATA`, the cache. Refusal where
+    `data_root` is no folder."""
+    named = [] if data_root is None else [given_path(data_root)]
+    if named and not named[0].is_dir():
+        raise Refusal(f"--data-root {data_root} is no folder: name the folder that holds mnist/, usps/ and so on.")
+    # A variable set to nothing is unset.
+    return [*named, *(given_path(root) for root in [os.environ.get("GENSHIFT_DATA")] if root), cache_root()]
 
 
-def find(data: DataSet, split: str, data_root: Path | str | None = None, labels: bool = True) -> Location | None:
+def find(data: DataSet, split: str, data_root: AnyPath | None = None, labels: bool = True) -> Location | None:
     """Where a split of a set lies on this machine, as `load` reads it; None where it lies nowhere.
 
     A set that genshift built goes before the published one; else the first folder, in search order, that holds all
@@ -60,7 +65,7 @@ def find(data: DataSet, split: str, data_root: Path | str | None = None, labels:
     return None
 
 
-def built_folder(name: str, data_root: Path | str | None) -> Path | None:
+def built_folder(name: str, data_root: AnyPath | None) -> Path | None:
     """The first root's folder `name` that holds a packed set with splits, as `genshift data build` writes it."""
     for root in roots(data_root):
         if (root / name / "train" / "set.json").is_file() and (root / name / "test" / "set.json").is_file():
@@ -68,7 +73,7 @@ def built_folder(name: str, data_root: Path | str | None) -> Path | None:
     return None
 
 
-def absent(data: DataSet, split: str, data_root: Path | str | None, namesake: Path | None = None) -> Refusal:
+def absent(data: DataSet, split: str, data_root: AnyPath | None, namesake: Path | None = None) -> Refusal:
     """The sentence for a set that lies nowhere: where it was looked for and how to get it, or what bears its name."""
     looked = ", ".join(str(root) for root in roots(data_root))
     ways = [f"`genshift data get {data.name}` fetches it"] if any(file.urls for file in data.files) else []
@@ -80,7 +85,7 @@ def absent(data: DataSet, split: str, data_root: Path | str | None, namesake: Pa
     )
 
 
-def locate(name: str, data_root: Path | str | None = None) -> dict[str, Path | None]:
+def locate(name: str, data_root: AnyPath | None = None) -> dict[str, Path | None]:
     """For each split of a catalog set, the file or folder on this machine that `load` would read, or None.
 
     Embedded sets give `Path("scikit-learn")`, which is no real path: they are always there.

@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from genshift.data.imageset import ImageSet
-from genshift.evaluation import reverse_process
+from genshift.evaluation import feature_distance, reverse_process
 from genshift.evaluation.generation import SERIES, EvaluationContext, GeneratorEvaluation
 from genshift.evaluation.options import EvaluationOptions
 from genshift.evaluation.panels import ImageWriter
@@ -39,8 +39,9 @@ class DiffusionEvaluation(GeneratorEvaluation[Diffusion, DiffusionMethod]):
         return [*super().observers(run, preset, data_root, skip_broken), autoguidance.keeper(run)]
 
     def check_options(self, run: RunFolder, preset: Diffusion, options: EvaluationOptions) -> None:
-        """Refuses a sampling that the run cannot take."""
+        """Refuses a sampling that the run cannot take, and weights of Inception's that cannot be read."""
         sampling_of(run, preset, options.sampling)
+        feature_distance.check_weights(options.weights)
 
     def is_current(self, run: RunFolder, preset: Diffusion, record: Evaluation, options: EvaluationOptions) -> bool:
         """Whether the samples were also drawn as asked for."""

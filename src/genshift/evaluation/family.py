@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from genshift.data.imageset import ImageSet
+from genshift.errors import Refusal
 from genshift.evaluation.findings import Findings
 from genshift.evaluation.options import EvaluationOptions
 from genshift.methods import Method
@@ -34,6 +35,11 @@ class FamilyEvaluation(Generic[P, M]):
     def check_options(self, run: RunFolder, preset: P, options: EvaluationOptions) -> None:
         """Refuses, before anything is measured, what the family's runs cannot take."""
         no_sampling(run, preset, options.sampling)
+        given = {"features": options.features, "weights": options.weights, "download": options.download or None}
+        if named := [name for name, value in given.items() if value is not None]:
+            raise Refusal(
+                f"{run.path} is {preset.summary}: --{named[0]} measures a generator's pictures; leave it out."
+            )
 
     def reference(self, run: RunFolder, preset: P, options: EvaluationOptions) -> tuple[ImageSet, str]:
         """The real pictures that a run is measured against, and what they are in words.

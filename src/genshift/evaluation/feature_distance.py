@@ -103,6 +103,12 @@ def classifier_space(path: Path, on: str = "auto") -> FeatureSpace:
     return space if preset.answers == "attributes" else replace(space, classify=classify, classes=opened.classes)
 
 
+def check_weights(weights: Path | None) -> None:
+    """Refuses a file of Inception's weights that was named and cannot be used; nothing was drawn or trained yet."""
+    if weights is not None:
+        load_inception(weights, say=lambda _: None)
+
+
 def inception_space(weights: Path | None, download: bool, say: Callable[[str], None]) -> FeatureSpace:
     """Inception's features; Refusal where it cannot be had, for it takes an extra and a download."""
     network = load_inception(weights, download=download, say=say)

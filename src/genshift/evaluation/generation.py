@@ -36,6 +36,7 @@ from genshift.runs.forms import Evaluation
 from genshift.runs.manifest import remembered
 from genshift.runs.png import grid, write_png
 from genshift.runs.results import RESULTS, Measure, Results
+from genshift.sampling.sampler_settings import no_sampling
 from genshift.training.console import Console
 from genshift.training.domains import in_classes, parted
 from genshift.training.loop import Observer
@@ -125,6 +126,11 @@ class GeneratorEvaluation(FamilyEvaluation[G, M]):
             write_png(run.path / "samples" / f"images-{images:012d}.png", grid(pictures, COLUMNS))
 
         return [write_grid]
+
+    def check_options(self, run: RunFolder, preset: G, options: EvaluationOptions) -> None:
+        """Refuses a sampling, and weights of Inception's that cannot be read; a download may fail, with a line."""
+        no_sampling(run, preset, options.sampling)
+        feature_distance.check_weights(options.weights)
 
     def is_current(self, run: RunFolder, preset: G, record: Evaluation, options: EvaluationOptions) -> bool:
         """Whether the samples were compared in the features that are asked for."""

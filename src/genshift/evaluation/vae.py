@@ -20,6 +20,7 @@ from genshift.evaluation.options import EvaluationOptions
 from genshift.evaluation.panels import PANEL, ImageWriter
 from genshift.methods import VAEMethod
 from genshift.metrics import reconstruction
+from genshift.paths import given_path
 from genshift.presets import VAE
 from genshift.runs import checkpoint
 from genshift.runs.checkpoint import Checkpoint
@@ -112,6 +113,8 @@ class VAEEvaluation(LatentGeneratorEvaluation[VAE, VAEMethod]):
     def own_warnings(self, preset: VAE, results: Results, options: EvaluationOptions) -> list[str]:
         """Whether the classifier that judges the samples has taught the generator."""
         taught, judge = preset.features if preset.perceptual else "", options.features
-        if "class_accuracy" not in results or not taught or judge is None or Path(taught).resolve() != judge.resolve():
+        if "class_accuracy" not in results or not taught or judge is None:
+            return []
+        if given_path(taught).resolve() != judge.resolve():
             return []
         return ["Not independent: the classifier that judges the samples has taught the generator (--perceptual)."]

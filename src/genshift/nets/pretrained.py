@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from genshift.errors import Refusal, unknown
+from genshift.paths import given_path
 
 COUNTER = "num_batches_tracked"  # BatchNorm's, which old files lack and nothing needs
 
@@ -48,7 +49,7 @@ class TimmBackbone(nn.Module):
                 reason = str(error).splitlines()[0]
                 raise Refusal(f"timm fetched no weights of {self.name} ({reason}): give --weights FILE.") from error
         else:
-            given = _read(Path(weights))
+            given = _read(given_path(weights))
         own = self.net.state_dict()
         unlike = [key for key, value in own.items() if COUNTER not in key and _shape(given.get(key)) != _shape(value)]
         if unlike:

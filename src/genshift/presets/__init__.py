@@ -56,7 +56,7 @@ def named(name: str, source: str | None = None, target: str | None = None) -> Pr
     if name in PRESETS:
         return PRESETS[name]
     if name in METHODS:
-        if not source or not target:
+        if source is None or target is None:
             raise Refusal(f"{name} is a method: give it two sets, --source LABELLED --target UNLABELLED.")
         return benchmark.preset_of(METHODS[name], source, target).checked()
     if (preset := benchmark.by_alias(name)) is not None:

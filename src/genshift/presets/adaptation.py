@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar, Literal, Self
 
 from genshift.errors import Refusal
+from genshift.paths import given_path
 from genshift.presets.base import Preset, option, short
 from genshift.presets.methods import row_of
 
@@ -93,4 +93,4 @@ class Adaptation(Preset):
 
 def same_set(one: str, other: str) -> bool:
     """Whether two sets, by name or path, are one."""
-    return Path(one).expanduser().resolve() == Path(other).expanduser().resolve()
+    return given_path(one).resolve() == given_path(other).resolve()

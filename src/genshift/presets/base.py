@@ -49,7 +49,9 @@ class Option:
         return Literal[self.choices] if self.choices else type(self.default)
 
     def check(self, name: str, value: Any) -> None:
-        """Refuses a value out of bounds."""
+        """Refuses a value out of bounds, and nothing where a name or a path is needed."""
+        if value == "" != self.default:
+            raise Refusal(f"{flag(name)} takes a name or a path, not nothing.")
         if self.above is not None and not value > self.above:
             raise Refusal(f"{flag(name)} must be above {self.above:g}, not {value}.")
         if self.at_least is not None and not value >= self.at_least:

@@ -17,12 +17,16 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from genshift.paths import AnyPath
 
 
 class _Verb(ModuleType):
     """This package, callable: importing it puts it where the verb of the same name would stand."""
 
-    def __call__(self, folders: Iterable[Path | str], out: Path | str, title: str | None = None) -> Path:
+    def __call__(self, folders: AnyPath | Iterable[AnyPath], out: AnyPath, title: str | None = None) -> Path:
         from genshift.report.page import report
 
         return report(folders, out, title)

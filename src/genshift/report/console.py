@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
+from genshift.errors import plain
+from genshift.paths import AnyPath
 from genshift.report.model.formatting import (
     count_text,
     difference_text,
@@ -75,8 +77,8 @@ class ComparedRow(TypedDict):
     text: list[str]
 
 
-def compare(runs: Iterable[Path | str]) -> list[ComparedRow]:
-    """`compare_table` of the runs among and below these folders."""
+def compare(runs: AnyPath | Iterable[AnyPath]) -> list[ComparedRow]:
+    """`compare_table` of the runs among and below a folder, or several."""
     return compare_table(find_runs(runs))
 
 
@@ -162,9 +164,10 @@ def format_selection(selection: Mapping[str, Any]) -> str:
 def _aligned(head: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> list[str]:
     """A table's lines, ruled below the head; so many leading columns as `words` are aligned left."""
     # As wide as the widest cell; no space at the end of a line, which terminals would wrap.
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    table = [[plain(cell) for cell in cells] for cells in (head, *rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = []
-    for cells in (head, *rows):
+    for cells in table:
         left = [text.ljust(width) for text, width in zip(cells[:words], widths[:words], strict=True)]
         right = [text.rjust(width) for text, width in zip(cells[words:], widths[words:], strict=True)]
         lines.append("  ".join([*left, *right]).rstrip())

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from genshift.errors import Refusal
+from genshift.paths import AnyPath, given_paths, output_file
 from genshift.report.contents import OVERVIEW, PAGE, blocks_of, closing_sections, subject_sections
 from genshift.report.model.formatting import counted, joined
 from genshift.report.model.page_model import PageModel, page_model
@@ -32,16 +33,18 @@ GENERIC_LEAD = (
 )
 
 
-def report(folders: Iterable[Path | str], out: Path | str, title: str | None = None) -> Path:
+def report(folders: AnyPath | Iterable[AnyPath], out: AnyPath, title: str | None = None) -> Path:
     """Writes a page (`.html`) of the runs in `folders`, or, where `out` ends in `.md`, the table of recorded results
-    from one folder of `<study>/<run>/`."""
-    folders, out = list(folders), Path(out)
+    from one folder of `<study>/<run>/`. Refusal where `out` cannot be written, before anything is read."""
+    folders, out = given_paths(folders), output_file(out)
     if out.suffix == ".md":
         if len(folders) != 1:
             raise Refusal("A results table is written from one folder of <study>/<run>/: name just that one.")
+        if title is not None:
+            raise Refusal(f"{out} is a results table, which has no title of its own: leave --title out.")
         from genshift.report.results_md import write_results
 
-        return write_results(Path(folders[0]), out)
+        return write_results(folders[0], out)
     return write_page(find_runs(folders), out, title)
 
 

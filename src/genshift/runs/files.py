@@ -18,6 +18,8 @@ from genshift.runs.forms import Logged, LogRow
 from genshift.temporary import remove_litter_of, temporary_name
 from genshift.typed_json import Number
 
+UNENCODABLE = "backslashreplace"  # of what UTF-8 cannot hold: Python reads bytes of such names as \udc80 to \udcff
+
 
 def write_whole(path: Path, write: Callable[[Path], None], *, among_many: bool = False) -> None:
     """Calls `write` with a temporary path beside `path`, syncs it to disk and renames it to `path`.
@@ -58,12 +60,17 @@ def _sync(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file whole."""
+    """Writes a text file whole, in UTF-8; bytes XX of names that are none as `\\udcXX`, as JSON would."""
 
     def write(temporary: Path) -> None:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors=UNENCODABLE)
 
     write_whole(path, write)
+
+
+def as_written(text: str) -> str:
+    """Text as `write_text` puts it into a file."""
+    return text.encode("utf-8", UNENCODABLE).decode("utf-8")
 
 
 def csv_text(header: Iterable[str], rows: Iterable[Sequence[Any]], floats: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from genshift.errors import Refusal
+from genshift.paths import AnyPath, given_paths
 from genshift.runs.folder import RunFolder
 
 DEPTHS = ("*", "*/*", "*/*/*")
@@ -21,10 +22,10 @@ def runs_below(folder: Path) -> list[Path]:
     return sorted({path.parent for depth in DEPTHS for path in folder.glob(f"{depth}/config.json")})
 
 
-def find_runs(folders: Iterable[Path | str]) -> list[Path]:
+def find_runs(folders: AnyPath | Iterable[AnyPath]) -> list[Path]:
     """The runs among and below `folders`, each once, in order; Refusal for a folder that is not there or holds none."""
     runs: dict[Path, Path] = {}
-    for folder in map(Path, folders):
+    for folder in given_paths(folders):
         if not folder.is_dir():
             raise Refusal(f"There is no folder {folder}: name a run folder, or a folder of runs.")
         below = runs_below(folder)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from genshift import typed_json
 from genshift.errors import Refusal, of_os_error
-from genshift.runs.files import read_json, read_jsonl, write_json, write_text
+from genshift.runs.files import UNENCODABLE, as_written, read_json, read_jsonl, write_json, write_text
 from genshift.runs.forms import CHOICE, CONFIG, FORMS, SCORES, LogRow, Needed
 
 if TYPE_CHECKING:  # checkpoints need torch, and listing runs does not: those methods import it themselves
@@ -36,7 +36,9 @@ class RunFolder:
             raise of_os_error(error, f"making the run folder {self.path}") from error
 
     def check_place(self) -> None:
-        """Refuses a place where something else stands."""
+        """Refuses a place where something else stands, or from which no checkpoint could be read."""
+        if as_written(str(self.path)) != str(self.path):  # safetensors' library takes no such path
+            raise Refusal(f"--out {self.path} is no UTF-8, from which no checkpoint is read: name another.")
         if self.path.exists() and not self.path.is_dir():
             raise Refusal(f"--out {self.path} is a file: name a folder.")
         if not self.exists() and self._holds_others():
@@ -92,7 +94,7 @@ class RunFolder:
     def append(self, name: str, row: Mapping[str, Any]) -> None:
         """Adds one row to a .jsonl file."""
         try:
-            with (self.path / name).open("a", encoding="utf-8") as file:
+            with (self.path / name).open("a", encoding="utf-8", errors=UNENCODABLE) as file:
                 file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
         except OSError as error:
             raise of_os_error(error, f"writing {self.path / name}") from error

@@ -75,8 +75,8 @@ def placed(run: RunFolder, preset: P, places: Mapping[str, str] | None = None) -
     for name in places or {}:
         if name not in preset.options():
             raise Refusal(f"{run.path} is a run of {preset.name}, which has no --{name}: leave it out.")
-    lies = {part: known.place for part, known in (remembered(run) or {}).items()}
-    if preset.method == "target":  # the bound: it learns from the target as others do from a source
-        lies = {"target": place for place in lies.values()}
+    # The bound learns from the target as others do from a source.
+    options = {"source": "target"} if preset.method == "target" else {}
+    lies = {options.get(part, part): known.place for part, known in (remembered(run) or {}).items()}
     moved = {**lies, **(places or {})}
     return preset.replaced(**{name: place for name, place in moved.items() if getattr(preset, name) != place})

@@ -70,10 +70,6 @@ def open_generator(
         learnt = f"{run.path} is {preset.summary}: it learnt no picture without a label"
         raise Refusal(f"{learnt}; leave --label none out.")
     else:
-        if not labelled:
-            raise Refusal(
-                f"{run.path} is {preset.summary}: it learnt no picture without a label; leave --label none out."
-            )
         no_sampling(run, preset, sampling or {})
     # The networks, and what else its pictures depend on.
     opened = open_run(run)

@@ -19,11 +19,12 @@ from genshift import device
 from genshift.data.folders import NOTE, SHEET
 from genshift.data.imageset import ImageSet
 from genshift.data.places import digest
-from genshift.errors import Refusal, unknown
+from genshift.errors import Refusal, nearest, unknown
 from genshift.methods import GeneratorMethod
 from genshift.methods.base import CHUNK, EVALUATION_BATCH, to_bytes
 from genshift.methods.vae import VAEMethod
 from genshift.metrics import reconstruction
+from genshift.paths import output_folder
 from genshift.runs import checkpoint
 from genshift.runs.files import csv_text, read_json, write_json, write_text
 from genshift.runs.folder import RunFolder
@@ -35,6 +36,7 @@ from genshift.training.distributed import World, world_of
 from genshift.typed_json import Scalar, Whole
 
 GRID, COLUMNS = 32, 8  # pictures of grid.png
+LISTED = 20  # names of classes in a refusal
 PAIRS = 10  # pictures above their reconstructions
 # Ways of naming files, and what files so named look like.
 NAMES = {"number": r"\d{5,}(_[^/]*)?\.png", "class": r"[^/]*_\d{3,}\.png", "folder": r"[^/]+/\d{5,}\.png"}
@@ -43,8 +45,8 @@ UNLABELLED = "none"  # as a label: pictures of no class, of a model that learnt 
 
 @dataclass(frozen=True)
 class SampleRequest:
-    """Pictures number `first` to `first + count - 1` of the series `seed`; of the class `label`, by name or number, or
-    "none" for pictures of a conditional diffusion model without a label.
+    """Pictures number `first` to `first + count - 1` of the series `seed`; of the class named `label`, or number
+    `label_index`, or with the label "none" those of a conditional diffusion model without a label.
 
     names: of the files, a key of NAMES. sampling: changes to how a diffusion model draws.
     """
@@ -53,6 +55,7 @@ class SampleRequest:
     seed: int = 0
     first: int = 0
     label: str | None = None
+    label_index: int | None = None
     names: str = "number"
     sampling: Mapping[str, Any] = field(default_factory=dict)
 
@@ -76,9 +79,9 @@ def draw(run: RunFolder, request: SampleRequest, out: Path) -> list[Path]:
     device.prepare_process(None, chosen)
     with world_of(chosen.type) as world:
         # What is drawn, of which class.
-        labelled = request.label != UNLABELLED or UNLABELLED in run.whole_config["classes"]
+        labelled = asks_for_labels(request.label, run.whole_config["classes"])
         generator = open_generator(run, request.sampling, labelled)
-        label = class_number(request.label, generator.classes) if labelled else None
+        label = class_number(request.label, request.label_index, generator.classes)
         classes = generator.classes if label is None else (generator.classes[label],)
         # Where it goes: every process looks at the folder before the leading one writes into it.
         names = FileNames(out, classes, request.names)
@@ -168,17 +171,35 @@ def _share(request: SampleRequest, world: World, at_once: int) -> Iterator[range
         yield range(max(request.first, chunk * CHUNK), min(last, min(stop, chunk + at_once) * CHUNK))
 
 
-def class_number(label: str | None, classes: Sequence[str]) -> int | None:
-    """A class by its name, else by its number."""
-    if label is None:
+def asks_for_labels(label: str | None, classes: Sequence[str]) -> bool:
+    """False where pictures without a label are asked for; a class may be named so too."""
+    return label != UNLABELLED or UNLABELLED in classes
+
+
+def class_number(label: str | None, index: int | None, classes: Sequence[str]) -> int | None:
+    """A class's place among `classes`, by its name or by that place; None for all in turn, and for none of them.
+
+    A number as a label is a name too: classes may be called 3, 7 and 100. Refusal for a class that is not there.
+    """
+    if label is not None and index is not None:
+        raise Refusal("--label and --label-index both name the class: give one of them.")
+    if label is None and index is None:
         return None
-    if label in classes:  # a name goes first: digits are named by numbers
-        return classes.index(label)
     if not classes:
-        raise Refusal("This run draws pictures of no particular class: leave --label out.")
-    if label.isdecimal() and int(label) < len(classes):
-        return int(label)
-    raise unknown("class", label, classes)
+        if label == UNLABELLED:
+            return None
+        raise Refusal(
+            f"This run draws pictures of no particular class: leave --label{'' if index is None else '-index'} out."
+        )
+    names = f"expected one of {', '.join(classes[:LISTED])}{f', … ({len(classes):,} in all)' * (len(classes) > LISTED)}"
+    if index is not None:
+        if not 0 <= index < len(classes):
+            raise Refusal(f"--label-index goes from 0 to {len(classes) - 1}, not {index}: {names}.")
+        return index
+    if label in classes:
+        return classes.index(label)
+    close = f"did you mean '{near}'? " if (near := nearest(str(label), classes)) else ""
+    raise Refusal(f"There is no class '{label}': {close}{names}; --label-index takes a class's number.")
 
 
 # --- the folder -----------------------------------------------------------------------------------------------------
@@ -214,8 +235,7 @@ def _note(generator: TrainedGenerator[Any], request: SampleRequest, label: str |
 
 def _check_folder(out: Path, note: dict[str, Any], pattern: str) -> None:
     """Refuses a folder that holds anything but files of these names, of the same series."""
-    if out.exists() and not out.is_dir():
-        raise Refusal(f"--out {out} is a file: name a folder.")
+    output_folder(out)
     files = sorted(path for path in out.rglob("*") if path.is_file() and path.suffix != ".part")
     names = [path.relative_to(out).as_posix() for path in files]
     if not names:  # new, empty, or nothing but half-written files
@@ -253,6 +273,13 @@ def _read_png(path: Path) -> Tensor:
 Errors = list[tuple[str, float, float, float]]
 RECONSTRUCTED = r"\d{5,}\.png|pairs\.png|errors\.csv"
 ERRORS = {"mse": reconstruction.mse, "psnr": reconstruction.psnr, "ssim": reconstruction.ssim}
+
+
+def check_place(out: Path) -> None:
+    """Refuses, before any work, a folder that holds what no call of ours left, or that cannot be written to."""
+    output_folder(out)
+    if out.is_dir() and any(out.iterdir()) and not (out / NOTE).is_file():
+        raise Refusal(f"--out {out} holds other files: name a new or empty folder.")
 
 
 def reconstruct(method: VAEMethod, images: ImageSet, names: Sequence[str], out: Path) -> Errors:

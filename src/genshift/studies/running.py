@@ -7,7 +7,9 @@ from pathlib import Path
 
 from genshift.errors import Refusal
 from genshift.evaluation.evaluate import after_training, with_observers
+from genshift.evaluation.feature_distance import check_weights
 from genshift.evaluation.options import EvaluationOptions
+from genshift.paths import output_folder
 from genshift.presets import Preset
 from genshift.presets.base import flag
 from genshift.report.page import write_page
@@ -97,6 +99,12 @@ def run_study(
     for name, number in {"jobs": jobs, "seeds": seeds, "threads": threads}.items():
         if number is not None and number < 1:
             raise Refusal(f"--{name} must be 1 or more, not {number}.")
+    if weights is not None and not any(preset.draws for preset in study.presets()):
+        raise Refusal(f"--weights measures generated pictures, and the study {study.name} draws none: leave it out.")
+    check_weights(weights)
+    out = output_folder(out)
+    if record is not None:
+        record = output_folder(record)
     todo = jobs_of(study, budget, out, seeds or study.seeds, data_root, threads, weights)
     # One run after the other; or several at a time, within each turn.
     if jobs == 1:

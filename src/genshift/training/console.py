@@ -14,7 +14,7 @@ from rich.console import Console as RichConsole
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from genshift.device import leads_processes
-from genshift.errors import Refusal, of_os_error
+from genshift.errors import Refusal, of_os_error, plain
 from genshift.runs.owner import trained_by
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def logging_to(path: Path | None) -> Iterator[None]:
         yield
         return
     try:
-        file = path.expanduser().open("a", encoding="utf-8")
+        file = path.open("a", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise of_os_error(error, f"writing the log {path}") from error
     _logs.append(file)
@@ -67,6 +67,7 @@ class Console:
         """One line."""
         if not self.speaks:
             return
+        text = plain(text)
         self._log(text)
         if self.rich.is_jupyter:  # rich would make an HTML block of each
             print(f"{self.label}{text}", file=sys.stderr)

@@ -20,6 +20,7 @@ from genshift.data.augment import Augment
 from genshift.data.catalog import CATALOG
 from genshift.data.feed import Feed
 from genshift.errors import Refusal
+from genshift.paths import given_path
 from genshift.presets import Preset
 from genshift.runs.folder import RunFolder
 from genshift.runs.manifest import remembered, write_manifest
@@ -139,7 +140,7 @@ def assemble(
     """The trainer of a preset at its start: networks initialised from the seed, feed, method."""
     method = build_method(preset, len(training_data.classes), arithmetic, settings.seed)
     if preset.teacher:
-        method.learn_by(feature_maps(Path(preset.teacher), method.rule))
+        method.learn_by(feature_maps(given_path(preset.teacher), method.rule))
     sets = {name: part for name, part in training_data.on(arithmetic.device).parts.items() if name in method.draws}
     augment = Augment(preset.flip, preset.rotate, preset.shift, preset.scale, preset.recolour, preset.strong)
     feed = Feed(sets, method.rule, arithmetic, settings.seed, world.rank, world.size, augment)
