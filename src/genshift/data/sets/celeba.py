@@ -125,6 +125,9 @@ def _of_split(names: list[str], partition: Path | None, split: str) -> tuple[lis
         part_of = {line[0]: line[1] for line in words if len(line) >= 2}
         number = str(list(COUNTS).index(split))
         chosen = [name for name in names if part_of.get(name.rpartition("/")[2]) == number]
+        unnamed = sum(name.rpartition("/")[2] not in part_of for name in names)
+        if unnamed:
+            note = (f"celeba: {unnamed:,} of {len(names):,} images are not in {partition.name}, and are not read.",)
     elif len(names) == TOTAL:  # the published partition goes by file number, so the list can be done without
         first, second = COUNTS["train"], COUNTS["train"] + COUNTS["valid"]
         chosen = names[slice(*{"train": (0, first), "valid": (first, second), "test": (second, None)}[split])]
