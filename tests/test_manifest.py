@@ -331,3 +331,39 @@ def test_a_manifest_that_lies_is_refused_in_a_sentence(trained, tmp_path, capfd,
         about = file.metadata()
     save_file(LIES[lie](load_file(run / MANIFEST)), run / MANIFEST, metadata=about)
     assert "does not say which images 'data' was" in tiny.refused(capfd, "evaluate", run)
+
+
+# --- what results say -----------------------------------------------------------------------------------------------
+
+
+def test_a_value_says_of_which_data_and_checkpoint_it_is(trained, tmp_path):
+    folder, run = moved(trained, tmp_path)
+    entry = api.evaluate(run, places={"data": str(folder)}, threads=1)["test_accuracy"]
+    assert len(entry["data"]) == 16 and entry["checkpoint"] in {p.name for p in (run / "checkpoints").iterdir()}
+    known = remembered(RunFolder(run))
+    (folder / known["data"].names[int(known["data"].held_out[0])]).unlink()
+    assert api.evaluate(run, places={"data": str(folder)}, threads=1)["test_accuracy"]["data"] != entry["data"]
+
+
+def test_an_accuracy_that_cannot_be_measured_any_more_is_dropped(trained, tmp_path):
+    """A class was renamed: its labels are none that the run learnt."""
+    folder, run = moved(trained, tmp_path)
+    api.evaluate(run, places={"data": str(folder)}, threads=1)
+    (folder / "a").rename(folder / "c")
+    with pytest.raises(Refusal, match="of other classes than the run learnt"):
+        api.evaluate(run, places={"data": str(folder)}, threads=1)
+    assert "test_accuracy" not in json.loads((run / "results.json").read_text())
+
+
+def test_distances_of_earlier_pictures_are_not_repeated_as_of_these(trained, tmp_path):
+    """A VAE was judged by a classifier; its held-out pictures changed since, and no judge is named now."""
+    judge = trained[1]
+    folder, out = noise(tmp_path / "pictures", count=30, seed=3), tmp_path / "vae"
+    small = {"size": 16, "width": 8, "batch": 8, "images": 16, "latent": 4}
+    preset = tiny.presets.get("faces-vae").replaced(**small, data=str(folder), validation=0.3)
+    api.train(preset, out, threads=1, evaluate=False)
+    assert "frechet" in api.evaluate(out, features=judge, draw=False, threads=1)
+    assert "frechet" in api.evaluate(out, draw=False, threads=1), "the same pictures: it still holds"
+    known = remembered(RunFolder(out))
+    (folder / known["data"].names[int(known["data"].held_out[0])]).unlink()
+    assert "frechet" not in api.evaluate(out, draw=False, threads=1)

@@ -74,6 +74,7 @@ class AdaptationEvaluation(FamilyEvaluation[Adaptation, ClassifierMethod]):
         target, target_words, target_warnings = _domain_images(run, preset, "target", classes, options.data_root)
         source, source_words, source_warnings = _domain_images(run, preset, "source", classes, options.data_root)
         found = Findings(classes)
+        found.images += [images for images in (source, target) if images is not None]
         results, record = found.results, found.record
         record["warnings"] += [*target_warnings, *source_warnings]
         # What the source's labels say, of a model that learnt from them.

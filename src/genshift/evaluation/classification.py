@@ -43,6 +43,7 @@ class ClassifierEvaluation(FamilyEvaluation[Classifier, ClassifierMethod]):
         if images is None:
             found.record["warnings"].append(f"{preset.data} has no test part, and nothing was held out: no accuracy.")
             return found
+        found.images.append(images)
         protocol = f"{images.name}, {wording}, {len(images):,} at {preset.size} px"
         if preset.answers == "attributes":
             with found.measuring("attribute_accuracy"):

@@ -120,9 +120,9 @@ def _evaluate(path: Path, options: EvaluationOptions) -> tuple[Findings, Results
     remove_litter(run.path)
     with Console().phase("Evaluating"):
         found = family.measure(run, placed(run, preset, options.places), opened.method, opened.classes, options)
-    record = found.record
+    record, data = found.record, found.stamp(opened.checkpoint.name)
     # Measures that an earlier evaluation was asked for and this one was not, where they still hold.
-    kept, kept_record = _kept(run, record.get("sampling"), family.not_asked(options))
+    kept, kept_record = _kept(run, record.get("sampling"), family.not_asked(options), data)
     results = {**kept, **training_costs(run), **found.results}
     check_owned(run)
     run.write(RESULTS, results_as_json(results))
@@ -132,13 +132,17 @@ def _evaluate(path: Path, options: EvaluationOptions) -> tuple[Findings, Results
     return found, results
 
 
-def _kept(run: RunFolder, sampling: dict[str, Any] | None, not_asked: frozenset[str]) -> tuple[Results, Evaluation]:
+def _kept(
+    run: RunFolder, sampling: dict[str, Any] | None, not_asked: frozenset[str], data: str
+) -> tuple[Results, Evaluation]:
     """What an earlier evaluation found of the measures that are not asked for now, if the same checkpoint stands for
-    the run and samples were drawn alike; and the name of their judge. What was asked for and failed is not kept."""
+    the run, samples were drawn alike and the real images are the same, by their digest; and the name of their judge.
+    What was asked for and failed is not kept."""
     if not all((run.path / name).exists() for name in (RECORD, RESULTS)):
         return {}, {}
     record: Evaluation = run.read(RECORD)
     if not _is_of_this(run, record) or record.get("sampling") != sampling:
         return {}, {}
-    kept = {name: measure for name, measure in read_results(run).items() if name in not_asked}
+    earlier = read_results(run).items()
+    kept = {name: measure for name, measure in earlier if name in not_asked and measure.data == data}
     return kept, {"features": record["features"]} if "features" in record else {}

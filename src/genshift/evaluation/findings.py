@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
+from genshift.data.imageset import ImageSet
 from genshift.errors import Refusal
 from genshift.runs.forms import Evaluation, PictureEntry
 from genshift.runs.results import Measure, Results
@@ -14,12 +17,14 @@ from genshift.runs.results import Measure, Results
 class Findings:
     """results.json and evaluation.json as an evaluation fills them.
 
-    refused: the sentences of the measures that ended themselves; they stand among the record's warnings too.
+    images: the sets that were looked at, with whatever labels they have. refused: the sentences of the measures that
+    ended themselves; they stand among the record's warnings too.
     """
 
     def __init__(self, classes: tuple[str, ...]) -> None:
         self.results: Results = {}
         self.record: Evaluation = {"classes": list(classes), "warnings": []}
+        self.images: list[ImageSet] = []
         self.refused: list[str] = []
 
     @contextmanager
@@ -36,6 +41,14 @@ class Findings:
                 self.results.pop(name, None)
             self.refused.append(f"Not measured: {', '.join(names)}. {refusal}")
             self.record["warnings"].append(self.refused[-1])
+
+    def stamp(self, checkpoint: str) -> str:
+        """Marks every measure as one of this checkpoint and of the sets that were looked at; returns their digest."""
+        content = hashlib.sha256("".join(images.fingerprint() for images in self.images).encode())
+        digest = content.hexdigest()[:16]
+        for name, measure in self.results.items():
+            self.results[name] = replace(measure, data=digest, checkpoint=checkpoint)
+        return digest
 
     def show(self, picture: PictureEntry | None) -> None:
         """Adds a picture to those of the report; None is one that the data do not allow."""

@@ -157,6 +157,7 @@ class GeneratorEvaluation(FamilyEvaluation[G, M]):
         judge = None if options.features is None else feature_distance.classifier_space(options.features)
         train, held_out = self.real_pictures(run, preset, method, classes, options)
         found, writer = Findings(classes), ImageWriter(run)
+        found.images += [images for images in (train, held_out) if images is not None]
         record = found.record
         record |= {"pictures": [], "snapshots": panels.snapshots(run), "drawn": options.draw}
         # What it draws: measures that every generator has, pictures, and what is the family's own.

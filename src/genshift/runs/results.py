@@ -19,7 +19,8 @@ class Measure:
     """One entry of results.json.
 
     n: images that `value` was measured on; 0 where a file does not say. std: its standard error, or its deviation over
-    series, as `protocol` says. floor: the same measure between real pictures.
+    series, as `protocol` says. floor: the same measure between real pictures. data: the digest of the real images that
+    it is of, and checkpoint: the file that was measured; '' of what depends on none, or where a file does not say.
     """
 
     value: float
@@ -27,17 +28,21 @@ class Measure:
     protocol: str
     std: float | None = None
     floor: float | None = None
+    data: str = ""
+    checkpoint: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """The entry; without a floor it has no such key."""
+        """The entry; what it has not has no key."""
         entry = {"value": self.value, "std": self.std, "n": self.n, "protocol": self.protocol}
-        return entry if self.floor is None else {**entry, "floor": self.floor}
+        others = {"floor": self.floor, "data": self.data or None, "checkpoint": self.checkpoint or None}
+        return {**entry, **{name: value for name, value in others.items() if value is not None}}
 
     @classmethod
     def from_json(cls, entry: Mapping[str, Any]) -> Measure:
         """The measure that an entry holds."""
         n, protocol = entry.get("n") or 0, str(entry.get("protocol") or "")
-        return cls(entry["value"], n, protocol, entry.get("std"), entry.get("floor"))
+        of = {name: str(entry.get(name) or "") for name in ("data", "checkpoint")}
+        return cls(entry["value"], n, protocol, entry.get("std"), entry.get("floor"), **of)
 
 
 Results = dict[str, Measure]  # by the metric's name, in the order of results.json
