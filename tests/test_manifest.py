@@ -367,3 +367,34 @@ def test_distances_of_earlier_pictures_are_not_repeated_as_of_these(trained, tmp
     known = remembered(RunFolder(out))
     (folder / known["data"].names[int(known["data"].held_out[0])]).unlink()
     assert "frechet" not in api.evaluate(out, draw=False, threads=1)
+
+
+# --- starting from a run --------------------------------------------------------------------------------------------
+
+
+def test_a_run_starts_from_anothers_networks_and_what_that_held_out_stays_held_out(trained, tmp_path, capfd):
+    folder, start = moved(trained, tmp_path)
+    one_more(folder)
+    before = remembered(RunFolder(start))["data"]
+    preset = classifier(folder, validation=0.1, images=8, lr=1e-30)
+    api.train(preset, tmp_path / "next", threads=1, start=start, evaluate=False)
+    # Its networks: at a rate of nothing they are the other's still, but for what they counted of batches.
+    one, other = tiny.last(start), tiny.last(tmp_path / "next")
+    learnt = [name for name in one if name.startswith("network/") and name.endswith(("weight", "bias"))]
+    assert learnt and all(torch.equal(one[name], other[name]) for name in learnt)
+    # What it held out: all of it, though a tenth is asked for; and nothing that the other had learnt.
+    after = remembered(RunFolder(tmp_path / "next"))["data"]
+    held_out, seen = (set(map(bytes, before.digests[rows].numpy())) for rows in (before.held_out, before.trained_on))
+    now = set(map(bytes, after.digests[after.held_out].numpy()))
+    assert held_out <= now and not seen & now and after.count == before.count + 1
+    assert RunFolder(tmp_path / "next").config["started_from"]["manifest"] == {"data": before.digest()}
+
+
+def test_what_cannot_be_started_from_is_refused(trained, tmp_path, capfd):
+    folder, start = moved(trained, tmp_path)
+    words = ("train", "digits-classifier", "--data", folder, "--out", tmp_path / "next", "--images", 8, "--size", 16)
+    assert "is no run that remembers" in tiny.refused(capfd, *words, "--from", tmp_path / "nowhere")
+    other_width = ("--width", 16, "--batch", 8, "--from", start)
+    assert "name a run of the same preset" in tiny.refused(capfd, *words, *other_width, last_line=True)
+    (start / MANIFEST).unlink()
+    assert "is no run that remembers" in tiny.refused(capfd, *words, "--from", start)

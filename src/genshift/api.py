@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -63,6 +64,7 @@ def train(
     evaluate: bool = True,
     log: AnyPath | None = None,
     command: str = "",
+    start: AnyPath | None = None,
     observers: Sequence[Observer] = (),
     **options: Unpack[TrainOptions],
 ) -> Run:
@@ -70,7 +72,8 @@ def train(
 
     preset: a preset's name, a method's, or a preset that was changed with `.replaced`. options: the preset's own, such
     as `source`, `target`, `images` or `lr`; paths may be strings or Path. minutes: the budget, instead of `images`.
-    log: a file that gets every line too. observers: functions of (images seen, method) that look at each check. Returns
+    log: a file that gets every line too. start: a run with the same networks, which this one starts from; what that
+    held out stays held out. observers: functions of (images seen, method) that look at each check. Returns
     the run, whose `finished` is False where a signal stopped it early; the same call continues. Raises Refusal for
     wrong input.
     """
@@ -84,7 +87,8 @@ def train(
         if getattr(chosen, domain, "") == placeholder and not Path(placeholder).exists():
             raise Refusal(f"{chosen.name} learns from your own folders: give --source LABELLED --target UNLABELLED.")
     run, root = Run(out), _given(data_root)
-    settings = Settings(seed, minutes, device, threads, root, skip_broken, keep, tensorboard, command, list(observers))
+    settings = Settings(seed, minutes, device, threads, root, skip_broken, keep, tensorboard, command)
+    settings = replace(settings, start=_given(start), observers=list(observers))
     with logging_to(_given(log)), owning(run.folder):
         watched = evaluating.with_observers(run.folder, chosen, settings)
         if run_training(chosen, run.path, watched) and leads_processes():

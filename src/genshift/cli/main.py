@@ -155,6 +155,13 @@ def train(argv: Sequence[str]) -> int:
     add_int(parser, "--seed", "seed of everything random (0)", 0)
     add_machine(parser)
     add_int(parser, "--keep", "checkpoints kept beside the best (2)", 2)
+    parser.add_argument(
+        "--from",
+        dest="start",
+        type=Path,
+        metavar="RUN",
+        help="start from the networks of this run; what it held out stays held out",
+    )
     parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard events too")
     parser.add_argument("--log", type=Path, metavar="FILE", help="add every line of the training to this file too")
     parser.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
@@ -171,7 +178,7 @@ def train(argv: Sequence[str]) -> int:
         raise Refusal("--images and --minutes both name the budget: give one of them.")
     root = existing_root(args)
     how: dict[str, Any] = {"data_root": root, "seed": args.seed, "minutes": args.minutes, "device": args.device}
-    how |= {"threads": args.threads, "keep": args.keep, "skip_broken": args.skip_broken}
+    how |= {"threads": args.threads, "keep": args.keep, "skip_broken": args.skip_broken, "start": args.start}
     from genshift import api
 
     # What it would cost, where that is all that is asked.

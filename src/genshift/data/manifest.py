@@ -74,21 +74,23 @@ class SetManifest:
             seen = own.rows_in(replace(images, digests=self.digests[self.trained_on])) >= 0
         return (~seen).nonzero().flatten()
 
-    def arranged(self, images: ImageSet, what: str) -> ImageSet:
+    def arranged(self, images: ImageSet, what: str, wanted: Tensor | None = None) -> ImageSet:
         """The images of this set among `images`, in the order of training; Refusal where one is not there.
 
-        `what` names them to the user. A note tells of those that this set does not know.
+        wanted: int64, the rows of this set alone that are asked for. `what` names them to the user. A note tells of
+        those that this set does not know.
         """
         rows = self.rows_in(images)
+        rows = rows if wanted is None else rows[wanted]
         if missing := int((rows < 0).sum()):
             raise Refusal(
-                f"{what} holds {self.count - missing:,} of the {self.count:,} pictures that the run was begun with: "
+                f"{what} holds {len(rows) - missing:,} of the {len(rows):,} pictures that the run was begun with: "
                 "restore the others, name the place where all of them lie, or name another --out."
             )
         if torch.equal(rows, torch.arange(len(images))):
             return images  # as it was: a memory map stays one
         notes = images.notes
-        if added := len(images) - len(rows.unique()):
+        if wanted is None and (added := len(images) - len(rows.unique())):
             notes = (*notes, f"{added:,} pictures in {what} were not there when the run began: they are left out.")
         return replace(images.take(rows), notes=notes)
 

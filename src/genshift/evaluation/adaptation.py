@@ -33,6 +33,7 @@ from genshift.selection.rules import ESTIMATES, Choice
 from genshift.training.console import Console
 from genshift.training.domains import in_classes
 from genshift.training.loop import Observer
+from genshift.training.train import Settings, predecessor_of
 
 CURVE_IMAGES = 1_000  # whose labels the oracle's curve is measured by, at every check
 TSNE_IMAGES = 600  # of each domain
@@ -42,12 +43,10 @@ ORACLE = "oracle/target_test_accuracy"
 class AdaptationEvaluation(FamilyEvaluation[Adaptation, ClassifierMethod]):
     """Adapted models and their two bounds: accuracy on the test splits of both domains."""
 
-    def observers(
-        self, run: RunFolder, preset: Adaptation, data_root: Path | None, skip_broken: bool = False
-    ) -> list[Observer]:
+    def observers(self, run: RunFolder, preset: Adaptation, settings: Settings) -> list[Observer]:
         """One keeps checkpoints to choose from, where the run adapts; one writes the oracle's curve."""
         keepers = [checkpoint_selection.keeper(run)] if preset.adapts and preset.validation else []
-        curve = oracle_curve(run, preset, data_root, skip_broken)
+        curve = oracle_curve(run, preset, settings)
         return [*keepers, *([] if curve is None else [curve])]
 
     def is_current(self, run: RunFolder, preset: Adaptation, record: Evaluation, options: EvaluationOptions) -> bool:
@@ -103,15 +102,15 @@ class AdaptationEvaluation(FamilyEvaluation[Adaptation, ClassifierMethod]):
         return found
 
 
-def oracle_curve(
-    run: RunFolder, preset: Adaptation, data_root: Path | None, skip_broken: bool = False
-) -> Observer | None:
+def oracle_curve(run: RunFolder, preset: Adaptation, settings: Settings) -> Observer | None:
     """An observer of training that writes the target accuracy to oracle.jsonl, on the same images each time.
 
     None where the target has no labels; nothing is written where they are of other classes than the source's. The
     images live in the returned function alone.
     """
-    images, _ = evaluation_images("target", run, preset, data_root, skip_broken)
+    images, _ = evaluation_images(
+        "target", run, preset, settings.data_root, settings.skip_broken, predecessor_of(settings)
+    )
     if images is None or images.labels is None:
         for note in [] if images is None else unread_labels(images):
             Console(leads_processes()).say(f"note: {note}")

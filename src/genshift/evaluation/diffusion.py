@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 from dataclasses import asdict, replace
-from pathlib import Path
 
 from genshift.data.imageset import ImageSet
 from genshift.evaluation import feature_distance, reverse_process
@@ -23,6 +22,7 @@ from genshift.sampling.sampler_settings import in_few_steps, sampling_of, unguid
 from genshift.sampling.trained_generator import draw_as
 from genshift.training.console import Console
 from genshift.training.loop import Observer
+from genshift.training.train import Settings
 
 MOST_DENOISED = 1_000  # pictures of a series: in 20 steps each passes through the network 40 times
 
@@ -32,11 +32,9 @@ class DiffusionEvaluation(GeneratorEvaluation[Diffusion, DiffusionMethod]):
 
     most = MOST_DENOISED
 
-    def observers(
-        self, run: RunFolder, preset: Diffusion, data_root: Path | None, skip_broken: bool = False
-    ) -> list[Observer]:
+    def observers(self, run: RunFolder, preset: Diffusion, settings: Settings) -> list[Observer]:
         """One more keeps its early state, which autoguidance may guide away from."""
-        return [*super().observers(run, preset, data_root, skip_broken), autoguidance.keeper(run)]
+        return [*super().observers(run, preset, settings), autoguidance.keeper(run)]
 
     def check_options(self, run: RunFolder, preset: Diffusion, options: EvaluationOptions) -> None:
         """Refuses a sampling that the run cannot take, and weights of Inception's that cannot be read."""

@@ -47,7 +47,7 @@ def with_observers(run: RunFolder, preset: Preset, settings: Settings) -> Settin
     others' observers are never called, and need not read what they look at."""
     if not leads_processes():
         return settings
-    watching = FAMILIES[preset.family].observers(run, preset, settings.data_root, settings.skip_broken)
+    watching = FAMILIES[preset.family].observers(run, preset, settings)
     return replace(settings, observers=[*settings.observers, *watching])
 
 

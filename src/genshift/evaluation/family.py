@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Generic, TypeVar
 
 from genshift.data.imageset import ImageSet
@@ -15,6 +14,7 @@ from genshift.runs.folder import RunFolder
 from genshift.runs.forms import Evaluation
 from genshift.sampling.sampler_settings import no_sampling
 from genshift.training.loop import Observer
+from genshift.training.train import Settings
 
 P = TypeVar("P", bound=Preset)
 M = TypeVar("M", bound=Method)
@@ -24,7 +24,7 @@ class FamilyEvaluation(Generic[P, M]):
     """How runs of a family are watched while they train, and measured afterwards. P and M are the family's presets and
     methods."""
 
-    def observers(self, run: RunFolder, preset: P, data_root: Path | None, skip_broken: bool = False) -> list[Observer]:
+    def observers(self, run: RunFolder, preset: P, settings: Settings) -> list[Observer]:
         """Who looks at the networks at each check of a training, in the leading process."""
         return []
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from genshift.data.imageset import ImageSet
+from genshift.data.manifest import Manifest
 from genshift.data.pixels import to_colour
 from genshift.errors import Refusal
 from genshift.evaluation import feature_distance, panels, per_class
@@ -40,6 +41,7 @@ from genshift.sampling.sampler_settings import no_sampling
 from genshift.training.console import Console
 from genshift.training.domains import in_classes, parted
 from genshift.training.loop import Observer
+from genshift.training.train import Settings
 from genshift.training.training_data import open_pictures, open_unseen
 
 SERIES = 3  # of samples, so that a measure has a spread
@@ -59,16 +61,23 @@ M = TypeVar("M", bound=GeneratorMethod)
 
 
 def held_out_pictures(
-    run: RunFolder, preset: Generator, data_root: Path | None, skip_broken: bool = False
+    run: RunFolder,
+    preset: Generator,
+    data_root: Path | None,
+    skip_broken: bool = False,
+    before: Manifest | None = None,
 ) -> ImageSet | None:
     """Pictures that are not trained on, as the networks take them: the test split, else the share held out."""
-    images, _ = open_unseen(preset, data_root, skip_broken, remembered(run))
+    images, _ = open_unseen(preset, data_root, skip_broken, remembered(run), before)
     return None if images is None else as_taken(preset, images)
 
 
 def training_pictures(run: RunFolder, preset: Generator, data_root: Path | None) -> ImageSet:
     """The pictures that were trained on, as the networks take them; Refusal where one is not there any more."""
     images, _ = open_pictures(preset, "train", data_root, skip_broken=bool(run.config.get("skip_broken")))
+    known = (remembered(run) or {}).get("data")
+    if known is not None:
+        return as_taken(preset, known.arranged(images, preset.data, known.trained_on))
     images, rows, _ = parted(images, "data", preset.data, preset.validation, remembered(run))
     return as_taken(preset, images if rows is None else images.take(rows))
 
@@ -118,7 +127,7 @@ class GeneratorEvaluation(FamilyEvaluation[G, M]):
 
     most = MOST  # pictures of a series
 
-    def observers(self, run: RunFolder, preset: G, data_root: Path | None, skip_broken: bool = False) -> list[Observer]:
+    def observers(self, run: RunFolder, preset: G, settings: Settings) -> list[Observer]:
         """One writes a grid of pictures from the same noise each time into samples/."""
 
         def write_grid(images: int, method: M) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from genshift.data import check_pictures
 from genshift.data.folders import UNREAD
 from genshift.data.imageset import ImageSet
+from genshift.data.manifest import Manifest
 from genshift.errors import Refusal
 from genshift.methods.base import Domain
 from genshift.presets import Adaptation
@@ -16,12 +17,18 @@ from genshift.training.domains import HELD_OUT_IMAGES, evaluation_split, open_se
 
 
 def evaluation_images(
-    domain: Domain, run: RunFolder, preset: Adaptation, data_root: Path | None, skip_broken: bool = False
+    domain: Domain,
+    run: RunFolder,
+    preset: Adaptation,
+    data_root: Path | None,
+    skip_broken: bool = False,
+    before: Manifest | None = None,
 ) -> tuple[ImageSet | None, str]:
     """The images of a domain to measure on, with their labels where there are any, and what they are in words.
 
     Where a set has no test part: its held-out images if training sees its labels (None without any), all of it
-    otherwise. Raises Refusal where what was held out is not there, or is unknown.
+    otherwise. `before` is what a run that this one starts from remembers. Raises Refusal where what was held out is not
+    there, or is unknown.
     """
     name = preset.source if domain == "source" else preset.target
     seen_labels = name == preset.trains_on
@@ -40,7 +47,7 @@ def evaluation_images(
             "or go to the folder from which it was trained."
         )
     part = "source" if seen_labels else "target"  # of a training, in which all that is labelled is the source
-    shown, wording = unseen(images, split, preset.validation, manifest, part, HELD_OUT_IMAGES)
+    shown, wording = unseen(images, split, preset.validation, manifest, part, HELD_OUT_IMAGES, before)
     return shown, f"{images.name}, {wording}"
 
 

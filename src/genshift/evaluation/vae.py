@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import replace
-from pathlib import Path
 
 from genshift.data.imageset import ImageSet
 from genshift.evaluation import panels
@@ -29,6 +28,7 @@ from genshift.runs.results import Measure, Results
 from genshift.sampling.trained_generator import fit_and_store, has_mixture
 from genshift.training.console import Console
 from genshift.training.loop import Observer
+from genshift.training.train import Settings, predecessor_of
 
 ERRORS = {  # of reconstructions, by their names in results.json, and their units
     "reconstruction_mse": (reconstruction.mse, "mean squared error, pixels in [0, 1]"),
@@ -40,12 +40,10 @@ ERRORS = {  # of reconstructions, by their names in results.json, and their unit
 class VAEEvaluation(LatentGeneratorEvaluation[VAE, VAEMethod]):
     """Of a VAE also its reconstructions of held-out pictures, and where its latent vectors lie."""
 
-    def observers(
-        self, run: RunFolder, preset: VAE, data_root: Path | None, skip_broken: bool = False
-    ) -> list[Observer]:
+    def observers(self, run: RunFolder, preset: VAE, settings: Settings) -> list[Observer]:
         """One more keeps the latent vectors of the same held-out pictures, where there are any."""
-        observers = super().observers(run, preset, data_root, skip_broken)
-        held_out = held_out_pictures(run, preset, data_root, skip_broken)
+        observers = super().observers(run, preset, settings)
+        held_out = held_out_pictures(run, preset, settings.data_root, settings.skip_broken, predecessor_of(settings))
         if held_out is None:
             return observers
         pictures = stage_pictures(held_out).images

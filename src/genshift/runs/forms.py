@@ -59,6 +59,7 @@ class DataEntry(TypedDict, total=False):
     n: Count
     held_out: Count
     fingerprint: str
+    manifest: str
     extra: Joined
     notes: list[str]
     note: str | list[str]

@@ -400,6 +400,8 @@ def estimates_of(run: RunFolder) -> Results:
             n,
             f"{what}; {protocol}",
             math.hypot(standard_error(row[name], n), row["source_error"]),
+            data=run.config["data"]["target"].get("manifest", ""),  # of images alone: no label of theirs moves it
+            checkpoint=path.name,
         )
         for name, what in ESTIMATES.items()
     }

@@ -51,10 +51,14 @@ class Domains:
 
 
 def open_domains(
-    preset: Adaptation, data_root: Path | None, skip_broken: bool = False, manifest: Manifest | None = None
+    preset: Adaptation,
+    data_root: Path | None,
+    skip_broken: bool = False,
+    manifest: Manifest | None = None,
+    before: Manifest | None = None,
 ) -> Domains:
     """Reads both domains at one size and colour, checks that they go together, holds out the preset's share, or what
-    the `manifest` of a run that was begun says.
+    the `manifest` of a run that was begun says; `before` is that of a run that this one starts from.
 
     Raises Refusal where a set is absent, damaged, unlabelled where labels are needed, of another kind or class, or
     lacks images of the manifest.
@@ -68,7 +72,7 @@ def open_domains(
         )
     if len(labelled.classes) < 2:
         raise Refusal(f"{preset.trains_on} has {len(labelled.classes)} class: two or more are needed.")
-    labelled, train, known = parted(labelled, "source", preset.trains_on, preset.validation, manifest, names)
+    labelled, train, known = parted(labelled, "source", preset.trains_on, preset.validation, manifest, names, before)
     shown = labelled.take(known.held_out[:HELD_OUT_IMAGES]) if len(known.held_out) else None
     if preset.method == "target":
         remarks = tuple(check_pictures(labelled))
@@ -89,7 +93,13 @@ def open_domains(
 
 
 def parted(
-    images: ImageSet, part: str, place: str, share: float, manifest: Manifest | None, names: list[str] | None = None
+    images: ImageSet,
+    part: str,
+    place: str,
+    share: float,
+    manifest: Manifest | None,
+    names: list[str] | None = None,
+    before: Manifest | None = None,
 ) -> tuple[ImageSet, Tensor | None, SetManifest]:
     """The images in the order of training, the rows drawn from (None: all), and what is to be remembered of them: by
     the `manifest` of a run that was begun (by their name, where it has none), else parted now."""
@@ -99,7 +109,7 @@ def parted(
         known = replace(known, place=standing(place))  # they may lie elsewhere now
     else:
         kept = None if names is None or images.digests is None else tuple(names)
-        held_out = hold_out(images, share)[1] if manifest is None else hold_out_by_name(images, share)
+        held_out = hold_out(images, share, before)[1] if manifest is None else hold_out_by_name(images, share)
         known = manifest_of(place, images, held_out, kept)
         if manifest is not None and not images.catalogued:
             images = replace(images, notes=(*images.notes, UNREMEMBERED.format(place)))
@@ -151,20 +161,25 @@ def open_set(name: str | Path, split: str, preset: Preset, **options: Any) -> tu
     return replace(images, images=pad(images.images, (before, after, before, after))), names
 
 
-def hold_out(images: ImageSet, share: float) -> tuple[Tensor | None, Tensor | None]:
+def hold_out(images: ImageSet, share: float, before: Manifest | None = None) -> tuple[Tensor | None, Tensor | None]:
     """(rows to train on, rows held out), int64, or (None, None) where the share holds no image.
 
     Pictures of a user's are parted by their content: the same ones in every run and wherever they lie, and a further
     picture moves no other. A set of the catalogue is parted by its name, a user's file by what is in it. Of labelled
-    images every class keeps a picture to train on, and gives one where the share of it is a whole picture.
+    images every class keeps a picture to train on, and gives one where the share of it is a whole picture. What a run
+    knew that this one starts from (`before`, all its sets) stays where it was.
     """
     count = int(share * len(images))
-    if count == 0:
+    if count == 0 and not before:
         return None, None
     by_content = images.digests is not None and not images.catalogued
     place = _places(images)
     held = place < (share * PLACES if by_content else count)
     _part_every_class(images, share, place, held)
+    for known in (before or {}).values():
+        rows = known.rows_in(images)
+        for own, stays in ((known.trained_on, False), (known.held_out, True)):
+            held[rows[own][rows[own] >= 0]] = stays
     if not held.any():
         return None, None
     rows = held.nonzero().flatten()
@@ -221,7 +236,13 @@ def evaluation_split(name: str) -> str:
 
 
 def unseen(
-    images: ImageSet, split: str, share: float, manifest: Manifest | None, part: str, most: int | None = None
+    images: ImageSet,
+    split: str,
+    share: float,
+    manifest: Manifest | None,
+    part: str,
+    most: int | None = None,
+    before: Manifest | None = None,
 ) -> tuple[ImageSet | None, str]:
     """What a set's evaluation split holds that is not trained on, and what it is in words.
 
@@ -237,7 +258,7 @@ def unseen(
             return images, words
         return images.take(rows), f"{words}, without {len(images) - len(rows):,} that were trained on"
     if known is None:
-        held_out = hold_out(images, share)[1] if manifest is None else hold_out_by_name(images, share)
+        held_out = hold_out(images, share, before)[1] if manifest is None else hold_out_by_name(images, share)
         return (None if held_out is None else images.take(held_out[:most])), "held-out training images"
     if not len(known.held_out):
         return None, "held-out training images"

@@ -19,13 +19,15 @@ from genshift import device
 from genshift.data.augment import Augment
 from genshift.data.catalog import CATALOG
 from genshift.data.feed import Feed
+from genshift.data.manifest import Manifest
 from genshift.errors import Refusal
 from genshift.paths import given_path
 from genshift.presets import Preset
+from genshift.runs import checkpoint
 from genshift.runs.folder import RunFolder
 from genshift.runs.manifest import remembered, write_manifest
 from genshift.runs.owner import MEASURING, TRAIN, TRAINING, check_owned, owned
-from genshift.runs.trained_run import build_method, feature_maps, preset_of
+from genshift.runs.trained_run import build_method, feature_maps, open_run, preset_of
 from genshift.temporary import remove_litter
 from genshift.training.console import Console, tensorboard_sink
 from genshift.training.continuing import check
@@ -47,7 +49,7 @@ class Settings:
     """How a preset is run: seed, budget in minutes instead of images, machine, and what is kept and shown.
 
     keep: numbered checkpoints besides the best. skip_broken: leave out pictures that cannot be read. command: as the
-    user gave it, for config.json. observers: who looks at each check.
+    user gave it, for config.json. start: a run whose networks this one starts from. observers: who looks at each check.
     """
 
     seed: int = 0
@@ -59,6 +61,7 @@ class Settings:
     keep: int = 2
     tensorboard: bool = False
     command: str = ""
+    start: Path | None = None
     observers: list[Observer] = field(default_factory=list)
 
     def checked(self) -> Self:
@@ -90,7 +93,8 @@ def train(preset: Preset, out: Path, settings: Settings) -> bool:
         # What is learnt from, and the trainer at its start.
         with console.phase(f"Reading {preset.task}"):
             manifest = remembered(run)
-            training_data = open_training_data(preset, settings.data_root, settings.skip_broken, manifest)
+            before = predecessor_of(settings)
+            training_data = open_training_data(preset, settings.data_root, settings.skip_broken, manifest, before)
         check_choice(preset, training_data)
         arithmetic = device.choose_arithmetic(preset.precision, chosen)
         trainer = assemble(preset, run, training_data, settings, arithmetic, world, console)
@@ -146,9 +150,27 @@ def assemble(
     feed = Feed(sets, method.rule, arithmetic, settings.seed, world.rank, world.size, augment)
     if not run.saved():
         method.start_from_pretrained()
+        if settings.start is not None:
+            start = open_run(settings.start, on=arithmetic.device.type)
+            checkpoint.unpack_networks(
+                checkpoint.pack_networks(start.method.networks), method.networks, start.checkpoint
+            )
     average = MovingAverage(method.networks, preset.ema_half_life) if preset.ema_half_life else None
     schedule = _schedule(preset, method.phases, preset.images, feed.batch, settings.keep)
     return Trainer(run, method, feed, schedule, world, console, training_data.held_out, average)
+
+
+def predecessor_of(settings: Settings) -> Manifest | None:
+    """What the run remembers that this one starts from; None where it starts from none."""
+    if settings.start is None:
+        return None
+    known = remembered(RunFolder(settings.start))
+    if not known:
+        raise Refusal(
+            f"--from {settings.start} is no run that remembers its data, so what it held out is not known: name a run "
+            "folder that genshift 0.3 or newer trained."
+        )
+    return known
 
 
 def _introduce(trainer: Trainer, preset: Preset, training_data: TrainingData, settings: Settings) -> None:
@@ -263,6 +285,7 @@ def _config(
         "images": trainer.schedule.total,
         "minutes": settings.minutes,
         "skip_broken": settings.skip_broken,
+        **({} if settings.start is None else {"started_from": _told_of(RunFolder(settings.start))}),
         "classes": list(training_data.classes),
         "precision": trainer.method.arithmetic.precision,
         "precision_reason": trainer.method.arithmetic.reason,
@@ -277,6 +300,12 @@ def _config(
         "parameters": {n._get_name(): sum(p.numel() for p in n.parameters()) for n in networks.values()},
         "environment": device.environment(),
     }
+
+
+def _told_of(start: RunFolder) -> dict[str, Any]:
+    """What config.json says of the run that another starts from; it may be gone later."""
+    data = {part: known.digest() for part, known in (remembered(start) or {}).items()}
+    return {"run": start.path.name, "preset": start.config["preset"]["name"], "images": start.seen, "manifest": data}
 
 
 def check_choice(preset: Preset, training_data: TrainingData) -> None:
