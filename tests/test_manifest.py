@@ -22,6 +22,7 @@ from genshift.errors import Refusal
 from genshift.evaluation.options import EvaluationOptions
 from genshift.runs.folder import MANIFEST, RunFolder
 from genshift.runs.manifest import remembered
+from genshift.training import train as training
 from genshift.training.domains import hold_out, hold_out_by_name
 from genshift.training.train import Settings
 
@@ -54,8 +55,15 @@ def trained(tmp_path_factory):
     """(folder, run) of a classifier that learnt its noise by heart."""
     root = tmp_path_factory.mktemp("noise")
     folder = noise(root / "noise")
-    api.train(classifier(folder, images=4_000), root / "run", threads=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "CHECKS", 2)
+        api.train(classifier(folder, images=1_600), root / "run", threads=1)
     return folder, root / "run"
+
+
+@pytest.fixture(autouse=True)
+def fast(quick):
+    """Every training here checks twice, and no file waits for the disk."""
 
 
 def measured(run: Path, **options: object) -> tuple[float, int, str]:
@@ -256,7 +264,7 @@ def test_the_same_target_in_other_class_folders_changes_no_bit(tmp_path):
             folder = tmp_path / name / str((label + shift * (number % 2)) % 10)
             folder.mkdir(parents=True, exist_ok=True)
             (folder / f"{number:03}.png").write_bytes(png(image.permute(1, 2, 0).numpy()))
-        preset = tiny.tiny("demo-dann", (source, tmp_path / name), validation=0.3, select="label-free", images=96)
+        preset = tiny.tiny("demo-dann", (source, tmp_path / name), validation=0.3, select="label-free", images=48)
         out = tmp_path / f"run-{name}"
         tiny.train_and_evaluate(preset, out, Settings(threads=1), EvaluationOptions(draw=False, threads=1))
         runs.append(out)

@@ -43,8 +43,8 @@ class Findings:
             self.record["warnings"].append(self.refused[-1])
 
     def stamp(self, checkpoint: str) -> str:
-        """Marks every measure that does not say so itself as one of this checkpoint and of the sets that were looked at;
-        returns their digest."""
+        """Marks every measure, but for those that say it themselves, as one of this checkpoint and of the sets that
+        were looked at; returns their digest."""
         content = hashlib.sha256("".join(images.fingerprint() for images in self.images).encode())
         digest = content.hexdigest()[:16]
         for name, measure in self.results.items():
