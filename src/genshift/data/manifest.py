@@ -53,7 +53,8 @@ class SetManifest:
             if self.digests is None:
                 content.update(rows.sort().values.numpy().tobytes())
             else:
-                content.update(b"".join(sorted(map(bytes, self.digests[rows].numpy()))))
+                keys = _keys(self.digests[rows].numpy())
+                content.update(keys[np.lexsort((keys[:, 1], keys[:, 0]))].tobytes())
         return content.hexdigest()[:16]
 
     def rows_in(self, images: ImageSet) -> Tensor:
@@ -117,10 +118,15 @@ def pixels_of(images: ImageSet) -> str:
     return images.sealed().fingerprint()
 
 
+def _keys(digests: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """Digests `[N, 16]` as two numbers each, `[N, 2]`, which sort as their bytes do and much faster."""
+    return np.ascontiguousarray(digests).view(">u8")
+
+
 def _matched(wanted: NDArray[np.uint8], given: NDArray[np.uint8]) -> NDArray[np.int64]:
     """For each row of `wanted` `[N, 16]` the place of its like in `given`, −1 where there is none: the k-th of equal
     rows to the k-th, and to the last where there are fewer."""
-    keys = np.ascontiguousarray(np.concatenate([wanted, given])).view(">u8")  # two numbers a digest: faster to sort
+    keys = _keys(np.concatenate([wanted, given]))
     order = np.lexsort((keys[:, 1], keys[:, 0]))  # stable: equal ones stay in their order
     ordered = keys[order]
     group = np.concatenate([[0], (ordered[1:] != ordered[:-1]).any(1).cumsum()])
