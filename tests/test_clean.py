@@ -29,7 +29,8 @@ def test_an_adapted_run_answers_and_is_chosen_among_as_before(average, domains, 
     run, folder = tmp_path / "run", RunFolder(tmp_path / "run")
     given = [*words(domains, run), "--ema-half-life", average]
     told(capfd, *given)
-    before, chosen = answers(run, domains, capfd, tmp_path), genshift.select(run)
+    chosen = genshift.select(run)  # first: what it chooses answers from then on
+    before = answers(run, domains, capfd, tmp_path)
     size, newest = size_of(folder), folder.saved()[-1]
     said = told(capfd, "clean", run)
     assert folder.saved() == [newest] and not [name for name in tiny.last(run) if name.startswith("optimizer/")]
