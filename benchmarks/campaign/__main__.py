@@ -18,8 +18,9 @@ from typing import Any
 
 import children
 import kills
+import lies
 
-PARTS = {"kills": (kills, 150)}
+PARTS = {"kills": (kills, 150), "lies": (lies, 500)}
 
 
 def measure(name: str, work: Path, seed: int, count: int | None) -> dict[str, Any]:
