@@ -19,8 +19,10 @@ from typing import Any
 import children
 import kills
 import lies
+import races
+import values
 
-PARTS = {"kills": (kills, 150), "lies": (lies, 500)}
+PARTS = {"kills": (kills, 150), "lies": (lies, 500), "values": (values, 3_000), "races": (races, 20)}
 
 
 def measure(name: str, work: Path, seed: int, count: int | None) -> dict[str, Any]:

@@ -55,7 +55,8 @@ class Ended:
 
 
 class Child:
-    """One such process. `before` is called in it first; `variables` change its environment."""
+    """One such process. `before` is called in it first; `variables` change its environment;
+    what it says goes into files of the folder `said`, or of its own."""
 
     def __init__(
         self,
@@ -63,10 +64,11 @@ class Child:
         folder: Path,
         before: Callable[[], None] | None = None,
         variables: dict[str, str] | None = None,
+        said: Path | None = None,
     ) -> None:
         self.argv = tuple(map(str, argv))
         self.begun = time.monotonic()
-        self.said = [folder / f"child-{name}-{(variables or {}).get('RANK', 0)}" for name in ("out", "err")]
+        self.said = [(said or folder) / f"child-{name}-{(variables or {}).get('RANK', 0)}" for name in ("out", "err")]
         self.status: int | None = None
         self.pid = os.fork()
         if not self.pid:
