@@ -14,6 +14,7 @@ from data_files import cut, mnistm_members, write_mnist, write_svhn, write_tar, 
 
 import genshift
 from genshift.cli import main
+from genshift.presets import METHODS, PRESETS
 from genshift.data import ImageSet, pack
 from genshift.runs.folder import RunFolder
 from genshift.training.train import Settings, train
@@ -86,6 +87,11 @@ TYPED = [
     ("train digits-diffusion --size 0 --out x", "--size must be above 0, not 0."),
     ("data chekc uci", "There is no data command 'chekc': did you mean 'check'?"),
     ("data build svhn --photos x", "Only mnistm can be built, not 'svhn'"),
+    ("show null", f"There is no preset 'null': expected one of {', '.join([*PRESETS, *METHODS][:20])}, … ("),
+    (f"train demo-dann --colour {'x' * 5000} --out x", f"--colour does not take '{'x' * 99}…"),
+    (f"predict {'y' * 3000} uci --out x", f"{'y' * 100}…"),
+    ("show digits-classifier --encoding é", "There is no encoding 'é': "),
+    ("train digits-classifier --encoding base64 --out x", "There is no encoding 'base64': "),
 ]
 
 

@@ -65,8 +65,12 @@ def _set_of(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> SetManif
         return None
     if not ((held_out >= 0) & (held_out < count)).all():
         return None
-    text = None if names is None else bytes(names.numpy()).decode("utf-8", "surrogateescape")
-    return SetManifest(place, count, content, digests, held_out, None if text is None else tuple(text.split(SEPARATOR)))
+    if names is None:
+        return SetManifest(place, count, content, digests, held_out)
+    if names.dtype != torch.uint8 or names.ndim != 1:
+        return None
+    named = tuple(bytes(names.numpy()).decode("utf-8", "surrogateescape").split(SEPARATOR))
+    return SetManifest(place, count, content, digests, held_out, named) if len(named) == count else None
 
 
 def placed(run: RunFolder, preset: P, places: Mapping[str, str] | None = None) -> P:
