@@ -327,6 +327,3 @@ def campaign(work: Path, seed: int, count: int) -> Iterator[tuple[str, str]]:
 def kind_of(place: str) -> str:
     """A file's name without its run and its numbers."""
     return Path(place).name.split("-0")[0].removesuffix(".safetensors")
-
-
-

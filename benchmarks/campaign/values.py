@@ -74,7 +74,11 @@ def commands() -> list[Command]:
     found += [command(("show", name)) for name in ("dann", "hw3-vae", "faces-gan")]
     found += [command((verb, "adapt", "two", *out)) for verb in ("predict", "embed")]
     found += [command(("ls", ".")), command(("select", "adapt")), command((*RECONSTRUCT[:3], *out))]
-    found += [command(("compare", "adapt", "gan")), command(("report", "adapt", "gan", *out)), command(("clean", "vae"))]
+    found += [
+        command(("compare", "adapt", "gan")),
+        command(("report", "adapt", "gan", *out)),
+        command(("clean", "vae")),
+    ]
     found += [command(("study", "demo", "--budget", "quick", *out)), command(("demo", *out))]
     found += [command(("completion", "bash")), command(("data", "ls"), verb=2), command(("data", "get", "uci"), verb=2)]
     found += [command(("data", "check", "one", "--out", "new.png"), verb=2), command((*PACK[:3], *out), verb=2)]
@@ -158,7 +162,9 @@ def campaign(work: Path, seed: int, count: int) -> Iterator[tuple[str, str]]:
 def cleared(origin: Path, here: Path, kept: set[str], each: Command, harmed: bool) -> None:
     """What the command made goes, and what it can have changed is put back."""
     names = [path.name for path in here.iterdir() if path.name not in kept and not path.name.startswith("child-")]
-    changed = [name for name in kept & {*each.arguments, "adapt", "packed"} if (origin / name).exists()] if harmed else []
+    changed = (
+        [name for name in kept & {*each.arguments, "adapt", "packed"} if (origin / name).exists()] if harmed else []
+    )
     material.restored(origin, here, [*names, *changed])
     if not (here / "fifo").is_fifo():
         material.restored(origin, here, ["fifo"])
