@@ -14,8 +14,8 @@ from data_files import cut, mnistm_members, write_mnist, write_svhn, write_tar, 
 
 import genshift
 from genshift.cli import main
-from genshift.presets import METHODS, PRESETS
 from genshift.data import ImageSet, pack
+from genshift.presets import METHODS, PRESETS
 from genshift.runs.folder import RunFolder
 from genshift.training.train import Settings, train
 
@@ -282,6 +282,11 @@ def test_domains_of_different_kinds(capfd, tmp_path, domains):
 def test_a_size_that_the_network_cannot_take(capfd, tmp_path):
     said = on_embedded(capfd, tmp_path, "uci", "--size", 64)
     assert "takes images of 28 to 31 pixels, not 64" in said
+
+
+def test_networks_larger_than_any_memory(capfd, tmp_path):
+    words = ("train", "faces-vae", "--data", "uci", "--size", 16, "--width", 10**18 - 1, "--out", tmp_path / "run")
+    assert "memory ran out" in tiny.refused(capfd, *words, last_line=True)
 
 
 # --- runs -----------------------------------------------------------------------------------------------------------

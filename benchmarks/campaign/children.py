@@ -33,7 +33,7 @@ class Ended:
     seconds: float
 
     def wrong(self, statuses: Sequence[int] = (0, 2)) -> str:
-        """What is against the rule: one of `statuses`, and status 2 with one sentence on the last line; '' if nothing."""
+        """What is against the rule, '' if nothing: one of `statuses`, and of status 2 one sentence, the last line."""
         said = [line for line in self.err.split("\n") if line.strip()]
         sentences = [line for line in said if line.startswith("genshift: ")]
         if self.status is None:

@@ -254,7 +254,7 @@ def prepare(case: Case, work: Path) -> None:
 
 
 def campaign(work: Path, seed: int, count: int) -> Iterator[tuple[str, str]]:
-    """Kills and continues until `count` kills fell; yields each one's place, and what is wrong with its end ('': nothing).
+    """Kills and continues until `count` kills fell; yields each one's place, and what is wrong then ('': nothing).
 
     Every third command is killed twice, every ninth three times, before it may end.
     """

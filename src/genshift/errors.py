@@ -33,7 +33,8 @@ class Refusal(Exception):
 # What the words of an error say of its cause; PyTorch, CUDA and the system's loader have no classes for these.
 OUT_OF_MEMORY = re.compile(
     r"out of memory|can't allocate memory|not enough memory|cannot allocate memory|DefaultCPUAllocator|bad_alloc|"
-    r"ALLOC_FAILED|failed to map segment|could not create a primitive(?! desc)",
+    r"ALLOC_FAILED|failed to map segment|could not create a primitive(?! desc)|"
+    r"size calculation overflowed|integer multiplication overflow",
     re.IGNORECASE,
 )
 OUT_OF_THREADS = re.compile(r"can't start new thread|resource temporarily unavailable", re.IGNORECASE)

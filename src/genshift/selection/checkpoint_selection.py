@@ -215,7 +215,7 @@ def score_run(
 def scored(run: RunFolder, data_root: Path | None = None, places: Mapping[str, str] | None = None) -> list[Candidate]:
     """The candidates of a run with their scores: as they were written, or measured now where these are of other
     checkpoints. Refusal as `score_run`."""
-    _adapting(run)
+    placed(run, _adapting(run), places)  # its refusals, also where the scores are there and no picture is read
     remove_litter(run.path)
     names = [path.name for path in checkpoints_of(run)]
     if not all((run.path / name).is_file() for name in (SCORES, PREDICTIONS)):
