@@ -91,6 +91,11 @@ TYPED = [
     (f"train demo-dann --colour {'x' * 5000} --out x", f"--colour does not take '{'x' * 99}…"),
     (f"predict {'y' * 3000} uci --out x", f"{'y' * 100}…"),
     ("show digits-classifier --encoding é", "There is no encoding 'é': "),
+    ("evaluate run --data-root=--", "--data-root needs a value, not '--'"),
+    ("ls --plugin=--", "--plugin needs a value: a Python file."),
+    ("train demo-dann --seed=-- --out x", "--seed needs a value, not '--'"),
+    ("train demo-dann --colour=-- --out x", "--colour needs a value, not '--'"),
+    ("train faces-vae --features packed --out x", "--features is the classifier of --perceptual: give that a weight"),
     ("train digits-classifier --encoding base64 --out x", "There is no encoding 'base64': "),
 ]
 
