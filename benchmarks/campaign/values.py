@@ -37,7 +37,7 @@ VALID: tuple[tuple[str, str, str], ...] = (
     (r".* --(out|log|record)", ANY, "a path that can be made"),
     (r"data get --data-root", ANY, "a path that can be made"),
     (r"report --title", ANY, "a title is any text"),
-    (r".* --[a-z0-9-]+", r"0|-0\.0|0\.5|1\.5|2|1_0|１２|1e17|9{18}", "a number within the flag's bounds, if it has any"),
+    (r".* --[a-z0-9-]+", r"0|-0\.0|0\.5|1\.5|2|1_0|１２|1e17|9{18}", "a number within the bounds"),
     (r".* --(mean|seed)", "-1", "a number without a bound"),
     (r".* --(data|source|target|extra|pictures|reference|photos)", THERE, "pictures that are there"),
     (r"(predict|embed|reconstruct|data check|data pack) argument", THERE, "pictures that are there"),
