@@ -55,7 +55,7 @@ def cases() -> list[Case]:
     others += [Case(f"evaluate {name}", argv, (name,)) for name, argv in EVALUATE.items()]
     others += [Case(f"sample {name}", argv, (argv[-1],)) for name, argv in SAMPLE.items()]
     others += [Case("reconstruct", RECONSTRUCT, (RECONSTRUCT[-1],)), Case("data pack", PACK, (PACK[-1],))]
-    others += [Case("study demo", ("study", "demo", "--budget", "quick", "--out", "demo", "--threads", "1"), ("demo",))]
+    others += [Case("study demo", ("study", "demo", "--budget", "quick", "--seeds", "1", "--out", "demo"), ("demo",))]
     return [*trainings, *trainings, *shared, *others]
 
 
