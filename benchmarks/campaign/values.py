@@ -48,7 +48,8 @@ VALID: tuple[tuple[str, str, str], ...] = (
     (r".* --data-root", r"\.|\.\.|one|one/train|empty|adapt|gan|packed", "a folder that is there"),
     (r".* --(device|precision)", "auto", "a choice"),
     (r".* --split", "train", "a choice"),
-    (r".* --(weights|label|prior)", "none", "a choice"),
+    (r".* --(weights|label|prior|condition)", "none", "a choice"),
+    (r".* --(data|target|pictures)", "gan", "what the run drew lies there"),
 )  # fmt: skip
 
 
