@@ -49,6 +49,7 @@ VALID: tuple[tuple[str, str, str], ...] = (
     (r".* --(device|precision)", "auto", "a choice"),
     (r".* --split", "train", "a choice"),
     (r".* --(weights|label|prior|condition)", "none", "a choice"),
+    (r"(show|train .*) --(attribute|features|extra)", "", "its default: none"),
     (r".* --(data|target|pictures)", "gan", "what the run drew lies there"),
 )  # fmt: skip
 
