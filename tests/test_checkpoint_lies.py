@@ -241,6 +241,11 @@ def test_what_select_keeps(run, domains, capfd):
         path.write_bytes(whole)
         rewrite(path, lie)
         assert "said" in tiny.refused(capfd, "select", run)
+    for lie in (torch.neg, lambda t: t * 2):
+        path.write_bytes(whole)
+        rewrite(path, holds("said", lie))
+        assert f"{path} holds what are no probabilities" in tiny.refused(capfd, "select", run)
+    path.write_bytes(whole)
     rewrite(path, says("of", 3))
     assert genshift.select(run)["run"] == str(run), "of other checkpoints: measured again"
 

@@ -91,6 +91,15 @@ def test_a_log_gets_every_line(domains, tmp_path, capfd):
     assert "writing the log" in said and not (tmp_path / "other").exists()
 
 
+@tiny.POSIX
+def test_a_log_that_is_a_pipe_is_not_waited_for(domains, tmp_path, capfd):
+    os.mkfifo(tmp_path / "pipe")
+    assert "is a pipe, which would wait" in refused(
+        capfd, *words(domains, tmp_path / "run", "--log", tmp_path / "pipe")
+    )
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_stopped_training_says_so_and_names_no_next_command(domains, tmp_path, capfd, monkeypatch):
     capfd.readouterr()
     stop = tiny.StopAt(12)

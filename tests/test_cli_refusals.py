@@ -15,6 +15,7 @@ from data_files import cut, mnistm_members, write_mnist, write_svhn, write_tar, 
 import genshift
 from genshift.cli import main
 from genshift.data import ImageSet, pack
+from genshift.presets import METHODS, PRESETS
 from genshift.runs.folder import RunFolder
 from genshift.training.train import Settings, train
 
@@ -86,6 +87,16 @@ TYPED = [
     ("train digits-diffusion --size 0 --out x", "--size must be above 0, not 0."),
     ("data chekc uci", "There is no data command 'chekc': did you mean 'check'?"),
     ("data build svhn --photos x", "Only mnistm can be built, not 'svhn'"),
+    ("show null", f"There is no preset 'null': expected one of {', '.join([*PRESETS, *METHODS][:20])}, … ("),
+    (f"train demo-dann --colour {'x' * 5000} --out x", f"--colour does not take '{'x' * 99}…"),
+    (f"predict {'y' * 3000} uci --out x", f"{'y' * 100}…"),
+    ("show digits-classifier --encoding é", "There is no encoding 'é': "),
+    ("evaluate run --data-root=--", "--data-root needs a value, not '--'"),
+    ("ls --plugin=--", "--plugin needs a value: a Python file."),
+    ("train demo-dann --seed=-- --out x", "--seed needs a value, not '--'"),
+    ("train demo-dann --colour=-- --out x", "--colour needs a value, not '--'"),
+    ("train faces-vae --features packed --out x", "--features is the classifier of --perceptual: give that a weight"),
+    ("train digits-classifier --encoding base64 --out x", "There is no encoding 'base64': "),
 ]
 
 
@@ -276,6 +287,11 @@ def test_domains_of_different_kinds(capfd, tmp_path, domains):
 def test_a_size_that_the_network_cannot_take(capfd, tmp_path):
     said = on_embedded(capfd, tmp_path, "uci", "--size", 64)
     assert "takes images of 28 to 31 pixels, not 64" in said
+
+
+def test_networks_larger_than_any_memory(capfd, tmp_path):
+    words = ("train", "faces-vae", "--data", "uci", "--size", 16, "--width", 10**18 - 1, "--out", tmp_path / "run")
+    assert "memory ran out" in tiny.refused(capfd, *words, last_line=True)
 
 
 # --- runs -----------------------------------------------------------------------------------------------------------

@@ -329,6 +329,9 @@ LIES = {
     "other rows": lambda t: {**t, "data/held_out": torch.tensor([0, 1])},
     "another kind": lambda t: {**t, "data/digests": t["data/digests"].float()},
     "fewer": lambda t: {**t, "data/digests": t["data/digests"][:3]},
+    "no names": lambda t: {**t, "data/names": torch.zeros((), dtype=torch.uint8)},
+    "names of another kind": lambda t: {**t, "data/names": t["data/names"].float()},
+    "fewer names": lambda t: {**t, "data/names": t["data/names"][:3].clone()},
 }
 
 

@@ -41,6 +41,14 @@ def test_what_is_no_path(given, says):
         given_path(given)
 
 
+@tiny.POSIX
+def test_a_pipe_or_a_device_is_not_replaced_by_a_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path / "pipe", Path("/dev/null")):
+        with pytest.raises(Refusal, match=f"{place} is a pipe or a device, which would be replaced"):
+            output_file(place)
+
+
 def test_the_command_line_and_python_write_into_the_home_folder(run, tmp_path, monkeypatch, capfd):
     """As typed after an equals sign, where no shell reads it."""
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -273,6 +273,8 @@ def test_what_cannot_be_chosen_among_is_refused_in_a_sentence(trained, run, capf
         api.select([])
     assert "did you mean 'ensv'" in refused(capfd, "select", run, "--rule", "ens")
     assert "has no config.json" in refused(capfd, "select", tmp_path)
+    for place in ("é", tmp_path / "gone", "y" * 300):  # though the scores are there, and no picture is read
+        assert f"There is nothing at --source {str(place)[:100]}" in refused(capfd, "select", run, "--source", place)
     other = shutil.copytree(run, tmp_path / "other")
     config = json.loads((other / "config.json").read_text())
     config["data"]["target"]["n"] += 1

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 
 # What moves a terminal's cursor or ends a line: C0 and C1 controls, Unicode's line ends and changes of direction.
 CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+OVERLONG = re.compile(r"([^\s/]{100})[^\s/]{156,}")  # no file's name is as long: nobody need copy it whole
+LISTED = 20  # names that a refusal lists
 
 
 def plain(text: str) -> str:
@@ -25,13 +27,14 @@ class Refusal(Exception):
     """
 
     def __init__(self, sentence: str) -> None:
-        super().__init__(plain(sentence))
+        super().__init__(plain(OVERLONG.sub(r"\1…", sentence)))
 
 
 # What the words of an error say of its cause; PyTorch, CUDA and the system's loader have no classes for these.
 OUT_OF_MEMORY = re.compile(
     r"out of memory|can't allocate memory|not enough memory|cannot allocate memory|DefaultCPUAllocator|bad_alloc|"
-    r"ALLOC_FAILED|failed to map segment|could not create a primitive(?! desc)",
+    r"ALLOC_FAILED|failed to map segment|could not create a primitive(?! desc)|"
+    r"size calculation overflowed|integer multiplication overflow",
     re.IGNORECASE,
 )
 OUT_OF_THREADS = re.compile(r"can't start new thread|resource temporarily unavailable", re.IGNORECASE)
@@ -55,7 +58,8 @@ def unknown(kind: str, given: str, valid: Iterable[str], where: str = "") -> Ref
     """
     valid = list(valid)
     close = nearest(given, valid)
-    hint = f"did you mean '{close}'?" if close else f"expected one of {', '.join(valid)}."
+    some = ", ".join(valid[:LISTED]) + f", … ({len(valid):,} in all)" * (len(valid) > LISTED)
+    hint = f"did you mean '{close}'?" if close else f"expected one of {some}."
     return Refusal(f"There is no {kind} '{given}': {hint}{' ' + where if where else ''}")
 
 

@@ -31,10 +31,13 @@ def given_paths(paths: AnyPath | Iterable[AnyPath]) -> list[Path]:
 
 
 def output_file(path: AnyPath) -> Path:
-    """Where a file will be written; Refusal where a folder stands there, or its own cannot be written to."""
+    """Where a file will be written; Refusal where a folder, pipe or device stands there, or its own folder cannot be
+    written to."""
     file = given_path(path)
     if os.path.isdir(file):
         raise Refusal(f"{file} is a folder: name a file, such as {file / 'NAME'}.")
+    if os.path.exists(file) and not os.path.isfile(file):  # /dev/null too: the file would take its place
+        raise Refusal(f"{file} is a pipe or a device, which would be replaced: name a file.")
     _check_folder(file.parent, file)
     return file
 

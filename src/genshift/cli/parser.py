@@ -45,6 +45,11 @@ class Parser(argparse.ArgumentParser):
             raise unknown("flag", flag, self._option_string_actions, f"`{self.prog} --help` lists them.")
         raise Refusal(f"'{extra[0]}' is one argument too many: `{self.prog} --help` shows the form.")
 
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        if action.option_strings and action.nargs is None and arg_strings == ["--"]:  # argparse would make it a list
+            raise Refusal(f"{action.option_strings[-1]} needs a value, not '--': `{self.prog} --help` says which.")
+        return super()._get_values(action, arg_strings)
+
     def print_help(self, file: Any = None) -> None:
         """Prints the help; or, asked by `built_by`, hands itself over instead."""
         if _building is None:
@@ -74,6 +79,8 @@ def with_plugins(words: Sequence[str]) -> list[str]:
     first.add_argument("--plugin", action="append", default=[])
     try:
         given, others = first.parse_known_args(words)
+        if [] in given.plugin:  # what argparse makes of --plugin=--
+            raise argparse.ArgumentError(None, "no value")
     except argparse.ArgumentError:
         raise Refusal("--plugin needs a value: a Python file.") from None
     for file in given.plugin:

@@ -161,10 +161,15 @@ def _checked(source: Array, labels: Array, target: Array) -> tuple[Tensor, Tenso
     return on_source, on_target, on_source.argmax(1) == true
 
 
+def are_probabilities(values: Tensor) -> bool:
+    """Whether each row of `[…, K]` is a distribution."""
+    return not bool((values < 0).any()) and bool(((values.double().sum(-1) - 1).abs() <= SUMS_TO_ONE).all())
+
+
 def _probabilities(values: Array, fewest: int = 1) -> Tensor:
     """float64 [N, K] on the CPU, each row a distribution."""
     rows = as_points(torch.as_tensor(values), fewest)
-    if bool((rows < 0).any()) or bool(((rows.sum(1) - 1).abs() > SUMS_TO_ONE).any()):
+    if not are_probabilities(rows):
         raise ValueError("rows must be probabilities: none below 0, and their sum 1")
     return rows
 

@@ -9,6 +9,7 @@ from numbers import Real
 from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
 from genshift.data.dataset import Background, Fit
+from genshift.data.text import check_encoding
 from genshift.errors import Refusal, unknown
 
 PUBLISHED = "published"
@@ -205,6 +206,7 @@ class Preset:
                 raise unknown(f"{name} called", str(getattr(self, name)), get_args(kind))
         for option_field in option_fields(self):
             option_field.metadata["option"].check(option_field.name, getattr(self, option_field.name))
+        check_encoding(self.encoding)
         if self.depth > 16:
             raise Refusal(f"--depth is a number of bits from 1 to 16, or 0, not {self.depth}.")
         if not 0 <= self.validation <= 0.9:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from genshift.errors import Refusal
 from genshift.presets.base import Preset, option, short
@@ -140,6 +140,13 @@ class VAE(LatentGenerator):
     @property
     def teacher(self) -> str:
         return self.features if self.perceptual else ""
+
+    def replaced(self, **changes: Any) -> Self:
+        """As any preset's; Refusal too for a classifier that nothing would look at. A run of 0.2 may name one."""
+        changed = super().replaced(**changes)
+        if changes.get("features") and not changed.perceptual:
+            raise Refusal("--features is the classifier of --perceptual: give that a weight, or leave --features out.")
+        return changed
 
     def checked(self) -> Self:
         """This preset, or a Refusal that names the option out of range, or missing."""

@@ -5,14 +5,17 @@ One safetensors file, for a million pictures are 16 MB of digests. It is never g
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+from genshift.data.catalog import lookup
 from genshift.data.manifest import Manifest, SetManifest
 from genshift.errors import Refusal
+from genshift.paths import given_path
 from genshift.presets import Preset
 from genshift.runs import checkpoint
 from genshift.runs.checkpoint import Checkpoint
@@ -65,16 +68,22 @@ def _set_of(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> SetManif
         return None
     if not ((held_out >= 0) & (held_out < count)).all():
         return None
-    text = None if names is None else bytes(names.numpy()).decode("utf-8", "surrogateescape")
-    return SetManifest(place, count, content, digests, held_out, None if text is None else tuple(text.split(SEPARATOR)))
+    if names is None:
+        return SetManifest(place, count, content, digests, held_out)
+    if names.dtype != torch.uint8 or names.ndim != 1:
+        return None
+    named = tuple(bytes(names.numpy()).decode("utf-8", "surrogateescape").split(SEPARATOR))
+    return SetManifest(place, count, content, digests, held_out, named) if len(named) == count else None
 
 
 def placed(run: RunFolder, preset: P, places: Mapping[str, str] | None = None) -> P:
     """The run's preset with its sets where they lie: at the `places` given by option (`data`, or `source` and
     `target`), else where the run read them, whatever the current folder."""
-    for name in places or {}:
+    for name, place in (places or {}).items():
         if name not in preset.options():
             raise Refusal(f"{run.path} is a run of {preset.name}, which has no --{name}: leave it out.")
+        if lookup(place) is None and not os.path.exists(given_path(place)):
+            raise Refusal(f"There is nothing at --{name} {place}: name where the run's own pictures lie now.")
     # The bound learns from the target as others do from a source.
     options = {"source": "target"} if preset.method == "target" else {}
     lies = {options.get(part, part): known.place for part, known in (remembered(run) or {}).items()}

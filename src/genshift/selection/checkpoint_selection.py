@@ -22,6 +22,7 @@ from genshift.metrics.binomial import standard_error
 from genshift.metrics.classification import accuracy
 from genshift.metrics.embedding import fixed_sample
 from genshift.metrics.label_free import (
+    are_probabilities,
     density_ratio,
     dev_risk,
     difference_of_confidences,
@@ -214,7 +215,7 @@ def score_run(
 def scored(run: RunFolder, data_root: Path | None = None, places: Mapping[str, str] | None = None) -> list[Candidate]:
     """The candidates of a run with their scores: as they were written, or measured now where these are of other
     checkpoints. Refusal as `score_run`."""
-    _adapting(run)
+    placed(run, _adapting(run), places)  # its refusals, also where the scores are there and no picture is read
     remove_litter(run.path)
     names = [path.name for path in checkpoints_of(run)]
     if not all((run.path / name).is_file() for name in (SCORES, PREDICTIONS)):
@@ -227,6 +228,8 @@ def scored(run: RunFolder, data_root: Path | None = None, places: Mapping[str, s
     shape = len(rows), run.read(SCORES)["n"].get("target", 0), len(run.config["classes"])
     said = torch.empty(shape, device="meta")
     checkpoint.check_tensors(stored.tensors, {"said": said}, run.path / PREDICTIONS)
+    if not are_probabilities(stored.tensors["said"]):
+        raise Refusal(f"{run.path / PREDICTIONS} holds what are no probabilities: move it away and select again.")
     return [Candidate(run, row, on_target) for row, on_target in zip(rows, stored.tensors["said"], strict=True)]
 
 

@@ -33,6 +33,8 @@ def logging_to(path: Path | None) -> Iterator[None]:
         yield
         return
     try:
+        if path.is_fifo():
+            raise Refusal(f"--log {path} is a pipe, which would wait for somebody to read it: name a file.")
         file = path.open("a", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise of_os_error(error, f"writing the log {path}") from error
