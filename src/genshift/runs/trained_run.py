@@ -77,11 +77,20 @@ def preset_of(config: dict[str, Any]) -> Preset:
         if extra := ", ".join(sorted(set(stored["fields"]) - {f.name for f in dataclasses.fields(family)})):
             raise Refusal(f"config.json has fields unknown to genshift {genshift.__version__}: {extra}.")
         kinds = get_type_hints(family)
-        fields = {name: of_kind(kinds[name], name, value) for name, value in stored["fields"].items()}
+        fields = {name: _of_kind(kinds[name], name, value) for name, value in stored["fields"].items()}
         # Runs of 0.2 and before took 16 bits as they are, and asked for no depth.
         return family(method=stored["role"], **plain, **{"depth": 16, **fields}).checked()
     except (KeyError, TypeError) as error:
         raise Refusal(f"config.json describes no preset ({error}): restore it, or name another run folder.") from None
+
+
+def _of_kind(kind: Any, name: str, value: Any) -> Any:
+    """As the command line takes an option; the Refusal says that it stands in the file."""
+    try:
+        return of_kind(kind, name, value)
+    except Refusal as refusal:
+        reason = str(refusal).rstrip(".")
+        raise Refusal(f"config.json is not right ({reason}): restore it, or name another run folder.") from None
 
 
 def _check_method(stored: dict[str, Any]) -> None:
