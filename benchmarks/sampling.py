@@ -86,7 +86,7 @@ class Judge:
 def judge(run: RunFolder, features: Path, data_root: Path | None, classes: tuple[str, ...], most: int) -> Judge:
     """The judge of a run: at most REFERENCE training pictures to compare with, and `most` others for floors."""
     preset = open_generator(run).preset
-    train, space = training_pictures(preset, data_root), classifier_space(features)
+    train, space = training_pictures(run, preset, data_root), classifier_space(features)
     count = min(len(train), REFERENCE + most)
     rows = torch.from_numpy(fixed_sample(len(train), count, SEED))
     rows = rows[torch.randperm(count, generator=torch.Generator().manual_seed(SEED))]  # a floor takes the first n

@@ -9,7 +9,6 @@ import pytest
 import tiny
 import torch
 from data_files import png
-from report_fixtures import patch_json
 from tiny import refused, told
 
 from genshift import api, presets
@@ -109,12 +108,9 @@ def test_labels_for_unlabelled_pictures_are_right_far_more_often_than_chance(ada
 
 def test_a_source_that_has_changed_since_is_not_evaluated_by(adapted, run, tmp_path, capfd):
     """What is held out is a share of the set as it was."""
-    folder = tmp_path / "now"
-    shutil.copytree(adapted[0] / "labelled", folder)
-    next((folder / "3").iterdir()).unlink()
-    patch_json(run / "config.json", lambda config: config["preset"]["fields"].update(source=str(folder)))
+    folder = tiny.write_classes(tmp_path / "now", 7)
     before = (run / "results.json").read_text()
-    assert "does not hold the images that were trained on" in refused(capfd, "evaluate", run)
+    assert "pictures that this run held out" in refused(capfd, "evaluate", run, "--source", folder)
     assert (run / "results.json").read_text() == before
 
 
@@ -125,8 +121,7 @@ def test_labels_of_other_classes_are_no_truth_and_that_is_said(adapted, run, tmp
         shutil.copy(adapted[0] / "unlabelled" / name, others / "cat" / name)
     (others / "0").mkdir()
     shutil.move(others / "cat" / min(adapted[1]), others / "0" / min(adapted[1]))
-    patch_json(run / "config.json", lambda config: config["preset"]["fields"].update(target=str(others)))
-    results = api.evaluate(run, draw=False)
+    results = api.evaluate(run, draw=False, places={"target": str(others)})
     assert "oracle/target_test_accuracy" not in results
     said = RunFolder(run).read("evaluation.json")["warnings"]
     assert f"{others} has labels of classes that were not learnt (cat): unused." in said
@@ -138,7 +133,7 @@ def test_a_run_that_diverged_predicts_nothing(adapted, run, capfd, tmp_path):
     kept.tensors["network/predictor/weight"].fill_(float("nan"))
     checkpoint.save(chosen, kept)
     said = refused(capfd, "predict", run, adapted[0] / "unlabelled", "--out", tmp_path / "labels.csv")
-    assert "not finite: its training diverged" in said and not (tmp_path / "labels.csv").exists()
+    assert "holds NaN or infinity" in said and not (tmp_path / "labels.csv").exists()
 
 
 def test_the_estimate_is_told_of_the_runs_target_alone(adapted, run, capfd, tmp_path):
@@ -253,7 +248,8 @@ def test_folders_that_say_too_little_are_refused_in_a_sentence(tmp_path, capfd):
     assert "of two or more classes" in refused_for(capfd, tmp_path, source="single")
     (tmp_path / "one" / "labels.csv").write_text("image_name,label\n000.png,cat\n")
     assert "has 1 class: two or more" in refused_for(capfd, tmp_path, source="one")
-    assert "holds 1 of" in (said := refused_for(capfd, tmp_path, "--validation", 0.05)) and "--select last" in said
+    said = refused_for(capfd, tmp_path, "--validation", 0.05)
+    assert "pictures out, and choosing a checkpoint needs 2" in said and "--select last" in said
     assert "--select label-free needs held-out images" in refused_for(capfd, tmp_path, "--validation", 0)
     assert not (tmp_path / "run").exists()
 

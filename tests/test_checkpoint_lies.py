@@ -227,7 +227,9 @@ def test_a_checkpoint_from_after_the_end_or_between_two_steps(run, domains, capf
 )
 def test_a_checkpoint_that_answers(which, name, lie, sentence, run):
     """The best, and the one that was chosen."""
-    RunFolder(run).write("selection.json", {"checkpoint": f"{CANDIDATE}.safetensors", "warnings": []})
+    RunFolder(run).write(
+        "selection.json", {"rule": "last", "checkpoint": f"{CANDIDATE}.safetensors", "images": 8, "warnings": []}
+    )
     rewrite(run / "checkpoints" / f"{name}.safetensors", lie)
     with pytest.raises(Refusal, match=re.escape(sentence)):
         open_run(run, which)

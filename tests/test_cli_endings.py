@@ -242,7 +242,7 @@ def test_a_terminal_of_ascii_alone(verb, run, monkeypatch):
 
 @tiny.POSIX
 def test_a_closed_standard_error_is_not_written_into_what_a_script_reads():
-    script = f"{shlex.quote(sys.executable)} -m genshift ls /nowhere --json 2>&-"
+    script = f"{shlex.quote(sys.executable)} -m genshift ls /dev --json 2>&-"
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert json.loads(done.stdout)["presets"]
 

@@ -221,9 +221,12 @@ def test_reconstructions_come_with_their_errors(name, studio, tmp_path, capfd):
     assert following.startswith("next: genshift embed")
     assert sorted(written(out)) == [*(f"{n:05}.png" for n in range(20)), "errors.csv", "pairs.png", "sample.json"]
     # Of other pictures, or beside other files, nothing is written.
-    assert "pictures of the images" in refused(capfd, "reconstruct", studio[name], studio.data, "--out", out)
+    assert "pictures of the images" in refused(
+        capfd, "reconstruct", studio[name], studio.data, "--out", out, last_line=True
+    )
     (out / "mine.png").write_bytes(b"mine")
-    again = refused(capfd, "reconstruct", studio[name], studio.data, "--split", "test", "--out", out)
+    words = ("reconstruct", studio[name], studio.data, "--split", "test", "--out", out)
+    again = refused(capfd, *words, last_line=True)
     assert "holds mine.png, which is no sample" in again
 
 
@@ -280,7 +283,7 @@ def test_attributes_are_predicted_in_columns_and_classes_with_confidence(studio,
             assert all(0 <= float(cell) <= 1 for row in rows for cell in row[1:])
         else:
             assert all(row[1] in CLASSES and 0.5 <= float(row[2]) <= 1 for row in rows)
-    sentence = refused(capfd, "predict", studio["gan"], studio.data, "--out", tmp_path / "no.csv")
+    sentence = refused(capfd, "predict", studio["gan"], studio.data, "--out", tmp_path / "no.csv", last_line=True)
     assert "it predicts no labels; name a run that learnt classes." in sentence
 
 

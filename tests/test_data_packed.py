@@ -125,7 +125,7 @@ def test_what_is_not_whole_is_refused(packed):
         ("{", "not readable JSON"),
         (json.dumps(facts | {"format": 99}), "packed form 99 of a newer genshift, and this one reads 1: install that"),
         (json.dumps(facts | {"format": 0}), "packed form 1"),
-        (json.dumps(facts | {"classes": 3}), "lacks a good 'classes'"),
+        (json.dumps(facts | {"classes": 3}), "got `int` at classes"),
         (json.dumps(facts | {"shape": [1, 3, 28, 28]}), "expected uint8"),
     ):
         (packed / "set.json").write_text(change)
@@ -205,11 +205,11 @@ def test_attributes_and_names_are_checked_too(tmp_path):
     facts = json.loads((folder / "set.json").read_text())
     for change, words in (
         ({"attribute_names": ["A0"] * 40}, "names two attributes 'A0'"),
-        ({"attribute_names": [3] * 40}, "lacks a good 'attribute_names'"),
-        ({"notes": [None]}, "lacks a good 'notes'"),
-        ({"shape": [9, 3, 16, 16.0]}, "lacks a good 'shape'"),
-        ({"shape": [9, 2, 16, 16]}, "lacks a good 'shape'"),
-        ({"shape": [True, 3, 16, 16]}, "lacks a good 'shape'"),
+        ({"attribute_names": [3] * 40}, "at attribute_names"),
+        ({"notes": [None]}, "at notes"),
+        ({"shape": [9, 3, 16, 16.0]}, "at shape|lacks a good 'shape'"),
+        ({"shape": [9, 2, 16, 16]}, "at shape|lacks a good 'shape'"),
+        ({"shape": [True, 3, 16, 16]}, "at shape|lacks a good 'shape'"),
     ):
         (folder / "set.json").write_text(json.dumps(facts | change))
         with pytest.raises(Refusal, match=words):

@@ -389,8 +389,8 @@ def test_names_that_are_no_utf_8_can_be_read_back(tmp_path):
     files.write_json(tmp_path / "a.json", {name: 1})
     assert files.read_json(tmp_path / "a.json", "") == {name: 1}
     run = RunFolder(tmp_path)
-    run.append("a.jsonl", {"name": name})
-    assert run.rows("a.jsonl") == [{"name": name}]
+    run.append("a.jsonl", {"images": 1, "alarms": [name]})
+    assert run.rows("a.jsonl") == [{"images": 1, "alarms": [name]}]
     files.write_text(tmp_path / "a.csv", files.csv_text(["image_name"], [[name], ["ä"]], ".6f"))
     assert (tmp_path / "a.csv").read_text("utf-8") == "image_name\ncaf\\udce9\nä\n"
 

@@ -7,7 +7,7 @@ import tiny
 import torch
 
 from genshift import api
-from genshift.data import open_packed, pack
+from genshift.data import load, open_packed, pack
 from genshift.evaluation import evaluate
 from genshift.evaluation.adaptation import oracle_curve
 from genshift.evaluation.labelled_data import evaluation_images
@@ -15,6 +15,7 @@ from genshift.evaluation.options import EvaluationOptions
 from genshift.runs.files import write_json
 from genshift.runs.folder import RunFolder
 from genshift.training.domains import hold_out, in_classes, open_domains, open_set
+from genshift.training.train import Settings
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -47,11 +48,15 @@ def test_labels_are_counted_in_the_classes_of_training():
 def test_a_set_without_a_test_part_is_measured_on_images_that_training_did_not_learn(tmp_path):
     folder = tiny.write_classes(tmp_path / "labelled", 0, count=40)
     preset = tiny.tiny("demo-target", (tmp_path / "other", folder), validation=0.25)
-    images, words = evaluation_images(str(folder), preset, None, seen_labels=True)
-    assert len(images) == 10 and "held-out" in words
-    everything, words = evaluation_images(str(folder), preset, None)
+    run = RunFolder(tmp_path / "run")  # not begun: its own parting is to come
+    images, words = evaluation_images("target", run, preset, None)
+    rows, held_out = hold_out(load(folder, size=28), 0.25)
+    assert len(images) == len(held_out) == 40 - len(rows) >= 10 and "held-out" in words
+    unseen = tiny.tiny("demo-source", (folder, folder.rename(tmp_path / "renamed")), validation=0.25)
+    everything, words = evaluation_images("target", run, unseen, None)
     assert len(everything) == 40 and "never saw" in words
-    assert evaluation_images(str(folder), replace(preset, validation=0.0), None, seen_labels=True)[0] is None
+    bound = replace(preset, target=str(tmp_path / "renamed"), validation=0.0)
+    assert evaluation_images("target", run, bound, None)[0] is None
 
 
 def test_usps_digits_are_set_into_the_frame_of_mnist(tmp_path, monkeypatch):
@@ -101,7 +106,7 @@ def test_a_test_part_without_every_class_is_counted_right(tmp_path):
         for number, name in enumerate(classes):
             tiny.write_flat(folder / part / name, number, count=4)
     preset = tiny.tiny("demo-source", (folder, tmp_path / "other"))
-    images, _ = evaluation_images(str(folder), preset, None)
+    images, _ = evaluation_images("source", RunFolder(tmp_path / "run"), preset, None)
     assert in_classes(images, ("a", "b", "c")).labels.unique().tolist() == [1, 2]
 
 
@@ -120,7 +125,7 @@ def test_the_oracle_looks_at_a_sample_of_a_large_target(tmp_path):
             shown.append(images)
             return torch.eye(10)[torch.zeros(len(images), dtype=torch.int64)]
 
-    observe = oracle_curve(run, preset, None)
+    observe = oracle_curve(run, preset, Settings())
     observe(4, Looking())
     observe(8, Looking())
     assert torch.equal(*shown), "the same images each time"

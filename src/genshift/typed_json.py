@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import reprlib
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
@@ -40,8 +41,16 @@ def parse(content: bytes) -> Any:
     """The value that JSON in UTF-8 stands for; ValueError for anything else: NaN and numbers without end too."""
     try:
         return msgspec.json.decode(content)
+    except msgspec.DecodeError as error:
+        if "surrogate" not in str(error):
+            raise
+        return json.loads(content, parse_constant=_no_number)  # names of files that are no UTF-8 stand so in JSON
     except RecursionError:
         raise ValueError("nested too deep") from None
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number")
 
 
 def check(value: Any, kind: Any, origin: str, advice: str, place: str = "") -> None:

@@ -94,7 +94,7 @@ class FolderFiles:
         if not self._skip_broken:
             raise Refusal(
                 f"{path} cannot be read ({error.strerror}): expected a folder or link whose pictures can be read; mend "
-                "or remove it, or give --skip-broken to leave it out."
+                "it, or give --skip-broken to leave it out."
             ) from error
         self.left_out["folder or link that cannot be read"] += 1
 

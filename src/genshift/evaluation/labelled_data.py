@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from genshift.data import check_pictures
+from genshift.data.catalog import lookup
 from genshift.data.folders import UNREAD
 from genshift.data.imageset import ImageSet
 from genshift.data.manifest import Manifest
@@ -31,6 +32,7 @@ def evaluation_images(
     there, or is unknown.
     """
     name = preset.source if domain == "source" else preset.target
+    shown = name if lookup(name) is not None else Path(name).name  # where it lies is nobody's matter
     seen_labels = name == preset.trains_on
     split, manifest = evaluation_split(name), remembered(run)
     # Of a set whose labels training saw, labels are needed; of another they may be absent.
@@ -39,7 +41,7 @@ def evaluation_images(
     if split == "test":
         check_pictures(images)
     if split == "train" and not seen_labels:
-        return images, f"{images.name}, the training images, whose labels training never saw"
+        return images, f"{shown}, the training images, whose labels training never saw"
     # What a run without a manifest held out is worked out again from the set, which must be the same.
     if split == "train" and manifest == {} and run.config["data"]["source"]["fingerprint"] != images.fingerprint():
         raise Refusal(
@@ -47,8 +49,8 @@ def evaluation_images(
             "or go to the folder from which it was trained."
         )
     part = "source" if seen_labels else "target"  # of a training, in which all that is labelled is the source
-    shown, wording = unseen(images, split, preset.validation, manifest, part, HELD_OUT_IMAGES, before)
-    return shown, f"{images.name}, {wording}"
+    chosen, wording = unseen(images, split, preset.validation, manifest, part, HELD_OUT_IMAGES, before)
+    return chosen, f"{shown}, {wording}"
 
 
 def unread_labels(images: ImageSet) -> list[str]:

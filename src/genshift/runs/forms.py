@@ -237,7 +237,7 @@ class Scores(TypedDict, total=False):
     atc: Share
     doc: Share
     class_entropy: Present[Entropy]
-    commonest: Present[Share]
+    commonest: Share
 
 
 class ImagesScored(TypedDict, total=False):

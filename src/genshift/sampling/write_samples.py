@@ -278,7 +278,8 @@ ERRORS = {"mse": reconstruction.mse, "psnr": reconstruction.psnr, "ssim": recons
 def check_place(out: Path) -> None:
     """Refuses, before any work, a folder that holds what no call of ours left, or that cannot be written to."""
     output_folder(out)
-    if out.is_dir() and any(out.iterdir()) and not (out / NOTE).is_file():
+    files = (path for path in out.rglob("*") if path.is_file() and path.suffix != ".part")
+    if not (out / NOTE).is_file() and any(files):
         raise Refusal(f"--out {out} holds other files: name a new or empty folder.")
 
 

@@ -176,6 +176,8 @@ def hold_out(images: ImageSet, share: float, before: Manifest | None = None) -> 
     place = _places(images)
     held = place < (share * PLACES if by_content else count)
     _part_every_class(images, share, place, held)
+    if not by_content:
+        _keep_count(images, count, place, held)
     for known in (before or {}).values():
         rows = known.rows_in(images)
         for own, stays in ((known.trained_on, False), (known.held_out, True)):
@@ -218,6 +220,19 @@ def _class_by_class(images: ImageSet) -> bool:
     return images.labels is not None and bool((images.labels.diff() >= 0).all())
 
 
+def _keep_count(images: ImageSet, count: int, place: Tensor, held: Tensor) -> None:
+    """Brings those held out to `count`, the share of one file being exact, with images of classes that have others on
+    their side: the last of too many go, the first of those that are trained on make up for too few."""
+    labels = torch.zeros(len(images), dtype=torch.int64) if images.labels is None else images.labels
+    too_many = int(held.sum()) > count
+    rows = (held == too_many).nonzero().flatten()
+    for row in rows[place[rows].argsort(descending=too_many)].tolist():
+        if int(held.sum()) == count:
+            break
+        if int((held[labels == labels[row]] == too_many).sum()) > 1:
+            held[row] = not too_many
+
+
 def _part_every_class(images: ImageSet, share: float, place: Tensor, held: Tensor) -> None:
     """Changes `held`, bool `[N]`, where it leaves a class none to train on, or none held out although its share is one
     picture or more; those of the lowest `place` are held out first."""
@@ -228,6 +243,9 @@ def _part_every_class(images: ImageSet, share: float, place: Tensor, held: Tenso
             held[rows[place[rows] == place[rows].min()]] = True
         if held[rows].all():
             held[rows[place[rows] == place[rows].max()]] = False
+    counts = labels.bincount()[labels]
+    if not held.any() and share * len(labels) >= 1 and (counts > 1).any():
+        held[place == place[counts > 1].min()] = True
 
 
 def evaluation_split(name: str) -> str:
