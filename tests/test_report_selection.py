@@ -58,7 +58,8 @@ def trust(folders):
 @pytest.fixture
 def folders(tmp_path):
     """Two seeds of which rules choose alike; the second one's oracle stands upside down."""
-    one, two = (write_run(tmp_path, "own", "a→b", "dann", seed, 0.6) for seed in (0, 1))
+    root = tmp_path / "own"  # of its own: the folder above it is reported whole
+    one, two = (write_run(root, "own", "a→b", "dann", seed, 0.6) for seed in (0, 1))
     return [write_scores(one), write_scores(two, [1 - value for value in ORACLE])]
 
 

@@ -109,11 +109,15 @@ def parted(
         known = replace(known, place=standing(place))  # they may lie elsewhere now
     else:
         kept = None if names is None or images.digests is None else tuple(names)
-        held_out = hold_out(images, share, before)[1] if manifest is None else hold_out_by_name(images, share)
-        known = manifest_of(place, images, held_out, kept)
+        known = manifest_of(place, images, _held_out(images, share, manifest, before), kept)
         if manifest is not None and not images.catalogued:
             images = replace(images, notes=(*images.notes, UNREMEMBERED.format(place)))
     return images, known.trained_on if len(known.held_out) else None, known
+
+
+def _held_out(images: ImageSet, share: float, manifest: Manifest | None, before: Manifest | None) -> Tensor | None:
+    """The rows held out by a run that begins now, or that was begun without a manifest."""
+    return hold_out(images, share, before)[1] if manifest is None else hold_out_by_name(images, share)
 
 
 def _in_content_order(target: ImageSet) -> ImageSet:
@@ -175,9 +179,10 @@ def hold_out(images: ImageSet, share: float, before: Manifest | None = None) -> 
     by_content = images.digests is not None and not images.catalogued
     place = _places(images)
     held = place < (share * PLACES if by_content else count)
-    _part_every_class(images, share, place, held)
+    labels = torch.zeros(len(images), dtype=torch.int64) if images.labels is None else images.labels
+    held = _every_class_parted(labels, share, place, held)
     if not by_content:
-        _keep_count(images, count, place, held)
+        _keep_count(labels, count, place, held)
     for known in (before or {}).values():
         rows = known.rows_in(images)
         for own, stays in ((known.trained_on, False), (known.held_out, True)):
@@ -220,10 +225,27 @@ def _class_by_class(images: ImageSet) -> bool:
     return images.labels is not None and bool((images.labels.diff() >= 0).all())
 
 
-def _keep_count(images: ImageSet, count: int, place: Tensor, held: Tensor) -> None:
+def _every_class_parted(labels: Tensor, share: float, place: Tensor, held: Tensor) -> Tensor:
+    """`held`, bool `[N]`, so that no class is left none to train on, nor none held out although its share is one
+    picture or more; those of the lowest `place` are held out first."""
+    counts = labels.bincount()
+    lowest, highest = (
+        torch.zeros_like(counts).scatter_reduce(0, labels, place, reduce, include_self=False)[labels]
+        for reduce in ("amin", "amax")
+    )
+    none_held = labels[held].bincount(minlength=len(counts)) == 0
+    held = held | (none_held & (share * counts >= 1))[labels] & (place == lowest)
+    all_held = labels[held].bincount(minlength=len(counts)) == counts
+    held &= ~(all_held[labels] & (place == highest))
+    others = counts[labels] > 1
+    if not held.any() and share * len(labels) >= 1 and others.any():
+        held = place == place[others].min()
+    return held
+
+
+def _keep_count(labels: Tensor, count: int, place: Tensor, held: Tensor) -> None:
     """Brings those held out to `count`, the share of one file being exact, with images of classes that have others on
     their side: the last of too many go, the first of those that are trained on make up for too few."""
-    labels = torch.zeros(len(images), dtype=torch.int64) if images.labels is None else images.labels
     too_many = int(held.sum()) > count
     rows = (held == too_many).nonzero().flatten()
     for row in rows[place[rows].argsort(descending=too_many)].tolist():
@@ -231,21 +253,6 @@ def _keep_count(images: ImageSet, count: int, place: Tensor, held: Tensor) -> No
             break
         if int((held[labels == labels[row]] == too_many).sum()) > 1:
             held[row] = not too_many
-
-
-def _part_every_class(images: ImageSet, share: float, place: Tensor, held: Tensor) -> None:
-    """Changes `held`, bool `[N]`, where it leaves a class none to train on, or none held out although its share is one
-    picture or more; those of the lowest `place` are held out first."""
-    labels = torch.zeros(len(images), dtype=torch.int64) if images.labels is None else images.labels
-    for label in labels.unique().tolist():
-        rows = (labels == label).nonzero().flatten()
-        if not held[rows].any() and share * len(rows) >= 1:
-            held[rows[place[rows] == place[rows].min()]] = True
-        if held[rows].all():
-            held[rows[place[rows] == place[rows].max()]] = False
-    counts = labels.bincount()[labels]
-    if not held.any() and share * len(labels) >= 1 and (counts > 1).any():
-        held[place == place[counts > 1].min()] = True
 
 
 def evaluation_split(name: str) -> str:
@@ -276,7 +283,7 @@ def unseen(
             return images, words
         return images.take(rows), f"{words}, without {len(images) - len(rows):,} that were trained on"
     if known is None:
-        held_out = hold_out(images, share, before)[1] if manifest is None else hold_out_by_name(images, share)
+        held_out = _held_out(images, share, manifest, before)
         return (None if held_out is None else images.take(held_out[:most])), "held-out training images"
     if not len(known.held_out):
         return None, "held-out training images"
