@@ -202,16 +202,15 @@ class Model:
             raise Refusal("No picture was given: one or more are needed.")
         names = [Path(one).name if isinstance(one, str | Path) else str(number) for number, one in enumerate(several)]
         with unheard_pillow():
-            decoded = [_decoded(one, preset.size, decoding) for one in several]
+            decoded, further = zip(*(_decoded(one, preset.size, decoding) for one in several), strict=True)
         arrays = [torch.from_numpy(one.pixels)[None] for one in decoded]
         images = torch.cat([finish(array, preset.size, preset.colour) for array in arrays])
         highest = max(one.deepest for one in decoded)
         notes = []
         if not decoding.depth and highest and (bits := likely_depth(highest)) < 16:
             notes.append(f"16-bit pictures reach {highest:,} of 65,535: if they hold {bits} bits, give --depth {bits}.")
-        for name, one in zip(names, several, strict=True):
-            if isinstance(one, str | Path) and (count := further_pages(read_picture(Path(one).expanduser()))[1]):
-                notes.append(f"{name}: not read: {count:,} further page(s).")
+        pages = zip(names, further, strict=True)
+        notes += [f"{name}: not read: {count:,} further page(s)." for name, count in pages if count]
         return ImageSet("pictures", images, notes=tuple(notes)), names
 
     def read_for_generator(self, pictures: Pictures, **reading: Any) -> tuple[ImageSet, list[str]]:
@@ -277,13 +276,15 @@ def _is_picture_file(path: str | Path) -> bool:
     return path.is_file() and not is_archive(path) and path.suffix.lower() not in FILES_OF_SETS
 
 
-def _decoded(picture: Picture, size: int, decoding: Decoding) -> Decoded:
-    """One picture as every other is read (`data.pixels.decode`); Refusal where it is none."""
+def _decoded(picture: Picture, size: int, decoding: Decoding) -> tuple[Decoded, int]:
+    """One picture as every other is read (`data.pixels.decode`), and how many further pages its file has; Refusal where
+    it is none."""
     try:
         if isinstance(picture, str | Path):
-            return decode(read_picture(given_path(picture)), size, decoding=decoding)
+            data = read_picture(given_path(picture))
+            return decode(data, size, decoding=decoding), further_pages(data)[1]
         if isinstance(picture, Image.Image):
-            return as_array(picture.copy(), size, decoding=decoding)
+            return as_array(picture.copy(), size, decoding=decoding), 0
     except BROKEN as error:
         raise Refusal(f"{picture} is no picture that can be read ({error}).") from error
     array = picture.permute(1, 2, 0).cpu().numpy() if isinstance(picture, Tensor) and picture.ndim == 3 else picture
@@ -297,7 +298,7 @@ def _decoded(picture: Picture, size: int, decoding: Decoding) -> Decoded:
             f"An array of the shape {list(array.shape)} is no picture: expected [H, W] or [H, W, 3] of an array, "
             "[C, H, W] of a tensor, or several of them."
         )
-    return as_array(Image.fromarray(array), size, decoding=decoding)
+    return as_array(Image.fromarray(array), size, decoding=decoding), 0
 
 
 def _as_pil(images: Tensor) -> list[Image.Image]:

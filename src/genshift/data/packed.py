@@ -113,7 +113,8 @@ def is_packed(folder: Path) -> bool:
 def read_facts(folder: Path) -> PackedFacts:
     """`set.json`, checked for its form; raises Refusal."""
     path, advice = folder / "set.json", "pack or build the set again"
-    form = typed_json.read(path, dict[str, Any], advice, advice).get("format")
+    facts = typed_json.read(path, dict[str, Any], advice, advice)
+    form = facts.get("format")
     if isinstance(form, int) and form > FORMAT:
         raise Refusal(
             f"{path} is in the packed form {form} of a newer genshift, and this one reads {FORMAT}: install that "
@@ -121,10 +122,10 @@ def read_facts(folder: Path) -> PackedFacts:
         )
     if form != FORMAT:
         raise Refusal(f"{path} is not in the packed form {FORMAT} that this genshift reads: {advice}.")
-    facts = cast(PackedFacts, typed_json.read(path, PackedFacts, advice, advice))
+    typed_json.check(facts, PackedFacts, str(path), advice)
     if facts["shape"][1] not in (1, 3):
         raise Refusal(f"{path} lacks a good 'shape': {advice}.")
-    return facts
+    return cast(PackedFacts, facts)
 
 
 def _array(folder: Path, name: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:

@@ -23,7 +23,7 @@ class ClassifierEvaluation(FamilyEvaluation[Classifier, ClassifierMethod]):
     """Accuracy, of the class or of the attributes."""
 
     def reference(self, run: RunFolder, preset: Classifier, options: EvaluationOptions) -> tuple[ImageSet, str]:
-        images, wording = open_unseen(preset, options.data_root, bool(run.config.get("skip_broken")), remembered(run))
+        images, wording = _unseen(run, preset, options)
         if images is None:
             raise Refusal(f"{run.path} held nothing of {preset.data} out, and that has no test part: name a folder.")
         return images, f"{images.name}, {wording}"
@@ -37,7 +37,7 @@ class ClassifierEvaluation(FamilyEvaluation[Classifier, ClassifierMethod]):
         options: EvaluationOptions,
     ) -> Findings:
         """Accuracy on the test split, or on held-out training images where the set has none."""
-        images, wording = open_unseen(preset, options.data_root, bool(run.config.get("skip_broken")), remembered(run))
+        images, wording = _unseen(run, preset, options)
         found = Findings(classes)
         found.record["drawn"] = True
         if images is None:
@@ -65,6 +65,11 @@ class ClassifierEvaluation(FamilyEvaluation[Classifier, ClassifierMethod]):
             found.results["test_accuracy"] = Measure(value, len(images), protocol, error)
             found.record["confusion"] = confusion(predicted, labels, len(classes)).tolist()
         return found
+
+
+def _unseen(run: RunFolder, preset: Classifier, options: EvaluationOptions) -> tuple[ImageSet | None, str]:
+    """The pictures to measure on, and what they are in words."""
+    return open_unseen(preset, options.data_root, bool(run.config.get("skip_broken")), remembered(run))
 
 
 def attribute_accuracy(

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -45,6 +47,13 @@ def remembered(run: RunFolder) -> Manifest | None:
     path = run.path / MANIFEST
     if not path.exists():
         return {} if run.exists() else None
+    status = path.stat()
+    return _read(path.absolute(), status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=4)  # a command asks often, and of few runs
+def _read(path: Path, size: int, changed: int) -> Manifest:
+    """`size` and `changed` are there to be remembered by: a file that was written anew is read again."""
     stored = checkpoint.load(path)
     manifest: Manifest = {}
     for part, about in stored.about.items():

@@ -220,12 +220,13 @@ def scored(run: RunFolder, data_root: Path | None = None, places: Mapping[str, s
     names = [path.name for path in checkpoints_of(run)]
     if not all((run.path / name).is_file() for name in (SCORES, PREDICTIONS)):
         return score_run(run, data_root, places)
-    rows: list[ScoreRow] = run.read(SCORES)["checkpoints"]
+    written = run.read(SCORES)
+    rows: list[ScoreRow] = written["checkpoints"]
     stored = checkpoint.load(run.path / PREDICTIONS)
     complete = all(set(ESTIMATES) <= set(row) for row in rows) and bool(rows)  # earlier versions took no estimates
     if not complete or not [row["checkpoint"] for row in rows] == stored.about.get("of") == names:
         return score_run(run, data_root, places)
-    shape = len(rows), run.read(SCORES)["n"].get("target", 0), len(run.config["classes"])
+    shape = len(rows), written["n"].get("target", 0), len(run.config["classes"])
     said = torch.empty(shape, device="meta")
     checkpoint.check_tensors(stored.tensors, {"said": said}, run.path / PREDICTIONS)
     if not are_probabilities(stored.tensors["said"]):
