@@ -99,6 +99,21 @@ class SetManifest:
 Manifest = dict[str, SetManifest]  # by the part that a set has in training: data, or source and target
 
 
+@dataclass(frozen=True)
+class Memory:
+    """What the sets of a run are parted by.
+
+    own: what it remembers of them; None of a run that begins now, empty of one that a genshift before 0.3 began.
+    before: what the run that it starts from remembers; None where it starts from none.
+    """
+
+    own: Manifest | None = None
+    before: Manifest | None = None
+
+
+NEW = Memory()
+
+
 def manifest_of(
     place: str, images: ImageSet, held_out: Tensor | None, names: tuple[str, ...] | None = None
 ) -> SetManifest:

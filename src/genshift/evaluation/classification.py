@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from genshift.data.imageset import ImageSet
+from genshift.data.manifest import Memory
 from genshift.errors import Refusal
 from genshift.evaluation.family import FamilyEvaluation
 from genshift.evaluation.findings import Findings
@@ -69,7 +70,7 @@ class ClassifierEvaluation(FamilyEvaluation[Classifier, ClassifierMethod]):
 
 def _unseen(run: RunFolder, preset: Classifier, options: EvaluationOptions) -> tuple[ImageSet | None, str]:
     """The pictures to measure on, and what they are in words."""
-    return open_unseen(preset, options.data_root, bool(run.config.get("skip_broken")), remembered(run))
+    return open_unseen(preset, options.data_root, bool(run.config.get("skip_broken")), Memory(remembered(run)))
 
 
 def attribute_accuracy(

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from genshift.data.imageset import ImageSet
-from genshift.data.manifest import Manifest
+from genshift.data.manifest import Manifest, Memory
 from genshift.data.pixels import to_colour
 from genshift.errors import Refusal
 from genshift.evaluation import feature_distance, panels, per_class
@@ -68,17 +68,18 @@ def held_out_pictures(
     before: Manifest | None = None,
 ) -> ImageSet | None:
     """Pictures that are not trained on, as the networks take them: the test split, else the share held out."""
-    images, _ = open_unseen(preset, data_root, skip_broken, remembered(run), before)
+    images, _ = open_unseen(preset, data_root, skip_broken, Memory(remembered(run), before))
     return None if images is None else as_taken(preset, images)
 
 
 def training_pictures(run: RunFolder, preset: Generator, data_root: Path | None) -> ImageSet:
     """The pictures that were trained on, as the networks take them; Refusal where one is not there any more."""
     images, _ = open_pictures(preset, "train", data_root, skip_broken=bool(run.config.get("skip_broken")))
-    known = (remembered(run) or {}).get("data")
+    memory = Memory(remembered(run))
+    known = (memory.own or {}).get("data")
     if known is not None:
         return as_taken(preset, known.arranged(images, preset.data, known.trained_on))
-    images, rows, _ = parted(images, "data", preset.data, preset.validation, remembered(run))
+    images, rows, _ = parted(images, "data", preset.data, preset.validation, memory)
     return as_taken(preset, images if rows is None else images.take(rows))
 
 

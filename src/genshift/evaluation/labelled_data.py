@@ -8,7 +8,7 @@ from genshift.data import check_pictures
 from genshift.data.catalog import lookup
 from genshift.data.folders import UNREAD
 from genshift.data.imageset import ImageSet
-from genshift.data.manifest import Manifest
+from genshift.data.manifest import Manifest, Memory
 from genshift.errors import Refusal
 from genshift.methods.base import Domain
 from genshift.presets import Adaptation
@@ -34,7 +34,7 @@ def evaluation_images(
     name = preset.source if domain == "source" else preset.target
     shown = name if lookup(name) is not None else Path(name).name  # where it lies is nobody's matter
     seen_labels = name == preset.trains_on
-    split, manifest = evaluation_split(name), remembered(run)
+    split, memory = evaluation_split(name), Memory(remembered(run), before)
     # Of a set whose labels training saw, labels are needed; of another they may be absent.
     labels = True if seen_labels else "any"
     images, _ = open_set(name, split, preset, data_root=data_root, skip_broken=skip_broken, labels=labels)
@@ -43,13 +43,13 @@ def evaluation_images(
     if split == "train" and not seen_labels:
         return images, f"{shown}, the training images, whose labels training never saw"
     # What a run without a manifest held out is worked out again from the set, which must be the same.
-    if split == "train" and manifest == {} and run.config["data"]["source"]["fingerprint"] != images.fingerprint():
+    if split == "train" and memory.own == {} and run.config["data"]["source"]["fingerprint"] != images.fingerprint():
         raise Refusal(
             f"{name} does not hold the images that were trained on, so nobody knows which were held out: restore them, "
             "or go to the folder from which it was trained."
         )
     part = "source" if seen_labels else "target"  # of a training, in which all that is labelled is the source
-    chosen, wording = unseen(images, split, preset.validation, manifest, part, HELD_OUT_IMAGES, before)
+    chosen, wording = unseen(images, split, preset.validation, memory, part, HELD_OUT_IMAGES)
     return chosen, f"{shown}, {wording}"
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genshift.data.manifest import Manifest
+from genshift.data.manifest import NEW, Memory
 from genshift.errors import Refusal, unknown
 from genshift.methods import ClassifierMethod, Method
 from genshift.metrics.binomial import standard_error
@@ -122,13 +122,13 @@ def can_choose(run: RunFolder) -> bool:
 
 
 def open_scoring_data(
-    preset: Adaptation, data_root: Path | None, skip_broken: bool = False, manifest: Manifest | None = None
+    preset: Adaptation, data_root: Path | None, skip_broken: bool = False, memory: Memory = NEW
 ) -> ScoringData:
     """Reads what scores are computed from, the target by the same sealed way as training.
 
     Raises Refusal where a set is absent, or the source has no held-out images.
     """
-    domains = open_domains(preset, data_root, skip_broken, manifest)
+    domains = open_domains(preset, data_root, skip_broken, memory)
     held_out = domains.held_out
     if held_out is None or held_out.labels is None or len(held_out) < FEWEST_HELD_OUT:
         raise Refusal(
@@ -191,7 +191,7 @@ def score_run(
     preset = _adapting(run)
     paths = checkpoints_of(run)
     skip_broken = bool(run.config.get("skip_broken"))
-    data = open_scoring_data(placed(run, preset, places), data_root, skip_broken, remembered(run))
+    data = open_scoring_data(placed(run, preset, places), data_root, skip_broken, Memory(remembered(run)))
     method: Any = open_run(run, "last").method  # of an adapting preset: it classifies
     # Every checkpoint's networks in turn, in the same method.
     scored = []

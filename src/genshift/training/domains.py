@@ -14,7 +14,7 @@ from genshift.data import check_domains, check_pictures, load_named, seed_of
 from genshift.data.catalog import lookup
 from genshift.data.imageset import ImageSet
 from genshift.data.loading import splits_of
-from genshift.data.manifest import Manifest, SetManifest, manifest_of, pixels_of, standing
+from genshift.data.manifest import NEW, Manifest, Memory, SetManifest, manifest_of, pixels_of, standing
 from genshift.data.parts import measured_on
 from genshift.data.text import composed
 from genshift.errors import Refusal, unknown
@@ -51,17 +51,13 @@ class Domains:
 
 
 def open_domains(
-    preset: Adaptation,
-    data_root: Path | None,
-    skip_broken: bool = False,
-    manifest: Manifest | None = None,
-    before: Manifest | None = None,
+    preset: Adaptation, data_root: Path | None, skip_broken: bool = False, memory: Memory = NEW
 ) -> Domains:
     """Reads both domains at one size and colour, checks that they go together, holds out the preset's share, or what
-    the `manifest` of a run that was begun says; `before` is that of a run that this one starts from.
+    the run held out by its `memory`.
 
     Raises Refusal where a set is absent, damaged, unlabelled where labels are needed, of another kind or class, or
-    lacks images of the manifest.
+    lacks images that the run remembers.
     """
     options: dict[str, Any] = {"data_root": data_root, "skip_broken": skip_broken}
     labelled, names = open_set(preset.trains_on, "train", preset, **options)
@@ -72,7 +68,7 @@ def open_domains(
         )
     if len(labelled.classes) < 2:
         raise Refusal(f"{preset.trains_on} has {len(labelled.classes)} class: two or more are needed.")
-    labelled, train, known = parted(labelled, "source", preset.trains_on, preset.validation, manifest, names, before)
+    labelled, train, known = parted(labelled, "source", preset.trains_on, preset.validation, memory, names)
     shown = labelled.take(known.held_out[:HELD_OUT_IMAGES]) if len(known.held_out) else None
     if preset.method == "target":
         remarks = tuple(check_pictures(labelled))
@@ -86,9 +82,9 @@ def open_domains(
         remarks += tuple(check_pictures(extra, f"--extra {preset.extra}"))
     # The reports hold as much of both sets out. Of a user's own pictures, unlabelled, none is left unused.
     share = 0.0 if preset.study == OWN_STUDY else preset.validation
-    if manifest is None:
+    if memory.own is None:
         target = _in_content_order(target)
-    target, drawn, of_target = parted(target, "target", preset.target, share, manifest)
+    target, drawn, of_target = parted(target, "target", preset.target, share, Memory(memory.own))
     return Domains(labelled, train, shown, target, drawn, {"source": known, "target": of_target}, extra, remarks)
 
 
@@ -97,27 +93,26 @@ def parted(
     part: str,
     place: str,
     share: float,
-    manifest: Manifest | None,
+    memory: Memory,
     names: list[str] | None = None,
-    before: Manifest | None = None,
 ) -> tuple[ImageSet, Tensor | None, SetManifest]:
-    """The images in the order of training, the rows drawn from (None: all), and what is to be remembered of them: by
-    the `manifest` of a run that was begun (by their name, where it has none), else parted now."""
-    if manifest:
-        known = manifest[part]
+    """The images in the order of training, the rows drawn from (None: all), and what is to be remembered of them: as
+    the run remembers them, else parted now."""
+    if memory.own:
+        known = memory.own[part]
         images = known.arranged(images, place)
         known = replace(known, place=standing(place))  # they may lie elsewhere now
     else:
         kept = None if names is None or images.digests is None else tuple(names)
-        known = manifest_of(place, images, _held_out(images, share, manifest, before), kept)
-        if manifest is not None and not images.catalogued:
+        known = manifest_of(place, images, _held_out(images, share, memory), kept)
+        if memory.own is not None and not images.catalogued:
             images = replace(images, notes=(*images.notes, UNREMEMBERED.format(place)))
     return images, known.trained_on if len(known.held_out) else None, known
 
 
-def _held_out(images: ImageSet, share: float, manifest: Manifest | None, before: Manifest | None) -> Tensor | None:
+def _held_out(images: ImageSet, share: float, memory: Memory) -> Tensor | None:
     """The rows held out by a run that begins now, or that was begun without a manifest."""
-    return hold_out(images, share, before)[1] if manifest is None else hold_out_by_name(images, share)
+    return hold_out(images, share, memory.before)[1] if memory.own is None else hold_out_by_name(images, share)
 
 
 def _in_content_order(target: ImageSet) -> ImageSet:
@@ -264,18 +259,17 @@ def unseen(
     images: ImageSet,
     split: str,
     share: float,
-    manifest: Manifest | None,
+    memory: Memory,
     part: str,
     most: int | None = None,
-    before: Manifest | None = None,
 ) -> tuple[ImageSet | None, str]:
     """What a set's evaluation split holds that is not trained on, and what it is in words.
 
     The whole of a test split, or of a validation split in its place, but for pictures that are trained on; of the
-    training split those held out, at most so many (None where none are): by the run's `manifest`, or as `parted`.
+    training split those held out, at most so many (None where none are): as the run remembers them, or as `parted`.
     Refusal where none of them is there now.
     """
-    known = None if manifest is None else manifest.get(part)
+    known = (memory.own or {}).get(part)
     if split != "train":
         words = "test images" if split == "test" else "validation images"
         rows = torch.arange(len(images)) if known is None else known.strangers_in(images)
@@ -283,7 +277,7 @@ def unseen(
             return images, words
         return images.take(rows), f"{words}, without {len(images) - len(rows):,} that were trained on"
     if known is None:
-        held_out = _held_out(images, share, manifest, before)
+        held_out = _held_out(images, share, memory)
         return (None if held_out is None else images.take(held_out[:most])), "held-out training images"
     if not len(known.held_out):
         return None, "held-out training images"

@@ -19,7 +19,7 @@ from genshift import device
 from genshift.data.augment import Augment
 from genshift.data.catalog import CATALOG
 from genshift.data.feed import Feed
-from genshift.data.manifest import Manifest
+from genshift.data.manifest import Manifest, Memory
 from genshift.errors import Refusal
 from genshift.paths import given_path
 from genshift.presets import Preset
@@ -92,9 +92,8 @@ def train(preset: Preset, out: Path, settings: Settings) -> bool:
             check_same(run, preset, settings)
         # What is learnt from, and the trainer at its start.
         with console.phase(f"Reading {preset.task}"):
-            manifest = remembered(run)
-            before = predecessor_of(settings)
-            training_data = open_training_data(preset, settings.data_root, settings.skip_broken, manifest, before)
+            memory = Memory(remembered(run), predecessor_of(settings))
+            training_data = open_training_data(preset, settings.data_root, settings.skip_broken, memory)
         check_choice(preset, training_data)
         arithmetic = device.choose_arithmetic(preset.precision, chosen)
         trainer = assemble(preset, run, training_data, settings, arithmetic, world, console)
@@ -114,7 +113,7 @@ def train(preset: Preset, out: Path, settings: Settings) -> bool:
             _begin(trainer, preset, settings, training_data, measured)
         elif world.leads:
             _check_fingerprints(run, training_data)
-            if manifest:
+            if memory.own:
                 write_manifest(run, training_data.manifest)  # the sets may have moved
             with owned(run, MEASURING, command=TRAIN, say=console.say, wait=True):  # an evaluation may be at work
                 run.rewind(trainer.seen)

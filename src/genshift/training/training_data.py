@@ -11,7 +11,7 @@ import torch
 from genshift.data import check_pictures, load_named
 from genshift.data.feed import TrainingSet, to_device
 from genshift.data.imageset import ImageSet
-from genshift.data.manifest import Manifest
+from genshift.data.manifest import NEW, Manifest, Memory
 from genshift.errors import Refusal
 from genshift.presets import Adaptation, Pictures, Preset
 from genshift.training.domains import HELD_OUT_IMAGES, evaluation_split, open_domains, parted, unseen
@@ -63,27 +63,20 @@ class TrainingData:
 
 
 def open_training_data(
-    preset: Preset,
-    data_root: Path | None,
-    skip_broken: bool = False,
-    manifest: Manifest | None = None,
-    before: Manifest | None = None,
+    preset: Preset, data_root: Path | None, skip_broken: bool = False, memory: Memory = NEW
 ) -> TrainingData:
-    """Reads what a preset trains on, or what a run that was begun does, by its `manifest` (empty where it has none).
+    """Reads what a preset trains on, or what a run does, by its `memory`.
 
-    before: what a run that this one starts from remembers: what that held out stays held out.
 
     Raises Refusal where a set is absent, damaged, or lacks what the preset learns (labels, attributes) or the run had.
     """
     if isinstance(preset, Adaptation):
-        return _two_domains(preset, data_root, skip_broken, manifest, before)
-    return _one_set(cast(Pictures, preset), data_root, skip_broken, manifest, before)
+        return _two_domains(preset, data_root, skip_broken, memory)
+    return _one_set(cast(Pictures, preset), data_root, skip_broken, memory)
 
 
-def _two_domains(
-    preset: Adaptation, data_root: Path | None, skip_broken: bool, manifest: Manifest | None, before: Manifest | None
-) -> TrainingData:
-    domains = open_domains(preset, data_root, skip_broken, manifest, before)
+def _two_domains(preset: Adaptation, data_root: Path | None, skip_broken: bool, memory: Memory) -> TrainingData:
+    domains = open_domains(preset, data_root, skip_broken, memory)
     flag = f"--batch-{'target' if preset.method == 'target' else 'source'}"
     source = TrainingSet(domains.labelled, preset.step_images, flag, domains.labelled_rows)
     notes = (*domains.labelled.notes, *domains.target.notes, *domains.remarks)
@@ -113,27 +106,21 @@ def open_pictures(preset: Pictures, split: str, data_root: Path | None, **option
 
 
 def open_unseen(
-    preset: Pictures,
-    data_root: Path | None,
-    skip_broken: bool = False,
-    manifest: Manifest | None = None,
-    before: Manifest | None = None,
+    preset: Pictures, data_root: Path | None, skip_broken: bool = False, memory: Memory = NEW
 ) -> tuple[ImageSet | None, str]:
     """The pictures to measure on, as `unseen` tells them: the test split, else the share held out."""
     split = evaluation_split(preset.data)
     images, _ = open_pictures(preset, split, data_root, skip_broken=skip_broken)
     if split == "test":
         check_pictures(images)
-    return unseen(images, split, preset.validation, manifest, "data", before=before)
+    return unseen(images, split, preset.validation, memory, "data")
 
 
-def _one_set(
-    preset: Pictures, data_root: Path | None, skip_broken: bool, manifest: Manifest | None, before: Manifest | None
-) -> TrainingData:
+def _one_set(preset: Pictures, data_root: Path | None, skip_broken: bool, memory: Memory) -> TrainingData:
     images, names = open_pictures(preset, "train", data_root, skip_broken=skip_broken)
     remarks = check_pictures(images)
     classes = _learnt(preset, images)
-    images, rows, known = parted(images, "data", preset.data, preset.validation, manifest, names, before)
+    images, rows, known = parted(images, "data", preset.data, preset.validation, memory, names)
     shown = images.take(known.held_out[:HELD_OUT_IMAGES]) if len(known.held_out) else None
     part = TrainingSet(images, preset.step_images, "--batch", rows)
     if len(part) < 2:
