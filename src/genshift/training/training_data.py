@@ -67,7 +67,6 @@ def open_training_data(
 ) -> TrainingData:
     """Reads what a preset trains on, or what a run does, by its `memory`.
 
-
     Raises Refusal where a set is absent, damaged, or lacks what the preset learns (labels, attributes) or the run had.
     """
     if isinstance(preset, Adaptation):
