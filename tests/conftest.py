@@ -8,6 +8,7 @@ from genshift import plugins
 from genshift.data import dataset
 from genshift.presets import PRESETS, benchmark, methods
 from genshift.runs import files
+from genshift.training import probe
 from genshift.training import train as training
 
 
@@ -42,9 +43,17 @@ def faces(tmp_path_factory):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Checks twice a run instead of twenty times, and does not wait for the disk."""
+    """Checks twice a run instead of twenty times, a short probe, and no waiting for the disk."""
     monkeypatch.setattr(training, "CHECKS", 2)
     monkeypatch.setattr(files, "_sync", lambda path: None)
+    tiny.shorten_the_probe(monkeypatch.setattr)
+
+
+@pytest.fixture
+def whole_probe(quick, monkeypatch):
+    """The probe as users have it."""
+    for name, value in tiny.PROBE.items():
+        monkeypatch.setattr(probe, name, value)
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 
+import tiny
+
 from genshift import presets
 from genshift.runs import files
 from genshift.training import train as training
@@ -18,6 +20,7 @@ from genshift.training.train import Settings
 def main(jobs):
     """Every job in turn by `training.train`, in processes that meet once."""
     training.CHECKS, files._sync = 1, lambda path: None
+    tiny.shorten_the_probe(setattr)
     with world_of("cpu") as world:
         training.world_of = lambda device_type: nullcontext(world)
         for out, name, changes in jobs:

@@ -238,7 +238,7 @@ def part(tensors, name):
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
-def test_the_probe_weighs_the_phases_by_their_shares(domains, tmp_path):
+def test_the_probe_weighs_the_phases_by_their_shares(domains, tmp_path, whole_probe):
     """Arithmetic of a step a source image: pre-training has one extractor, adaptation two and the discriminator."""
     found = {}
     for pretrain in (0.25, 0.5):

@@ -86,7 +86,7 @@ def test_a_log_gets_every_line(domains, tmp_path, capfd):
     assert main.main([str(word) for word in words(domains, tmp_path / "run", "--log", log)]) == 0
     lines = log.read_text().splitlines()
     assert lines[0] == "before" and lines[1:] == capfd.readouterr().err.splitlines()
-    assert any("24 of 24 images" in line for line in lines) and any("4-step probe" in line for line in lines)
+    assert any("24 of 24 images" in line for line in lines) and any("-step probe: " in line for line in lines)
     said = refused(capfd, *words(domains, tmp_path / "other", "--log", tmp_path / "no" / "log.txt"))
     assert "writing the log" in said and not (tmp_path / "other").exists()
 

@@ -53,7 +53,7 @@ def snapshot(trainer):
 @pytest.mark.parametrize(
     "changes", [{"ema_half_life": 0}, {"precision": "bfloat16", "ema_half_life": 8}], ids=["plain", "average"]
 )
-def test_the_probe_leaves_no_trace(changes, steps, domains, tmp_path):
+def test_the_probe_leaves_no_trace(changes, steps, domains, tmp_path, whole_probe):
     trainer = trainer_of(tiny.tiny("demo-dann", domains, **changes), tmp_path / "run")
     for _ in range(steps):
         one_step(trainer)
@@ -64,7 +64,7 @@ def test_the_probe_leaves_no_trace(changes, steps, domains, tmp_path):
     assert found.images_per_second > 0 and found.memory_gib > 0
 
 
-def test_the_probe_counts_arithmetic_as_by_hand(domains, tmp_path):
+def test_the_probe_counts_arithmetic_as_by_hand(domains, tmp_path, whole_probe):
     """hw3's source-only networks: two FLOP a multiplication and addition, forward once, backward about twice."""
     found = probe(trainer_of(tiny.tiny("hw3-source-usps-mnistm", domains), tmp_path / "run"))
     sides, widths = [14, 7, 4, 2], [3, 64, 128, 256, 512]
@@ -75,7 +75,7 @@ def test_the_probe_counts_arithmetic_as_by_hand(domains, tmp_path):
     assert found.gflop == pytest.approx(by_hand / 1e9, rel=1e-6)
 
 
-def test_the_probes_sentence():
+def test_the_probes_sentence(whole_probe):
     sentence = Probe(200.0, 0.5, 1.25).sentence(60_000)
     assert sentence == "4-step probe: 200 images/s, 0.500 GFLOP an image, 1.25 GiB; about 5 min to the end."
     assert "about 30 s to the end" in Probe(200.0, 0.5, 1.0).sentence(6_000)

@@ -7,8 +7,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,6 +27,7 @@ from genshift.evaluation.options import EvaluationOptions
 from genshift.presets import Adaptation, Pictures, Preset
 from genshift.runs.folder import RunFolder
 from genshift.temporary import temporary_name
+from genshift.training import probe
 from genshift.training import train as training
 from genshift.training.train import Settings
 
@@ -133,6 +136,16 @@ def litter(path: Path, end: str = "part") -> Path:
     """What a process of this machine that was killed leaves of `path`."""
     name = temporary_name(path, end).name
     return path.with_name(name.replace(f"-{os.getpid()}.", "-999999999."))
+
+
+PROBE = {"STEPS": probe.STEPS, "FlopCounterMode": probe.FlopCounterMode}
+
+
+def shorten_the_probe(setattr_: Callable[[Any, str, Any], None]) -> None:
+    """Three steps, and no arithmetic counted in the last, which takes longer than a tiny training."""
+    counter = SimpleNamespace(get_total_flops=lambda: 10**9)
+    setattr_(probe, "STEPS", 3)
+    setattr_(probe, "FlopCounterMode", lambda **_: nullcontext(counter))
 
 
 def last(run: Path) -> dict[str, torch.Tensor]:

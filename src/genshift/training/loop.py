@@ -215,7 +215,7 @@ class Trainer:
         if self.world.leads:
             state = self.state()
             for name, tensor in state.tensors.items():
-                if not tensor.isfinite().all():
+                if not checkpoint.is_finite(tensor):
                     raise NonFinite(self._explain(self.seen, f"The tensor '{name}'"))
             self.run.save(state, self.schedule.keep)
         self.world.wait()
