@@ -590,8 +590,8 @@ class Checkout:
         return self.folder / "kept" / case.name.replace("/", "+")
 
 
-# Sections in which the new checkout may say more: a further field of a file is no other number.
-OPEN = ("config", "log", "results", "evaluation", "judged", "choice")
+# Sections in which the new checkout may say more: a further file, or field of one, is no other number.
+OPEN = ("config", "others", "log", "results", "evaluation", "judged", "choice")
 
 
 def difference(base: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

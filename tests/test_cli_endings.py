@@ -122,6 +122,14 @@ def test_without_a_terminal_a_training_has_few_lines(domains, tmp_path, capfd):
     assert len(capfd.readouterr().err.splitlines()) <= 20 + 8, "of forty readings every second has a line"
 
 
+def test_a_log_may_not_be_a_file_of_the_runs_own(domains, run, capfd):
+    before = (run / "config.json").read_bytes()
+    said = refused(capfd, *words(domains, run, "--log", run / "config.json"))
+    assert "lies in the run folder" in said and (run / "config.json").read_bytes() == before
+    told(capfd, *words(domains, run, "--log", run / "training.log"))
+    assert "nothing to train" in (run / "training.log").read_text()
+
+
 # --- a plan -----------------------------------------------------------------------------------------------------------
 
 

@@ -156,12 +156,12 @@ def test_a_run_of_a_newer_version_is_refused_in_one_sentence(domains, tmp_path, 
     told(capfd, *words, "--no-evaluate")
     stored = json.loads((run / "config.json").read_text())
     assert stored["genshift"] == genshift.__version__
-    for version in ("0.10.0", "1.0", "0.2.1"):
+    for version in ("0.10.0", "1.0", "0.3.1"):
         (run / "config.json").write_text(json.dumps({**stored, "genshift": version}))
         for asked in (["evaluate", run], ["predict", run, domains[1], "--out", "x.csv"], words):
             said = refused(capfd, *asked)
             assert f"was made by genshift {version}, which is newer than this {genshift.__version__}" in said
-    for version in ("0.1.0", "0.2.0", None):  # and before 0.1.0 none was written
+    for version in ("0.1.0", "0.2.0", "0.3.0", None):  # and before 0.1.0 none was written
         older = {key: value for key, value in stored.items() if key != "genshift"}
         (run / "config.json").write_text(json.dumps(older if version is None else {**older, "genshift": version}))
         assert "oracle/target_test_accuracy" in told(capfd, "evaluate", run)

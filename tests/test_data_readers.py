@@ -231,12 +231,16 @@ def test_celeba(tmp_path):
     assert train.attributes[0, :3].tolist() == [1, 0, 1] and train.attribute_names[3] == "A3"
     assert test.attributes[0, :3].tolist() == [0, 1, 0], "file 10 of 10, whose first attribute is absent"
     assert "first 9 (90 %) are train and the last 1 (10 %) test" in " ".join(train.notes)
+    assert not any("not read" in note for note in train.notes)
     with pytest.raises(Refusal, match="no split 'valid' here: 10 of the 202,599"):
         load("celeba", "valid", data_root=tmp_path)
     sealed = load("celeba", data_root=tmp_path, size=16, labels=False)
     assert sealed.images.shape == (9, 3, 16, 16) and sealed.attributes is None
     (tmp_path / "celeba" / "list_eval_partition.txt").write_text("000003.jpg 0\n000004.jpg 2\n000005.jpg 1\n")
     assert [len(load("celeba", split, data_root=tmp_path)) for split in ("train", "valid", "test")] == [1, 1, 1]
+    with zipfile.ZipFile(tmp_path / "celeba" / "img_align_celeba.zip", "a") as archive:
+        archive.writestr("img_align_celeba/film.mp4", b"0")
+    assert "celeba: not read: 1 of .mp4." in load("celeba", data_root=tmp_path).notes
 
 
 @pytest.mark.parametrize("partition", [False, True])

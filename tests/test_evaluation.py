@@ -137,6 +137,25 @@ def test_too_few_pictures_for_a_distance_leave_the_others(count, measured, refus
     assert [line.partition(". There are ")[0] for line in warnings] == [f"Not measured: {name}" for name in refused]
 
 
+def test_a_domain_that_is_gone_leaves_the_other(domains, tmp_path, quick):
+    source = tiny.write_domain(tmp_path / "source", 0)
+    assert tiny.train(tiny.tiny("demo-dann", (source, domains[1])), tmp_path / "run")
+    both = api.evaluate(tmp_path / "run")
+    source.rename(tmp_path / "moved")
+    alone = api.evaluate(tmp_path / "run", draw=True)["oracle/target_test_accuracy"]
+    assert alone["value"] == both["oracle/target_test_accuracy"]["value"]
+    results, (warning,) = evaluated(tmp_path / "run")
+    assert warning.startswith("Not measured: source_test_accuracy. There is no folder or file")
+    assert "source_test_accuracy" not in results
+    # A place that the user names is refused as a whole.
+    with pytest.raises(Refusal, match="There is nothing at --source"):
+        api.evaluate(tmp_path / "run", places={"source": str(source)})
+    again = api.evaluate(tmp_path / "run", places={"source": str(tmp_path / "moved")})
+    assert {name: measure["value"] for name, measure in again.items()} == {
+        name: measure["value"] for name, measure in both.items()
+    }
+
+
 def test_pictures_all_alike_are_measured(studio, tmp_path, quick, monkeypatch):
     monkeypatch.setattr("genshift.training.training_data.check_pictures", lambda images: [])  # else refused
     folder = write_pictures(tmp_path / "alike", portraits(1, 0).images.repeat(16, 1, 1, 1))

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from genshift.report.page import report as report
     from genshift.run import Run as Run
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 # Where each name is at home, and its own name there.
 _HOMES = {

@@ -89,6 +89,8 @@ def train(
     run, root = Run(out), _given(data_root)
     settings = Settings(seed, minutes, device, threads, root, skip_broken, keep, tensorboard, command)
     settings = replace(settings, start=_given(start), observers=list(observers))
+    if log is not None and given_path(log).resolve().parent == run.path.resolve() and Path(log).suffix != ".log":
+        raise Refusal(f"--log {log} lies in the run folder, whose files are genshift's own: let its name end in .log.")
     with logging_to(_given(log)), owning(run.folder):
         watched = evaluating.with_observers(run.folder, chosen, settings)
         if run_training(chosen, run.path, watched) and leads_processes():

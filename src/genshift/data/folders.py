@@ -105,7 +105,7 @@ def read_folder(path: Path, options: ReadOptions) -> tuple[ImageSet, list[str]]:
     else:
         classes = ()
     name = path.stem if listing else path.resolve().name
-    unread = "; ".join(part for part in (_unread(found.files, found.names, layout.source), pictures.further) if part)
+    unread = "; ".join(part for part in (unread_of(found.files, found.names, layout.source), pictures.further) if part)
     told = [f"{name}: {note}" for note in (*layout.notes, f"not read: {unread}." if unread else "") if note]
     notes = (*told, *pictures.notes)
     images = ImageSet(name, pictures.images, labels, classes, notes=notes, digests=pictures.digests)
@@ -125,7 +125,7 @@ def _look(path: Path, options: ReadOptions) -> Found:
     drawn = {name.removesuffix(NOTE) + SHEET for name in files.names if name.rpartition("/")[2] == NOTE}
     names = [name for name in files.names if name not in drawn and _is_picture(files, name)]
     if not names:
-        unread = _unread(files, [])
+        unread = unread_of(files, [])
         raise Refusal(
             f"{files.path} holds no picture{unread and f' (not read: {unread})'}: expected PNG, JPEG or the like in it "
             "or in class folders; check the path."
@@ -151,7 +151,7 @@ def _is_picture(files: Files, name: str) -> bool:
         return True  # reading the pictures says that it cannot be read
 
 
-def _unread(files: Files, names: Sequence[str], source: str = "") -> str:
+def unread_of(files: Files, names: Sequence[str], source: str = "") -> str:
     """What of a folder is none of the pictures `names`, nor read beside them (labels, from `source`), by kind."""
     kinds, pictures = Counter(files.left_out), set(names)
     others = [name for name in files.names if name not in pictures and not _serves(files, name, source)]

@@ -6,6 +6,7 @@ What it computes with them is an oracle: it is written apart, printed, and never
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -70,12 +71,21 @@ class AdaptationEvaluation(FamilyEvaluation[Adaptation, ClassifierMethod]):
     ) -> Findings:
         """Accuracy on both domains, the target's by its labels (the oracle) and, where a checkpoint was chosen without
         them, as that choice estimates it."""
-        target, target_words, target_warnings = _domain_images(run, preset, "target", classes, options.data_root)
-        source, source_words, source_warnings = _domain_images(run, preset, "source", classes, options.data_root)
         found = Findings(classes)
-        found.images += [images for images in (source, target) if images is not None]
         results, record = found.results, found.record
-        record["warnings"] += [*target_warnings, *source_warnings]
+
+        def images_of(domain: Domain, measure: str) -> tuple[ImageSet | None, str]:
+            # A set that can't be read takes its measures with it, and not the other set's. One that the user names
+            # here is refused as a whole: the name may be wrong.
+            with nullcontext() if domain in options.places else found.measuring(measure):
+                images, wording, warnings = _domain_images(run, preset, domain, classes, options.data_root)
+                found.images += [] if images is None else [images]
+                record["warnings"] += warnings
+                return images, wording
+            return None, ""
+
+        target, target_words = images_of("target", ORACLE)
+        source, source_words = images_of("source", "source_test_accuracy")
         # What the source's labels say, of a model that learnt from them.
         if source is not None and source.labels is not None and preset.method != "target":
             with found.measuring("source_test_accuracy"):

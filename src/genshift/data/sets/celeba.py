@@ -44,6 +44,7 @@ def read(location: Location, options: ReadOptions) -> ImageSet:
     """
     import torch
 
+    from genshift.data.folders import unread_of
     from genshift.data.imageset import ImageSet
     from genshift.data.pictures import is_picture, read_pictures
 
@@ -53,6 +54,8 @@ def read(location: Location, options: ReadOptions) -> ImageSet:
     if not names:
         raise Refusal(f"{location.path} holds no picture: expected CelebA's aligned JPEG files; {BY_HAND}.")
     chosen, notes = _of_split(names, location.files.get("list_eval_partition.txt"), options.split)
+    if unread := unread_of(files, names):
+        notes += (f"celeba: not read: {unread}.",)
     fraction = CROP if options.size is not None and options.decoding.fit == "crop" else 1.0
     pictures = read_pictures(
         files,
