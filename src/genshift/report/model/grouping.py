@@ -96,7 +96,9 @@ def _method_labels(siblings: Sequence[RunRecord]) -> list[str]:
     """For each the method's title, with what sets it apart where a method was trained in more than one way."""
     conditions = [conditions_of(run) for run in siblings]
     keys = _differing(conditions)
-    shown = keys[:SHOWN_APART]
+    # Digests say little: they stand where nothing else tells two apart.
+    keys.sort(key=lambda key: key.endswith(" data"))
+    shown = [key for key in keys if not key.endswith(" data")][:SHOWN_APART]
     if not _tell_apart(conditions, shown):
         shown = keys
     named = not _tell_apart(conditions, shown)  # presets of unlike names and the same settings

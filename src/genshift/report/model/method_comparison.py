@@ -19,6 +19,7 @@ BOUND = "target"  # learns from the target's own labels: no method is held again
 NOISE = 2.0  # standard errors of a difference: within them, another draw of test images or seeds could turn it round
 STUDYS, OWN = "the study's", "the presets' own budget"
 BACKBONE = ("width", "size")  # the fields that say which, beside the networks' name
+PICTURES = ("colour", "mean", "std", "frame", "fit", "background", "extra")  # the fields that make a set's pictures
 BUDGET = ("images", "epochs", "minutes")
 AXES = {"learning rate": ("lr",), "transform": ("colour", "mean", "std")}  # the fields that each axis of a study varies
 
@@ -103,7 +104,8 @@ def _with_options(group: Group, leave_out: Sequence[str] = ()) -> str:
 class Matrix:
     """Rows of equal conditions by (method, task); a pair that was not run has none.
 
-    `conditions` says in words what is equal. A task that was run on unlike data has a column for each.
+    `conditions` says in words what is equal. Where a method learned from its pictures prepared in another way than
+    source-only's, or from others, its cell says so.
     """
 
     conditions: str
@@ -156,7 +158,10 @@ def matrices(groups: Sequence[Group]) -> list[Matrix]:
 
 def _matrix(conditions: str, groups: Sequence[Group]) -> Matrix:
     rows: dict[tuple[str, str], Row] = {}
-    for task, members in _columns(groups).items():
+    by_task: dict[str, list[Group]] = {}
+    for group in groups:
+        by_task.setdefault(group.task, []).append(group)
+    for task, members in by_task.items():
         # Two groups of one name are told apart by their whole labels.
         names = [_with_options(group) for group in members]
         for name, group in zip(names, members, strict=True):
@@ -168,29 +173,18 @@ def _matrix(conditions: str, groups: Sequence[Group]) -> Matrix:
     return Matrix(conditions, tuple(order), tuple(dict.fromkeys(task for _, task in rows)), rows)
 
 
-def _columns(groups: Sequence[Group]) -> dict[str, list[Group]]:
-    """The groups of each task and data. The bound knows no source: it stands beside all that share its target."""
-    columns: dict[tuple[str, str], list[Group]] = {}
-    for group in groups:  # first the rest, so that the columns are there
-        if group.method != BOUND:
-            columns.setdefault((group.task, _data(group.first)), []).append(group)
-    for group in groups:
-        if group.method == BOUND:
-            target = _data(group.first, ("target",))
-            shared = [key for key in columns if key[0] == group.task and target in key[1]]
-            for key in shared or [(group.task, _data(group.first))]:
-                columns.setdefault(key, []).append(group)
-    tasks = [task for task, _ in columns]
-    return {task if tasks.count(task) == 1 else f"{task} ({data})": own for (task, data), own in columns.items()}
-
-
-def _data(run: RunRecord, parts: Sequence[str] | None = None) -> str:
-    """The data that a run learned from, in words with its fingerprints."""
-    named = []
-    for part in parts or [part for part in run.data if part != "held_out"]:
-        known = run.data.get(part)
-        named.append(conditions_of(run).get(f"{part} data") or f"{part} {known.fingerprint if known else None}")
-    return ", ".join(named)
+def unlike_data(run: RunRecord, base: RunRecord) -> str:
+    """How the pictures that a run learned from are other ones than the base's, in words; '' where they are the same."""
+    # By the sets' names: the bound has for its source what is the others' target.
+    known = {entry.name: entry for part, entry in base.data.items() if part != "held_out"}
+    pairs = [(own, known[own.name]) for part, own in run.data.items() if part != "held_out" and own.name in known]
+    if all(own.fingerprint == other.fingerprint for own, other in pairs):
+        return ""
+    one, expected = conditions_of(run), conditions_of(base)
+    words = [one[key] for key in PICTURES if key in one and one[key] != expected.get(key)]
+    words += [f"{own.n:,} images of {own.name}" for own, other in pairs if own.n is not None and own.n != other.n]
+    # The bound's digest differs by the labels alone, which it has of the others' sealed target.
+    return ", ".join(words) or ("" if run.method == BOUND else "other pictures")
 
 
 def oracle_texts(matrix: Matrix, method: str, task: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from genshift.report.blocks import Block, Cell, Heading, Prose, Table
 from genshift.report.model.formatting import NONE, counted, joined, ours_text
 from genshift.report.model.measures import percent
-from genshift.report.model.method_comparison import BOUND, NOISE, Matrix, oracle_texts, within_noise
+from genshift.report.model.method_comparison import BOUND, NOISE, Matrix, oracle_texts, unlike_data, within_noise
 from genshift.report.model.page_model import PageModel
 from genshift.report.model.summary import Row
 
@@ -45,14 +45,19 @@ def _cell(matrix: Matrix, method: str, task: str) -> Cell:
     gain, base, text = matrix.gain(method, task), matrix.source_only(task), ""
     if gain is not None and base is not None:
         text = f"{'≈ ' if within_noise(row, base) else ''}{100 * gain:+.2f}".replace("-", "−")
-    note = " · ".join(filter(None, [text, counted(len(row.seeds), "seed")]))
+    apart = "" if base is None else unlike_data(row.group.first, base.group.first)
+    note = " · ".join(filter(None, [text, counted(len(row.seeds), "seed"), apart]))
     return Cell(ours_text(row), tone="best" if method == matrix.best(task) else "", note=note)
 
 
 def _note(matrix: Matrix) -> str:
     """How the table is to be read."""
     rows = [row for row in matrix.rows.values() if row.mean is not None]
-    note = ["Accuracy on the target's test images, in percent, of runs of equal backbone, data and budget."]
+    note = ["Accuracy on the target's test images, in percent, of runs of equal backbone and budget."]
+    bases = {task: matrix.source_only(task) for task in matrix.tasks}
+    pairs = [(row, bases[task]) for (_, task), row in matrix.rows.items() if row.mean is not None]
+    if any(base is not None and unlike_data(row.group.first, base.group.first) for row, base in pairs):
+        note.append("Where a cell names pictures, they were prepared otherwise than source only's, or are others.")
     if any(row.sd is not None for row in rows):
         note.append("± is the standard deviation over the seeds.")
     if any(row.sd is None for row in rows):
