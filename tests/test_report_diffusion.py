@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import shutil
 from io import BytesIO
 
@@ -12,13 +13,14 @@ from report_fixtures import patch_json
 from report_pictures import UNDER, write_diffusion, write_gan, write_sweep
 
 from genshift.report.console import compare_table, format_table
-from genshift.report.contents import PAGE, subject_sections
+from genshift.report.contents import subject_sections
 from genshift.report.figures import generators
 from genshift.report.figures.diffusion import sweep_figures
 from genshift.report.figures.pictures import kind_and_size
 from genshift.report.model.page_model import page_model
 from genshift.report.model.run_records import read_runs
 from genshift.report.page import write_page
+from genshift.report.parts import PAGE
 from genshift.report.results_md import write_results
 from genshift.runs.records import read_record
 
@@ -108,9 +110,11 @@ def test_all_diffusion_models_of_a_set_stand_in_one_section(folders, tmp_path):
 
 def test_accuracy_and_costs_stand_beside_the_distance(folders):
     table = blocks(folders, "table")[0]
-    assert table.head[1:4] == ["right class, %", "Fréchet", "precision"]
-    assert table.head[6:9] == ["network evaluations", "seconds a picture", "GFLOP a picture"]
-    (_, ((ours, right, *_), (theirs, worse, *_), (_, floor, *_))), *_ = table.bodies
+    assert table.head[1:4] == ["seeds", "images seen", "CPU min"], "never scrolled off"
+    assert table.head[4:7] == ["right class, %", "Fréchet", "precision"]
+    assert table.head[9:12] == ["network evaluations", "seconds a picture", "GFLOP a picture"]
+    (_, (first, second, floors)), *_ = table.bodies
+    (ours, _, _, _, right, *_), (theirs, _, _, _, worse, *_), (_, _, _, _, floor, *_) = first, second, floors
     assert (ours.text, right.text, right.tone) == ("digits-diffusion", "99.10 ± 0.00", "best")
     assert (theirs.text, worse.text, floor.text) == ("hw2-diffusion", "95.00 ± 1.90", "99.40")
     text = format_table(compare_table(folders))
@@ -122,11 +126,11 @@ def test_other_samplings_stand_beside_the_measures_and_are_measured_alike(folder
     patient = write_diffusion(tmp_path, "hw2-diffusion", 0, {"frechet": 12.0})
     passes = "pictures that pass through the network for each one drawn; ddpm in 1,000 steps, guidance 3"
     patch_json(patient / "results.json", lambda r: r["evaluations_per_image"].update(protocol=passes))
-    (_, ((_, _, frechet, *_), *_)), *_ = blocks([*folders[:2], patient], "table")[0].bodies
+    (_, ((_, _, _, _, _, frechet, *_), *_)), *_ = blocks([*folders[:2], patient], "table")[0].bodies
     assert (frechet.text, frechet.tone) == ("6 ± 0", "best")
     shown = blocks([*folders[:2], patient], "terms")[0]
     guided = "dpm++2m in 20 steps, guidance 1.5 away from the model without a label for t in (0, 1]"
-    assert shown.summary == "" and list(shown.terms[:2]) == [
+    assert shown.summary == "What each measure is" and list(shown.terms[:2]) == [
         ("digits-diffusion", f"drawn with {guided}."),
         ("hw2-diffusion", "drawn with ddpm in 1,000 steps, guidance 3."),
     ]
@@ -167,7 +171,9 @@ def test_results_md_holds_them(folders, tmp_path):
         for name in ("config.json", "results.json"):
             (kept / folder.name / name).write_bytes((folder / name).read_bytes())
     text = write_results(kept.parent, tmp_path / "results.md").read_text()
-    assert "### Diffusion models of mnistm" in text and "| digits-diffusion | **99.10 ± 0.00** |" in text
+    assert "### Diffusion models of mnistm" in text and re.search(
+        r"\| digits-diffusion \| .* \| \*\*99.10 ± 0.00\*\* \|", text
+    )
     assert "network evaluations | seconds a picture | GFLOP a picture |" in text
 
 

@@ -12,7 +12,7 @@ from report_pictures import stage, write_classifier, write_gan, write_vae
 from genshift.cli.listing import show_text
 from genshift.errors import Refusal
 from genshift.report.console import compare_table, format_table
-from genshift.report.contents import PAGE, subject_sections
+from genshift.report.contents import subject_sections
 from genshift.report.figures import generators as figures
 from genshift.report.figures.pictures import kind_and_size
 from genshift.report.model.comparison import comparison
@@ -21,6 +21,7 @@ from genshift.report.model.measures import best, shown, shown_published, worse
 from genshift.report.model.page_model import page_model
 from genshift.report.model.run_records import read_runs
 from genshift.report.page import write_page
+from genshift.report.parts import PAGE
 from genshift.report.results_md import write_results
 from genshift.runs.find import find_runs
 
@@ -89,9 +90,9 @@ def test_the_table_says_what_is_best_what_was_published_and_what_the_floor_is(ch
         text = tables.first.inner_text()
         assert tables.first.locator("td.best").first.inner_text() == "12.00 ± 0.24"
         assert "24.50 ± 0.71" in text and "published 28" in text and "published 91" in text and "floor" in text
-        body = seen.page.inner_text("main")
+        body, folded = seen.page.inner_text("main"), seen.page.text_content("main")
     assert "faces-gan has the lowest Fréchet, 12.00 ± 0.24, 51% below hw2-gan-a; the floor is 0.8." in body
-    assert "face rate: the share of pictures in which dlib's detector finds a face; higher is better." in body
+    assert "face rate: the share of pictures in which dlib's detector finds a face; higher is better." in folded
     assert "errors from 0.008 to 0.020, their mean is 0.0132" in body and "0.0170" in body
     assert "discriminator won" in body and "89.30 ± 1.79" in body and "24500" not in body
 
@@ -315,12 +316,14 @@ def kept(tmp_path):
 def test_results_md_has_a_table_of_each_kind(kept, tmp_path):
     text = write_results(kept, tmp_path / "results.md").read_text()
     assert all(f"### {title}\n" in text for title in ("mnistm→svhn", "GANs of celeba", "VAEs of celeba"))
-    assert "| preset | Fréchet | precision | recall | FID | face rate, % | sharpness | nearest in training |" in text
-    assert "| hw2-gan-a | 24.50 ± 0.71 | 0.6 ± 0 | 0.4 ± 0 | 41 ± 0 | 85.00 ± 0.00 |" in text
-    assert "| hw2-gan-a, published | – | – | – | 28 | 91 |" in text and "| faces-gan | **12.00 ± 0.24** |" in text
-    assert "| floor | 0.8 | 0.81 | 0.8 | – | 95.00 | 0.02 | 1 | – | – | – |" in text
+    head = "| preset | seeds | images seen | CPU min | Fréchet | precision | recall | FID | face rate, % | sharpness |"
+    assert f"{head} nearest in training |" in text
+    assert "| 11.6 | 24.50 ± 0.71 | 0.6 ± 0 | 0.4 ± 0 | 41 ± 0 | 85.00 ± 0.00 |" in text
+    assert "| hw2-gan-a, published | – | – | – | – | – | – | 28 | 91 |" in text
+    assert "| 1 (0) | 64,000 | 11.6 | **12.00 ± 0.24** |" in text
+    assert "| floor | – | – | – | 0.8 | 0.81 | 0.8 | – | 95.00 | 0.02 | 1 |" in text
     assert "- Fréchet, measured: squared Fréchet distance in the 256 features" in text
-    assert "| faces-attributes | 89.30 ± 1.79 | 1 (0) | 64,000 | 11.6 |" in text
+    assert "| faces-attributes | 1 (0) | 64,000 | 11.6 | 89.30 ± 1.79 |" in text
     assert "| DANN | 50.00 ± 1.58 (se) |" in text and "00 %" not in text.split("### What fell short")[0]
     assert text == write_results(kept, tmp_path / "again.md").read_text()
 

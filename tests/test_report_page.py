@@ -8,11 +8,12 @@ from markupsafe import escape
 from report_fixtures import patch_json, write_json, write_lines, write_run, write_study
 
 from genshift.errors import Refusal
-from genshift.report.contents import PAGE, subject_sections
+from genshift.report.contents import subject_sections
 from genshift.report.figures.adaptation import accuracy_curves, other_curves
 from genshift.report.model.page_model import page_model
 from genshift.report.model.run_records import read_runs
 from genshift.report.page import write_page
+from genshift.report.parts import PAGE
 
 PLOTS = """[...document.querySelectorAll('.plot')].map(plot => ({
     svgs: plot.querySelectorAll('.main-svg').length,
@@ -146,7 +147,7 @@ def test_a_curve_that_never_changes_is_left_to_the_settings(tmp_path):
 def settings_of(folder):
     """Setting → its cell on the page of one run."""
     (section,) = subject_sections(page_model(read_runs([folder])), PAGE)
-    table = next(b for b in section.blocks if b.kind == "table" and "published: the report states it" in b.note)
+    (table,) = next(b for b in section.blocks if b.kind == "folded" and b.summary.startswith("Every setting")).blocks
     return {row[0].text: row[1] for row in table.bodies[0][1]}
 
 

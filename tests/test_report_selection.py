@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from report_fixtures import patch_json, write_json, write_lines, write_run
 
-from genshift.report.contents import PAGE, closing_sections, subject_sections
+from genshift.report.contents import closing_sections, subject_sections
 from genshift.report.model.label_free import source_only_accuracy
 from genshift.report.model.page_model import page_model
 from genshift.report.model.run_records import read_runs
 from genshift.report.page import render, write_page
+from genshift.report.parts import PAGE
 from genshift.report.results_md import write_results
 from genshift.report.sections.label_free import RULES_TITLE, score_curves
 from genshift.runs.find import find_runs

@@ -116,6 +116,15 @@ class Prose:
 
 
 @dataclass(frozen=True)
+class Folded:
+    """Blocks that are folded away on a screen, under their `summary`."""
+
+    summary: str
+    blocks: Sequence[Block]
+    kind: str = field(default="folded", init=False)
+
+
+@dataclass(frozen=True)
 class Notes:
     """What must be read before the figures are trusted."""
 
@@ -158,7 +167,7 @@ class Choice:
     kind: str = field(default="choice", init=False)
 
 
-Block = Figures | Pictures | Table | Terms | Heading | Prose | Notes | Bullets | Printed | Choice
+Block = Figures | Pictures | Table | Terms | Heading | Prose | Notes | Bullets | Printed | Choice | Folded
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,11 @@ write its builders in `sections/` and add a `SectionKind` here; to add a block, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
-
 from genshift.report.blocks import Block, Section
 from genshift.report.model.formatting import joined
-from genshift.report.model.page_model import PageModel, Subject
+from genshift.report.model.page_model import PageModel, Subject, page_model
+from genshift.report.parts import PAGE, RESULTS_MD, Document, Part, SectionKind, blocks_of
+from genshift.report.problems import problem_sections
 from genshift.report.sections import (
     adaptation,
     citations,
@@ -25,31 +23,6 @@ from genshift.report.sections import (
     shared,
     shortfalls,
 )
-
-Document = Literal["page", "results.md"]
-PAGE: Document = "page"
-RESULTS_MD: Document = "results.md"
-About = TypeVar("About", PageModel, Subject)
-
-
-@dataclass(frozen=True)
-class Part(Generic[About]):
-    """Some blocks; `only`: the one document that has them; `when`: for which subjects they are made."""
-
-    blocks: Callable[[About], Sequence[Block]]
-    only: Document | None = None
-    when: Callable[[About], bool] = lambda about: True
-
-
-@dataclass(frozen=True)
-class SectionKind(Generic[About]):
-    """A section of what `takes` says it is about; `heading`: its title in results.md, below the study's name."""
-
-    takes: Callable[[About], bool]
-    title: Callable[[About], str]
-    parts: Sequence[Part[About]]
-    heading: Callable[[About], str] | None = None
-
 
 # The results of all runs, above the sections.
 OVERVIEW: tuple[Part[PageModel], ...] = (
@@ -143,10 +116,17 @@ CLOSING: tuple[SectionKind[PageModel], ...] = (
 )
 
 
-def blocks_of(parts: Iterable[Part[About]], about: About, document: Document) -> list[Block]:
-    """The blocks that some parts have in a document."""
-    here = [part for part in parts if part.only in (None, document) and part.when(about)]
-    return [block for part in here for block in part.blocks(about)]
+BEYOND = "Beyond the reports"
+
+
+def page_contents(model: PageModel) -> tuple[list[Block], list[Section]]:
+    """The page's results, and its sections: the reports' problems in their own order, then what is beyond them."""
+    found, answers, left = problem_sections(model)
+    rest = page_model([run for group in left for run in group.runs]) if answers else model
+    results, sections = blocks_of(OVERVIEW, rest, PAGE), subject_sections(rest, PAGE)
+    if answers and results:
+        sections = [Section(BEYOND, results), *sections]
+    return found if answers else results, [*answers, *sections, *closing_sections(model, PAGE)]
 
 
 def subject_sections(model: PageModel, document: Document) -> list[Section]:

@@ -12,7 +12,7 @@ from plotly.offline import get_plotlyjs
 
 from genshift.errors import Refusal
 from genshift.paths import AnyPath, given_paths, output_file
-from genshift.report.contents import OVERVIEW, PAGE, blocks_of, closing_sections, subject_sections
+from genshift.report.contents import page_contents
 from genshift.report.model.formatting import counted, joined
 from genshift.report.model.page_model import PageModel, page_model
 from genshift.report.model.run_records import readable_runs
@@ -69,6 +69,7 @@ def render(model: PageModel, title: str) -> str:
     leads = [ADAPTATION_LEAD] if model.adapting else []
     leads += [GENERATOR_LEAD] if any(run.draws for run in runs) else []
     versions = ", ".join(sorted({str(run.config.get("genshift", "?")) for run in runs}))
+    results, sections = page_contents(model)
     # Names come from folders and files of anyone: all text is escaped, and an unknown variable is an error.
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(_asset("page.html")).render(
@@ -76,9 +77,8 @@ def render(model: PageModel, title: str) -> str:
         lead=" ".join(leads) or GENERIC_LEAD,
         made=f"genshift {versions} · {counted(len(runs), 'run')}",
         unread=[f"Left out: {sentence}" for sentence in model.unread],
-        warnings=model.cautions,
-        top=blocks_of(OVERVIEW, model, PAGE),
-        sections=[*subject_sections(model, PAGE), *closing_sections(model, PAGE)],
+        top=results,
+        sections=sections,
         css=Markup(_asset("page.css")),
         js=Markup(_asset("page.js")),
         plotly=Markup(get_plotlyjs()),

@@ -13,17 +13,11 @@ from pathlib import Path
 
 from genshift.errors import Refusal, of_os_error
 from genshift.report.blocks import Block, Bullets, Cell, Heading, Printed, Prose, Section, Table, Terms
-from genshift.report.contents import (
-    OVERVIEW,
-    RESULTS_MD,
-    STUDY_END,
-    blocks_of,
-    closing_sections,
-    subject_sections,
-)
+from genshift.report.contents import OVERVIEW, STUDY_END, closing_sections, subject_sections
 from genshift.report.model.formatting import counted
 from genshift.report.model.page_model import PageModel, page_model
 from genshift.report.model.run_records import readable_runs
+from genshift.report.parts import RESULTS_MD, blocks_of
 from genshift.runs.files import write_text
 from genshift.runs.folder import RunFolder
 from genshift.runs.records import RunRecord

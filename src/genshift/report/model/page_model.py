@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from genshift.report.model.comparison import Comparison, comparison
@@ -35,6 +35,14 @@ class Subject:
     @property
     def studies(self) -> list[str]:
         return list(dict.fromkeys(run.study for run in self.runs))
+
+
+def restricted(subject: Subject, takes: Callable[[Group], bool]) -> Subject:
+    """The subject with those of its groups alone that `takes` says; it may be left with none."""
+    groups = tuple(group for group in subject.groups if takes(group))
+    rows = tuple(row for row in subject.rows if row.group in groups)
+    runs = tuple(run for group in groups for run in group.runs)
+    return Subject(runs, groups, rows, comparison(groups), tuple(cautions(groups, rows)))
 
 
 @dataclass(frozen=True)

@@ -45,10 +45,7 @@ def all_tasks(model: PageModel) -> list[Block]:
     for row in rows:
         counts = map(Cell, (seeds_text(row), count_text(row.n), images_text(row), minutes_text(row)))
         values = [Cell(ours_text(row), tone="quiet" if row.mean is None else ""), Cell(published_text(row))]
-        # Green at or above published, red below; a source-only model is a floor, so neither.
-        judged = row.difference is not None and row.method != "source"
-        tone = ("good" if (row.difference or 0.0) >= 0 else "bad") if judged else ""
-        difference = Cell(difference_text(row), tone=tone)
+        difference = Cell(difference_text(row), tone=_tone(row))
         cells = [Cell(row.label), *values, difference, *counts]
         bodies.setdefault(f"{row.study}: {row.task}", []).append(cells)
     head = ["", "ours", "published", "difference", "seeds", "test images", "images seen", "CPU min"]
@@ -68,6 +65,46 @@ def _table_note(rows: Sequence[Row]) -> str:
         note.append("Published is the figure of the report that is reproduced.")
     note.append("CPU minutes are the mean a run, all threads together.")
     return " ".join(note)
+
+
+def published_table(subjects: Sequence[Subject], model: PageModel) -> list[Block]:
+    """The report's figures beside ours, task by task, and beside them the best of genshift's on the same work, of the
+    runs that the page knows."""
+    bodies = []
+    for subject in subjects:
+        body = []
+        for row in subject.rows:
+            best = _best_of_ours(row, model.rows)
+            ours = Cell(ours_text(row), tone="quiet" if row.mean is None else "")
+            beyond = Cell(NONE if best is None else ours_text(best), note="" if best is None else best.label)
+            values = [Cell(published_text(row)), ours, Cell(difference_text(row), tone=_tone(row)), beyond]
+            counts = map(Cell, (seeds_text(row), images_text(row), minutes_text(row), count_text(row.n)))
+            body.append([Cell(row.label), *values, *counts])
+        bodies.append((subject.first.task, body))
+    head = ["", "published", "ours", "difference", "genshift's best", "seeds", "images seen", "CPU min", "test images"]
+    rows = [row for subject in subjects for row in subject.rows]
+    beyond_note = "Genshift's best: another backbone and, where it adapts, another method, trained on the same sets."
+    drawing = figures.overview(rows)
+    table = Table(head, bodies, f"{_table_note(rows)} {beyond_note}")
+    return [table, *([Figures([drawing], columns=1)] if drawing else [])]
+
+
+def _best_of_ours(row: Row, rows: Sequence[Row]) -> Row | None:
+    """The best row of the same task and part (a bound, or one that adapts) among the runs of no report."""
+    beyond = [
+        other
+        for other in rows
+        if other.task == row.task and other.mean is not None and not other.group.first.name.startswith(("hw2-", "hw3-"))
+    ]
+    same = [other for other in beyond if other.method == row.method or not {other.method, row.method} & set(BOUNDS)]
+    return max(same, key=lambda other: other.mean or 0.0, default=None)
+
+
+def _tone(row: Row) -> str:
+    """Green at or above published, red below; a source-only model is a floor, so neither."""
+    if row.difference is None or row.method == "source":
+        return ""
+    return "good" if row.difference >= 0 else "bad"
 
 
 def task_table(subject: Subject) -> list[Block]:
@@ -98,7 +135,7 @@ def seeds(subject: Subject) -> list[Block]:
     return [Table(["", *(f"seed {seed}" for seed in known)], [("", body)], note)]
 
 
-def finding(subject: Subject) -> list[Block]:
+def finding(subject: Subject) -> list[Prose]:
     """What this task came to, in a sentence or two."""
     means = [(row, row.mean) for row in subject.rows if row.mean is not None]
     bases, bests = ([(row, mean) for row, mean in means if row.method == bound] for bound in BOUNDS)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import PurePosixPath
 from typing import Literal
 
 from genshift.report.blocks import Block, Cell, Figures, Heading, Picture, Pictures, Prose, Table
@@ -25,7 +26,7 @@ def heading(subject: Subject) -> str:
     return f"{KINDS[subject.first.family]} of {subject.first.task}"
 
 
-def finding(subject: Subject) -> list[Block]:
+def finding(subject: Subject) -> list[Prose]:
     """Who has the best headline metric, and how far it is from the next."""
     compared = subject.comparison
     for metric in HEADLINES:
@@ -66,12 +67,13 @@ def class_by_class(subject: Subject) -> list[Block]:
 # --- pictures ---------------------------------------------------------------------------------------------------------
 
 
-def pictures(subject: Subject) -> list[Block]:
-    """Every kind of picture once, of all groups side by side."""
+def pictures(subject: Subject, wanted: Callable[[str], bool] = lambda name: True) -> list[Block]:
+    """Every kind of picture once, of all groups side by side; those whose file, without its ending, is `wanted`."""
     kinds: dict[str, list[tuple[Group, PictureEntry]]] = {}
     for group in subject.groups:
         for entry in _entries(group, "pictures"):
-            kinds.setdefault(entry["file"], []).append((group, entry))
+            if wanted(PurePosixPath(entry["file"]).stem):
+                kinds.setdefault(entry["file"], []).append((group, entry))
     blocks: list[Block] = []
     # What is said of all stands once above them; what differs stands below each.
     for file, members in kinds.items():

@@ -7,7 +7,15 @@ from collections.abc import Iterable
 from genshift.report.blocks import Block, Cell, Heading, Prose, Table
 from genshift.report.model.formatting import NONE, counted, joined, ours_text
 from genshift.report.model.measures import percent
-from genshift.report.model.method_comparison import BOUND, NOISE, Matrix, oracle_texts, unlike_data, within_noise
+from genshift.report.model.method_comparison import (
+    BOUND,
+    NOISE,
+    Matrix,
+    SettingsTable,
+    oracle_texts,
+    unlike_data,
+    within_noise,
+)
 from genshift.report.model.page_model import PageModel
 from genshift.report.model.summary import Row
 
@@ -109,8 +117,13 @@ def _oracles_best(matrix: Matrix) -> list[Block]:
 
 def settings_by_task(model: PageModel) -> list[Block]:
     """A table for each method and axis that was varied."""
+    return settings_blocks(model.settings)
+
+
+def settings_blocks(tables: Iterable[SettingsTable]) -> list[Block]:
+    """Each table of settings, with its title."""
     blocks: list[Block] = []
-    for settings in model.settings:
+    for settings in tables:
         body = []
         for setting in settings.settings:
             cells = [Cell(setting)]

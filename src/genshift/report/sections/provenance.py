@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from genshift.report.blocks import Block, Bullets, Cell, Heading, Printed, Prose, Table
+from genshift.report.blocks import Block, Bullets, Cell, Folded, Heading, Printed, Prose, Table
 from genshift.report.model.formatting import NONE, counted
 from genshift.report.model.page_model import PageModel, Subject
 from genshift.runs.records import RunRecord
@@ -22,19 +22,26 @@ SPECTRAL_NORM = "spectral normalisation on every layer"
 
 
 def settings(subject: Subject) -> list[Block]:
-    """Every setting of every group, each with its origin; one cell where all groups agree."""
+    """The settings that are not the preset's, and folded every one, each with its origin; one cell where all groups
+    agree."""
     runs = [group.first for group in subject.groups]
     keys = dict.fromkeys(key for run in runs for key in run.fields if key != "seed")
     if not any(run.fields.get("epochs") for run in runs):  # a budget in images says it all
         keys.pop("epochs", None)
-    body = []
+    body, changed = [], []
     for key in keys:
         cells = [_setting(run, key) for run in runs]
+        differs = any(cell.badge.startswith(("yours", "ours (the study's")) for cell in cells)
         if all(cell == cells[0] for cell in cells):
             cells = [Cell(cells[0].text, cells[0].badge, span=len(cells))]
         body.append([Cell(key), *cells])
+        changed += [body[-1]] if differs else []
+    if not body:
+        return []
     head = ["", *(group.label for group in subject.groups)]
-    return [Heading("Settings"), Table(head, [("", body)], SETTINGS_NOTE, prose=True)] if body else []
+    every = Folded("Every setting, with its origin", [Table(head, [("", body)], SETTINGS_NOTE, prose=True)])
+    shown = [Table(head, [("", changed)], "All else is the preset's.", prose=True)] if changed else []
+    return [Heading("Settings"), *shown, every]
 
 
 def _setting(run: RunRecord, key: str) -> Cell:

@@ -56,10 +56,10 @@ def measures(subject: Subject) -> list[Block]:
     body = [_cells(compared, place, note_published=True) for place in range(len(compared.groups))]
     if any(compared.floors):
         # A floor has no seeds and cost nothing.
-        body.append([Cell("floor"), *(Cell(floor or NONE, tone="quiet") for floor in compared.floors), *[Cell("")] * 3])
+        body.append([Cell("floor"), *[Cell("")] * 3, *(Cell(floor or NONE, tone="quiet") for floor in compared.floors)])
     blocks: list[Block] = [Table(_head(compared, ""), [("", body)], _note(compared))]
     if compared.metrics:
-        blocks.append(Terms(compared.terms()))
+        blocks.append(Terms(compared.terms(), "What each measure is"))
     return [*blocks, Terms(taken, "How each measure was taken")] if (taken := compared.measured()) else blocks
 
 
@@ -82,23 +82,23 @@ def recorded_measures(subject: Subject) -> list[Block]:
 
 
 def _head(compared: Comparison, first: str) -> list[str]:
-    return [first, *compared.heads, "seeds", "images seen", "CPU min"]
+    return [first, "seeds", "images seen", "CPU min", *compared.heads]  # what is scrolled off first is not the cost
 
 
 def _cells(compared: Comparison, place: int, note_published: bool = False) -> list[Cell]:
     """A group's values, and what its runs saw and cost."""
-    cells = [Cell(compared.groups[place].label)]
+    seeds, row = compared.seeds(place), compared.fullest(place)
+    cells = [Cell(compared.groups[place].label), Cell(seeds, tone="quiet" if seeds == NOT_EVALUATED else "")]
+    cells += [Cell(images_text(row)), Cell(minutes_text(row))]
     for metric in compared.metrics:
         published = compared.published(place, metric) if note_published else ""
         tone = "best" if place in compared.best(metric) else ""
         cells.append(Cell(compared.value(place, metric), tone=tone, note=f"published {published}" if published else ""))
-    seeds, row = compared.seeds(place), compared.fullest(place)
-    cells.append(Cell(seeds, tone="quiet" if seeds == NOT_EVALUATED else ""))
-    return [*cells, Cell(images_text(row)), Cell(minutes_text(row))]
+    return cells
 
 
 def _without_counts(name: str, values: Sequence[str]) -> list[Cell]:
-    return [Cell(name), *(Cell(value or NONE) for value in values), *[Cell(NONE)] * 3]
+    return [Cell(name), *[Cell(NONE)] * 3, *(Cell(value or NONE) for value in values)]
 
 
 def _note(compared: Comparison) -> str:
