@@ -16,6 +16,7 @@ from genshift.report.contents import page_contents
 from genshift.report.model.formatting import counted, joined
 from genshift.report.model.page_model import PageModel, page_model
 from genshift.report.model.run_records import readable_runs
+from genshift.report.problems import REPORTS
 from genshift.runs.files import write_text
 from genshift.runs.find import find_runs
 
@@ -59,7 +60,9 @@ def write_page(run_folders: Sequence[Path], out: Path, title: str | None = None)
     studies = joined(list(dict.fromkeys(run.study for run in model.runs)))
     kind = "generators" if any(run.draws for run in model.runs) else "report"
     subject = "domain adaptation" if len(model.adapting) == len(model.runs) else kind
-    write_text(out, render(model, title or f"{studies}: {subject}"))
+    reports = [name for name in REPORTS if any(run.name.startswith(f"{name}-") for run in runs)]
+    named = f"{joined(reports)}, question by question" if reports else f"{studies}: {subject}"
+    write_text(out, render(model, title or named))
     return out
 
 

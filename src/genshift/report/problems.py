@@ -161,13 +161,18 @@ def problem_sections(model: PageModel) -> tuple[list[Block], list[Section], list
         known = [group for group in model.groups if problem.of_report(group)]
         if not known or (problem.asks and problem.asks not in {group.method for group in known}):
             continue
-        subjects = [restricted(subject, problem.takes) for subject in model.subjects]
-        case = Case(tuple(subject for subject in subjects if subject.groups), tuple(known), model)
-        left = [group for group in left if group not in known and not problem.takes(group)]
-        number = problem.questions[0].title.partition(".")[0]
-        for subject in case.subjects:
-            (said,) = adaptation.finding(subject) if problem.methods else generators.finding(subject)
-            findings.append((f"{problem.report} {number}, {subject.first.task}: {said.text}", ()))
+        # The sets that the report's own runs are of; in each the report's runs come first.
+        subjects, number = [], problem.questions[0].title.partition(".")[0]
+        for subject in model.subjects:
+            groups = sorted(filter(problem.takes, subject.groups), key=lambda group: not problem.of_report(group))
+            own = restricted(subject, [group for group in groups if problem.of_report(group)])
+            if own.groups:
+                subjects.append(restricted(subject, groups))
+                (said,) = adaptation.finding(own) if problem.methods else generators.finding(own)
+                findings.append((f"{problem.report} {number}, {subject.first.task}: {said.text}", ()))
+        case = Case(tuple(subjects), tuple(known), model)
+        placed = {group for subject in subjects for group in subject.groups} | set(known)
+        left = [group for group in left if group not in placed]
         for question in problem.questions:
             if blocks := blocks_of(question.parts, case, PAGE):
                 sections.append(Section(f"{problem.report} {question.title}", blocks))

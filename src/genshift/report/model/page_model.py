@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from genshift.report.model.comparison import Comparison, comparison
@@ -37,12 +37,11 @@ class Subject:
         return list(dict.fromkeys(run.study for run in self.runs))
 
 
-def restricted(subject: Subject, takes: Callable[[Group], bool]) -> Subject:
-    """The subject with those of its groups alone that `takes` says; it may be left with none."""
-    groups = tuple(group for group in subject.groups if takes(group))
-    rows = tuple(row for row in subject.rows if row.group in groups)
+def restricted(subject: Subject, groups: Sequence[Group]) -> Subject:
+    """The subject with these of its groups alone, in this order."""
+    rows = tuple(row for group in groups for row in subject.rows if row.group is group)
     runs = tuple(run for group in groups for run in group.runs)
-    return Subject(runs, groups, rows, comparison(groups), tuple(cautions(groups, rows)))
+    return Subject(runs, tuple(groups), rows, comparison(groups), tuple(cautions(groups, rows)))
 
 
 @dataclass(frozen=True)
