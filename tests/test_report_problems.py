@@ -78,3 +78,12 @@ def test_a_warning_is_told_once(folders, tmp_path):
     patch_json(folders[0] / "evaluation.json", lambda e: e["warnings"].append("A quite singular warning."))
     text = write_page(folders, tmp_path / "page.html").read_text(encoding="utf-8")
     assert text.count("A quite singular warning.") == 1
+
+
+def test_a_published_measure_that_was_not_taken_is_said_to_be_not_measured(tmp_path):
+    """FID without Inception's weights."""
+    run = write_gan(tmp_path, "hw2-gan-a", values={"frechet": 24.0})
+    patch_json(run / "results.json", lambda results: results.pop("fid", None))
+    (subject,) = page_model(read_runs([run])).subjects
+    assert (subject.comparison.value(0, "fid"), subject.comparison.published(0, "fid")) == ("not measured", "28")
+    assert subject.comparison.value(0, "frechet") == "24.00 ± 0.48"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from genshift.report.model.formatting import NONE, seeds_text, value_text
 from genshift.report.model.grouping import Group
 from genshift.report.model.measures import FLOOR_NOTE, best, metric_of, ordered, shown, shown_published
-from genshift.report.model.summary import NOT_EVALUATED, Row, row_of
+from genshift.report.model.summary import NOT_EVALUATED, NOT_MEASURED, Row, row_of
 
 DIRECTIONS = {
     "higher": "higher is better",
@@ -64,8 +64,8 @@ class Comparison:
     def value(self, place: int, metric: str) -> str:
         """The mean over seeds and its spread; the seeds too, where only some were measured."""
         row = self.rows[place][metric]
-        if row.mean is None:
-            return NONE
+        if row.mean is None:  # where the report has a figure, a reader looks for ours
+            return NONE if row.published is None else NOT_MEASURED
         if row.seeds == self.fullest(place).seeds:  # which the last columns name
             return value_text(row)
         return f"{value_text(row)} (seed {', '.join(map(str, row.seeds))})"

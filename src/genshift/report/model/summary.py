@@ -16,6 +16,7 @@ from genshift.runs.records import RunRecord
 
 NOT_EVALUATED = "not evaluated yet"
 NO_LABELS = "no target labels"
+NOT_MEASURED = "not measured"
 
 
 @dataclass(frozen=True)
