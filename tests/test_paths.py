@@ -42,6 +42,20 @@ def test_what_is_no_path(given, says):
 
 
 @tiny.POSIX
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("evaluate", "--pictures", "~nobody-here/x", "--reference", "uci"),
+        ("evaluate", "--pictures", "uci", "--reference", "~nobody-here/x"),
+        ("data", "check", "~nobody-here/x"),
+        ("train", "dann", "--source", "~nobody-here/x", "--target", "uci", "--out", "run"),
+    ],
+)
+def test_every_command_says_that_a_home_folder_is_unknown(words, capfd):
+    assert "names the home folder of a user who is not known here" in tiny.refused(capfd, *words, last_line=True)
+
+
+@tiny.POSIX
 def test_a_pipe_or_a_device_is_not_replaced_by_a_file(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for place in (tmp_path / "pipe", Path("/dev/null")):

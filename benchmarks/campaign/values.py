@@ -36,6 +36,7 @@ THERE = r"\.|\.\.|one|one/train|one/train/bar/00\.png|packed|uci"
 VALID: tuple[tuple[str, str, str], ...] = (
     (r".* --(out|log|record)", ANY, "a path that can be made"),
     (r"data get --data-root", ANY, "a path that can be made"),
+    (r"data get argument", "uci", "a set that comes with scikit-learn"),
     (r"report --title", ANY, "a title is any text"),
     (r".* --[a-z0-9-]+", r"0|-0\.0|0\.5|1\.5|2|1_0|１２|1e17|9{18}", "a number within the bounds"),
     (r".* --(mean|seed)", "-1", "a number without a bound"),

@@ -34,7 +34,8 @@ class Refusal(Exception):
 OUT_OF_MEMORY = re.compile(
     r"out of memory|can't allocate memory|not enough memory|cannot allocate memory|DefaultCPUAllocator|bad_alloc|"
     r"ALLOC_FAILED|failed to map segment|could not create a primitive(?! desc)|"
-    r"size calculation overflowed|integer multiplication overflow",
+    r"size calculation overflowed|integer multiplication overflow|"
+    r"overflow when unpacking long|int too large to convert",
     re.IGNORECASE,
 )
 OUT_OF_THREADS = re.compile(r"can't start new thread|resource temporarily unavailable", re.IGNORECASE)

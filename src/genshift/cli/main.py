@@ -626,7 +626,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         _drop_output()
         return _refuse(str(of_os_error(error, f"using {error.filename}" if error.filename else "reading or writing")))
-    except (MemoryError, RuntimeError, ImportError) as error:  # the latter two, where they say that there is no room
+    except (MemoryError, RuntimeError, ImportError, TypeError, OverflowError) as error:  # where it says: no room
         ended = of_exhaustion(error)
         if not isinstance(ended, Refusal):
             raise

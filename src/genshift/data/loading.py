@@ -179,7 +179,7 @@ def packed_parts(path: Path) -> dict[str, Path]:
 
 def splits_of(name_or_path: str | Path) -> set[str]:
     """The splits of a set that `load` reads, "train" among them; of a set by its name, those that were published."""
-    path = Path(name_or_path).expanduser()
+    path = given_path(name_or_path)
     if (data := lookup(name_or_path)) is not None:
         return set(data.splits)
     if is_packed(path) or (parts := packed_parts(path)):

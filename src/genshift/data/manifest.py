@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor
 from genshift.data.catalog import lookup
 from genshift.data.imageset import ImageSet
 from genshift.errors import Refusal
+from genshift.paths import given_path
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def manifest_of(
 
 def standing(place: str) -> str:
     """A set's name, or a path that means the same from every folder."""
-    return place if lookup(place) is not None else str(Path(place).expanduser().absolute())
+    return place if lookup(place) is not None else str(given_path(place).absolute())
 
 
 def pixels_of(images: ImageSet) -> str:

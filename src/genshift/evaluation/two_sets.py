@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,6 +27,7 @@ from genshift.evaluation.findings import Findings
 from genshift.evaluation.options import EvaluationOptions
 from genshift.evaluation.per_class import even_halves
 from genshift.metrics.embedding import fixed_sample
+from genshift.paths import given_path
 from genshift.presets import Classifier
 from genshift.runs.folder import RunFolder
 from genshift.runs.manifest import placed
@@ -55,8 +55,8 @@ def compare_sets(
     Inception's where its weights are given. Raises Refusal where there are no features, or a set cannot be read.
     """
     device.prepare_process(options.threads, device.choose_device(options.device))
-    run = RunFolder(Path(reference).expanduser())
-    if RunFolder(Path(pictures).expanduser()).exists():
+    run = RunFolder(given_path(reference))
+    if RunFolder(given_path(pictures)).exists():
         raise Refusal(
             f"--pictures {pictures} is a run: `genshift evaluate {pictures}` measures it; for pictures of it, "
             "`genshift sample` draws them into a folder."
@@ -99,7 +99,7 @@ def _read(name: str, size: int | None, options: EvaluationOptions, console: Cons
     images = load(name, data_root=options.data_root, size=size, labels=False, skip_broken=options.skip_broken)
     for note in images.notes:
         console.say(f"note: {note}")
-    path = Path(name).expanduser()
+    path = given_path(name)
     parted = (not path.is_file() or is_archive(path)) and evaluation_split(name) == "test"
     part = ", its part train" if parted else ""
     return images, f"{images.name}{part}"

@@ -2,11 +2,13 @@
 
 What happens, in order: `runs/records.py` reads the run folders; `model/` computes once all that is to be said of them;
 `contents.py` says which sections and blocks there are and in which document, and `problems.py` in which order the page
-answers the two reports; `sections/` builds these blocks, with the drawings of `figures/`; `page.py` (with page.html, page.css, page.js), `results_md.py` and `console.py` write down.
-`blocks.py` holds what blocks are. Nothing here computes with tensors or opens a checkpoint, and torch is not imported.
+answers the two reports; `sections/` builds these blocks, with the drawings of `figures/`; `page.py` (with page.html,
+page.css, page.js), `results_md.py` and `console.py` write down. `blocks.py` holds what blocks are. Nothing here
+computes with tensors or opens a checkpoint, and torch is not imported.
 
 A new block is a function in `sections/` and a `Part` in `contents.py` (for a report's runs, in the question of
-`problems.py` that it answers); a new kind of runs is a `SectionKind` in `contents.py`. A new metric is an entry of `model/measures.py`, where its title, its direction and its meaning stand.
+`problems.py` that it answers); a new kind of runs is a `SectionKind` in `contents.py`. A new metric is an entry of
+`model/measures.py`, where its title, its direction and its meaning stand.
 
 The package is also the verb: `genshift.report(folders, out)` writes the page of some runs.
 """
