@@ -76,6 +76,7 @@ SECTIONS: tuple[SectionKind[Subject], ...] = (
             Part(shared.warnings, only=PAGE),
             Part(adaptation.seeds, only=PAGE),
             Part(adaptation.task_table, only=RESULTS_MD),
+            Part(adaptation.probes),
             Part(adaptation.latent_space, only=PAGE, when=adaptation.few),
             Part(adaptation.confusions, only=PAGE, when=adaptation.few),
             Part(shared.curves, only=PAGE, when=adaptation.few),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 TARGET_ACCURACY = "oracle/target_test_accuracy"
+DOMAIN_PROBE, CLASS_PROBE = "domain_probe_accuracy", "oracle/class_probe_accuracy"
 BOOKKEEPING = {"cpu_minutes", "images_per_second"}  # in results.json, and no figure of merit
 Better = Literal["higher", "lower", "as real", "neither"]
 
@@ -112,6 +113,21 @@ METRICS = {
     ),
     TARGET_ACCURACY: Metric(
         "target test accuracy", "higher", "the share of target images classified right", percent=True, bar="se"
+    ),
+    DOMAIN_PROBE: Metric(
+        "domain by a probe",
+        "lower",
+        "how often a linear probe of the features tells held-out source from target images; 50% is mixed",
+        percent=True,
+        bar="se",
+    ),
+    CLASS_PROBE: Metric(
+        "class by a probe",
+        "higher",
+        "how often a linear probe of the target's features, taught with its labels, tells held-out images' classes: "
+        "what the features hold, whatever the classifier makes of it",
+        percent=True,
+        bar="se",
     ),
 }
 FLOOR_NOTE = "the same of real pictures, of a distance between two halves of them: a perfect generator would reach it."
