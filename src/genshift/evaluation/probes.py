@@ -28,7 +28,7 @@ def measure_probes(found: Findings, method: ClassifierMethod, source: ImageSet |
         with found.measuring(CLASSES):
             accuracy, error = linear_probe(method.embed(shown.images), shown.labels)
             commonest = int(shown.labels.bincount().max()) / len(shown)
-            protocol = f"{PROBE}; the class of {len(shown):,} images of {target.name}; floor: always the commonest class"
+            protocol = f"{PROBE}; the class of {len(shown):,} images of {target.name}; floor: always the commonest"
             found.results[CLASSES] = Measure(accuracy, len(shown), protocol, error, commonest)
     if source is None:
         return

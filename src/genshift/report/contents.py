@@ -95,6 +95,7 @@ SECTIONS: tuple[SectionKind[Subject], ...] = (
             Part(shared.recorded_measures, only=RESULTS_MD),
             Part(diffusion.procedure, only=PAGE, when=diffusion.of_report),
             Part(generators.class_by_class, only=PAGE),
+            Part(generators.attribute_changes, only=PAGE),
             Part(generators.pictures, only=PAGE),
             Part(generators.snapshots, only=PAGE),
             Part(diffusion.sweeps, only=PAGE, when=diffusion.denoises),
@@ -126,6 +127,11 @@ STUDY_END: tuple[Part[PageModel], ...] = (
 
 # What all runs together tell, below the sections.
 CLOSING: tuple[SectionKind[PageModel], ...] = (
+    SectionKind(
+        takes=lambda model: bool(generators.families(model)),
+        title=lambda model: "Families of generators",
+        parts=(Part(generators.families, only=PAGE),),
+    ),
     SectionKind(
         takes=lambda model: bool(model.choices),
         title=lambda model: label_free.RULES_TITLE,

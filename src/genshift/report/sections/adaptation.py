@@ -107,11 +107,11 @@ def probes(subject: Subject) -> list[Block]:
     if not known:
         return []
     head = ["", *(metric_of(row.metric).head for row in known[0]), "seeds"]
-    body = [
-        [Cell(rows[0].label), *(Cell(NONE if row.mean is None else ours_text(row)) for row in rows)]
-        + [Cell(seeds_text(max(rows, key=lambda row: len(row.seeds))))]
-        for rows in known
-    ]
+    body = []
+    for rows in known:
+        texts = [NONE if row.mean is None else ours_text(row) for row in rows]
+        seeds = seeds_text(max(rows, key=lambda row: len(row.seeds)))
+        body.append([Cell(text) for text in (rows[0].label, *texts, seeds)])
     terms = [(metric_of(row.metric).title, f"{metric_of(row.metric).meaning}.") for row in known[0]]
     taken = dict.fromkeys((row.metric, protocol) for rows in known for row in rows[:2] for protocol in row.protocols)
     terms += [(f"{metric_of(metric).title}, measured", f"{protocol}.") for metric, protocol in taken]
