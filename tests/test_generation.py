@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import faces_tiny
 import numpy as np
@@ -18,9 +19,13 @@ from genshift.data import open_packed
 from genshift.errors import Refusal
 from genshift.evaluation import evaluate, feature_distance, generation
 from genshift.evaluation.findings import Findings
+from genshift.evaluation.latent_space import measure_stages
 from genshift.evaluation.options import EvaluationOptions
+from genshift.evaluation.reconstruction_changes import measure_changes
 from genshift.evaluation.vae import VAEEvaluation
+from genshift.metrics.linear_probe import linear_probe
 from genshift.metrics.neighbours import nearest_rows
+from genshift.runs import checkpoint
 from genshift.runs.folder import RunFolder
 from genshift.runs.png import grid, write_png
 from genshift.runs.results import Measure
@@ -89,7 +94,9 @@ def test_a_vae_keeps_the_same_pictures_latent_vectors(studio):
     kept = sorted(samples.glob("latents-*"))
     assert [int(path.stem.rpartition("-")[2]) for path in kept] == [8, 16, 24, 32]
     held_out = open_packed(studio.data / "test").images
-    assert torch.equal(load_file(kept[-1])["latents"], open_run(RunFolder(studio["vae"])).method.embed(held_out))
+    means, log_variances = open_run(RunFolder(studio["vae"])).method.encode(held_out)
+    held = load_file(kept[-1])
+    assert torch.equal(held["latents"], means) and torch.equal(held["log_variances"], log_variances)
     assert read(samples / f"images-{LAST:012}.png").tolist() == read(samples / "prior-normal.png").tolist()
     assert read(samples / "grid.png").tolist() != read(samples / "prior-normal.png").tolist(), "the prior changes it"
 
@@ -111,13 +118,14 @@ def test_looking_changes_nothing_and_a_continued_run_leaves_the_same_pictures(na
 
 # --- measures ---------------------------------------------------------------------------------------------------------
 
-COSTS = {"cpu_minutes", "images_per_second"}
-GAN = COSTS | {"frechet", "precision", "recall", "sharpness", "nearest_train", "copies"}
-CODED = {"reconstruction_mse", "psnr", "ssim"}
+COSTS = {"cpu_minutes", "images_per_second", "seconds_per_image"}
+GAN = COSTS | {"frechet", "precision", "recall", "sharpness", "nearest_train", "copies", "repeats"}
+CODED = {"reconstruction_mse", "psnr", "ssim", "border_colour_kept", "middle_colour_kept"}
+LATENT = {f"latent_{kind}/{at}" for kind in ("probe", "kl_with", "kl_without") for at in ("first", "middle", "last")}
 NAMES = {
     "gan": GAN,
-    "vae": GAN | CODED | {"frechet_normal_prior"},
-    "vae-classes": GAN | CODED | {"frechet_normal_prior", "class_accuracy"},
+    "vae": GAN | CODED | LATENT | {"frechet_normal_prior"},
+    "vae-classes": GAN | CODED | LATENT | {"frechet_normal_prior", "class_accuracy"},
 }
 
 
@@ -125,10 +133,10 @@ NAMES = {
 def test_every_measure_has_its_count_error_floor_and_protocol(name, judged):
     results, _ = judged[name]
     assert set(results) == NAMES[name]
-    for measure in results.keys() - CODED - COSTS:
+    for measure in results.keys() - CODED - LATENT - COSTS:
         found = results[measure]
         assert math.isfinite(found["value"]) and found["std"] >= 0 and math.isfinite(found["floor"]), measure
-        assert found["n"] == 20 and "3 series of 20 samples" in found["protocol"], measure
+        assert found["n"] == 20 and "20 samples" in found["protocol"] and "3 series" in found["protocol"], measure
     assert "in the 64 features of faces-attributes, seed 0, pictures at 16 px" in results["frechet"]["protocol"]
     for measure in CODED & results.keys():
         assert results[measure]["n"] == 20 and "20 held-out pictures at 16 px" in results[measure]["protocol"]
@@ -342,7 +350,7 @@ def test_faces_are_looked_for_in_celeba(studio, monkeypatch):
 
     monkeypatch.setattr(generation, "has_face", absent)
     generation.measure_pictures(context)
-    assert set(found.results) == {"sharpness"}
+    assert set(found.results) == {"sharpness", "seconds_per_image"}
     assert found.refused == ["Not measured: face_rate. dlib is not installed: pip install 'genshift[faces]'."]
 
 
@@ -362,8 +370,12 @@ def test_warnings_name_what_lasted_and_what_the_measures_say(tmp_path):
     assert "Generator collapsed" in collapsed and "2 readings between 200 and 300 images" in collapsed
     assert "20.0%" in memorised and "50.0%" in faces and "95.0%" in faces
     well = {"copies": Measure(0.005, 100, "", floor=0.0), "face_rate": Measure(0.9, 100, "", floor=0.95)}
+    well["recall"] = Measure(0.3, 100, "", floor=0.8)
     (tmp_path / "metrics.jsonl").unlink()
     assert generation.warnings_of(run, well) == []
+    # A recall of 0 is no variety, whatever the pictures look like.
+    (variety,) = generation.warnings_of(run, {**well, "recall": Measure(0.0, 100, "", floor=0.8)})
+    assert variety.startswith("Little variety: 0.0% of the real pictures") and "80.0%" in variety
 
 
 def test_a_flat_folder_without_held_out_pictures_is_enough(tmp_path, quick):
@@ -393,3 +405,58 @@ def test_weights_that_are_named_and_broken_end_the_evaluation(studio, monkeypatc
         capfd, "study", "adaptation", *flags, "--out", tmp_path / "study"
     )
     assert not (tmp_path / "study").exists()
+
+
+# --- what a reconstruction changes, and the latent space over training ------------------------------------------------
+
+
+def test_attributes_that_a_reconstruction_changes_are_counted_beside_what_the_judge_gets_wrong(studio, quick):
+    judge = feature_distance.classifier_space(studio["attributes"])
+    held_out = open_packed(studio.data / "test")
+    found, decoded = Findings(()), held_out.images.flip(0)  # each is taken for another
+    measure_changes(found, judge, held_out, decoded)
+    method = open_run(RunFolder(studio["attributes"])).method
+    before, after = (method.predict(images) > 0.5 for images in (held_out.images, decoded))
+    rows = found.record["attribute_changes"]
+    assert [row["attribute"] for row in rows] == ["Male", "Smiling"] and all(row["n"] == 20 for row in rows)
+    assert [row["flipped"] for row in rows] == (before != after).double().mean(0).tolist()
+    errs = (before != held_out.attributes.bool()).double().mean(0)
+    assert [row["judge_errs"] for row in rows] == errs.tolist()
+    flips = found.results["attribute_flips"]
+    assert flips.value == pytest.approx((before != after).double().mean().item())
+    assert flips.n == 20 and flips.floor == pytest.approx(errs.mean().item())
+    # Of what is not changed, nothing is; and of a judge that knows no attributes nothing is said.
+    measure_changes(found, judge, held_out, held_out.images)
+    assert found.results["attribute_flips"].value == 0 and found.results["border_colour_kept"].value == pytest.approx(1)
+    plain = Findings(())
+    measure_changes(plain, feature_distance.classifier_space(studio["judge"]), held_out, decoded)
+    assert set(plain.results) == {"border_colour_kept", "middle_colour_kept"} and plain.refused == []
+
+
+def test_what_an_earlier_judge_found_of_attributes_stays_where_none_is_asked_for(studio, tmp_path, quick):
+    assert studio.train("vae", tmp_path / "vae") == 0
+    judged = api.evaluate(tmp_path / "vae", features=studio["attributes"], draw=False)
+    rows = json.loads((tmp_path / "vae" / "evaluation.json").read_text())["attribute_changes"]
+    kept = api.evaluate(tmp_path / "vae", draw=False)
+    assert kept["attribute_flips"]["value"] == judged["attribute_flips"]["value"]
+    assert json.loads((tmp_path / "vae" / "evaluation.json").read_text())["attribute_changes"] == rows
+
+
+def test_a_latent_space_is_probed_at_three_stages_and_old_runs_have_no_variances(studio, tmp_path, quick):
+    run, held_out = RunFolder(studio["vae"]), open_packed(studio.data / "test")
+    found, has = Findings(()), held_out.attribute("Male") > 0
+    measure_stages(found, run, held_out)
+    means, log_variances = open_run(run).method.encode(held_out.images)
+    last = found.results["latent_kl_with/last"]
+    drawn = means[has].double().var(0, correction=0) + log_variances[has].double().exp().mean(0)
+    expected = 0.5 * (drawn + means[has].double().mean(0) ** 2 - 1 - drawn.log()).sum()
+    assert last.value == pytest.approx(expected.item()) and last.n == 10 and last.floor == 8 / 10
+    assert found.results["latent_probe/last"].value == linear_probe(means, has.long())[0]
+    assert "after 8 images" in found.results["latent_probe/first"].protocol
+    # As 0.2 kept them.
+    shutil.copytree(run.path, tmp_path / "old")
+    for path in (tmp_path / "old" / "samples").glob("latents-*"):
+        checkpoint.save(path, checkpoint.Checkpoint({"latents": load_file(path)["latents"]}, {"images": 8}))
+    old = Findings(())
+    measure_stages(old, RunFolder(tmp_path / "old"), held_out)
+    assert set(old.results) == {f"latent_probe/{stage}" for stage in ("first", "middle", "last")} and not old.refused

@@ -7,7 +7,7 @@ import re
 import browser
 import pytest
 from report_fixtures import patch_json, write_json, write_lines, write_run
-from report_pictures import stage, write_classifier, write_gan, write_vae
+from report_pictures import stage, write_classifier, write_diffusion, write_gan, write_vae
 
 from genshift.cli.listing import show_text
 from genshift.errors import Refusal
@@ -23,6 +23,7 @@ from genshift.report.model.run_records import read_runs
 from genshift.report.page import write_page
 from genshift.report.parts import PAGE
 from genshift.report.results_md import write_results
+from genshift.report.sections import adaptation, generators
 from genshift.runs.find import find_runs
 
 PICTURES = """[...document.querySelectorAll('main img')].map(i => ({
@@ -379,3 +380,72 @@ def test_older_records_without_a_family_are_adaptation(tmp_path):
     assert run.of_adaptation and not run.draws
     write_json(folder / "results.json", {})
     assert read_runs([write_gan(tmp_path)])[0].draws
+
+
+# --- families beside each other, and what a VAE's claims come to ------------------------------------------------------
+
+
+def set_results(folder, **measures):
+    patch_json(folder / "results.json", lambda r: r.update(measures))
+
+
+def of(value, n=1_000, protocol="p", **others):
+    return {"value": value, "std": 0.1, "n": n, "protocol": protocol, **others}
+
+
+def table_of(blocks):
+    (table,) = (block for block in blocks if block.kind == "table")
+    (_, rows), *_ = table.bodies
+    return table.head, [[cell.text for cell in row] for row in rows], rows
+
+
+def test_families_of_the_same_pictures_stand_in_one_table_at_equal_counts(tmp_path):
+    gan, vae = write_gan(tmp_path), write_vae(tmp_path)
+    diffusion = write_diffusion(tmp_path, "faces-diffusion")
+    patch_json(diffusion / "config.json", lambda c: c["preset"].update(task="celeba"))
+    # The GAN and the VAE drew 2,250 pictures, of which 1,000 are measured too; the diffusion model no more than 1,000.
+    set_results(gan, frechet=of(20.0, 2_250), frechet_1000=of(24.0, floor=2.0), seconds_per_image=of(0.01, 6_750))
+    set_results(vae, frechet=of(50.0, 2_250), frechet_1000=of(54.0, floor=2.0), face_rate=of(0.9))
+    set_results(diffusion, frechet=of(10.0, floor=2.0), seconds_per_image=of(0.5, 3_000))
+    model = page_model(read_runs([gan, vae, diffusion]))
+    head, texts, rows = table_of(generators.families(model))
+    assert head[:3] == ["", "family", "Fréchet"]
+    assert [(text[0], text[1], text[2].partition(" ")[0]) for text in texts] == [
+        ("hw2-gan-a", "GAN", "24.00"), ("hw3-vae", "VAE", "54.00"), ("faces-diffusion", "Diffusion model", "10.00"),
+    ]  # fmt: skip
+    assert [row[2].tone for row in rows] == ["", "", "best"], "at one count, under one protocol"
+    assert texts[1][head.index("seconds a picture")] == "–", "what was not measured is not guessed"
+    # Where counts differ, none is best and the note says so.
+    patch_json(vae / "results.json", lambda r: r.pop("frechet_1000"))
+    blocks = generators.families(page_model(read_runs([gan, vae, diffusion])))
+    assert [row[2].tone for row in table_of(blocks)[2]] == ["", "", ""]
+    terms = dict(blocks[-1].terms)
+    assert "n = 1,000 and 2,250" in terms["Fréchet"] and "none is marked best" in terms["Fréchet"]
+    assert generators.families(page_model(read_runs([gan]))) == [], "of one family its own section tells"
+    assert "Families of generators" in write_page([gan, vae, diffusion], tmp_path / "page.html").read_text("utf-8")
+
+
+def test_a_vaes_latent_stages_and_changed_attributes_have_tables(tmp_path):
+    vae = write_vae(tmp_path)
+    stages = {f"latent_probe/{stage}": of(value, 500, floor=0.6) for stage, value in (("first", 0.9), ("last", 0.7))}
+    set_results(vae, **stages, **{"latent_kl_with/last": {**of(3.0, 200, floor=0.5), "std": None}})
+    rows = [{"attribute": name, "n": 500, "flipped": share, "error": 0.01, "judge_errs": 0.05}
+            for name, share in (("Male", 0.1), ("No_Beard", 0.3))]  # fmt: skip
+    patch_json(vae / "evaluation.json", lambda e: e.update(attribute_changes=rows))
+    (subject,) = page_model(read_runs([vae])).subjects
+    _, texts, _ = table_of(generators.latent_space(subject)[3:])
+    assert texts == [["first check", "90.00 ± 10.00", "–", "–"], ["last check", "70.00 ± 10.00", "3", "–"]]
+    assert not {name for name in subject.comparison.metrics if "/" in name}, "and no columns among the others"
+    _, texts, _ = table_of(generators.attribute_changes(subject))
+    assert texts == [["No Beard", "30.00 ± 1.00", "5.00", "500"], ["Male", "10.00 ± 1.00", "5.00", "500"]]
+
+
+def test_how_far_domains_are_mixed_has_a_table_by_method(tmp_path):
+    folders = [write_run(tmp_path, "own", "a→b", role, 0, 0.5) for role in ("source", "dann")]
+    (subject,) = page_model(read_runs(folders)).subjects
+    assert adaptation.probes(subject) == [], "older runs say nothing"
+    entries = {"domain_probe_accuracy": of(0.62, 2_000, floor=0.5), "oracle/class_probe_accuracy": of(0.8)}
+    patch_json(folders[1] / "results.json", lambda r: r.update(entries))
+    (subject,) = page_model(read_runs(folders)).subjects
+    _, texts, _ = table_of(adaptation.probes(subject))
+    assert texts == [["DANN", "62.00 ± 10.00 (se)", "80.00 ± 10.00 (se)", "50.00 ± 1.58 (se)", "1 (0)"]]

@@ -20,10 +20,11 @@ from genshift.evaluation.family import FamilyEvaluation
 from genshift.evaluation.findings import Findings
 from genshift.evaluation.labelled_data import evaluation_images, unread_labels
 from genshift.evaluation.options import EvaluationOptions
+from genshift.evaluation.probes import measure_probes, sample
 from genshift.methods import ClassifierMethod
 from genshift.methods.base import Domain
 from genshift.metrics.classification import accuracy, confusion
-from genshift.metrics.embedding import fixed_sample, tsne
+from genshift.metrics.embedding import tsne
 from genshift.presets import Adaptation
 from genshift.runs.find import neighbour_left_out, source_only_accuracy, unadapted
 from genshift.runs.folder import CHOICE, RunFolder
@@ -98,6 +99,8 @@ class AdaptationEvaluation(FamilyEvaluation[Adaptation, ClassifierMethod]):
                 results[ORACLE] = _accuracy(predicted, target.labels, target, target_words)
                 record["confusion"] = confusion(predicted, target.labels, len(classes)).tolist()
                 record["warnings"] += warnings_of(run, preset, results)
+        # What their features tell: the domain, and the class.
+        measure_probes(found, method, source, target)
         if options.draw:
             record["tsne"] = None
             if source is not None and target is not None:
@@ -125,11 +128,11 @@ def oracle_curve(run: RunFolder, preset: Adaptation, settings: Settings) -> Obse
         for note in [] if images is None else unread_labels(images):
             Console(leads_processes()).say(f"note: {note}")
         return None
-    sample = images.take(torch.from_numpy(fixed_sample(len(images), CURVE_IMAGES, 0)))
+    watched = sample(images, CURVE_IMAGES)
 
     def observe(images: int, method: ClassifierMethod) -> None:
         # The run's classes stand in its configuration, which is not written yet when the observer is made.
-        shown = in_classes(sample, tuple(run.config["classes"]))
+        shown = in_classes(watched, tuple(run.config["classes"]))
         if shown.labels is None:
             return
         value, _ = accuracy(method.predict(shown.images).argmax(1), shown.labels)
@@ -164,7 +167,7 @@ def _accuracy(predicted: Tensor, labels: Tensor, images: ImageSet, wording: str)
 
 def _latent_map(method: ClassifierMethod, source: ImageSet, target: ImageSet) -> Tsne:
     """t-SNE of features of both domains: the same images in every run over the same sets, so that maps compare."""
-    samples = [part.take(torch.from_numpy(fixed_sample(len(part), TSNE_IMAGES, 0))) for part in (source, target)]
+    samples = [sample(part, TSNE_IMAGES) for part in (source, target)]
     features = torch.cat([method.embed(samples[0].images, "source"), method.embed(samples[1].images, "target")])
     xy = tsne(features, seed=0)
     labels: list[int | None] = []

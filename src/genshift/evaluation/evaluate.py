@@ -136,8 +136,8 @@ def _kept(
     run: RunFolder, sampling: dict[str, Any] | None, not_asked: frozenset[str], data: str
 ) -> tuple[Results, Evaluation]:
     """What an earlier evaluation found of the measures that are not asked for now, if the same checkpoint stands for
-    the run, samples were drawn alike and the real images are the same, by their digest; and the name of their judge.
-    What was asked for and failed is not kept."""
+    the run, samples were drawn alike and the real images are the same, by their digest; and the name of their judge,
+    with its tables. What was asked for and failed is not kept."""
     if not all((run.path / name).exists() for name in (RECORD, RESULTS)):
         return {}, {}
     record: Evaluation = run.read(RECORD)
@@ -145,4 +145,9 @@ def _kept(
         return {}, {}
     earlier = read_results(run).items()
     kept = {name: measure for name, measure in earlier if name in not_asked and measure.data == data}
-    return kept, {"features": record["features"]} if "features" in record else {}
+    kept_record: Evaluation = {"features": record["features"]} if "features" in record else {}
+    if "class_accuracy" in kept and "by_class" in record:
+        kept_record["by_class"] = record["by_class"]
+    if "attribute_flips" in kept and "attribute_changes" in record:
+        kept_record["attribute_changes"] = record["attribute_changes"]
+    return kept, kept_record

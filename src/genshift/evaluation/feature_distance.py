@@ -17,6 +17,7 @@ from genshift.metrics.frechet import frechet, statistics
 from genshift.metrics.inception import load_inception
 from genshift.metrics.kid import kid
 from genshift.metrics.manifold import precision_recall
+from genshift.metrics.repeats import repeats
 from genshift.presets import Classifier
 from genshift.runs.folder import RunFolder
 from genshift.runs.results import Measure
@@ -24,6 +25,7 @@ from genshift.runs.trained_run import open_run
 
 # Measures by their names in results.json, and their kinds.
 IN_CLASSIFIER = {"frechet": "frechet", "precision": "precision", "recall": "recall"}
+OF_EQUAL = {"frechet_1000": "frechet", "precision_1000": "precision", "recall_1000": "recall"}  # n is EQUAL for all
 IN_INCEPTION = {"fid": "frechet", "kid": "kid", "inception_precision": "precision", "inception_recall": "recall"}
 MEANING = {
     "frechet": "squared Fréchet distance",
@@ -38,6 +40,8 @@ DISTANCES: Mapping[tuple[str, ...], Callable[[Tensor, Tensor], tuple[float, ...]
     ("precision", "recall"): precision_recall,
 }
 
+EQUAL = 1_000  # pictures of which every family of generators is compared
+
 
 @dataclass(frozen=True)
 class FeatureSpace:
@@ -45,7 +49,8 @@ class FeatureSpace:
 
     side: of the pictures that it sees, in pixels; resize: how it brings others to it. measures: kinds, by the names
     they have in results.json. classify: of a classifier of classes, from the same pictures to numbers int64 `[N]` of
-    its `classes`.
+    its `classes`. attributes: of one that tells attributes, from the same pictures to whether they have each of its
+    `classes`, bool `[N, K]`.
     """
 
     embed: Callable[[Tensor], Tensor]
@@ -55,6 +60,7 @@ class FeatureSpace:
     measures: Mapping[str, str]
     classify: Callable[[Tensor], Tensor] | None = None
     classes: tuple[str, ...] = ()
+    attributes: Callable[[Tensor], Tensor] | None = None
 
     def size_in_words(self, side: int) -> str:
         """The size at which pictures of `side` pixels are seen, in words."""
@@ -95,12 +101,16 @@ def classifier_space(path: Path, on: str = "auto") -> FeatureSpace:
     def embed(images: Tensor) -> Tensor:
         return method.embed(finish(images, preset.size, preset.colour))
 
-    def classify(images: Tensor) -> Tensor:
-        return method.predict(finish(images, preset.size, preset.colour)).argmax(1)
+    def predict(images: Tensor) -> Tensor:
+        return method.predict(finish(images, preset.size, preset.colour))
 
+    space = FeatureSpace(
+        embed, judge_name(path), preset.size, "bilinear, antialiased", IN_CLASSIFIER, classes=opened.classes
+    )
     # One that tells attributes has no class of a picture to give.
-    space = FeatureSpace(embed, judge_name(path), preset.size, "bilinear, antialiased", IN_CLASSIFIER)
-    return space if preset.answers == "attributes" else replace(space, classify=classify, classes=opened.classes)
+    if preset.answers == "attributes":
+        return replace(space, attributes=lambda images: predict(images) > 0.5)
+    return replace(space, classify=lambda images: predict(images).argmax(1))
 
 
 def check_weights(weights: Path | None) -> None:
@@ -121,11 +131,21 @@ def embed_real(space: FeatureSpace, sides: RealAndGenerated) -> tuple[Tensor, Te
     return space.embed(sides.reference), space.embed(sides.other)
 
 
-def compare(space: FeatureSpace, sides: RealAndGenerated, real: tuple[Tensor, Tensor], found: Findings) -> None:
+def embed_series(space: FeatureSpace, sides: RealAndGenerated) -> list[Tensor]:
+    """The features `[n, D]` of each series."""
+    return [space.embed(pictures) for pictures in sides.series]
+
+
+def compare(
+    space: FeatureSpace,
+    sides: RealAndGenerated,
+    real: tuple[Tensor, Tensor],
+    series: Sequence[Tensor],
+    found: Findings,
+) -> None:
     """Adds every measure of the space: the mean over the series and its deviation, and the floor, which is the same
-    measure of the other real half. `real` is what `embed_real` gave."""
+    measure of the other real half. `real` is what `embed_real` gave, `series` what `embed_series` did."""
     reference, other = real
-    series = [space.embed(pictures) for pictures in sides.series]
     # How it was measured, in the words of the protocol.
     size = space.size_in_words(sides.reference.shape[-1])
     where = f"in the {reference.shape[1]:,} features of {space.name}, pictures {size}; {sides.words}"
@@ -140,6 +160,20 @@ def compare(space: FeatureSpace, sides: RealAndGenerated, real: tuple[Tensor, Te
                 values = [distances[place] for distances in by_series]
                 protocol = f"{MEANING[kinds[place]]} {where}"
                 found.results[name] = over_series(values, len(reference), protocol, floor[place])
+
+
+def count_repeats(space: FeatureSpace, real: tuple[Tensor, Tensor], series: Sequence[Tensor], found: Findings) -> None:
+    """Adds how many samples are nearly another of their series, beside real pictures: of at most EQUAL of each."""
+    with found.measuring("repeats"):
+        reference, other, *drawn = (features[:EQUAL] for features in (*real, *series))
+        n = len(reference)
+        protocol = (
+            f"share of {n:,} samples nearer to another of them than any two of {n:,} real pictures are to each other, "
+            f"in the {reference.shape[1]:,} features of {space.name}; {len(drawn)} series, std over them; floor: the "
+            "same of as many other real pictures"
+        )
+        values = [repeats(features, reference) for features in drawn]
+        found.results["repeats"] = over_series(values, n, protocol, repeats(other, reference))
 
 
 def over_series(values: Sequence[float], n: int, protocol: str, floor: float | None = None) -> Measure:

@@ -6,7 +6,7 @@ What the families have besides stands in `vae` and `diffusion`; pictures for the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -17,14 +17,23 @@ from torch import Tensor
 from genshift.data.imageset import ImageSet
 from genshift.data.manifest import Manifest, Memory
 from genshift.data.pixels import to_colour
+from genshift.device import machine
 from genshift.errors import Refusal
 from genshift.evaluation import feature_distance, panels, per_class
 from genshift.evaluation.family import FamilyEvaluation
-from genshift.evaluation.feature_distance import FeatureSpace, RealAndGenerated, over_series
+from genshift.evaluation.feature_distance import (
+    EQUAL,
+    FeatureSpace,
+    RealAndGenerated,
+    embed_real,
+    embed_series,
+    over_series,
+)
 from genshift.evaluation.findings import Findings
 from genshift.evaluation.options import EvaluationOptions
 from genshift.evaluation.panels import COLUMNS, GRID, ImageWriter
 from genshift.methods import GeneratorMethod, LatentGeneratorMethod
+from genshift.methods.base import CHUNK
 from genshift.metrics.binomial import standard_error
 from genshift.metrics.embedding import fixed_sample
 from genshift.metrics.faces import has_face
@@ -48,9 +57,11 @@ SERIES = 3  # of samples, so that a measure has a spread
 MOST = 5_000  # pictures of a series: bounds the time that drawing and comparing take
 STAGE_IMAGES = 500  # whose latent vectors are kept: bounds the time that t-SNE takes
 LOOKED_AT = 1_000  # by the face detector, and beside the training pictures
-OF_JUDGE = ("frechet_normal_prior", "class_accuracy")  # what a classifier's run tells besides the distances
+OF_JUDGE = ("frechet_normal_prior", "class_accuracy", "repeats")  # what a classifier's run tells besides the distances
 # Ours: where a warning begins.
 FAR_BELOW = 0.8  # of the real pictures' face rate
+FEW_COVERED = 0.25  # of the real pictures' recall, of so many pictures or more
+FEWEST = 100
 COPIED = 0.01  # share of samples that are copies, above that of held-out pictures
 
 G = TypeVar("G", bound=Generator)
@@ -127,6 +138,7 @@ class GeneratorEvaluation(FamilyEvaluation[G, M]):
     what stands below `measure`."""
 
     most = MOST  # pictures of a series
+    of_judge: tuple[str, ...] = ()  # what a classifier tells of this family alone
 
     def observers(self, run: RunFolder, preset: G, settings: Settings) -> list[Observer]:
         """One writes a grid of pictures from the same noise each time into samples/."""
@@ -152,7 +164,8 @@ class GeneratorEvaluation(FamilyEvaluation[G, M]):
         return train, f"{train.name}'s training pictures"
 
     def not_asked(self, options: EvaluationOptions) -> frozenset[str]:
-        judged = () if options.features else (*feature_distance.IN_CLASSIFIER, *OF_JUDGE)
+        in_classifier = (*feature_distance.IN_CLASSIFIER, *feature_distance.OF_EQUAL, *OF_JUDGE, *self.of_judge)
+        judged = () if options.features else in_classifier
         by_inception = () if options.weights or options.download else feature_distance.IN_INCEPTION
         return frozenset((*judged, *by_inception))
 
@@ -178,7 +191,7 @@ class GeneratorEvaluation(FamilyEvaluation[G, M]):
             self.pictures(writer, context)
             self.own_measures(writer, context)
         # What needs no samples.
-        self.measure_networks(writer, method, held_out, found)
+        self.measure_networks(writer, method, held_out, judge, found)
         if options.draw and held_out is not None:
             with found.measuring("latent space over training"):
                 record |= panels.stages(run, stage_pictures(held_out))
@@ -255,7 +268,9 @@ class GeneratorEvaluation(FamilyEvaluation[G, M]):
     def own_measures(self, writer: ImageWriter, context: EvaluationContext[M]) -> None:
         """Measures of what is drawn that no other family has, what the report shows beside them, and pictures."""
 
-    def measure_networks(self, writer: ImageWriter, method: M, held_out: ImageSet | None, found: Findings) -> None:
+    def measure_networks(
+        self, writer: ImageWriter, method: M, held_out: ImageSet | None, judge: FeatureSpace | None, found: Findings
+    ) -> None:
         """Measures and pictures, the family's own, for which nothing is drawn."""
 
     def own_warnings(self, preset: G, results: Results, options: EvaluationOptions) -> list[str]:
@@ -277,13 +292,23 @@ class LatentGeneratorEvaluation(GeneratorEvaluation[L, D]):
 
 def draw_series(train: ImageSet, method: GeneratorMethod, most: int, console: Console) -> RealAndGenerated:
     """Two real halves and as many samples in each series: half the training pictures, and no more than `most`."""
-    # With as many of each class on both sides as the data allow, where the samples have classes.
+    n = len(_real_halves(train, method, most)[0])
+    console.say(f"Drawing {SERIES} × {n:,} pictures …")
+    return beside_real(train, method, [method.sample(n, seed) for seed in range(SERIES)])
+
+
+def _real_halves(train: ImageSet, method: GeneratorMethod, most: int) -> tuple[Tensor, Tensor]:
+    """Rows of two halves, with as many of each class in both as the data allow, where the samples have classes."""
     labels = train.labels if method.classes else None
     even_labels = labels if labels is not None and int(labels.bincount().max()) > 1 else None
-    one, other = per_class.even_halves(per_class.kinds(even_labels, len(train)), most)
-    n = len(one)
-    console.say(f"Drawing {SERIES} × {n:,} pictures …")
-    series = [method.sample(n, seed) for seed in range(SERIES)]
+    return per_class.even_halves(per_class.kinds(even_labels, len(train)), most)
+
+
+def beside_real(train: ImageSet, method: GeneratorMethod, series: Sequence[Tensor]) -> RealAndGenerated:
+    """The series, uint8 `[n, C, H, W]` each, beside two real halves of as many."""
+    n = len(series[0])
+    one, other = _real_halves(train, method, n)
+    labels = train.labels if method.classes else None
     # How the protocols of the measures say it.
     even = "" if labels is None else f", {per_class.evenness(labels[one], method.classes)}"
     drawn = f"{SERIES} series of {n:,} samples (seeds 0 to {SERIES - 1}), std over them"
@@ -309,14 +334,22 @@ def compare(context: EvaluationContext[M], judge: FeatureSpace | None, options: 
     else:
         # In the features of the classifier that is named.
         console.say(f"Comparing in the features of {judge.name} …")
-        real = feature_distance.embed_real(judge, sides)
-        feature_distance.compare(judge, sides, real, found)
+        real = embed_real(judge, sides)
+        series = embed_series(judge, sides)
+        feature_distance.compare(judge, sides, real, series, found)
+        feature_distance.count_repeats(judge, real, series, found)
+        if context.n > EQUAL:  # of as many as a slower family draws
+            fewer = beside_real(context.train, context.method, [pictures[:EQUAL] for pictures in sides.series])
+            equal = replace(judge, measures=feature_distance.OF_EQUAL)
+            first = [features[:EQUAL] for features in series]
+            feature_distance.compare(equal, fewer, embed_real(equal, fewer), first, found)
         if context.normal_prior is not None:
             # Of other samples, whose latent vectors come from N(0, I), from the same real half.
-            series = [context.normal_prior.sample(len(sides.reference), seed) for seed in range(SERIES)]
-            others = replace(sides, series=series, words=f"latent vectors from N(0, I); {sides.words}")
+            plain = [context.normal_prior.sample(len(sides.reference), seed) for seed in range(SERIES)]
+            others = replace(sides, series=plain, words=f"latent vectors from N(0, I); {sides.words}")
             distance_alone = replace(judge, measures={"frechet_normal_prior": "frechet"})
-            feature_distance.compare(distance_alone, others, real, found)
+            plain = embed_series(judge, others)
+            feature_distance.compare(distance_alone, others, real, plain, found)
         if sides.labels is not None:
             with found.measuring("class_accuracy"):
                 compare_by_class(context, judge, real)
@@ -325,7 +358,8 @@ def compare(context: EvaluationContext[M], judge: FeatureSpace | None, options: 
         with found.measuring(*feature_distance.IN_INCEPTION):
             inception = feature_distance.inception_space(options.weights, options.download, console.say)
             console.say("Comparing in Inception's features, which takes minutes on a CPU …")
-            feature_distance.compare(inception, sides, feature_distance.embed_real(inception, sides), found)
+            real, series = embed_real(inception, sides), embed_series(inception, sides)
+            feature_distance.compare(inception, sides, real, series, found)
 
 
 def compare_by_class(context: EvaluationContext[M], judge: FeatureSpace, real: tuple[Tensor, Tensor]) -> None:
@@ -342,7 +376,12 @@ def compare_by_class(context: EvaluationContext[M], judge: FeatureSpace, real: t
 
 
 def measure_pictures(context: EvaluationContext[M]) -> None:
-    """Measures that need no network: sharpness, nearest training pictures, and of faces the detector's rate."""
+    """Measures that need no network: what drawing costs, sharpness, nearest training pictures, and of faces the
+    detector's rate."""
+    arithmetic, drawn = context.method.arithmetic, SERIES * context.n
+    where = f"{machine(arithmetic.device)}, {torch.get_num_threads()} threads, {arithmetic.precision}"
+    words = f"wall clock, {CHUNK} pictures at a time; {where}"
+    context.found.results["seconds_per_image"] = Measure(context.seconds, drawn, words)
     context.console.say("Looking at sharpness and nearest training pictures …")
     sides, found = context.sides, context.found
     with found.measuring("sharpness"):
@@ -412,11 +451,16 @@ def warnings_of(run: RunFolder, results: Mapping[str, Measure]) -> list[str]:
         for name, images in readings.items()
     ]
     # Samples beside real pictures.
-    copies, faces = results.get("copies"), results.get("face_rate")
+    copies, faces, covered = (results.get(name) for name in ("copies", "face_rate", "recall"))
     if copies is not None and copies.floor is not None and copies.value > copies.floor + COPIED:
         warnings.append(f"Memorised: {copies.value:.1%} of the samples are copies of training pictures.")
     if faces is not None and faces.floor is not None and faces.value < FAR_BELOW * faces.floor:
         warnings.append(
             f"Few faces: the detector finds one in {faces.value:.1%} of samples, in {faces.floor:.1%} of real pictures."
+        )
+    if covered and covered.floor and covered.n >= FEWEST and covered.value < FEW_COVERED * covered.floor:
+        warnings.append(
+            f"Little variety: {covered.value:.1%} of the real pictures lie among the samples (recall), and "
+            f"{covered.floor:.1%} among as many other real pictures."
         )
     return warnings

@@ -164,24 +164,35 @@ def snapshots(run: RunFolder) -> list[PictureEntry]:
     return [{"images": images, "file": f"samples/{path.name}"} for images, path in numbered(run, "images").items()]
 
 
+def kept_latents(run: RunFolder, held_out: ImageSet) -> dict[int, dict[str, Tensor]]:
+    """What was kept of the held-out pictures' latent vectors, by the images seen at the first, the middle and the last
+    check: `latents`, the posterior means `[N, latent]`, and `log_variances` of the same shape, which 0.2 did not keep.
+    """
+    kept = numbered(run, "latents")
+    counts = list(kept)
+    first_middle_last = dict.fromkeys((counts[0], counts[len(counts) // 2], counts[-1])) if counts else {}
+    vectors = torch.empty(len(held_out), run.config["preset"]["fields"]["latent"], device="meta")
+    found = {}
+    for images in first_middle_last:
+        held = checkpoint.load(kept[images]).tensors
+        names = ("latents", "log_variances") if "log_variances" in held else ("latents",)
+        checkpoint.check_tensors(held, dict.fromkeys(names, vectors), kept[images])
+        found[images] = held
+    return found
+
+
 def stages(run: RunFolder, held_out: ImageSet) -> Evaluation:
     """t-SNE of the held-out pictures' latent vectors at the first, the middle and the last check, and what colours it.
 
     Empty where nothing was kept or the pictures have neither attributes nor labels.
     """
-    kept = numbered(run, "latents")
     attribute, colours = "class", held_out.labels
     if STAGE_ATTRIBUTE in held_out.attribute_names:
         attribute, colours = STAGE_ATTRIBUTE, held_out.attribute(STAGE_ATTRIBUTE).int()
-    if not kept or colours is None:  # no VAE, or nothing to colour the points by
+    if colours is None or not numbered(run, "latents"):  # nothing to colour the points by, or no VAE
         return {}
-    counts = list(kept)
-    first_middle_last = dict.fromkeys((counts[0], counts[len(counts) // 2], counts[-1]))
     stages: list[Stage] = []
-    expected = {"latents": torch.empty(len(held_out), run.config["preset"]["fields"]["latent"], device="meta")}
-    for images in first_middle_last:
-        held = checkpoint.load(kept[images]).tensors
-        checkpoint.check_tensors(held, expected, kept[images])
+    for images, held in kept_latents(run, held_out).items():
         xy = tsne(held["latents"], seed=0)
         x, y = ([round(float(value), 3) for value in column] for column in xy.T)
         stages.append({"images": images, "x": x, "y": y, "label": colours.tolist()})

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from genshift.data.imageset import ImageSet
 from genshift.evaluation import panels
+from genshift.evaluation.feature_distance import FeatureSpace
 from genshift.evaluation.findings import Findings
 from genshift.evaluation.generation import (
     EvaluationContext,
@@ -15,9 +16,12 @@ from genshift.evaluation.generation import (
     held_out_pictures,
     stage_pictures,
 )
+from genshift.evaluation.latent_space import measure_stages
 from genshift.evaluation.options import EvaluationOptions
 from genshift.evaluation.panels import PANEL, ImageWriter
+from genshift.evaluation.reconstruction_changes import FLIPS, measure_changes
 from genshift.methods import VAEMethod
+from genshift.methods.base import to_bytes
 from genshift.metrics import reconstruction
 from genshift.paths import given_path
 from genshift.presets import VAE
@@ -40,6 +44,8 @@ ERRORS = {  # of reconstructions, by their names in results.json, and their unit
 class VAEEvaluation(LatentGeneratorEvaluation[VAE, VAEMethod]):
     """Of a VAE also its reconstructions of held-out pictures, and where its latent vectors lie."""
 
+    of_judge = (FLIPS,)
+
     def observers(self, run: RunFolder, preset: VAE, settings: Settings) -> list[Observer]:
         """One more keeps the latent vectors of the same held-out pictures, where there are any."""
         observers = super().observers(run, preset, settings)
@@ -50,7 +56,9 @@ class VAEEvaluation(LatentGeneratorEvaluation[VAE, VAEMethod]):
 
         def keep_latents(images: int, method: VAEMethod) -> None:
             path = run.path / "samples" / f"latents-{images:012d}.safetensors"
-            checkpoint.save(path, Checkpoint({"latents": method.embed(pictures)}, {"images": images}))
+            means, log_variances = method.encode(pictures)
+            tensors = {"latents": means, "log_variances": log_variances}
+            checkpoint.save(path, Checkpoint(tensors, {"images": images}))
 
         return [*observers, keep_latents]
 
@@ -87,9 +95,15 @@ class VAEEvaluation(LatentGeneratorEvaluation[VAE, VAEMethod]):
             found.show(panels.arithmetic(writer, method, context.train, held_out))
 
     def measure_networks(
-        self, writer: ImageWriter, method: VAEMethod, held_out: ImageSet | None, found: Findings
+        self,
+        writer: ImageWriter,
+        method: VAEMethod,
+        held_out: ImageSet | None,
+        judge: FeatureSpace | None,
+        found: Findings,
     ) -> None:
-        """Errors of the reconstructions of held-out pictures, and some of these pictures beside them."""
+        """Errors of the reconstructions of held-out pictures, some of these pictures beside them, what they change; and
+        the latent space over training."""
         if held_out is None:
             return
         # Each picture beside what is decoded from its latent vector.
@@ -107,6 +121,8 @@ class VAEEvaluation(LatentGeneratorEvaluation[VAE, VAEMethod]):
                 values = measure(held_out.images, decoded)
                 error = values.std().item() / math.sqrt(len(values)) if len(values) > 1 else 0.0
                 found.results[name] = Measure(values.mean().item(), len(values), f"{unit}; {words}", error)
+        measure_changes(found, judge, held_out, to_bytes(decoded))
+        measure_stages(found, writer.run, stage_pictures(held_out))
 
     def own_warnings(self, preset: VAE, results: Results, options: EvaluationOptions) -> list[str]:
         """Whether the classifier that judges the samples has taught the generator."""

@@ -11,7 +11,7 @@ from genshift.report.blocks import Block, Section
 from genshift.report.model.formatting import joined
 from genshift.report.model.page_model import PageModel, Subject, page_model
 from genshift.report.parts import PAGE, RESULTS_MD, Document, Part, SectionKind, blocks_of
-from genshift.report.problems import problem_sections
+from genshift.report.problems import COMPARE_FAMILIES, problem_sections
 from genshift.report.sections import (
     adaptation,
     citations,
@@ -49,6 +49,7 @@ SECTIONS: tuple[SectionKind[Subject], ...] = (
             Part(shared.warnings, only=PAGE),
             Part(adaptation.seeds, only=PAGE),
             Part(adaptation.task_table, only=RESULTS_MD),
+            Part(adaptation.probes),
             Part(adaptation.latent_space, only=PAGE, when=adaptation.few),
             Part(adaptation.confusions, only=PAGE, when=adaptation.few),
             Part(shared.curves, only=PAGE, when=adaptation.few),
@@ -67,6 +68,7 @@ SECTIONS: tuple[SectionKind[Subject], ...] = (
             Part(shared.recorded_measures, only=RESULTS_MD),
             Part(diffusion.procedure, only=PAGE, when=diffusion.of_report),
             Part(generators.class_by_class, only=PAGE),
+            Part(generators.attribute_changes, only=PAGE),
             Part(generators.pictures, only=PAGE),
             Part(generators.snapshots, only=PAGE),
             Part(diffusion.sweeps, only=PAGE, when=diffusion.denoises),
@@ -98,6 +100,11 @@ STUDY_END: tuple[Part[PageModel], ...] = (
 
 # What all runs together tell, below the sections.
 CLOSING: tuple[SectionKind[PageModel], ...] = (
+    SectionKind(
+        takes=lambda model: bool(generators.families(model)) and not COMPARE_FAMILIES & {r.name for r in model.runs},
+        title=lambda model: "Families of generators",
+        parts=(Part(generators.families, only=PAGE),),
+    ),
     SectionKind(
         takes=lambda model: bool(model.choices),
         title=lambda model: label_free.RULES_TITLE,

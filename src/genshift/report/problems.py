@@ -16,6 +16,7 @@ from genshift.report.parts import PAGE, Part, blocks_of
 from genshift.report.sections import adaptation, diffusion, generators, method_comparison, provenance, shared
 
 REPORTS = ("hw2", "hw3")
+COMPARE_FAMILIES = {"hw2-diffusion", "hw3-gan"}  # presets of problems that ask for families side by side
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,8 @@ NETWORKS = each(provenance.networks)
 DRAWN, MORE = pictures("grid"), pictures("grid", but=True)
 MEASURES = (each(generators.finding), each(shared.measures))
 TROUBLE = (each(shared.warnings), each(generators.curves))
+FAMILIES = Part[Case](lambda case: generators.families(case.model))
+PROBES = each(adaptation.probes)
 ADAPTED = (each(adaptation.confusions), each(shared.warnings), each(shared.curves))
 TABLE = Part[Case](lambda case: adaptation.published_table(case.subjects, case.model))
 DECIDED = Part[Case](lambda case: method_comparison.settings_blocks(settings_tables(case.groups)))
@@ -116,11 +119,11 @@ PROBLEMS: tuple[Problem, ...] = (
         Question("P2.1 The network, its training, and how it draws", (each(diffusion.procedure), NETWORKS, *TROUBLE)),
         Question("P2.2 Ten of each digit", (pictures("reverse", but=True), *MEASURES, each(generators.class_by_class))),
         Question("P2.3 From noise to a digit, in six states", (pictures("reverse"), each(generators.snapshots))),
-        Question("P2.4 What guidance brings and what it costs", (each(diffusion.sweeps), AGAIN)),
+        Question("P2.4 What guidance brings and costs; beside the GANs", (each(diffusion.sweeps), FAMILIES, AGAIN)),
     )),
     Problem("hw2", "adaptation", (
         Question("P3.1 How much adaptation brings, task by task", (TABLE, each(adaptation.seeds))),
-        Question("P3.2 The latent space, by class and by domain", (each(adaptation.latent_space),)),
+        Question("P3.2 The latent space, by class and by domain", (each(adaptation.latent_space), PROBES)),
         Question("P3.3 Three networks, and what made the difference", (NETWORKS, DECIDED, *ADAPTED, AGAIN)),
     ), methods=("source", "dann", "target"), asks="dann"),
     Problem("hw3", "vae", (
@@ -129,22 +132,23 @@ PROBLEMS: tuple[Problem, ...] = (
         Question("P1.3 Ten pictures, reconstructed, with their errors", (pictures("reconstructions"),)),
         Question("P1.4 What it draws", (pictures("reconstructions", but=True), each(generators.snapshots))),
         Question("P1.5 The latent space at three stages, by sex", (each(generators.latent_space),)),
-        Question("P1.6 Blurred or not, diverse or not", (*MEASURES, AGAIN)),
+        Question("P1.6 Blurred or not, diverse or not", (*MEASURES, each(generators.attribute_changes), AGAIN)),
     )),
     Problem("hw3", "gan", (
         Question("P2.1 Generator and discriminator", (NETWORKS,)),
         Question("P2.2 What it draws", (DRAWN, each(generators.snapshots))),
-        Question("P2.3 Sharp or distorted, and how they balance", (*TROUBLE, *MEASURES, MORE, AGAIN)),
+        Question("P2.3 Sharp or distorted, and how they balance", (*TROUBLE, *MEASURES, MORE)),
+        Question("P2.4 VAE against GAN", (FAMILIES, AGAIN)),
     )),
     Problem("hw3", "adaptation", (
         Question("P3.1 to P3.3 Source only, DANN, and trained on the target", (TABLE, each(adaptation.seeds))),
-        Question("P3.4 The latent space of DANN, by class and by domain", (each(adaptation.latent_space),)),
+        Question("P3.4 The latent space of DANN, by class and by domain", (each(adaptation.latent_space), PROBES)),
         Question("P3.5 The networks, with the reversal layer", (NETWORKS,)),
         Question("P3.6 What decides", (DECIDED, *ADAPTED, AGAIN)),
     ), methods=("source", "dann", "target"), asks="dann"),
     Problem("hw3", "adaptation", (
         Question("P4.1 ADDA beside source only", (TABLE, each(adaptation.seeds))),
-        Question("P4.2 The latent space of ADDA, by class and by domain", (each(adaptation.latent_space),)),
+        Question("P4.2 The latent space of ADDA, by class and by domain", (each(adaptation.latent_space), PROBES)),
         Question("P4.3 Four networks in three roles", (NETWORKS,)),
         Question("P4.4 What decides", (DECIDED, *ADAPTED, AGAIN)),
     ), methods=("source", "dann", "adda"), asks="adda"),

@@ -192,6 +192,17 @@ ClassRow = TypedDict(
 ClassRow.__doc__ = "A conditional generator's pictures of one class, beside real ones."
 
 
+class AttributeChange(TypedDict, total=False):
+    """How many of n held-out pictures a classifier sees with another answer after reconstruction, as a share with its
+    standard error, and on how many it errs as they are; None where their own attributes are unknown."""
+
+    attribute: Present[str]
+    n: Present[Count]
+    flipped: Present[Share]
+    error: Share
+    judge_errs: Share | None
+
+
 class Evaluation(TypedDict, total=False):
     """evaluation.json: what reports show of a run beside its measures, and of which checkpoint these are. A family has
     what it writes of it."""
@@ -211,6 +222,7 @@ class Evaluation(TypedDict, total=False):
     features: str  # the classifier's run in whose features distances were measured
     by_class: list[ClassRow]
     sampling: dict[str, Scalar]  # how a diffusion model drew
+    attribute_changes: list[AttributeChange]  # by a VAE's reconstructions
     panel_mse: list[Number]  # of the pictures of the panel of reconstructions
     pictures: list[PictureEntry]
     snapshots: list[PictureEntry]  # grids of samples over training

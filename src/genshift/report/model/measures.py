@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 TARGET_ACCURACY = "oracle/target_test_accuracy"
+DOMAIN_PROBE, CLASS_PROBE = "domain_probe_accuracy", "oracle/class_probe_accuracy"
+# Measures with tables of their own: across families of generators, and over training ("latent_probe/first").
+ACROSS_FAMILIES = {"frechet": "frechet_1000", "precision": "precision_1000", "recall": "recall_1000"}
+OVER_TRAINING = ("latent_probe", "latent_kl_with", "latent_kl_without")
 BOOKKEEPING = {"cpu_minutes", "images_per_second"}  # in results.json, and no figure of merit
 Better = Literal["higher", "lower", "as real", "neither"]
 
@@ -91,6 +95,44 @@ METRICS = {
     "ssim": Metric(
         "SSIM", "higher", "how alike the structure of pictures and their reconstructions is, 1 for the same", bar="se"
     ),
+    "repeats": Metric(
+        "repeats",
+        "lower",
+        "the share of generated pictures that lie nearer to another of them than any two real pictures to each other",
+        percent=True,
+        bar="samples",
+    ),
+    "border_colour_kept": Metric(
+        "border colour kept",
+        "higher",
+        "the correlation of mean colours of pictures' borders, mostly background, with those of their reconstructions",
+        bar="se",
+    ),
+    "middle_colour_kept": Metric(
+        "middle colour kept", "higher", "the same of pictures' middles, a face's skin for the most part", bar="se"
+    ),
+    "attribute_flips": Metric(
+        "attributes changed",
+        "lower",
+        "the share of attributes that a classifier sees otherwise after reconstruction; its floor is how often that "
+        "classifier errs on the pictures as they are",
+        percent=True,
+        bar="se",
+    ),
+    "latent_probe": Metric(
+        "Male by a probe",
+        "neither",
+        "how often a linear probe of the latent vectors tells held-out pictures with the attribute from those without",
+        percent=True,
+        bar="se",
+    ),
+    "latent_kl_with": Metric(
+        "nats from N(0, I), Male", "lower", "how far the latent vectors of pictures with the attribute lie from N(0, I)"
+    ),
+    "latent_kl_without": Metric("nats from N(0, I), others", "lower", "the same of the pictures without the attribute"),
+    "frechet_1000": Metric("Fréchet, n = 1,000", "lower", "the Fréchet distance of 1,000 pictures", bar="samples"),
+    "precision_1000": Metric("precision, n = 1,000", "higher", "precision of 1,000 pictures", bar="samples"),
+    "recall_1000": Metric("recall, n = 1,000", "higher", "recall of 1,000 pictures", bar="samples"),
     "evaluations_per_image": Metric(
         "network evaluations",
         "lower",
@@ -113,22 +155,41 @@ METRICS = {
     TARGET_ACCURACY: Metric(
         "target test accuracy", "higher", "the share of target images classified right", percent=True, bar="se"
     ),
+    DOMAIN_PROBE: Metric(
+        "domain by a probe",
+        "lower",
+        "how often a linear probe of the features tells held-out source from target images; 50% is mixed",
+        percent=True,
+        bar="se",
+    ),
+    CLASS_PROBE: Metric(
+        "class by a probe",
+        "higher",
+        "how often a linear probe of the target's features, taught with its labels, tells held-out images' classes: "
+        "what the features hold, whatever the classifier makes of it",
+        percent=True,
+        bar="se",
+    ),
 }
 FLOOR_NOTE = "the same of real pictures, of a distance between two halves of them: a perfect generator would reach it."
 
 
 def metric_of(metric: str) -> Metric:
     """A known metric; of an unknown one only its name, and percent where it is an accuracy."""
-    if metric in METRICS:
-        return METRICS[metric]
+    known = METRICS.get(metric) or METRICS.get(metric.partition("/")[0])
+    if known is not None:
+        return known
     share = metric.endswith("accuracy")
     return Metric(metric, "neither", "", percent=share, bar="se" if share else "")
 
 
 def ordered(metrics: Iterable[str]) -> list[str]:
-    """Known metrics in the order of the catalogue, others after them by name; no bookkeeping."""
+    """Known metrics in the order of the catalogue, others after them by name; no bookkeeping, and none that has a table
+    of its own."""
     places = {name: place for place, name in enumerate(METRICS)}
-    return sorted(set(metrics) - BOOKKEEPING, key=lambda name: (places.get(name, len(places)), name))
+    apart = BOOKKEEPING.union(ACROSS_FAMILIES.values())
+    columns = {name for name in set(metrics) - apart if name.partition("/")[0] not in OVER_TRAINING}
+    return sorted(columns, key=lambda name: (places.get(name, len(places)), name))
 
 
 def percent(share: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from genshift.report.blocks import Block, Cell, Choice, Figure, Figures, Heading, Option, Prose, Table
+from genshift.report.blocks import Block, Cell, Choice, Figure, Figures, Heading, Option, Prose, Table, Terms
 from genshift.report.figures import adaptation as figures
 from genshift.report.figures.thumbnails import thumbnails
 from genshift.report.model.formatting import (
@@ -19,7 +19,7 @@ from genshift.report.model.formatting import (
     seeds_text,
 )
 from genshift.report.model.grouping import Group
-from genshift.report.model.measures import TARGET_ACCURACY, percent
+from genshift.report.model.measures import CLASS_PROBE, DOMAIN_PROBE, TARGET_ACCURACY, metric_of, percent
 from genshift.report.model.page_model import PageModel, Subject
 from genshift.report.model.summary import NO_LABELS, NOT_EVALUATED, Row, row_of
 from genshift.report.sections.shared import CURVES
@@ -133,6 +133,26 @@ def seeds(subject: Subject) -> list[Block]:
         body.append([Cell(row.label), *map(Cell, texts)])
     note = "± is each seed's binomial standard error. The figures below are drawn from the first seed."
     return [Table(["", *(f"seed {seed}" for seed in known)], [("", body)], note)]
+
+
+def probes(subject: Subject) -> list[Block]:
+    """How far the domains are mixed and the classes apart in each method's features; nothing where no run says."""
+    measured = [
+        [row_of(group, metric) for metric in (DOMAIN_PROBE, CLASS_PROBE, TARGET_ACCURACY)] for group in subject.groups
+    ]
+    known = [rows for rows in measured if any(row.mean is not None for row in rows[:2])]
+    if not known:
+        return []
+    head = ["", *(metric_of(row.metric).head for row in known[0]), "seeds"]
+    body = []
+    for rows in known:
+        texts = [NONE if row.mean is None else ours_text(row) for row in rows]
+        seeds = seeds_text(max(rows, key=lambda row: len(row.seeds)))
+        body.append([Cell(text) for text in (rows[0].label, *texts, seeds)])
+    terms = [(metric_of(row.metric).title, f"{metric_of(row.metric).meaning}.") for row in known[0]]
+    taken = dict.fromkeys((row.metric, protocol) for rows in known for row in rows[:2] for protocol in row.protocols)
+    terms += [(f"{metric_of(metric).title}, measured", f"{protocol}.") for metric, protocol in taken]
+    return [Heading("Domains mixed, classes apart"), Table(head, [("", body)]), Terms(terms)]
 
 
 def finding(subject: Subject) -> list[Prose]:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 from typing import Literal
 
-from genshift.report.blocks import Block, Cell, Figures, Heading, Picture, Pictures, Prose, Table
+from genshift.report.blocks import Block, Cell, Figures, Heading, Picture, Pictures, Prose, Table, Terms
 from genshift.report.figures import generators as figures
 from genshift.report.figures.pictures import picture
-from genshift.report.model.formatting import NONE
+from genshift.report.model.formatting import NONE, joined, seeds_text, value_text
 from genshift.report.model.grouping import Group
-from genshift.report.model.measures import metric_of, percent, shown
-from genshift.report.model.page_model import Subject
+from genshift.report.model.measures import ACROSS_FAMILIES, OVER_TRAINING, best, metric_of, percent, shown
+from genshift.report.model.page_model import PageModel, Subject
+from genshift.report.model.summary import Row, row_of
 from genshift.runs.forms import PictureEntry
 
 KINDS = {"gan": "GANs", "vae": "VAEs", "diffusion": "Diffusion models"}
 PANEL = "reconstructions"  # the picture that panel_mse belongs to
 PUBLISHED_PANEL = "The report's ten test pictures have errors from 0.008 to 0.020, their mean is {mean:.4g}."
+SIDE_BY_SIDE = (
+    "frechet", "precision", "recall", "repeats", "sharpness", "face_rate", "copies", "seconds_per_image",
+)  # fmt: skip
+OF_ANY_COUNT = ("sharpness", "seconds_per_image")  # means over pictures, which do not move with their number
 HEADLINES = ("frechet", "fid", "reconstruction_mse")  # of all of them less is better
 
 
@@ -42,6 +48,57 @@ def finding(subject: Subject) -> list[Prose]:
         name, value = compared.groups[place].label, compared.value(place, metric)
         return [Prose(f"{name} has the lowest {metric_of(metric).title}, {value}{share}{floor}.")]
     return [Prose(compared.groups[0].first.preset.get("summary") or "")]
+
+
+def families(model: PageModel) -> list[Block]:
+    """GANs, VAEs and diffusion models of the same pictures in one table; nothing where there is one family."""
+    drawing = [group for group in model.groups if group.first.draws]
+    blocks: list[Block] = []
+    for task in dict.fromkeys(group.task for group in drawing):
+        groups = [group for family in KINDS for group in drawing if (group.task, group.first.family) == (task, family)]
+        if len({group.first.family for group in groups}) > 1:
+            blocks += [Heading(f"Generators of {task} beside each other"), *_side_by_side(groups)]
+    return blocks
+
+
+def _side_by_side(groups: Sequence[Group]) -> list[Block]:
+    """A row a group; where the groups were not measured alike, by so many pictures, the notes say so."""
+    columns = {metric: rows for metric in SIDE_BY_SIDE if (rows := _of_equal_counts(groups, metric)) is not None}
+    bests, terms = {}, []
+    for metric, rows in columns.items():
+        known = {place: row for place, row in enumerate(rows) if row.mean is not None}
+        counts = {row.n for row in known.values()}
+        alike = metric in OF_ANY_COUNT or len({(row.n, *row.protocols) for row in known.values()}) == 1
+        floors = [row.floor for row in known.values() if row.floor is not None]
+        floor = statistics.fmean(floors) if floors else None
+        bests[metric] = (
+            best(metric, {place: row.mean or 0.0 for place, row in known.items()}, floor) if alike else set()
+        )
+        n = joined([f"{count:,}" for count in sorted(filter(None, counts))])
+        apart = "" if alike else " Not all were measured alike, so none is marked best."
+        beside = "" if floor is None else f" Floor {shown(metric, floor)}."
+        terms.append((metric_of(metric).title, f"{metric_of(metric).meaning}; n = {n}.{beside}{apart}"))
+    body = []
+    for place, group in enumerate(groups):
+        cells = [Cell(group.label), Cell(KINDS[group.first.family].removesuffix("s"))]
+        for metric, rows in columns.items():
+            text = NONE if rows[place].mean is None else value_text(rows[place])
+            cells.append(Cell(text, tone="best" if place in bests[metric] else ""))
+        body.append([*cells, Cell(seeds_text(max((rows[place] for rows in columns.values()), key=_seeds)))])
+    head = ["", "family", *(metric_of(metric).head for metric in columns), "seeds"]
+    return [Table(head, [("", body)]), Terms(terms)] if columns else []
+
+
+def _seeds(row: Row) -> int:
+    return len(row.seeds)
+
+
+def _of_equal_counts(groups: Sequence[Group], metric: str) -> list[Row] | None:
+    """A measure of each group, of 1,000 pictures where it was taken of so many too; None where no group has it."""
+    equal = [row_of(group, ACROSS_FAMILIES.get(metric, metric)) for group in groups]
+    own = [row_of(group, metric) for group in groups]
+    rows = [row if row.mean is not None else other for row, other in zip(equal, own, strict=True)]
+    return rows if any(row.mean is not None for row in rows) else None
 
 
 def class_by_class(subject: Subject) -> list[Block]:
@@ -130,8 +187,53 @@ def curves(subject: Subject) -> list[Block]:
 
 
 def latent_space(subject: Subject) -> list[Block]:
-    """A VAE's held-out pictures over training."""
+    """A VAE's held-out pictures over training, and what is measured of them."""
     stages = [figures.stages(group.label, group.first) for group in subject.groups]
     blocks: list[Block] = [Figures(drawn, columns=3) for drawn in stages if drawn]
     note = "t-SNE of the same held-out pictures' latent vectors over training; distances have no unit."
-    return [Heading("Latent space"), Prose(note), *blocks] if blocks else []
+    drawn: list[Block] = [Heading("Latent space"), Prose(note), *blocks] if blocks else []
+    return [*drawn, *_latent_measures(subject)]
+
+
+def _latent_measures(subject: Subject) -> list[Block]:
+    """How separable the attribute is at each stage, and how far each group's latent vectors lie from N(0, I)."""
+    bodies = []
+    terms: dict[str, str] = {}
+    for group in subject.groups:
+        rows = []
+        for stage in ("first", "middle", "last"):
+            measured = [row_of(group, f"{name}/{stage}") for name in OVER_TRAINING]
+            if any(row.mean is not None for row in measured):
+                texts = [NONE if row.mean is None else value_text(row) for row in measured]
+                floors = [NONE if row.floor is None else shown(row.metric, row.floor) for row in measured]
+                cells = [Cell(text, note=f"floor {floor}") for text, floor in zip(texts, floors, strict=True)]
+                rows.append([Cell(f"{stage} check"), *cells])
+                terms |= {f"{group.label}, {row.metric}": f"{'; '.join(row.protocols)}." for row in measured}
+        bodies += [(group.label, rows)] if rows else []
+    head = ["", *(metric_of(name).head for name in OVER_TRAINING)]
+    return [Table(head, bodies), Terms(list(terms.items()), "How each was taken")] if bodies else []
+
+
+def attribute_changes(subject: Subject) -> list[Block]:
+    """Which attributes a VAE's reconstructions change, beside the rate at which the judge itself errs."""
+    bodies = []
+    for group in subject.groups:
+        rows = []
+        changes = group.first.evaluation.get("attribute_changes") or []
+        for row in sorted(changes, key=lambda row: -row["flipped"]):
+            errs = row.get("judge_errs")
+            share = f"{percent(row['flipped'])} ± {percent(row.get('error') or 0.0)}"
+            cells = (
+                row["attribute"].replace("_", " "),
+                share,
+                NONE if errs is None else percent(errs),
+                f"{row['n']:,}",
+            )
+            rows.append([Cell(cell) for cell in cells])
+        bodies += [(group.label, rows)] if rows else []
+    head = ["attribute", "changed, %", "judge errs, %", "pictures"]
+    note = (
+        "Changed: the share of held-out pictures that the classifier sees with another answer after reconstruction, ± "
+        "the binomial error. Judge errs: how often its answer on the picture as it is is wrong. Seed of the first run."
+    )
+    return [Heading("Attributes that a reconstruction changes"), Table(head, bodies, note)] if bodies else []

@@ -1,0 +1,83 @@
+"""Repeats, kept colours and latent moments against second implementations, closed forms and pictures that are known."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import integrate, stats
+from scipy.spatial.distance import pdist, squareform
+
+from genshift.errors import Refusal
+from genshift.metrics.colours import border_colour, correlation, middle_colour
+from genshift.metrics.moments import divergence_from_normal, mixture_moments
+from genshift.metrics.repeats import repeats
+
+
+def points(n: int, width: int, seed: int) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).normal(size=(n, width)))
+
+
+def test_repeats_are_counted_as_scipy_counts_them():
+    real, drawn = points(60, 3, 0), points(60, 3, 1) * 0.7
+    drawn[:6] = drawn[6:12] + 1e-3
+    nearest = squareform(pdist(drawn.numpy())) + np.diag([np.inf] * 60)
+    expected = (nearest.min(1) < pdist(real.numpy()).min()).mean()
+    assert 12 / 60 <= expected < 1 and repeats(drawn.float(), real.float()) == expected
+    assert repeats(real, real) == 0, "the nearest real pair is no nearer than itself"
+    assert repeats(real[:1].expand(60, 3), real) == 1
+
+
+def test_a_real_picture_that_is_there_twice_hides_no_repeat():
+    real, drawn = points(20, 3, 0), 10 * points(20, 3, 1)
+    real[0], drawn[0] = real[1], drawn[1] + 1e-6
+    assert repeats(drawn, real) == 2 / 20
+    assert repeats(drawn, torch.ones(20, 3)) == 0
+    with pytest.raises(ValueError, match="one shape"):
+        repeats(drawn, real[:19])
+
+
+@pytest.mark.parametrize("side", [16, 64])
+def test_the_border_is_an_eighth_and_the_middle_half_of_a_picture(side):
+    images = torch.zeros(2, 3, side, side, dtype=torch.uint8)
+    eighth, quarter = side // 8, side // 4
+    images[:, 0] = 255
+    images[:, 0, eighth:-eighth, eighth:-eighth] = 0  # red is on the border alone
+    images[:, 1, quarter:-quarter, quarter:-quarter] = 51  # and green in the middle
+    assert border_colour(images).tolist() == [[1.0, 0.0, 0.0]] * 2
+    assert middle_colour(images / 255).tolist() == [[0.0, pytest.approx(0.2), 0.0]] * 2
+
+
+def test_correlation_is_scipys_and_its_error_fishers():
+    one, other = points(50, 3, 0), points(50, 3, 1)
+    other += 2 * one
+    expected = np.mean([stats.pearsonr(one[:, k], other[:, k]).statistic for k in range(3)])
+    value, error = correlation(one, other)
+    assert value == pytest.approx(expected) and error == pytest.approx((1 - expected**2) / math.sqrt(47))
+    assert correlation(one, 3 * one + 1)[0] == pytest.approx(1)
+    assert correlation(one, torch.ones(50, 3))[0] == 0, "what is always the same keeps nothing"
+    with pytest.raises(Refusal, match="no correlation"):
+        correlation(torch.ones(50, 3), one)
+
+
+def test_moments_are_those_of_what_is_drawn():
+    means, log_variances = points(7, 4, 0), points(7, 4, 1)
+    rng = np.random.default_rng(2)
+    drawn = means.numpy() + np.exp(log_variances.numpy() / 2) * rng.normal(size=(100_000, 7, 4))
+    mean, variance = mixture_moments(means, log_variances)
+    np.testing.assert_allclose(mean, drawn.mean((0, 1)), atol=0.02)
+    np.testing.assert_allclose(variance, drawn.reshape(-1, 4).var(0), rtol=0.02)
+
+
+def test_divergence_is_the_integral_that_it_is_named_for():
+    gaussian, normal = stats.norm(0.7, 1.4), stats.norm()
+    expected, _ = integrate.quad(lambda z: gaussian.pdf(z) * (gaussian.logpdf(z) - normal.logpdf(z)), -12, 12)
+    mean, variance = torch.tensor([0.7, 0.0]).double(), torch.tensor([1.96, 1.0]).double()
+    assert divergence_from_normal(mean, variance) == pytest.approx(expected)
+
+
+def test_vectors_from_the_prior_have_the_divergence_that_is_given_as_floor():
+    """D / n, to the first order."""
+    drawn = [points(100, 64, seed) for seed in range(20)]
+    kls = [divergence_from_normal(z.mean(0), z.var(0, correction=0)) for z in drawn]
+    assert np.mean(kls) == pytest.approx(64 / 100, rel=0.05)
