@@ -74,6 +74,7 @@ SECTIONS: tuple[SectionKind[Subject], ...] = (
         parts=(
             Part(adaptation.finding, only=PAGE),
             Part(shared.warnings, only=PAGE),
+            Part(shared.kept_in_part, only=PAGE),
             Part(adaptation.seeds, only=PAGE),
             Part(adaptation.task_table, only=RESULTS_MD),
             Part(adaptation.latent_space, only=PAGE, when=adaptation.few),
@@ -90,6 +91,7 @@ SECTIONS: tuple[SectionKind[Subject], ...] = (
         parts=(
             Part(generators.finding, only=PAGE),
             Part(shared.warnings, only=PAGE),
+            Part(shared.kept_in_part, only=PAGE),
             Part(shared.measures, only=PAGE),
             Part(shared.recorded_measures, only=RESULTS_MD),
             Part(diffusion.procedure, only=PAGE, when=diffusion.of_report),
@@ -109,6 +111,7 @@ SECTIONS: tuple[SectionKind[Subject], ...] = (
         parts=(
             Part(shared.summary, only=PAGE),
             Part(shared.warnings, only=PAGE),
+            Part(shared.kept_in_part, only=PAGE),
             Part(shared.measures, only=PAGE),
             Part(shared.recorded_measures, only=RESULTS_MD),
             Part(shared.curves, only=PAGE),
