@@ -453,7 +453,7 @@ def study(argv: Sequence[str]) -> int:
     add_int(parser, "--jobs", "runs at a time (1)", 1)
     add_int(parser, "--threads", "CPU threads of a run (PyTorch's choice)")
     parser.add_argument(
-        "--record", type=Path, metavar="DIR", help="also keep config.json and results.json of each run here"
+        "--record", type=Path, metavar="DIR", help="also keep here, of each run, what the page shows, small and whole"
     )
     parser.add_argument("--weights", type=Path, metavar="FILE", help="Inception's weights: FID, KID and so on too")
     add_data_root(parser)
@@ -500,17 +500,28 @@ def report(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--out",
         type=Path,
-        required=True,
         metavar="FILE",
         help="page.html; or results.md, from one folder of <study>/<run>/ with recorded results",
     )
     parser.add_argument("--title", help="the page's title")
+    parser.add_argument(
+        "--record", type=Path, metavar="DIR", help="keep here, of each run, what the page shows, small and whole"
+    )
+    parser.add_argument(
+        "--plotly", type=Path, metavar="FILE", help="plotly's file, shared by pages, instead of 4.5 MB in each"
+    )
+    parser.add_argument(
+        "--to-share", action="store_true", help="leave out real pictures that their terms do not let pass on"
+    )
+    add_data_root(parser)
     args = parser.parse(argv)
+    root = existing_root(args)
     from genshift.report.page import report as write_report
 
-    if args.out.suffix != ".md":
+    if args.out is not None and args.out.suffix != ".md":
         say_trained(find_runs(args.folders))
-    say(str(write_report(args.folders, args.out, args.title)))
+    options = {"record": args.record, "plotly": args.plotly, "data_root": root, "to_share": args.to_share}
+    say(str(write_report(args.folders, args.out, args.title, **options)))
     print_next("compare", *args.folders, file=sys.stderr)  # what a script reads is the page's path alone
     return 0
 

@@ -108,6 +108,7 @@ class DataSet:
     rule: how an image comes to the side that `size` asks for.
     built: whether `genshift data build` makes it.
     fills_frame: whether digits touch the rim of their picture, where MNIST's have a margin.
+    redistributable: whether its licence lets single pictures be passed on, as in a record of runs that is published.
     """
 
     name: str
@@ -126,6 +127,7 @@ class DataSet:
     rule: str = f"cropped to its centred square, then {RESIZED}"
     built: bool = False
     fills_frame: bool = False
+    redistributable: bool = False
     papers: tuple[Paper, ...] = ()
 
     def __post_init__(self) -> None:

@@ -155,15 +155,15 @@ def _tensor(array: np.ndarray) -> Tensor:
         return torch.from_numpy(array)
 
 
-def check_place(folder: Path, mark: str = "set.json") -> None:
-    """Refuses a place for a packed set where something else stands, or that cannot be written to."""
+def check_place(folder: Path, mark: str = "set.json", what: str = "packed set") -> None:
+    """Refuses a place for a packed set (`what`) where something else stands, or that cannot be written to."""
     if folder.exists() and not (folder / mark).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise Refusal(f"{folder} exists and is no packed set: name another folder.")
+        raise Refusal(f"{folder} exists and is no {what}: name another folder.")
     output_folder(folder)
 
 
 @contextmanager
-def replacing(folder: Path, mark: str) -> Iterator[Path]:
+def replacing(folder: Path, mark: str, what: str = "packed set") -> Iterator[Path]:
     """A fresh folder that takes the place of `folder` when the block ends well, and vanishes otherwise.
 
     An existing `folder` is replaced only where it is empty or holds `mark`, a file that says it is ours. What a killed
@@ -172,7 +172,7 @@ def replacing(folder: Path, mark: str) -> Iterator[Path]:
     fresh, old = temporary_name(folder, "new"), temporary_name(folder, "old")  # beside it: a rename is enough
     try:
         _tidy(folder)
-        check_place(folder, mark)
+        check_place(folder, mark, what)
         fresh.mkdir(parents=True)
         yield fresh
         if folder.exists():  # no system call swaps two folders; between these renames neither has its name

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from PIL import Image
@@ -41,11 +42,24 @@ class ImageWriter:
 
     run: RunFolder
 
-    def keep(self, name: str, images: Tensor, columns: int, title: str, caption: str) -> PictureEntry:
-        """Writes uint8 `[N, C, H, W]` as one picture samples/NAME.png."""
+    def keep(
+        self,
+        name: str,
+        images: Tensor,
+        columns: int,
+        title: str,
+        caption: str,
+        real: Mapping[str, Sequence[int]] = MappingProxyType({}),
+    ) -> PictureEntry:
+        """Writes uint8 `[N, C, H, W]` as one picture samples/NAME.png.
+
+        real: which of the images are real ones, by the option that names their set: a record of the run hides them
+        where that set's terms do not let them be passed on.
+        """
         file = f"samples/{name}.png"
         write_png(self.run.path / file, grid(images, columns))
-        return {"file": file, "title": title, "caption": caption}
+        shown = {option: list(places) for option, places in real.items()}
+        return {"file": file, "title": title, "caption": caption, "real": shown}
 
     def animate(self, name: str, frames: Sequence[Tensor], title: str, caption: str) -> PictureEntry:
         """Writes uint8 `[1 or 3, H, W]`, one after the other and again for ever, as samples/NAME.webp."""
@@ -54,7 +68,7 @@ class ImageWriter:
         film = {"save_all": True, "append_images": others, "loop": 0, "quality": QUALITY}
         durations = [FRAME_MS] * len(others) + [LAST_MS]
         write_whole(self.run.path / file, lambda path: first.save(path, "WEBP", duration=durations, **film))
-        return {"file": file, "title": title, "caption": caption}
+        return {"file": file, "title": title, "caption": caption, "real": {}}
 
 
 def samples(writer: ImageWriter, method: GeneratorMethod, name: str, title: str) -> PictureEntry:
@@ -76,7 +90,8 @@ def reconstructions(writer: ImageWriter, held_out: Tensor, decoded: Tensor) -> P
     """The first held-out uint8 pictures `[N, C, H, W]` above their reconstructions, in [0, 1]."""
     both = torch.cat([held_out[:PANEL], to_bytes(decoded[:PANEL])])
     caption = "Above: held-out pictures; below: their reconstructions from the posterior means."
-    return writer.keep("reconstructions", both, len(both) // 2, "Reconstructions", caption)
+    columns = len(both) // 2
+    return writer.keep("reconstructions", both, columns, "Reconstructions", caption, {"data": range(columns)})
 
 
 @dataclass(frozen=True)
@@ -147,7 +162,9 @@ def neighbours(writer: ImageWriter, pictures: Tensor, train: Tensor) -> PictureE
         f"In groups of {rows.shape[1] + 1}: a sample, then the training pictures nearest it (Euclidean distance of "
         "pixels, mirror images included)."
     )
-    return writer.keep("neighbours", beside, 2 * (rows.shape[1] + 1), "Nearest training pictures", caption)
+    group = rows.shape[1] + 1
+    real = {"data": [place for place in range(len(beside)) if place % group]}
+    return writer.keep("neighbours", beside, 2 * group, "Nearest training pictures", caption, real)
 
 
 # --- over training --------------------------------------------------------------------------------------------------

@@ -47,6 +47,7 @@ SECTIONS: tuple[SectionKind[Subject], ...] = (
         parts=(
             Part(adaptation.finding, only=PAGE),
             Part(shared.warnings, only=PAGE),
+            Part(shared.kept_in_part, only=PAGE),
             Part(adaptation.seeds, only=PAGE),
             Part(adaptation.task_table, only=RESULTS_MD),
             Part(adaptation.probes),
@@ -64,6 +65,7 @@ SECTIONS: tuple[SectionKind[Subject], ...] = (
         parts=(
             Part(generators.finding, only=PAGE),
             Part(shared.warnings, only=PAGE),
+            Part(shared.kept_in_part, only=PAGE),
             Part(shared.measures, only=PAGE),
             Part(shared.recorded_measures, only=RESULTS_MD),
             Part(diffusion.procedure, only=PAGE, when=diffusion.of_report),
@@ -84,6 +86,7 @@ SECTIONS: tuple[SectionKind[Subject], ...] = (
         parts=(
             Part(shared.summary, only=PAGE),
             Part(shared.warnings, only=PAGE),
+            Part(shared.kept_in_part, only=PAGE),
             Part(shared.measures, only=PAGE),
             Part(shared.recorded_measures, only=RESULTS_MD),
             Part(shared.curves, only=PAGE),

@@ -1,25 +1,32 @@
-"""One self-contained HTML page from run folders: it opens without a network, on a phone and on paper."""
+"""One HTML page from run folders, whole in itself but for plotly where pages share it: it opens without a network, on a
+phone and on paper."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import quote
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from genshift.errors import Refusal
-from genshift.paths import AnyPath, given_paths, output_file
+from genshift.paths import AnyPath, given_path, given_paths, output_file
 from genshift.report.contents import page_contents
 from genshift.report.model.formatting import counted, joined
 from genshift.report.model.page_model import PageModel, page_model
 from genshift.report.model.run_records import readable_runs
 from genshift.report.problems import REPORTS
+from genshift.report.real_pictures import with_real_pictures
+from genshift.report.record import record as write_record
 from genshift.runs.files import write_text
 from genshift.runs.find import find_runs
 
+PLOTLY = b"plotly.js v"  # near the beginning of its file
 ADAPTATION_LEAD = (
     "Classifiers learn from a labelled source and are tested on a target of another look: source only, "
     "adapted with the target's unlabelled images, and trained on the target's own labels as the upper bound. "
@@ -34,40 +41,102 @@ GENERIC_LEAD = (
 )
 
 
-def report(folders: AnyPath | Iterable[AnyPath], out: AnyPath, title: str | None = None) -> Path:
+def report(
+    folders: AnyPath | Iterable[AnyPath],
+    out: AnyPath | None = None,
+    title: str | None = None,
+    *,
+    record: AnyPath | None = None,
+    plotly: AnyPath | None = None,
+    data_root: AnyPath | None = None,
+    to_share: bool = False,
+) -> Path:
     """Writes a page (`.html`) of the runs in `folders`, or, where `out` ends in `.md`, the table of recorded results
-    from one folder of `<study>/<run>/`. Refusal where `out` cannot be written, before anything is read."""
-    folders, out = given_paths(folders), output_file(out)
+    from one folder of `<study>/<run>/`.
+
+    record: a folder that gets a record of each run, with or without a page. plotly: the file of plotly's that the page
+    then refers to instead of holding it, for several pages to share; it is written where it is not there. Of records,
+    real pictures that they leave out are shown where they are found, below `data_root` or where data is looked for;
+    `to_share` leaves out of any page what a record would. Returns the page, or the record where only that is asked for.
+    Refusal where something cannot be written, before anything is read.
+    """
+    folders = given_paths(folders)
+    of_page = {"title": title, "plotly": plotly, "data_root": data_root, "to_share": to_share or None}
+    given = [f"--{name.replace('_', '-')}" for name, value in of_page.items() if value is not None]
+    root = None if data_root is None else given_path(data_root)
+    if to_share and root is not None:
+        raise Refusal("--to-share leaves out real pictures that --data-root would bring in: give one of them.")
+    if out is None:
+        if record is None:
+            raise Refusal("Nothing is to be written: name --out page.html, --record DIR, or both.")
+        if given:
+            raise Refusal(f"{given[0]} is of the page, which is not asked for: name --out page.html too.")
+        return write_record(find_runs(folders), given_path(record))
+    out = output_file(out)
     if out.suffix == ".md":
+        given += ["--record"] if record is not None else []
         if len(folders) != 1:
             raise Refusal("A results table is written from one folder of <study>/<run>/: name just that one.")
-        if title is not None:
-            raise Refusal(f"{out} is a results table, which has no title of its own: leave --title out.")
+        if given:
+            raise Refusal(f"{out} is a results table, which has no title, picture or drawing: leave {given[0]} out.")
         from genshift.report.results_md import write_results
 
         return write_results(folders[0], out)
-    return write_page(find_runs(folders), out, title)
+    script = None if plotly is None else output_file(plotly)
+    runs = find_runs(folders)
+    if record is not None:
+        write_record(runs, given_path(record))
+    if not to_share:
+        return write_page(runs, out, title, script, root)
+    with TemporaryDirectory() as shared:
+        return write_page(find_runs(write_record(runs, Path(shared))), out, title, script, None, fill=False)
 
 
-def write_page(run_folders: Sequence[Path], out: Path, title: str | None = None) -> Path:
-    """Writes the page of `run_folders` to `out` and returns it.
+def write_page(
+    run_folders: Sequence[Path],
+    out: Path,
+    title: str | None = None,
+    plotly: Path | None = None,
+    data_root: Path | None = None,
+    fill: bool = True,
+) -> Path:
+    """Writes the page of `run_folders` to `out` and returns it; `fill` shows what records hide, where it is found.
 
     The file appears whole or not at all. A run that cannot be read is left out, and the page says so. Refusal where
     none can be read, or `out` cannot be written.
     """
     runs, unread = readable_runs(run_folders)
-    model = page_model(runs, unread=unread)
+    model = page_model(with_real_pictures(runs, data_root) if fill else runs, unread=unread)
     studies = joined(list(dict.fromkeys(run.study for run in model.runs)))
     kind = "generators" if any(run.draws for run in model.runs) else "report"
     subject = "domain adaptation" if len(model.adapting) == len(model.runs) else kind
     reports = [name for name in REPORTS if any(run.name.startswith(f"{name}-") for run in runs)]
     named = f"{joined(reports)}, question by question" if reports else f"{studies}: {subject}"
-    write_text(out, render(model, title or named))
+    source = "" if plotly is None else _shared_plotly(plotly, out)
+    write_text(out, render(model, title or named, source))
     return out
 
 
-def render(model: PageModel, title: str) -> str:
-    """The page as HTML."""
+def _shared_plotly(script: Path, out: Path) -> str:
+    """Writes plotly's file where it is not there, or of another version; its address as the page `out` has it."""
+    wanted = get_plotlyjs()
+    if script.exists():
+        there = script.read_bytes()
+        if PLOTLY not in there[:200]:
+            raise Refusal(f"--plotly {script} is something else than plotly's file: name another.")
+        if there == wanted.encode("utf-8"):
+            wanted = ""
+    if wanted:
+        write_text(script, wanted)
+    try:
+        relative = os.path.relpath(script.resolve(), out.resolve().parent)
+    except ValueError as error:  # Windows has no path from one drive to another
+        raise Refusal(f"--plotly {script} lies on another drive than {out}: name a file beside the page.") from error
+    return quote(Path(relative).as_posix())
+
+
+def render(model: PageModel, title: str, plotly: str = "") -> str:
+    """The page as HTML, with plotly inside, or at the address `plotly`."""
     runs = model.runs
     leads = [ADAPTATION_LEAD] if model.adapting else []
     leads += [GENERATOR_LEAD] if any(run.draws for run in runs) else []
@@ -84,7 +153,8 @@ def render(model: PageModel, title: str) -> str:
         sections=sections,
         css=Markup(_asset("page.css")),
         js=Markup(_asset("page.js")),
-        plotly=Markup(get_plotlyjs()),
+        plotly=plotly or Markup(get_plotlyjs()),
+        shared=bool(plotly),
         embed=lambda spec: Markup(spec.replace("<", "\\u003c")),  # no '<' may end its script element early
     )
 

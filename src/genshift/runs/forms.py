@@ -20,6 +20,7 @@ else:
 CONFIG, RESULTS, EVALUATION = "config.json", "results.json", "evaluation.json"
 SCORES, CHOICE = "scores.json", "selection.json"  # of an adapted run: its checkpoints' scores, and which one to use
 SWEEP, SAMPLING = "sweep.json", "sampling.json"  # of a diffusion model: what was measured, and what was best
+GAP = 2  # pixels between two pictures of a sheet, and around all of them
 Share = Annotated[float, Meta(ge=-0.01, le=1.01)]  # a mean of float32 may lie just above 1
 Entropy = Annotated[float, Meta(ge=-0.01, le=50)]  # in nats: the exponential of it is a number of classes
 FileName = Annotated[str, Meta(pattern=r"^[^/\\]+$")]  # within its folder
@@ -167,13 +168,19 @@ class Stage(TypedDict, total=False):
 
 class PictureEntry(TypedDict, total=False):
     """A picture of the run folder, what it shows, and texts below equal parts of its width; of a grid over training
-    also the images seen."""
+    also the images seen.
+
+    real: of a sheet of many pictures, the numbers of those that are real ones, row by row, by the option that names
+    their set (data, source or target). hidden: of a record, which of these are painted over, each with its digest.
+    """
 
     file: Present[str]
     title: str
     caption: str
     under: list[str]
     images: Count
+    real: dict[str, list[Count]]
+    hidden: dict[str, dict[str, str]]
 
 
 # "class" is no name in Python.
@@ -213,6 +220,7 @@ class Evaluation(TypedDict, total=False):
     classes: list[str]
     warnings: list[str]
     drawn: bool  # whether all is there that an evaluation draws when it is asked to
+    kept_without: str  # of a record: what it leaves out of this run, in a sentence
     # Of classifiers and adapted models.
     confusion: list[list[Count]]  # true class by predicted class
     attributes: dict[str, Number]  # accuracy by attribute

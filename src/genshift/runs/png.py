@@ -9,8 +9,8 @@ from PIL import Image
 from torch import Tensor
 
 from genshift.runs.files import write_whole
+from genshift.runs.forms import GAP
 
-GAP = 2  # pixels between two pictures, and around all of them
 WHITE = 255
 
 

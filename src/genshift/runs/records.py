@@ -49,6 +49,7 @@ class RunRecord:
 
     `scores` are those of its checkpoints, and `choice` what a rule took of them, without target labels.
     `source_only_accuracy` is that of the run that was not adapted, on held-out source images; None where no file says.
+    `given` are contents that a page takes in the place of files.
     """
 
     folder: Path
@@ -61,6 +62,7 @@ class RunRecord:
     scores: list[Score] = field(default_factory=list)
     choice: Choice = field(default_factory=lambda: Choice())
     source_only_accuracy: float | None = None
+    given: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def preset(self) -> dict[str, Any]:
@@ -134,6 +136,11 @@ class RunRecord:
         return bool(self.results)
 
     @property
+    def measures_alone(self) -> bool:
+        """Whether only measures were kept of it, as records were before 0.3: what it drew is not known."""
+        return self.evaluated and not self.evaluation
+
+    @property
     def budget(self) -> int | None:
         """Images that the run was given, in whole batches; None where it was given minutes."""
         given = None if self.config.get("minutes") else self.config.get("images", self.fields.get("images"))
@@ -175,6 +182,8 @@ class RunRecord:
 
     def file(self, name: str) -> bytes | None:
         """What a file of the folder holds; None where it is missing, or lies outside."""
+        if name in self.given:
+            return self.given[name]
         path = (self.folder / name).resolve()
         inside = path.is_relative_to(self.folder.resolve())  # a name in a JSON file may lead anywhere
         return path.read_bytes() if inside and path.is_file() else None

@@ -13,9 +13,8 @@ from genshift.paths import output_folder
 from genshift.presets import Preset
 from genshift.presets.base import flag
 from genshift.report.page import write_page
-from genshift.runs.files import write_json, write_text
+from genshift.report.record import record as write_record
 from genshift.runs.folder import RunFolder
-from genshift.runs.forms import CHOICE, CONFIG, RESULTS, SCORES
 from genshift.studies import JUDGES, BudgetName, Study, judge_of, varied_options
 from genshift.studies.workers import side_by_side
 from genshift.training.train import Settings, owning, train
@@ -92,8 +91,8 @@ def run_study(
 ) -> Path | None:
     """Trains what is missing, evaluates what is not yet, and writes OUT/page.html.
 
-    jobs: runs at a time; where more than one, each in a process of its own. record: a folder that gets each run's
-    config.json and results.json. weights: Inception's, for FID and its kin. Returns the page, or None where a signal
+    jobs: runs at a time; where more than one, each in a process of its own. record: a folder that gets what
+    the page shows of each run. weights: Inception's, for FID and its kin. Returns the page, or None where a signal
     stopped a run (all is saved; the same call continues). Raises Refusal where a run is refused or its process dies.
     """
     for name, number in {"jobs": jobs, "seeds": seeds, "threads": threads}.items():
@@ -116,7 +115,7 @@ def run_study(
         return None
     page = write_page([job.out for job in todo], out / "page.html")
     if record is not None:
-        _record(todo, record)
+        write_record([job.out for job in todo], record)
     return page
 
 
@@ -129,13 +128,3 @@ def run_job(job: Job) -> bool:
         if finished:
             after_training(run, job.preset, settings, job.evaluation)
     return finished
-
-
-def _record(todo: list[Job], record: Path) -> None:
-    """Keeps what docs/results.md is written from; of adapted runs also how choices stand to the oracle."""
-    for job in todo:
-        for name in (CONFIG, RESULTS):
-            write_json(record / job.out.name / name, RunFolder(job.out).read(name))
-        for name in ("oracle.jsonl", SCORES, CHOICE):
-            if (job.out / name).exists():
-                write_text(record / job.out.name / name, (job.out / name).read_text(encoding="utf-8"))

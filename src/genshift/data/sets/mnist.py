@@ -59,6 +59,7 @@ register(
         classes=DIGITS,
         rule=RESIZED,
         licence="CC BY-SA 3.0",
+        redistributable=True,
         terms="Free to use with attribution to LeCun, Cortes and Burges, under the same licence.",
         papers=(MNIST_PAPER,),
     )

@@ -120,6 +120,7 @@ register(
         classes=DIGITS,
         rule=RESIZED,
         licence="CC BY 4.0",
+        redistributable=True,
         terms="Comes with scikit-learn; cite Alpaydin and Kaynak (1998).",
         papers=(UCI_PAPER,),
     )
@@ -135,6 +136,7 @@ register(
         classes=DIGITS,
         rule=RESIZED,
         licence="CC BY 4.0 (digits), CC BY 2.0 (photos)",
+        redistributable=True,
         terms="Comes with scikit-learn; photos by danielbuechele and vultilion on Flickr; "
         "cite Alpaydin and Kaynak (1998).",
         papers=(UCI_PAPER,),

@@ -41,6 +41,7 @@ register(
         rule=RESIZED,
         fills_frame=True,
         licence="not stated",
+        redistributable=True,  # no terms forbid it: LIBSVM's hosts pass all of it on
         terms="Distributed with LIBSVM's data sets for research; cite Hull (1994).",
         papers=(
             Paper(

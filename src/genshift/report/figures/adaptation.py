@@ -64,7 +64,7 @@ def class_legend(run: RunRecord) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Points:
-    """A latent sample, one entry a point: label -1 is none, domain 0 the source and 1 the target."""
+    """A latent sample, one entry a point, to two decimals: label -1 is none, domain 0 the source and 1 the target."""
 
     x: list[float]
     y: list[float]
@@ -80,7 +80,8 @@ def tsne_points(run: RunRecord) -> Points:
     """The latent sample of an evaluated run; Refusal where its columns are of unlike lengths."""
     tsne: Tsne = run.evaluation.get("tsne") or {}
     labels = [-1 if label is None else int(label) for label in tsne.get("label", [])]
-    points = Points(tsne.get("x", []), tsne.get("y", []), labels, tsne.get("domain", []))
+    x, y = ([round(value, 2) for value in tsne.get("x", [])], [round(value, 2) for value in tsne.get("y", [])])
+    points = Points(x, y, labels, tsne.get("domain", []))
     if not len(points.x) == len(points.y) == len(points.label) == len(points.domain):
         path = run.folder / "evaluation.json"
         raise Refusal(f"'{path}' gives t-SNE columns of unlike lengths: evaluate the run again.")
@@ -126,8 +127,8 @@ def _scatter(
     # One symbol for all rather than a list, where they are alike: a page holds thousands of points.
     symbols = [("circle", "diamond")[points.domain[i]] for i in chosen]
     return go.Scatter(
-        x=[round(points.x[i], 2) for i in chosen],
-        y=[round(points.y[i], 2) for i in chosen],
+        x=[points.x[i] for i in chosen],
+        y=[points.y[i] for i in chosen],
         customdata=hover,
         hovertemplate=f"{template}<extra></extra>",
         mode="markers",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from io import BytesIO
+from typing import TypeVar
 
 from PIL import Image
 
@@ -12,6 +13,7 @@ from genshift.report.blocks import Picture
 from genshift.runs.records import RunRecord
 
 KINDS = {"PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif"}  # the last two may move
+T = TypeVar("T")
 SMALL = 600  # pixels: a picture less wide than this is shown at twice its size where there is room
 
 
@@ -30,6 +32,12 @@ def picture(
     width = 2 * size[0] if size[0] < SMALL else size[0]
     data = f"data:{KINDS[kind]};base64," + base64.b64encode(content).decode("ascii")
     return Picture(title, "", data, caption, alt or title, size, width, tuple(under))
+
+
+def first_middle_last(kept: Sequence[T]) -> list[T]:
+    """Three of what was kept over training, or as many as there are."""
+    # A set: of one or two, the first is the middle or the last too.
+    return [kept[place] for place in sorted({0, len(kept) // 2, len(kept) - 1})] if kept else []
 
 
 def kind_and_size(content: bytes) -> tuple[str, tuple[int, int]] | None:

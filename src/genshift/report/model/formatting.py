@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from genshift.report.model.measures import TARGET_ACCURACY, metric_of, shown
-from genshift.report.model.summary import NO_LABELS, NOT_EVALUATED, Row
+from genshift.report.model.summary import NOT_EVALUATED, Row, why_missing
 
 NONE = "–"  # what a cell says where there is nothing to say
 
@@ -33,7 +33,7 @@ def value_text(row: Row) -> str:
     if row.mean is None:
         if not any(run.evaluated for run in row.group.runs):
             return NOT_EVALUATED
-        return NO_LABELS if row.metric == TARGET_ACCURACY else NONE
+        return why_missing(row.group.runs, TARGET_ACCURACY) if row.metric == TARGET_ACCURACY else NONE
     spread = row.standard_error if row.sd is None else row.sd
     if spread is None:
         return shown(row.metric, row.mean)

@@ -17,6 +17,10 @@ from genshift.runs.records import RunRecord
 NOT_EVALUATED = "not evaluated yet"
 NO_LABELS = "no target labels"
 NOT_MEASURED = "not measured"
+NOT_KEPT = "not kept in its record"
+FAILED = "could not be measured"  # a warning says why
+NO_T_SNE = "evaluated without a t-SNE"
+T_SNE = "t-SNE"
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,22 @@ def published_of(run: RunRecord, metric: str) -> float | None:
     if run.draws and run.changed:  # another experiment than the one that was published
         return None
     return run.published.get("target_accuracy" if metric == TARGET_ACCURACY else metric)
+
+
+def why_missing(runs: Sequence[RunRecord], measure: str) -> str:
+    """Why none of a group's runs shows `measure`, the target's accuracy or T_SNE."""
+    run = next((run for run in runs if run.evaluated or run.evaluation), None)
+    if run is None:
+        return NOT_EVALUATED
+    if run.measures_alone:
+        return NOT_KEPT
+    # A measure that was refused left a sentence, with the names of what it would have been before its first full stop.
+    refused = [warning.partition(". ")[0] for warning in run.evaluation.get("warnings", [])]
+    if any(names.startswith("Not measured: ") and measure in names for names in refused):
+        return FAILED
+    if measure == T_SNE:
+        return NO_T_SNE if "tsne" not in run.evaluation else "a domain had no images to draw"
+    return NO_LABELS
 
 
 # --- what to be warned of ---------------------------------------------------------------------------------------------

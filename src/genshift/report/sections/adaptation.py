@@ -21,7 +21,7 @@ from genshift.report.model.formatting import (
 from genshift.report.model.grouping import Group
 from genshift.report.model.measures import CLASS_PROBE, DOMAIN_PROBE, TARGET_ACCURACY, metric_of, percent
 from genshift.report.model.page_model import PageModel, Subject
-from genshift.report.model.summary import NO_LABELS, NOT_EVALUATED, Row, row_of
+from genshift.report.model.summary import T_SNE, Row, row_of, why_missing
 from genshift.report.sections.shared import CURVES
 
 SIDE_BY_SIDE = 4  # methods of one task, drawn large; more of them are chosen from
@@ -131,7 +131,9 @@ def seeds(subject: Subject) -> list[Block]:
         alone = {seed: row_of(replace(row.group, runs=(run,)), row.metric) for seed, run in measured.items()}
         texts = [ours_text(alone[seed]).replace(" (se)", "") if seed in alone else NONE for seed in known]
         body.append([Cell(row.label), *map(Cell, texts)])
-    note = "± is each seed's binomial standard error. The figures below are drawn from the first seed."
+    note = "± is each seed's binomial standard error."
+    if any(group.first.evaluation or group.first.metrics for group in subject.groups):
+        note += " The figures below are drawn from the first seed."
     return [Table(["", *(f"seed {seed}" for seed in known)], [("", body)], note)]
 
 
@@ -198,7 +200,7 @@ def latent_space(subject: Subject) -> list[Block]:
     if drawn:
         pairs = [figure for group in drawn for figure in _tsne_pair(group)]
         blocks += [Prose(_sample_note(drawn)), Figures(pairs, figures.class_legend(drawn[0].first))]
-    return blocks + _missing(shown, drawn, "evaluated without a t-SNE")
+    return blocks + _missing(shown, drawn, T_SNE)
 
 
 def _tsne_pair(group: Group) -> list[Figure]:
@@ -226,16 +228,15 @@ def confusions(subject: Subject) -> list[Block]:
         note = "Rows are true classes with their recall, columns predicted ones; colour is the share of the row."
         drawings = [figures.confusion_matrix(group.first, group.label) for group in drawn]
         blocks += [Prose(note), Figures(drawings, columns=3)]
-    return blocks + _missing(subject.groups, drawn, NO_LABELS)
+    return blocks + _missing(subject.groups, drawn, TARGET_ACCURACY)
 
 
-def _missing(groups: Sequence[Group], drawn: Sequence[Group], evaluated: str) -> list[Block]:
-    """Names the groups that are not drawn: `evaluated` says why an evaluated one is not."""
+def _missing(groups: Sequence[Group], drawn: Sequence[Group], measure: str) -> list[Block]:
+    """Names the groups that are not drawn, and why."""
     reasons: dict[str, list[str]] = {}
     for group in groups:
         if group not in drawn:
-            reason = evaluated if any(run.evaluated for run in group.runs) else NOT_EVALUATED
-            reasons.setdefault(reason, []).append(group.label)
+            reasons.setdefault(why_missing(group.runs, measure), []).append(group.label)
     return [Prose(f"{', '.join(names)}: {reason}.") for reason, names in reasons.items()]
 
 

@@ -43,16 +43,16 @@ def sweeps(subject: Subject) -> list[Block]:
     missing = []
     for group in subject.groups:
         swept = next((run for run in group.runs if run.sweep.get("rows")), None)
-        if swept is None:
+        if swept is None and not group.first.measures_alone:  # else nobody knows
             missing.append(group.label)
-        else:
+        elif swept is not None:
             blocks += [
                 Prose(_sweep_text(group.label, swept)),
                 Figures(sweep_figures(group.label, swept.sweep), columns=3),
             ]
     how = [Prose(HOW)] if blocks else []
     rest = [Prose(NOT_SWEPT.format(labels=", ".join(missing)))] if missing else []
-    return [Heading("Guidance, steps and samplers"), *how, *blocks, *rest]
+    return [Heading("Guidance, steps and samplers"), *how, *blocks, *rest] if blocks or rest else []
 
 
 def _sweep_text(label: str, run: RunRecord) -> str:

@@ -9,12 +9,13 @@ from typing import Literal
 
 from genshift.report.blocks import Block, Cell, Figures, Heading, Picture, Pictures, Prose, Table, Terms
 from genshift.report.figures import generators as figures
-from genshift.report.figures.pictures import picture
+from genshift.report.figures.pictures import first_middle_last, picture
 from genshift.report.model.formatting import NONE, joined, seeds_text, value_text
 from genshift.report.model.grouping import Group
 from genshift.report.model.measures import ACROSS_FAMILIES, OVER_TRAINING, best, metric_of, percent, shown
 from genshift.report.model.page_model import PageModel, Subject
 from genshift.report.model.summary import Row, row_of
+from genshift.report.real_pictures import hidden_note
 from genshift.runs.forms import PictureEntry
 
 KINDS = {"gan": "GANs", "vae": "VAEs", "diffusion": "Diffusion models"}
@@ -128,18 +129,19 @@ def pictures(subject: Subject, wanted: Callable[[str], bool] = lambda name: True
     """Every kind of picture once, of all groups side by side; those whose file, without its ending, is `wanted`."""
     kinds: dict[str, list[tuple[Group, PictureEntry]]] = {}
     for group in subject.groups:
-        for entry in _entries(group, "pictures"):
+        for entry in _entries(group, "pictures"):  # of a file's name, its suffix may differ
             if wanted(PurePosixPath(entry["file"]).stem):
-                kinds.setdefault(entry["file"], []).append((group, entry))
+                kinds.setdefault(str(entry.get("title") or entry["file"]), []).append((group, entry))
     blocks: list[Block] = []
     # What is said of all stands once above them; what differs stands below each.
-    for file, members in kinds.items():
-        title = str(members[0][1].get("title") or file)
+    for title, members in kinds.items():
         captions = list(dict.fromkeys(str(entry.get("caption") or "") for _, entry in members))
         shared = captions[0] if len(captions) == 1 else ""
         pictures = [_picture(group, entry, title, shared) for group, entry in members]
         blocks += [Heading(title), *([Prose(shared)] if shared else []), Pictures(pictures)]
-        if PANEL in file:
+        notes = dict.fromkeys(hidden_note(group.first, entry) for group, entry in members)
+        blocks += [Prose(note) for note in notes if note]
+        if PANEL in members[0][1]["file"]:
             means = {group.runs[0].published.get("reconstruction_mse") for group, _ in members}
             blocks += [Prose(PUBLISHED_PANEL.format(mean=mean)) for mean in means if mean is not None]
     return blocks
@@ -159,11 +161,10 @@ def snapshots(subject: Subject) -> list[Block]:
     """The same noise at the first, the middle and the last check of each group."""
     strips: list[Block] = []
     for group in subject.groups:
-        kept, shown = _entries(group, "snapshots"), []
-        # A set: of one or two, the first is the middle or the last too.
-        for place in sorted({0, len(kept) // 2, len(kept) - 1}) if kept else []:
-            title = f"{group.label}, {int(kept[place].get('images', 0)):,} images"
-            shown.append(picture(group.first, kept[place]["file"], title, alt=f"Samples of {title}"))
+        shown = []
+        for entry in first_middle_last(_entries(group, "snapshots")):
+            title = f"{group.label}, {int(entry.get('images', 0)):,} images"
+            shown.append(picture(group.first, entry["file"], title, alt=f"Samples of {title}"))
         strips += [Pictures(shown, columns=3)] if shown else []
     return [Heading("Over training"), Prose("The same noise at every stage."), *strips] if strips else []
 

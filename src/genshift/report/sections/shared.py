@@ -35,6 +35,19 @@ def warnings(subject: Subject) -> list[Block]:
     return [Notes(lines)] if lines else []
 
 
+def kept_in_part(subject: Subject) -> list[Block]:
+    """What a record leaves out of the runs that a page would draw."""
+    firsts = [(group.label, group.first) for group in subject.groups]
+    lines = [
+        f"{label}, seed {run.seed}: {run.evaluation['kept_without']}."
+        for label, run in firsts
+        if "kept_without" in run.evaluation
+    ]
+    if alone := [label for label, run in firsts if run.measures_alone]:
+        lines.insert(0, f"{', '.join(alone)}: measures alone were kept, and of what these runs drew nothing is shown.")
+    return [Prose(line) for line in lines]
+
+
 def curves(subject: Subject) -> list[Block]:
     """Accuracies, losses and whatever else was logged, of each group's first run."""
     drawn = [kind(group.first, group.label) for kind in CURVES for group in subject.groups]
