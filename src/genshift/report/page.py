@@ -48,8 +48,8 @@ def report(folders: AnyPath | Iterable[AnyPath], out: AnyPath, title: str | None
     return write_page(find_runs(folders), out, title)
 
 
-def write_page(run_folders: Sequence[Path], out: Path, title: str | None = None) -> Path:
-    """Writes the page of `run_folders` to `out` and returns it.
+def write_page(run_folders: Sequence[Path], out: Path, title: str | None = None, missing: Sequence[str] = ()) -> Path:
+    """Writes the page of `run_folders` to `out` and returns it; `missing` are sentences on what it does not show.
 
     The file appears whole or not at all. A run that cannot be read is left out, and the page says so. Refusal where
     none can be read, or `out` cannot be written.
@@ -59,12 +59,12 @@ def write_page(run_folders: Sequence[Path], out: Path, title: str | None = None)
     studies = joined(list(dict.fromkeys(run.study for run in model.runs)))
     kind = "generators" if any(run.draws for run in model.runs) else "report"
     subject = "domain adaptation" if len(model.adapting) == len(model.runs) else kind
-    write_text(out, render(model, title or f"{studies}: {subject}"))
+    write_text(out, render(model, title or f"{studies}: {subject}", missing))
     return out
 
 
-def render(model: PageModel, title: str) -> str:
-    """The page as HTML."""
+def render(model: PageModel, title: str, missing: Sequence[str] = ()) -> str:
+    """The page as HTML; `missing` as `write_page` takes it."""
     runs = model.runs
     leads = [ADAPTATION_LEAD] if model.adapting else []
     leads += [GENERATOR_LEAD] if any(run.draws for run in runs) else []
@@ -75,7 +75,7 @@ def render(model: PageModel, title: str) -> str:
         title=title,
         lead=" ".join(leads) or GENERIC_LEAD,
         made=f"genshift {versions} · {counted(len(runs), 'run')}",
-        unread=[f"Left out: {sentence}" for sentence in model.unread],
+        missing=[*missing, *(f"Left out: {sentence}" for sentence in model.unread)],
         warnings=model.cautions,
         top=blocks_of(OVERVIEW, model, PAGE),
         sections=[*subject_sections(model, PAGE), *closing_sections(model, PAGE)],
