@@ -36,8 +36,8 @@ from genshift.training.training_data import TrainingData
 
 ATTRIBUTES = 40  # CelebA's
 PICTURES = 64  # of noise, in a set
-FIRST = 8  # images of the smaller step
-SECONDS = 0.4  # about, of the larger step
+FIRST = 4  # images of the smaller step
+SECONDS = 0.25  # about, of the larger step
 OF_A_PROCESS = 0.6  # GiB that Python and PyTorch take before any work
 GIB = 2**30
 
