@@ -15,6 +15,7 @@ from genshift.cli import main
 from genshift.errors import Refusal
 from genshift.evaluation import adaptation
 from genshift.presets import PRESETS, Classifier, Generator
+from genshift.presets.reports import BOUNDS_AND_DANN
 from genshift.report.results_md import write_results
 from genshift.studies import STUDIES, Study
 from genshift.studies.running import jobs_of, run_study
@@ -40,20 +41,46 @@ def test_an_unknown_study_is_refused_with_the_nearest():
 @pytest.mark.parametrize("name", STUDIES)
 def test_budgets(name, tmp_path):
     study = STUDIES[name]
+    minutes = 0.0
     for preset in study.presets():
         quick, cpu, full = (study.images(preset, budget) for budget in ("quick", "cpu", "full"))
         assert full == preset.images
-        cap = study.cpu.get(preset.name, study.cpu.get(preset.method, preset.images))
-        assert cpu == min(preset.images, cap)
-        assert quick == max(preset.step_images, cpu // 10) and quick < cpu <= full
+        by_method = min(preset.images, study.cpu.get(preset.method, preset.images))
+        assert cpu == study.cpu.get(preset.name, by_method)
+        assert quick <= cpu and (cpu <= full or preset.name == "hw3-target-svhn-usps")
+        assert studies.core_seconds(preset) * cpu / 60_000 <= studies.MOST_MINUTES or preset.name in studies.LONG
+        minutes += studies.core_seconds(preset) * quick / 60_000
+    assert round(minutes, 6) <= studies.QUICK_MINUTES
     for budget in ("quick", "cpu", "full"):
         for job in jobs_of(study, budget, tmp_path, seeds=1, data_root=None):
             own = PRESETS[job.preset.name]
             assert job.preset.images == study.images(own, budget)
-            capped = job.preset.images < own.images
+            as_own = job.preset.images == own.images
             assert job.preset.origins.get("images") == (
-                f"ours (the study's {budget} budget)" if capped else own.origins.get("images")
+                own.origins.get("images") if as_own else f"ours (the study's {budget} budget)"
             )
+
+
+@pytest.mark.parametrize("budget", ["quick", "cpu"])
+@pytest.mark.parametrize(("name", "tasks"), [("hw2", 2), ("hw3", 3)])
+def test_the_roles_of_a_table_learn_from_equal_numbers(name, tasks, budget, tmp_path):
+    roles = {}
+    for job in jobs_of(STUDIES[name], budget, tmp_path, seeds=1, data_root=None):
+        if job.preset.method in BOUNDS_AND_DANN:
+            roles.setdefault(job.preset.task, []).append(job.preset.images)
+    assert len(roles) == tasks and all(len(images) == 3 and len(set(images)) == 1 for images in roles.values())
+
+
+def test_the_reports_own_budgets_are_given_where_they_fit(tmp_path):
+    images = {}
+    for name in ("hw2", "hw3"):
+        images |= {job.preset.name: job.preset.images for job in jobs_of(STUDIES[name], "cpu", tmp_path, 1, None)}
+    whole = [name for name in images if name.startswith(("hw3-dann", "hw3-adda", "hw2-dann-mnistm-usps"))]
+    assert len(whole) == 7 and all(images[name] == PRESETS[name].images for name in whole)
+    assert images["hw3-gan"] == images["hw3-vae"] == 100 * 4_500
+    assert images["hw2-gan-a"] == images["hw2-gan-b"] == 128_000 and images["hw2-diffusion"] == 300_000
+    seeds = [job.seed for job in jobs_of(STUDIES["hw2"], "cpu", tmp_path, 3, None) if job.preset.name in studies.LONG]
+    assert seeds == [0]
 
 
 def test_adda_is_varied_by_the_reports_rates_and_transforms(tmp_path):
@@ -102,7 +129,7 @@ def test_jobs_come_baseline_first_and_only_the_first_seed_is_drawn(study, tmp_pa
 
 def test_a_study_trains_what_is_missing_and_reports(study, tmp_path, monkeypatch):
     record = tmp_path / "record"
-    page = run_study(study, "full", tmp_path / "out", seeds=1, record=record)
+    page = run_study(study, "full", tmp_path / "out", seeds=1, record=record).page
     assert page == tmp_path / "out" / "page.html" and page.stat().st_size > 0
     runs = ["demo-dann-seed0", "demo-source-seed0"]
     assert sorted(path.name for path in record.iterdir()) == runs
@@ -115,7 +142,7 @@ def test_a_study_trains_what_is_missing_and_reports(study, tmp_path, monkeypatch
         assert (record / run / "scores.json").exists() == (run == "demo-dann-seed0")
 
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.safetensors")}
-    assert run_study(study, "full", tmp_path / "out", seeds=2)
+    assert run_study(study, "full", tmp_path / "out", seeds=2).finished
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
     assert len(list((tmp_path / "out").glob("demo-*"))) == 4
 
@@ -175,14 +202,15 @@ def test_a_study_that_is_stopped_writes_no_page_and_continues(study, tmp_path, m
         patch.setattr(adaptation, "oracle_curve", stopping)
         longer = replace(study)
         monkeypatch.setattr(TinyStudy, "images", lambda self, preset, budget: 16)
-        assert run_study(longer, "full", tmp_path / "out", seeds=1) is None
+        stopped = run_study(longer, "full", tmp_path / "out", seeds=1)
+        assert (stopped.page, stopped.finished, stopped.left_out) == (None, False, {})
     assert not (tmp_path / "out" / "page.html").exists()
-    assert run_study(longer, "full", tmp_path / "out", seeds=1) is not None
+    assert run_study(longer, "full", tmp_path / "out", seeds=1).page is not None
 
 
 def test_jobs_side_by_side_give_the_same_runs(study, tmp_path):
     for jobs, out in ((1, "one"), (2, "two")):
-        assert run_study(study, "full", tmp_path / out, seeds=1, jobs=jobs, threads=1)
+        assert run_study(study, "full", tmp_path / out, seeds=1, jobs=jobs, threads=1).page
     for run in ("demo-dann-seed0", "demo-source-seed0"):
         assert tiny.different(tiny.last(tmp_path / "one" / run), tiny.last(tmp_path / "two" / run)) == []
 
@@ -212,7 +240,7 @@ def test_generators_are_measured_in_the_features_of_their_own_sets_classifier(na
         judges.values()
     )
     generators = [job for job in jobs if isinstance(job.preset, Generator)]
-    assert {job.seed for job in generators} == {0, 1}
+    assert {job.seed for job in generators if job.preset.name not in STUDIES[name].once} in ({0, 1}, set())
     for job in generators:
         assert (job.evaluation.features, job.evaluation.weights) == (
             tmp_path / judges[job.preset.task], tmp_path / "inception.pth"

@@ -17,6 +17,7 @@ from genshift import api, device, signals
 from genshift.errors import Refusal
 from genshift.methods import DANN, Supervised
 from genshift.methods.schedules import Progress, learning_rate
+from genshift.presets import METHODS
 from genshift.runs.folder import RunFolder
 from genshift.runs.trained_run import open_run, preset_of
 from genshift.training import train as training
@@ -44,6 +45,64 @@ def trainer_of(preset, out, **settings):
 
 def snapshot(trainer):
     return {name: tensor.clone() for name, tensor in trainer.state().tensors.items()}
+
+
+# --- a larger budget ------------------------------------------------------------------------------------------------
+
+
+def test_a_larger_budget_goes_on_to_the_same_weights(domains, tmp_path):
+    preset = tiny.tiny("demo-dann", domains)
+    for out, budgets in (("two", (12, 24)), ("one", (24,))):
+        for images in budgets:
+            assert tiny.train(preset, tmp_path / out, images=images)
+            (tmp_path / out / "results.json").write_text("{}")  # of this budget
+    two, one = (RunFolder(tmp_path / out) for out in ("two", "one"))
+    assert tiny.different(tiny.last(two.path), tiny.last(one.path)) == []
+    assert two.config["images"] == one.config["images"] == 24 and preset_of(two.config) == preset_of(one.config)
+    assert [row["images"] for row in two.rows() if "train/loss_label" in row][-1] == 24
+    tiny.train(preset, two.path, images=32)
+    assert not (two.path / "results.json").exists() and two.seen == 32
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "why"),
+    [
+        ("demo-source", {"lr_schedule": "cosine"}, "its learning rate falls over the budget"),
+        ("demo-source", {"select": "best"}, "its checkpoint is chosen among those of the whole budget"),
+        ("demo-dann", {"lam_schedule": "dann"}, "its λ rises over the budget"),
+        ("hw3-adda-usps-mnistm", {}, "ADDA goes by the share of the budget that is spent"),
+    ],
+)
+def test_where_a_schedule_goes_by_the_budget_a_larger_one_is_refused(name, changes, why, domains, tmp_path):
+    preset = tiny.tiny(name, domains, **changes)
+    tiny.train(preset, tmp_path / "run", images=12)
+    with pytest.raises(Refusal, match=f"was begun with --images 12, not 24, and {why}: name another --out"):
+        tiny.train(preset, tmp_path / "run", images=24)
+    with pytest.raises(Refusal, match="was begun with --images 12, not 8: name another --out"):
+        tiny.train(preset, tmp_path / "run", images=8)
+
+
+class Blind(Progress):
+    """Progress that does not tell the budget."""
+
+    @property
+    def fraction(self):
+        raise LookupError("the budget")
+
+
+def test_a_method_that_goes_by_the_budget_says_so(domains, tmp_path):
+    constant = {"lr_schedule": "constant", "lam_schedule": "constant", "select": "last", "width": 4, "validation": 0.0}
+    bound = set()
+    for row in METHODS.values():
+        preset = tiny.tiny(f"{row.name}-usps-mnistm", domains, **constant)
+        trainer = trainer_of(preset, tmp_path / row.name)
+        trainer.prepare_step()
+        try:
+            trainer.method.step(trainer.feed.at(0), Blind(0, 24))
+        except LookupError:
+            bound.add(row.name)
+        assert bool(preset.bound_to_budget) == (row.name in bound), row.name
+    assert bound == {"adda", "shot", "adamatch", "adamatch-im"}
 
 
 # --- the probe ------------------------------------------------------------------------------------------------------

@@ -19,7 +19,6 @@ def work(item):
     if kind == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
     if kind == "refused":
-        until(lambda: len(list(folder.glob("begun-*"))) > 1)
         raise Refusal("The data are not there.")
     if kind == "broken":
         raise RuntimeError("a bug")
@@ -44,4 +43,4 @@ def until(happens, seconds=60.0):
 
 if __name__ == "__main__":
     out = Path(sys.argv[1])
-    print(side_by_side([(out, kind) for kind in sys.argv[2:]], work, 2, lambda item: item[1]))
+    print(side_by_side([(out, kind) for kind in sys.argv[2:]], work, 2, lambda item: item[1], lambda *_: None))

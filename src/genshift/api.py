@@ -37,6 +37,8 @@ from genshift.sampling.write_samples import SampleRequest
 from genshift.selection import checkpoint_selection
 from genshift.selection.rules import DEFAULT_RULE
 from genshift.studies import BudgetName
+from genshift.studies.plan import StudyPlan
+from genshift.studies.plan import plan_study as study_plan
 from genshift.studies.running import run_study
 from genshift.training.console import Console, logging_to
 from genshift.training.loop import Observer
@@ -362,9 +364,22 @@ def show(preset: str | Preset) -> dict[str, Any]:
 
 
 def study(name: str, out: AnyPath, budget: BudgetName = "cpu", **options: Any) -> Path | None:
-    """Trains what is missing of a study, evaluates and writes OUT/page.html; see `studies.running.run_study`."""
-    options |= {key: _given(options[key]) for key in ("data_root", "record", "weights") if key in options}
-    return run_study(studies.get(name), budget, given_path(out), **options)
+    """Trains what is missing of a study, evaluates and writes OUT/page.html, which is returned; None where a signal
+    stopped it, or nothing could be trained. See `studies.running.run_study`; what is left out is said, and on the page.
+    """
+    outcome = run_study(studies.get(name), budget, given_path(out), **_study_options(options))
+    return outcome.page if outcome.finished else None
+
+
+def plan_study(name: str, out: AnyPath, budget: BudgetName = "cpu", **options: Any) -> StudyPlan:
+    """What `study` would train, what that takes on this machine, and what it would leave out; nothing is written. See
+    `studies.plan.plan_study`."""
+    return study_plan(studies.get(name), budget, given_path(out), **_study_options(options))
+
+
+def _study_options(options: dict[str, Any]) -> dict[str, Any]:
+    places = ("data_root", "record", "weights", "photos")
+    return options | {key: _given(options[key]) for key in places if key in options}
 
 
 def clean(run: AnyPath) -> int:
@@ -380,4 +395,5 @@ def demo(out: AnyPath, seeds: int = 1) -> Path | None:
 
     One thread: batches this small gain a quarter from a second, and lose tenfold where another program wants the core.
     """
-    return run_study(studies.get("demo"), "full", given_path(out), seeds=seeds, threads=1)
+    outcome = run_study(studies.get("demo"), "full", given_path(out), seeds=seeds, threads=1)
+    return outcome.page if outcome.finished else None

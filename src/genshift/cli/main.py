@@ -439,45 +439,78 @@ def compare(argv: Sequence[str]) -> int:
 
 
 def study(argv: Sequence[str]) -> int:
-    """train what is missing of a study, evaluate, report"""
-    parser = Parser("genshift study", description="Trains what is missing of a study, evaluates it, writes page.html.")
+    """train what is missing of a study, evaluate, report; -n prints what that takes"""
+    parser = Parser(
+        "genshift study",
+        description="Prints its plan, trains what is missing of a study, evaluates it, and writes page.html after "
+        "every run. The same command continues it, and a larger budget goes on in the same folder. Exit status 0: all "
+        "was trained; 2: something was left out, which the last line and the page say; 130: a signal stopped it.",
+    )
     parser.add_argument("name", help="hw2, hw3, adaptation, default, adda-tables, faces, digits or demo")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the study's runs")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the study's runs (runs/NAME)")
     parser.add_argument(
         "--budget",
         type=choice(("quick", "cpu", "full"), "--budget"),
         default="cpu",
-        help="quick, cpu (a run takes at most 10 minutes of one core, a generator an hour) or full (cpu)",
+        help="quick (about 25 minutes on two cores, one seed), cpu (a run takes at most 100 minutes of one core, but "
+        "for hw2-diffusion, 5 to 8 hours) or full (cpu)",
     )
-    add_int(parser, "--seeds", "seeds of each preset (the study's own: 3)")
+    parser.add_argument(
+        "-n",
+        "--dry-run",
+        action="store_true",
+        help="print the plan (minutes, memory, disk, what is missing), and leave",
+    )
+    for flag, what in (("--only", "train these runs alone"), ("--without", "leave these runs out")):
+        help = f"{what}: presets, methods, families or tasks by name, or patterns such as 'hw2-gan-*'"
+        parser.add_argument(flag, nargs="+", default=[], metavar="WORD", help=help)
+    add_int(parser, "--seeds", "seeds of each preset (the study's own: 3; quick: 1)")
     add_int(parser, "--jobs", "runs at a time (1)", 1)
     add_int(parser, "--threads", "CPU threads of a run (PyTorch's choice)")
     parser.add_argument(
         "--record", type=Path, metavar="DIR", help="also keep here, of each run, what the page shows, small and whole"
     )
     parser.add_argument("--weights", type=Path, metavar="FILE", help="Inception's weights: FID, KID and so on too")
+    parser.add_argument("--photos", type=Path, metavar="DIR", help="photos to build MNIST-M from, where it is missing")
     add_data_root(parser)
     args = parser.parse(argv)
     check_positive(args, "seeds", "jobs", "threads")
     check_weights(args)
-    root = existing_root(args)
-    from genshift import studies
+    options: dict[str, Any] = {"data_root": existing_root(args)}
+    options |= {
+        name: getattr(args, name) for name in ("seeds", "jobs", "threads", "weights", "only", "without", "photos")
+    }
+    from genshift import api, studies
     from genshift.studies.running import run_study
 
-    page = run_study(
-        studies.get(args.name),
-        args.budget,
-        args.out,
-        args.seeds,
-        root,
-        args.jobs,
-        args.threads,
-        args.record,
-        args.weights,
-    )
+    out = args.out or Path("runs", args.name)
+    where = ("--out", out, *where_data_lies(args.data_root))
+    if args.dry_run:
+        for line in api.plan_study(args.name, out, args.budget, **options).lines:
+            say(line)
+        print_next("study", args.name, "--budget", args.budget, *where)
+        return 0
+    outcome = run_study(studies.get(args.name), args.budget, out, record=args.record, **options)
+    if not outcome.finished:
+        return INTERRUPTED
     larger = {"quick": "cpu", "cpu": "full"}.get(args.budget)
-    more = ("study", args.name, "--budget", larger, "--out", f"{args.out}-{larger}", *where_data_lies(args.data_root))
-    return _say_page(page, args.out, more if larger else ("compare", args.out))
+    if outcome.page is not None:
+        more = ("study", args.name, "--budget", larger, *where) if larger else ("compare", out)
+        _say_page(outcome.page, out, more)
+    if outcome.left_out:
+        raise _left_out(outcome.left_out)
+    return 0
+
+
+def _left_out(left_out: Mapping[str, Sequence[str]]) -> Refusal:
+    """The sentence on what a study lacks."""
+    from genshift.report.model.formatting import counted
+
+    names = [name for runs in left_out.values() for name in runs]
+    reason, *others = left_out
+    more = f" ({counted(len(others), 'more reason')} above.)" if others else ""
+    which = f"{len(names)} runs are left out, such as {names[0]}" if len(names) > 1 else f"{names[0]} is left out"
+    return Refusal(f"{which}: {reason}{more} The same command tries again.")
 
 
 def _say_page(page: Path | None, out: Path, following: Sequence[object]) -> int:

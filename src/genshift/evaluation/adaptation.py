@@ -105,7 +105,7 @@ class AdaptationEvaluation(FamilyEvaluation[Adaptation, ClassifierMethod]):
             record["tsne"] = None
             if source is not None and target is not None:
                 with found.measuring("t-SNE"):
-                    record["tsne"] = _latent_map(method, source, target)
+                    record["tsne"] = _latent_map(method, source, target, min(TSNE_IMAGES, options.most or TSNE_IMAGES))
         # What was said without them.
         with found.measuring(*(f"estimate/{name}" for name in ESTIMATES)):
             results |= checkpoint_selection.estimates_of(run)
@@ -165,9 +165,9 @@ def _accuracy(predicted: Tensor, labels: Tensor, images: ImageSet, wording: str)
     return Measure(value, len(images), protocol, error)
 
 
-def _latent_map(method: ClassifierMethod, source: ImageSet, target: ImageSet) -> Tsne:
+def _latent_map(method: ClassifierMethod, source: ImageSet, target: ImageSet, most: int) -> Tsne:
     """t-SNE of features of both domains: the same images in every run over the same sets, so that maps compare."""
-    samples = [sample(part, TSNE_IMAGES) for part in (source, target)]
+    samples = [sample(part, most) for part in (source, target)]
     features = torch.cat([method.embed(samples[0].images, "source"), method.embed(samples[1].images, "target")])
     xy = tsne(features, seed=0)
     labels: list[int | None] = []

@@ -73,7 +73,13 @@ def is_current(run: RunFolder, options: EvaluationOptions) -> bool:
     record: Evaluation = run.read(RECORD)
     drawn = not options.draw or "tsne" in record or record.get("drawn", False)  # adaptation draws a t-SNE alone
     preset = preset_of(run.config)
-    return _is_of_this(run, record) and drawn and FAMILIES[preset.family].is_current(run, preset, record, options)
+    as_many = record.get("most") in (None, options.most)
+    return (
+        _is_of_this(run, record)
+        and drawn
+        and as_many
+        and FAMILIES[preset.family].is_current(run, preset, record, options)
+    )
 
 
 def evaluate_pictures(pictures: str, reference: str, options: EvaluationOptions) -> Findings:
@@ -128,7 +134,8 @@ def _evaluate(path: Path, options: EvaluationOptions) -> tuple[Findings, Results
     run.write(RESULTS, results_as_json(results))
     write_text(run.path / CARD, card(run, preset, results, record["warnings"]))
     # Last, for it says of which checkpoint the others are.
-    run.write(RECORD, {**kept_record, **stands, **record})
+    asked = {} if options.most is None else {"most": options.most}
+    run.write(RECORD, {**kept_record, **stands, **asked, **record})
     return found, results
 
 

@@ -228,7 +228,7 @@ class GeneratorEvaluation(FamilyEvaluation[G, M]):
         method = self.prepared(run, method, train, options, console)
         # The time that a picture takes is a diffusion model's cost.
         begun = time.perf_counter()
-        sides = draw_series(train, method, self.most, console)
+        sides = draw_series(train, method, min(self.most, options.most or self.most), console)
         seconds = (time.perf_counter() - begun) / (SERIES * len(sides.reference))
         prior = self.normal_prior(method)
         return EvaluationContext(run, preset, method, train, held_out, console, sides, found, classes, seconds, prior)

@@ -13,10 +13,11 @@ class EvaluationOptions:
     """What an evaluation was asked for.
 
     draw: pictures of the latent space too (t-SNE takes about ten seconds). features: a classifier's run, for distances
-    in its features. weights: Inception's, for FID. download: whether these may be fetched. sampling: changes to how a
-    diffusion model draws, by the names of `presets.Sampling`. device, threads: what it computes on. size, skip_broken:
-    how pictures that belong to no run are read. places: where the run's sets lie now, by the option that names them
-    (data, source, target), where they were moved.
+    in its features. most: pictures of a series, or of a domain's map, at most (the family's own number). weights:
+    Inception's, for FID. download: whether these may be fetched. sampling: changes to how a diffusion model draws, by
+    the names of `presets.Sampling`. device, threads: what it computes on. size, skip_broken: how pictures that belong
+    to no run are read. places: where the run's sets lie now, by the option that names them (data, source, target),
+    where they were moved.
     """
 
     data_root: Path | None = None
@@ -30,3 +31,4 @@ class EvaluationOptions:
     places: Mapping[str, str] = field(default_factory=dict)
     size: int | None = None
     skip_broken: bool = False
+    most: int | None = None

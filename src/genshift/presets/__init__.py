@@ -78,7 +78,7 @@ def method(
     `MethodRow`. Raises Refusal where the name is taken.
     """
     parent = methods.row_of(like)
-    own = {"papers": (), **changes, "options": {**parent.options, **(options or {})}}
+    own = {"papers": (), "ramped": True, **changes, "options": {**parent.options, **(options or {})}}
 
     def add(implementation: type[_M]) -> type[_M]:
         add_method(replace(parent, name=name, title=title, summary=summary, implementation=implementation, **own))

@@ -57,6 +57,14 @@ class Adaptation(Preset):
         """Images by which one step moves progress."""
         return self.batch_target if self.method == "target" else self.batch_source
 
+    @property
+    def bound_to_budget(self) -> str:
+        if row_of(self.method).paced:
+            return f"{row_of(self.method).title} goes by the share of the budget that is spent"
+        if self.lam and self.lam_schedule != "constant":
+            return "its λ rises over the budget"
+        return super().bound_to_budget
+
     def checked(self) -> Self:
         """This preset, or a Refusal that names what does not go together."""
         row = row_of(self.method)

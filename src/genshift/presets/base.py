@@ -173,6 +173,14 @@ class Preset:
         """Images by which one step moves progress."""
         raise NotImplementedError
 
+    @property
+    def bound_to_budget(self) -> str:
+        """Why a larger budget is another training from the first step on, as a clause; "" where a run of a smaller one
+        goes on to the same weights."""
+        if self.lr_schedule != "constant":
+            return "its learning rate falls over the budget"
+        return "" if self.select == "last" else "its checkpoint is chosen among those of the whole budget"
+
     def reading(self, split: str) -> dict[str, Any]:
         """How `genshift.data.load` is to read its pictures. Only of those to learn from is a depth asked for: a test
         split's is theirs."""

@@ -90,6 +90,10 @@ class Diffusion(Generator, Sampling):
         """How this preset draws."""
         return Sampling(**{f.name: getattr(self, f.name) for f in fields(Sampling)})
 
+    @property
+    def bound_to_budget(self) -> str:
+        return "it draws by its state after a share of the budget" if self.by_weak else super().bound_to_budget
+
     def checked(self) -> Self:
         """This preset, or a Refusal that names the option out of range."""
         super().checked().checked_sampling()

@@ -53,6 +53,12 @@ class MethodRow:
     networks: tuple[str, ...] = ("residual",)  # families of networks that it is made for
     adapts: bool = True  # False for the bounds, which learn from one domain alone
     phased: bool = False  # learns the source's labels first, for a share `pretrain` of the budget, and adapts after
+    ramped: bool = False  # a step goes by the share of the budget that is spent, beside what options schedule
+
+    @property
+    def paced(self) -> bool:
+        """Whether a step depends on the whole budget, whatever the options are."""
+        return self.phased or self.ramped
 
     @property
     def adversarial(self) -> bool:
@@ -362,6 +368,7 @@ _ROWS = (
         values=_THREE_TO_ONE,
         origins={"statistics": ADAMATCH_PAPER.origin},
         statistics=("mixed",),
+        ramped=True,
     ),
     MethodRow(
         name="adamatch-im",
@@ -374,6 +381,7 @@ _ROWS = (
         values={**_THREE_TO_ONE, "prior": "even", "information": 1.0},
         origins={"statistics": ADAMATCH_PAPER.origin, "prior": OURS, "information": SHOT_PAPER.origin},
         statistics=("mixed",),
+        ramped=True,
     ),
     MethodRow(
         name="shot",

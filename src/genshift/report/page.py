@@ -99,8 +99,10 @@ def write_page(
     plotly: Path | None = None,
     data_root: Path | None = None,
     fill: bool = True,
+    missing: Sequence[str] = (),
 ) -> Path:
-    """Writes the page of `run_folders` to `out` and returns it; `fill` shows what records hide, where it is found.
+    """Writes the page of `run_folders` to `out` and returns it; `fill` shows what records hide, where it is found, and
+    `missing` are sentences on what it does not show.
 
     The file appears whole or not at all. A run that cannot be read is left out, and the page says so. Refusal where
     none can be read, or `out` cannot be written.
@@ -113,7 +115,7 @@ def write_page(
     reports = [name for name in REPORTS if any(run.name.startswith(f"{name}-") for run in runs)]
     named = f"{joined(reports)}, question by question" if reports else f"{studies}: {subject}"
     source = "" if plotly is None else _shared_plotly(plotly, out)
-    write_text(out, render(model, title or named, source))
+    write_text(out, render(model, title or named, source, missing))
     return out
 
 
@@ -135,8 +137,8 @@ def _shared_plotly(script: Path, out: Path) -> str:
     return quote(Path(relative).as_posix())
 
 
-def render(model: PageModel, title: str, plotly: str = "") -> str:
-    """The page as HTML, with plotly inside, or at the address `plotly`."""
+def render(model: PageModel, title: str, plotly: str = "", missing: Sequence[str] = ()) -> str:
+    """The page as HTML, with plotly inside, or at the address `plotly`; `missing` as `write_page` takes it."""
     runs = model.runs
     leads = [ADAPTATION_LEAD] if model.adapting else []
     leads += [GENERATOR_LEAD] if any(run.draws for run in runs) else []
@@ -148,7 +150,7 @@ def render(model: PageModel, title: str, plotly: str = "") -> str:
         title=title,
         lead=" ".join(leads) or GENERIC_LEAD,
         made=f"genshift {versions} · {counted(len(runs), 'run')}",
-        unread=[f"Left out: {sentence}" for sentence in model.unread],
+        missing=[*missing, *(f"Left out: {sentence}" for sentence in model.unread)],
         top=results,
         sections=sections,
         css=Markup(_asset("page.css")),

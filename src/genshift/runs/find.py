@@ -13,13 +13,16 @@ from genshift.paths import AnyPath, given_paths
 from genshift.runs.folder import RunFolder
 
 DEPTHS = ("*", "*/*", "*/*/*")
+SET_ASIDE = "smaller-budget"  # a study's folder of runs that a larger budget could not go on from
 
 
 def runs_below(folder: Path) -> list[Path]:
-    """The folder itself where it is a run, else the runs at most three levels below it, sorted."""
+    """The folder itself where it is a run, else the runs at most three levels below it, sorted; without those that a
+    study set aside."""
     if (folder / "config.json").is_file():
         return [folder]
-    return sorted({path.parent for depth in DEPTHS for path in folder.glob(f"{depth}/config.json")})
+    found = {path.parent for depth in DEPTHS for path in folder.glob(f"{depth}/config.json")}
+    return sorted(path for path in found if SET_ASIDE not in path.relative_to(folder).parts)
 
 
 def find_runs(folders: AnyPath | Iterable[AnyPath]) -> list[Path]:

@@ -221,6 +221,7 @@ class Evaluation(TypedDict, total=False):
     warnings: list[str]
     drawn: bool  # whether all is there that an evaluation draws when it is asked to
     kept_without: str  # of a record: what it leaves out of this run, in a sentence
+    most: Count  # pictures of a series or a map at most, where fewer were asked for than are usual
     # Of classifiers and adapted models.
     confusion: list[list[Count]]  # true class by predicted class
     attributes: dict[str, Number]  # accuracy by attribute

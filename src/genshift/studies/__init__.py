@@ -1,8 +1,9 @@
 """Studies: which runs make one, and within which budget.
 
-This file has the table `STUDIES`; `running` trains and evaluates what is missing of one and writes its page, `workers`
-does so in several processes that end well. A new study is an entry of the table; a preset belongs to the study that it
-names. What a method of adaptation may cost stands in its row (`genshift.presets.methods`).
+This file has the table `STUDIES`; `jobs` makes runs of one, `needs` looks for what they need, `plan` tells what they
+cost; `running` trains and evaluates what is missing and writes the page, `workers` does so in several processes that
+end well. A new study is an entry of the table; a preset belongs to the study that it names. What a method of adaptation
+may cost stands in its row (`genshift.presets.methods`).
 """
 
 from __future__ import annotations
@@ -14,9 +15,20 @@ from typing import Any, Literal
 from genshift.errors import unknown
 from genshift.presets import PRESETS, Preset, methods
 from genshift.presets.benchmark import TASKS
+from genshift.presets.reports import BOUNDS_AND_DANN
 
 BudgetName = Literal["quick", "cpu", "full"]
 VARIED = "yours (varied by the study)"
+QUICK_MINUTES = 30  # of one core, for all trainings of a study; with evaluations about 25 minutes on two cores
+MOST_MINUTES = 100  # of one core that a run of the cpu budget takes, all but LONG
+LONG = ("hw2-diffusion",)
+# Core-seconds for a thousand images, checks included, as recorded on one core with AMX: by preset, or by networks, of
+# which the dearest role counts for all, since those of a table learn from equal numbers.
+CORE_SECONDS = {
+    "hw2-gan-a": 11.0, "hw2-gan-b": 40.0, "hw3-gan": 10.0, "hw3-vae": 13.0, "faces-gan": 26.0, "faces-vae": 11.0,
+    "hw2-diffusion": 62.0, "faces-diffusion": 21.0, "digits-diffusion": 17.0,
+    "faces-attributes": 2.0, "digits-classifier": 1.4, "hw2": 2.3, "hw3": 2.5,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -40,9 +52,10 @@ def judge_of(preset: Preset) -> Judge | None:
 class Study:
     """A set of presets compared at equal conditions.
 
-    `cpu` caps the images of each method, or of a preset by its name, so that on one core with AMX a run takes at most 5
-    minutes of it (adaptation; in the study of that name, in `default` and of hw3's ADDA 10) or an hour (generators);
-    `quick` is a tenth of that, to see that everything works; `full` is the presets' own budget.
+    `cpu` says the images of a preset by its name, or caps those of each method, so that on one core with AMX a run
+    takes at most MOST_MINUTES of it (adaptation in the study of that name and in `default` 10); `quick` shares
+    QUICK_MINUTES among the presets, to see that everything works; `full` is the presets' own budget. Presets in `once`
+    are trained with the first seed alone.
     """
 
     name: str
@@ -51,6 +64,7 @@ class Study:
     seeds: int = 3
     others: tuple[str, ...] = ()  # presets of other studies that belong to it too
     variants: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)  # options, by the preset's name
+    once: tuple[str, ...] = ()
 
     def presets(self) -> list[Preset]:
         """The study's presets, with the classifiers that judge its generators, and its variants of presets."""
@@ -67,8 +81,18 @@ class Study:
             return preset.images
         row = methods.METHODS.get(preset.method)  # a plugin's stands there alone
         own = preset.images if row is None else row.cpu_images
-        cap = min(preset.images, self.cpu.get(preset.name, self.cpu.get(preset.method, own)))
-        return cap if budget == "cpu" else max(preset.step_images, cap // 10)
+        cpu = self.cpu.get(preset.name, min(preset.images, self.cpu.get(preset.method, own)))
+        if budget == "cpu":
+            return cpu
+        seconds = 60 * QUICK_MINUTES / len(self.presets())
+        return min(cpu, max(preset.step_images, int(1000 * seconds / core_seconds(preset))))
+
+
+def core_seconds(preset: Preset) -> float:
+    """Of a thousand images, about."""
+    if (known := CORE_SECONDS.get(preset.name, CORE_SECONDS.get(preset.networks))) is not None:
+        return known
+    return 600_000 / methods.row_of(preset.method).cpu_images  # it takes at most ten minutes
 
 
 def _varied(preset: Preset, options: Mapping[str, Any]) -> Preset:
@@ -78,6 +102,11 @@ def _varied(preset: Preset, options: Mapping[str, Any]) -> Preset:
         return preset
     origins = {**preset.origins, **dict.fromkeys(changes, VARIED)}
     return replace(preset.replaced(**changes), origins=origins, published={})
+
+
+def _by_role(report: str, tasks: Mapping[str, int]) -> dict[str, int]:
+    """The images of a task for each of its roles, by the presets' names."""
+    return {f"{report}-{role}-{task}": images for task, images in tasks.items() for role in BOUNDS_AND_DANN}
 
 
 def varied_options(preset: Preset) -> dict[str, Any]:
@@ -90,11 +119,17 @@ def varied_options(preset: Preset) -> dict[str, Any]:
 FACES = {"gan": 64_000, "vae": 48_000}
 # On one core with AMX hw2's U-Net learns from 15 pictures a second, ours from 60 digits or 40 faces.
 DIFFUSION = {"hw2-diffusion": 50_000, "faces-diffusion": 150_000, "digits-diffusion": 212_000}
+# Where a report's own budget fits, it is given; the roles of a task learn from as many images, DANN's. Of hw2's 12
+# million from MNIST-M to SVHN a part fits; hw3's faces are 100 epochs of the 4,500 that a part of CelebA trains on.
+HW2_TASKS = {"mnistm-svhn": 500_000, "mnistm-usps": PRESETS["hw2-dann-mnistm-usps"].images}
+HW3_TASKS = {task: PRESETS[f"hw3-dann-{task}"].images for task in ("usps-mnistm", "mnistm-svhn", "svhn-usps")}
+ADDA = ("hw3-adda-usps-mnistm", "hw3-adda-mnistm-svhn", "hw3-adda-svhn-usps")
+HW2 = {"gan": 128_000, "hw2-diffusion": 300_000}
+HW3 = {"gan": 450_000, "vae": 450_000, **{name: PRESETS[name].images for name in ADDA}}
 ADAPTATION = {name: row.cpu_images for name, row in methods.METHODS.items()}
 DEFAULT_BUDGETS = {"source": 320_000, methods.DEFAULT_METHOD: 60_000}
 # hw3 finds that ADDA's learning rate and what is done to its images matter, each by task: the rates and the transforms
 # (this problem's and the one's before it) that it names, on every task.
-ADDA = ("hw3-adda-usps-mnistm", "hw3-adda-mnistm-svhn", "hw3-adda-svhn-usps")
 RATES = tuple({"lr": lr} for lr in (1e-3, 1e-4, 1e-5))
 TRANSFORMS = tuple(
     {"colour": colour, "mean": pixel, "std": 1.0 - pixel} for colour in ("rgb", "grey") for pixel in (0.0, 0.5)
@@ -107,12 +142,14 @@ STUDIES = {
         Study(
             "hw2",
             "two GANs of faces; conditional diffusion of MNIST-M; DANN from MNIST-M to SVHN and USPS",
-            {"source": 100_000, "dann": 100_000, "target": 100_000, **FACES, **DIFFUSION},
+            {**HW2, **_by_role("hw2", HW2_TASKS)},
+            once=LONG,
         ),
         Study(
             "hw3",
             "VAE and GAN of faces; DANN and ADDA on USPS→MNIST-M, MNIST-M→SVHN, SVHN→USPS",
-            {"source": 120_000, "dann": 120_000, "adda": 1_000_000, "target": 120_000, **FACES},
+            {**HW3, **_by_role("hw3", HW3_TASKS)},
+            once=("hw3-vae", "hw3-gan"),
         ),
         Study(
             "faces",

@@ -1,81 +1,45 @@
-"""Runs a study: trains what is missing, evaluates, reports."""
+"""Runs a study: says its plan, trains what is missing, evaluates, and writes the page after every run."""
 
 from __future__ import annotations
 
+import itertools
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from genshift.errors import Refusal
+from genshift.errors import Refusal, of_exhaustion, of_os_error
 from genshift.evaluation.evaluate import after_training, with_observers
-from genshift.evaluation.feature_distance import check_weights
 from genshift.evaluation.options import EvaluationOptions
 from genshift.paths import output_folder
 from genshift.presets import Preset
-from genshift.presets.base import flag
 from genshift.report.page import write_page
 from genshift.report.record import record as write_record
+from genshift.runs import checkpoint
+from genshift.runs.checkpoint import CLEANED
+from genshift.runs.find import SET_ASIDE
 from genshift.runs.folder import RunFolder
-from genshift.studies import JUDGES, BudgetName, Study, judge_of, varied_options
+from genshift.runs.forms import CONFIG, EVALUATION, RESULTS
+from genshift.runs.owner import trained_by
+from genshift.studies import BudgetName, Study
+from genshift.studies.jobs import Job, jobs_of, turn
+from genshift.studies.plan import StudyPlan, plan_study
 from genshift.studies.workers import side_by_side
-from genshift.training.train import Settings, owning, train
+from genshift.training.console import Console
+from genshift.training.train import Settings, check_same, owning, train
+
+__all__ = ["Job", "jobs_of", "run_study"]
 
 
 @dataclass(frozen=True)
-class Job:
-    """One run of a study, and what its evaluation is asked for."""
+class Outcome:
+    """What came of a study: its page (None before any run is finished), whether no signal stopped it, and the names of
+    the runs that were left out, by the reason."""
 
-    preset: Preset
-    out: Path
-    seed: int
-    evaluation: EvaluationOptions
-    threads: int | None
-    command: str
-
-
-def jobs_of(
-    study: Study,
-    budget: BudgetName,
-    out: Path,
-    seeds: int,
-    data_root: Path | None,
-    threads: int | None = None,
-    weights: Path | None = None,
-) -> list[Job]:
-    """The study's runs in the order of `_turn`: a run's evaluation may look at those of earlier turns."""
-    own_seeds = {judge.name: judge.seed for judge in JUDGES.values()}  # a judge has one, whatever the study's
-    jobs = []
-    for seed in range(seeds):
-        for preset in sorted(study.presets(), key=_turn):
-            if seed and preset.name in own_seeds:  # one measures them all
-                continue
-            images = study.images(preset, budget)
-            if images != preset.images:
-                origins = {**preset.origins, "images": f"ours (the study's {budget} budget)"}
-                preset = replace(preset, images=images, origins=origins)
-            jobs.append(_job(preset, out, own_seeds.get(preset.name, seed), data_root, threads, weights))
-    return jobs
-
-
-def _turn(preset: Preset) -> int:
-    """Classifiers before the generators that are measured in their features, baselines before what adapts."""
-    return 0 if preset.measures_others else 1 if preset.method == "source" else 2
-
-
-def _job(
-    preset: Preset, out: Path, seed: int, data_root: Path | None, threads: int | None, weights: Path | None
-) -> Job:
-    """A run of the study, with the command that makes the same run again."""
-    varied = varied_options(preset)
-    folder = "-".join([preset.name, *(f"{name}-{value}" for name, value in varied.items()), f"seed{seed}"])
-    given = {**{flag(name): value for name, value in varied.items()}, "--images": preset.images, "--seed": seed}
-    words = " ".join(f"{name} {value}" for name, value in given.items())
-    command = f"genshift train {preset.name} {words} --out {folder}{f' --threads {threads}' if threads else ''}"
-    judge = judge_of(preset)
-    features = out / f"{judge.name}-seed{judge.seed}" if judge else None
-    # A latent space of two domains is drawn for the first seed alone; a generator's pictures are its result.
-    draw = seed == 0 or preset.draws
-    evaluation = EvaluationOptions(data_root, draw, features, weights if preset.draws else None)
-    return Job(preset, out / folder, seed, evaluation, threads, command)
+    page: Path | None
+    finished: bool
+    left_out: Mapping[str, Sequence[str]]
 
 
 def run_study(
@@ -85,46 +49,149 @@ def run_study(
     seeds: int | None = None,
     data_root: Path | None = None,
     jobs: int = 1,
-    threads: int | None = None,
     record: Path | None = None,
-    weights: Path | None = None,
-) -> Path | None:
-    """Trains what is missing, evaluates what is not yet, and writes OUT/page.html.
+    **options: Any,
+) -> Outcome:
+    """Says the plan, trains what is missing, evaluates what is not yet, and writes OUT/page.html after every run.
 
-    jobs: runs at a time; where more than one, each in a process of its own. record: a folder that gets what
-    the page shows of each run. weights: Inception's, for FID and its kin. Returns the page, or None where a signal
-    stopped a run (all is saved; the same call continues). Raises Refusal where a run is refused or its process dies.
+    What cannot be trained is left out, and the page says why; the same call tries it again, and continues what a signal
+    stopped (all is saved). jobs: runs at a time; where more than one, each in a process of its own. record: a folder
+    that gets what the page shows of each run. options: as `plan.plan_study` takes them. Raises Refusal for
+    wrong input, before any run.
     """
-    for name, number in {"jobs": jobs, "seeds": seeds, "threads": threads}.items():
-        if number is not None and number < 1:
-            raise Refusal(f"--{name} must be 1 or more, not {number}.")
-    if weights is not None and not any(preset.draws for preset in study.presets()):
-        raise Refusal(f"--weights measures generated pictures, and the study {study.name} draws none: leave it out.")
-    check_weights(weights)
+    plan = plan_study(study, budget, out, seeds, data_root, jobs, build=True, **options)
     out = output_folder(out)
     if record is not None:
         record = output_folder(record)
-    todo = jobs_of(study, budget, out, seeds or study.seeds, data_root, threads, weights)
+    for line in plan.lines:
+        Console().say(line)
+    progress = _Progress(plan, out)
     # One run after the other; or several at a time, within each turn.
+    todo = [run.job for run in plan.runs]
     if jobs == 1:
-        finished = all(run_job(job) for job in todo)
+        finished = all(_attempt(job, progress) for job in todo)
     else:
-        turns = [[job for job in todo if _turn(job.preset) == turn] for turn in range(3)]
-        finished = all(side_by_side(group, run_job, jobs, lambda job: str(job.out)) for group in turns)
-    if not finished:
-        return None
-    page = write_page([job.out for job in todo], out / "page.html")
-    if record is not None:
-        write_record([job.out for job in todo], record)
-    return page
+        turns = [[job for job in todo if turn(job.preset) == number] for number in range(3)]
+        finished = all(side_by_side(group, run_job, jobs, lambda job: str(job.out), progress.ended) for group in turns)
+    page = progress.write_page()
+    if finished and record is not None:
+        write_record([job.out for job in plan.every if is_done(job)], record)
+    return Outcome(page, finished, progress.left_out)
+
+
+class _Progress:
+    """What of the plan is done, and the page that shows it."""
+
+    def __init__(self, plan: StudyPlan, out: Path) -> None:
+        self.plan, self.page = plan, out / "page.html"
+        self.left_out = {reason: list(names) for reason, names in plan.left_out.items()}
+
+    def ended(self, job: Job, refusal: Refusal | None) -> None:
+        """Notes the end of a run, and shows it."""
+        if refusal is not None:
+            Console().say(f"warning: {job.out.name} is left out: {refusal}")
+            self.left_out.setdefault(str(refusal), []).append(job.out.name)
+        try:
+            self.write_page()
+        except Refusal as unwritten:  # the disk is full, say: the next end tries again, and the last one refuses
+            Console().say(f"warning: {unwritten}")
+
+    def write_page(self) -> Path | None:
+        """The page of all runs that are done; None where none is."""
+        done = [job.out for job in self.plan.every if is_done(job)]
+        return write_page(done, self.page, missing=self._missing(done)) if done else None
+
+    def _missing(self, done: Sequence[Path]) -> list[str]:
+        """What the page does not show, and why."""
+        left_out = [name for names in self.left_out.values() for name in names]
+        to_come = [run.job.out.name for run in self.plan.runs if run.job.out not in done]
+        to_come = [name for name in to_come if name not in left_out]
+        lines = [f"Left out: {', '.join(names)}. {reason}" for reason, names in self.left_out.items()]
+        lines += [f"Still to come: {', '.join(to_come)}."] if to_come else []
+        return lines + self.plan.notes
+
+
+def is_done(job: Job) -> bool:
+    """Whether a run is trained to its budget and evaluated."""
+    run = RunFolder(job.out)
+    try:
+        if not all((job.out / name).exists() for name in (CONFIG, RESULTS, EVALUATION)):
+            return False
+        return job.begun[0] >= job.preset.images and run.seen >= run.config["images"]
+    except Refusal:  # of a folder that cannot be read, which the run itself was told
+        return False
+
+
+# --- one run --------------------------------------------------------------------------------------------------------
+
+
+def _attempt(job: Job, progress: _Progress) -> bool:
+    """Runs a job in this process; False where a signal stopped it. One that is refused is left out."""
+    try:
+        finished = run_job(job)
+    except Refusal as refusal:
+        progress.ended(job, refusal)
+        return True
+    if finished:
+        progress.ended(job, None)
+    return finished
 
 
 def run_job(job: Job) -> bool:
-    """Trains (or continues) and evaluates one run; False where a signal stopped it."""
-    settings = Settings(seed=job.seed, threads=job.threads, data_root=job.evaluation.data_root, command=job.command)
+    """Trains (or continues) and evaluates one run; False where a signal stopped it. Refusal also where disk or memory
+    run out."""
+    try:
+        return _train_and_evaluate(job)
+    except OSError as error:
+        raise of_os_error(error, f"using {error.filename or job.out}") from error
+    except (MemoryError, RuntimeError, ImportError) as error:
+        ended = of_exhaustion(error, f"working in {job.out}")
+        if isinstance(ended, Refusal):
+            raise ended from error
+        raise
+
+
+def _train_and_evaluate(job: Job) -> bool:
+    settings = Settings(job.seed, None, "auto", job.threads, job.evaluation.data_root)
+    settings = replace(settings, command=job.command, checks=job.checks)
     run = RunFolder(job.out)
+    _set_aside(run, job.preset, settings)
     with owning(run):
         finished = train(job.preset, job.out, with_observers(run, job.preset, settings))
         if finished:
-            after_training(run, job.preset, settings, job.evaluation)
+            after_training(run, job.preset, settings, _with_judge(job.evaluation))
     return finished
+
+
+def _set_aside(run: RunFolder, preset: Preset, settings: Settings) -> None:
+    """Moves a run of a smaller budget that cannot go on to this one below `SET_ASIDE`, beside it; nothing is lost."""
+    if not run.exists():
+        return
+    images = run.whole_config["preset"]["fields"]["images"]
+    if images >= preset.images:
+        return
+    check_same(run, replace(preset, images=images), settings)
+    cleaned = any(checkpoint.about(path).get(CLEANED) for path in run.saved()[-1:])
+    why = preset.bound_to_budget or ("it was cleaned" if cleaned else "")
+    if not why or trained_by(run) is not None:  # the latter is refused as any second training is
+        return
+    folder = run.path.parent / SET_ASIDE
+    names = (run.path.name + (f"-{number}" if number else "") for number in itertools.count())
+    place = next(folder / name for name in names if not (folder / name).exists())
+    folder.mkdir(exist_ok=True)
+    os.rename(run.path, place)
+    Console().say(f"{run.path} had {images:,} images, and {why}: it lies in {place} now, and is trained anew.")
+
+
+def _with_judge(evaluation: EvaluationOptions) -> EvaluationOptions:
+    """The same without the judge's features, where that run was left out."""
+    if evaluation.features is None:
+        return evaluation
+    judge = RunFolder(evaluation.features)
+    try:
+        if judge.exists() and judge.saved() and judge.seen >= judge.config["images"]:
+            return evaluation
+    except Refusal:  # broken: it was left out, with the reason
+        pass
+    Console().say(f"note: {judge.path} is not trained: measured without the distances in its features.")
+    return replace(evaluation, features=None)

@@ -21,14 +21,19 @@ from genshift.signals import leave_closed_terminal, stop_signals
 STOPPED, REFUSED = 130, 2
 
 
-def side_by_side(todo: Sequence[Any], work: Callable[[Any], bool], most: int, name: Callable[[Any], str]) -> bool:
+Ended = Callable[[Any, Refusal | None], None]
+
+
+def side_by_side(
+    todo: Sequence[Any], work: Callable[[Any], bool], most: int, name: Callable[[Any], str], ended: Ended
+) -> bool:
     """Calls `work` on each item in a process of its own, at most `most` at a time; `name` is how messages call it.
 
-    Where one item stops early (`work` returns False, or a signal comes) or is refused, no other is begun and those
-    under way get SIGTERM, upon which training saves and ends. Returns False where something stopped; raises the first
-    item's Refusal, and one for a process that died.
+    `ended` is called, in this process, with each item that is done, and with the Refusal of one that was refused or
+    whose process died; the others go on. Where one stops early (`work` returns False, or a signal comes), no other is
+    begun and those under way get SIGTERM, upon which training saves and ends. Returns False then.
     """
-    crew = Crew()
+    crew = Crew(ended)
     waiting = list(todo)
     with crew.signals():
         try:
@@ -39,18 +44,16 @@ def side_by_side(todo: Sequence[Any], work: Callable[[Any], bool], most: int, na
                 crew.wait()
         finally:
             crew.kill()
-    if crew.refusal is not None:
-        raise crew.refusal
     return not crew.stopping
 
 
 class Crew:
     """The processes under way."""
 
-    def __init__(self) -> None:
-        self.members: dict[SpawnProcess, Connection] = {}
+    def __init__(self, ended: Ended) -> None:
+        self.members: dict[SpawnProcess, tuple[Any, Connection]] = {}
         self.stopping = False
-        self.refusal: Refusal | None = None
+        self.ended = ended
 
     def begin(self, item: Any, work: Callable[[Any], bool], name: str) -> None:
         """Starts one more. The terminal's signals are kept from it, so that it hears of a stop once, as SIGTERM."""
@@ -62,7 +65,7 @@ class Crew:
         _mask_terminal(True)
         try:
             process.start()
-            self.members[process] = hears
+            self.members[process] = item, hears
         finally:
             _mask_terminal(False)
             tells.close()
@@ -70,14 +73,17 @@ class Crew:
             process.terminate()
 
     def wait(self) -> None:
-        """Waits for the next to end; where it did not end well, the others are asked to stop."""
+        """Waits for the next to end; where it was stopped, the others are asked to stop too."""
         ended = wait([process.sentinel for process in self.members])
         for process in [process for process in self.members if process.sentinel in ended]:
             process.join()
-            hears = self.members.pop(process)
-            if process.exitcode and not self.stopping:
-                self.refusal = _reason(process, hears)
+            item, hears = self.members.pop(process)
+            if process.exitcode == STOPPED:
                 self.stop()
+            elif (
+                not self.stopping or not process.exitcode
+            ):  # a second signal may have killed it: it is no fault of its own
+                self.ended(item, _reason(process, hears) if process.exitcode else None)
             hears.close()
 
     def stop(self) -> None:
@@ -116,11 +122,9 @@ def _mask_terminal(on: bool) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK if on else signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGHUP})
 
 
-def _reason(process: SpawnProcess, hears: Connection) -> Refusal | None:
-    """Why a process did not end well; None where it was stopped."""
+def _reason(process: SpawnProcess, hears: Connection) -> Refusal:
+    """Why a process did not end well."""
     status = process.exitcode or 0
-    if status == STOPPED:
-        return None
     if status == REFUSED and hears.poll():
         return Refusal(hears.recv())
     if status < 0:

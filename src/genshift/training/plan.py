@@ -10,6 +10,7 @@ from genshift.presets import Preset
 from genshift.runs.folder import RunFolder
 from genshift.training.console import Console
 from genshift.training.distributed import World
+from genshift.training.loop import Trainer
 from genshift.training.probe import STEPS, duration, probe
 from genshift.training.train import Settings, assemble, check_choice, check_same
 from genshift.training.training_data import open_training_data
@@ -50,9 +51,14 @@ def plan(preset: Preset, run: RunFolder, settings: Settings) -> Plan:
     with Console().phase(f"Taking {STEPS} steps to see how fast it goes"):
         measured = probe(trainer)
     images = preset.images if settings.minutes is None else int(measured.images_per_second * settings.minutes * 60)
+    memory = None if math.isnan(measured.memory_gib) else measured.memory_gib
+    disk = kept_bytes(trainer, settings.keep) / 2**30
+    return Plan(images, images / measured.images_per_second, memory, disk)
+
+
+def kept_bytes(trainer: Trainer, keep: int) -> int:
+    """Of the checkpoints of a run at its end, `keep` of which are numbered."""
     state = trainer.state().tensors
     whole = sum(tensor.nbytes for tensor in state.values())
     networks = sum(tensor.nbytes for name, tensor in state.items() if name.startswith("network/"))
-    kept = settings.keep * whole + (CANDIDATES * networks if preset.adapts else networks)
-    memory = None if math.isnan(measured.memory_gib) else measured.memory_gib
-    return Plan(images, images / measured.images_per_second, memory, kept / 2**30)
+    return keep * whole + (CANDIDATES * networks if trainer.method.preset.adapts else networks)

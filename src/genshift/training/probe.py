@@ -77,14 +77,14 @@ def _measure(trainer: Trainer) -> Probe:
 
 
 def _measure_from(trainer: Trainer, start: float) -> Probe:
-    _stand_at(trainer, start)
+    stand_at(trainer, start)
     device, batch = trainer.method.arithmetic.device, trainer.feed.batch
     one_step(trainer)
-    _wait_for(device)
+    wait_for(device)
     began, timed = time.perf_counter(), STEPS - 2
     for _ in range(timed):
         one_step(trainer)
-    _wait_for(device)
+    wait_for(device)
     seconds = time.perf_counter() - began
     with FlopCounterMode(display=False) as flops:
         one_step(trainer)
@@ -97,7 +97,7 @@ def one_step(trainer: Trainer) -> None:
     trainer.finish_step(trainer.method.step(trainer.feed.at(trainer.seen), trainer.prepare_step()))
 
 
-def _stand_at(trainer: Trainer, start: float) -> None:
+def stand_at(trainer: Trainer, start: float) -> None:
     """Puts the trainer at the first step from a share of the budget on; what it has learnt stays."""
     trainer.seen = math.ceil(start * trainer.schedule.total / trainer.feed.batch) * trainer.feed.batch
 
@@ -118,7 +118,7 @@ def _batch_that_fits(trainer: Trainer, before: Checkpoint) -> str:
         try:
             _put_back(trainer, before)
             for start in trainer.method.phases:
-                _stand_at(trainer, start)
+                stand_at(trainer, start)
                 one_step(trainer)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
@@ -130,7 +130,8 @@ def _batch_that_fits(trainer: Trainer, before: Checkpoint) -> str:
     return f"Not even {FEWEST_A_STEP} images a step fit into memory: choose a smaller --size or a smaller network."
 
 
-def _wait_for(device: torch.device) -> None:
+def wait_for(device: torch.device) -> None:
+    """Until the device has done what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

@@ -22,9 +22,11 @@ from genshift.data.feed import Feed
 from genshift.data.manifest import Manifest, Memory
 from genshift.errors import Refusal
 from genshift.paths import given_path
-from genshift.presets import Preset
+from genshift.presets import OURS, Preset
 from genshift.runs import checkpoint
+from genshift.runs.checkpoint import CLEANED
 from genshift.runs.folder import RunFolder
+from genshift.runs.forms import CONFIG, EVALUATION, RESULTS
 from genshift.runs.manifest import remembered, write_manifest
 from genshift.runs.owner import MEASURING, TRAIN, TRAINING, check_owned, owned
 from genshift.runs.trained_run import build_method, feature_maps, open_run, preset_of
@@ -50,6 +52,7 @@ class Settings:
 
     keep: numbered checkpoints besides the best. skip_broken: leave out pictures that cannot be read. command: as the
     user gave it, for config.json. start: a run whose networks this one starts from. observers: who looks at each check.
+    checks: how often that is.
     """
 
     seed: int = 0
@@ -63,6 +66,7 @@ class Settings:
     command: str = ""
     start: Path | None = None
     observers: list[Observer] = field(default_factory=list)
+    checks: int | None = None
 
     def checked(self) -> Self:
         """These settings, or a Refusal that names the one out of range."""
@@ -79,7 +83,8 @@ def train(preset: Preset, out: Path, settings: Settings) -> bool:
     """Trains `preset` into the folder `out`, or continues what stands there.
 
     Returns False where Ctrl-C, SIGTERM or SIGHUP stopped it early; the same call then continues. A finished run is
-    left as it is. Raises Refusal for wrong input, and where a loss stops being finite.
+    left as it is; given more images it goes on, where its preset is not `bound_to_budget`. Raises Refusal for wrong
+    input, and where a loss stops being finite.
     """
     # The machine, and the processes that share the batch.
     chosen = device.choose_device(settings.checked().device)
@@ -116,6 +121,8 @@ def train(preset: Preset, out: Path, settings: Settings) -> bool:
             if memory.own:
                 write_manifest(run, training_data.manifest)  # the sets may have moved
             with owned(run, MEASURING, command=TRAIN, say=console.say, wait=True):  # an evaluation may be at work
+                if trainer.schedule.total > run.config["images"]:
+                    _enlarge(run, preset, trainer.schedule.total, settings)
                 run.rewind(trainer.seen)
         world.wait()
         # To the end of the budget, or to a signal.
@@ -155,7 +162,7 @@ def assemble(
                 checkpoint.pack_networks(start.method.networks), method.networks, start.checkpoint
             )
     average = MovingAverage(method.networks, preset.ema_half_life) if preset.ema_half_life else None
-    schedule = _schedule(preset, method.phases, preset.images, feed.batch, settings.keep)
+    schedule = _schedule(preset, method.phases, preset.images, feed.batch, settings)
     return Trainer(run, method, feed, schedule, world, console, training_data.held_out, average)
 
 
@@ -187,12 +194,19 @@ def _introduce(trainer: Trainer, preset: Preset, training_data: TrainingData, se
 def _resume(trainer: Trainer, preset: Preset, settings: Settings) -> bool:
     """Puts the trainer where the run was saved last. Returns whether nothing is left to train."""
     run, console = trainer.run, trainer.console
-    total = run.config["images"]  # as it was worked out when the run began
-    trainer.schedule = _schedule(preset, trainer.method.phases, total, trainer.feed.batch, settings.keep)
+    begun = run.config["images"]  # as it was worked out when the run began
+    trainer.schedule = _schedule(preset, trainer.method.phases, begun, trainer.feed.batch, settings)
     saved = run.last()
     if saved is not None:
         check(trainer, saved, run.saved()[-1])
+    total = begun if settings.minutes is not None else max(begun, whole_steps(preset.images, trainer.feed.batch))
+    if saved is not None:
+        if total > begun and saved.about.get(CLEANED):
+            raise Refusal(f"{run.path} was cleaned, so it cannot go on to {total:,} images: name another --out.")
         trainer.restore(saved, run.saved()[-1])
+    if total > begun:
+        console.say(f"The budget grows from {begun:,} to {total:,} images.")
+        trainer.schedule = _schedule(preset, trainer.method.phases, total, trainer.feed.batch, settings)
     if trainer.seen >= total:
         console.say(f"{run.path} is finished ({trainer.seen:,} images): nothing to train.")
         return True
@@ -215,11 +229,22 @@ def _resume(trainer: Trainer, preset: Preset, settings: Settings) -> bool:
 def _begin(trainer: Trainer, preset: Preset, settings: Settings, training_data: TrainingData, measured: Probe) -> None:
     """Works the budget out and writes config.json."""
     total = _budget(preset, settings, measured, trainer)
-    trainer.schedule = _schedule(preset, trainer.method.phases, total, trainer.feed.batch, settings.keep)
+    trainer.schedule = _schedule(preset, trainer.method.phases, total, trainer.feed.batch, settings)
     if trainer.world.leads:
         spent = preset if settings.minutes is None else preset.replaced(images=total)
         write_manifest(trainer.run, training_data.manifest)
         trainer.run.write("config.json", _config(spent, settings, trainer, training_data, measured))
+
+
+def _enlarge(run: RunFolder, preset: Preset, total: int, settings: Settings) -> None:
+    """Writes the larger budget into config.json. What was measured of the smaller one goes first: a process that is
+    killed in between does it again."""
+    for name in (EVALUATION, RESULTS, "card.md"):
+        (run.path / name).unlink(missing_ok=True)
+    config = run.config
+    config["preset"]["fields"]["images"] = preset.images
+    config["preset"]["origins"]["images"] = preset.origins.get("images", OURS)
+    run.write(CONFIG, {**config, "images": total, "command": settings.command or config["command"]})
 
 
 # --- the budget, and config.json ------------------------------------------------------------------------------------
@@ -234,19 +259,24 @@ def _budget(preset: Preset, settings: Settings, measured: Probe, trainer: Traine
         speed = trainer.world.mean(own).item()
         images = int(speed * settings.minutes * 60)
         trainer.console.say(f"{settings.minutes:g} minutes are {images:,} images at the probe's speed.")
-    batch = trainer.feed.batch
+    return whole_steps(images, trainer.feed.batch)
+
+
+def whole_steps(images: int, batch: int) -> int:
+    """The budget in whole steps, at least one."""
     return max(1, -(-images // batch)) * batch
 
 
-def _schedule(preset: Preset, phases: Sequence[float], total: int, batch: int, keep: int) -> Schedule:
+def _schedule(preset: Preset, phases: Sequence[float], total: int, batch: int, settings: Settings) -> Schedule:
     """The schedule of so many images: readings, checks and the learning rate, in whole steps."""
 
     def every(parts: int) -> int:
         return max(1, total // parts // batch) * batch
 
+    check_every = every(settings.checks or CHECKS)
     return Schedule(
-        total, every(LOGS), every(CHECKS), keep, preset.lr, preset.lr_schedule, preset.lr_warmup,
-        frozenset(_marks(phases, total, batch, every(CHECKS))),
+        total, every(LOGS), check_every, settings.keep, preset.lr, preset.lr_schedule, preset.lr_warmup,
+        frozenset(_marks(phases, total, batch, check_every)),
     )  # fmt: skip
 
 
@@ -331,10 +361,14 @@ def check_same(run: RunFolder, preset: Preset, settings: Settings) -> None:
         del now["images"]
     if "depth" not in config["preset"]["fields"]:  # of 0.2 and before: 16, or a value that leaves the pixels the same
         del now["depth"]
+    bound = preset.bound_to_budget
     for name, value in now.items():
-        if begun[name] != value and (name not in moved or {begun[name], value} & set(CATALOG)):
-            flag = f"--{name.replace('_', '-')}"
-            raise Refusal(f"{run.path} was begun with {flag} {begun[name]}, not {value}: name another --out.")
+        larger = name == "images" and value > begun[name]
+        if begun[name] == value or (larger and not bound):
+            continue
+        if name not in moved or {begun[name], value} & set(CATALOG):
+            flag, why = f"--{name.replace('_', '-')}", f", and {bound}" if larger else ""
+            raise Refusal(f"{run.path} was begun with {flag} {begun[name]}, not {value}{why}: name another --out.")
 
 
 def _check_fingerprints(run: RunFolder, training_data: TrainingData) -> None:

@@ -1,0 +1,113 @@
+"""From a study to its runs, in their order, and which of them are wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from genshift.errors import unknown
+from genshift.evaluation.options import EvaluationOptions
+from genshift.presets import Preset
+from genshift.presets.base import flag
+from genshift.runs.folder import RunFolder
+from genshift.studies import JUDGES, BudgetName, Study, judge_of, varied_options
+
+QUICK_CHECKS, QUICK_PICTURES = 4, 100  # of a run; of a series that is measured, and of a domain's t-SNE
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a study, and what its evaluation is asked for. `checks` as in `training.train.Settings`."""
+
+    preset: Preset
+    out: Path
+    seed: int
+    evaluation: EvaluationOptions
+    threads: int | None
+    command: str
+    checks: int | None = None
+
+    @property
+    def words(self) -> set[str]:
+        """What a user may call it by: its preset, method, family or task."""
+        task = self.preset.task
+        return {self.preset.name, self.preset.method, self.preset.family, task, task.replace("→", "-")}
+
+    @property
+    def begun(self) -> tuple[int, int]:
+        """The images that its folder holds the training of, and how many of them are seen; (0, 0) for an empty one."""
+        run = RunFolder(self.out)
+        if not run.exists():
+            return 0, 0
+        return int(run.whole_config["preset"]["fields"]["images"]), run.seen
+
+
+def jobs_of(
+    study: Study,
+    budget: BudgetName,
+    out: Path,
+    seeds: int,
+    data_root: Path | None,
+    threads: int | None = None,
+    weights: Path | None = None,
+) -> list[Job]:
+    """The study's runs in the order of `turn`: a run's evaluation may look at those of earlier turns."""
+    own_seeds = {judge.name: judge.seed for judge in JUDGES.values()}  # a judge has one, whatever the study's
+    jobs = []
+    for seed in range(seeds):
+        for preset in sorted(study.presets(), key=turn):
+            if seed and (preset.name in own_seeds or preset.name in study.once):  # one judge measures them all
+                continue
+            images = study.images(preset, budget)
+            if images != preset.images:
+                origins = {**preset.origins, "images": f"ours (the study's {budget} budget)"}
+                preset = replace(preset, images=images, origins=origins)
+            job = _job(preset, out, own_seeds.get(preset.name, seed), data_root, threads, weights)
+            if budget == "quick":
+                evaluation = replace(job.evaluation, most=QUICK_PICTURES)
+                job = replace(job, evaluation=evaluation, checks=QUICK_CHECKS)
+            jobs.append(job)
+    return jobs
+
+
+def selected(jobs: Sequence[Job], only: Sequence[str], without: Sequence[str]) -> list[Job]:
+    """Those that `only` names (all where it names none) and `without` does not, with the judges of those that draw.
+
+    A word is what `Job.words` are, or a pattern such as hw2-gan-*. Refusal with the nearest for one that names none.
+    """
+    for word in (*only, *without):
+        if not any(_named(job, word) for job in jobs):
+            valid = sorted(set().union(*(job.words for job in jobs)))
+            raise unknown("run or section of this study", word, valid)
+    wanted = [job for job in jobs if not only or any(_named(job, word) for word in only)]
+    wanted = [job for job in wanted if not any(_named(job, word) for word in without)]
+    judges = {job.evaluation.features for job in wanted} if only else set()
+    return [job for job in jobs if job in wanted or job.out in judges]
+
+
+def _named(job: Job, word: str) -> bool:
+    return any(fnmatchcase(name, word) for name in job.words)
+
+
+def turn(preset: Preset) -> int:
+    """Classifiers before the generators that are measured in their features, baselines before what adapts."""
+    return 0 if preset.measures_others else 1 if preset.method == "source" else 2
+
+
+def _job(
+    preset: Preset, out: Path, seed: int, data_root: Path | None, threads: int | None, weights: Path | None
+) -> Job:
+    """A run of the study, with the command that makes the same run again."""
+    varied = varied_options(preset)
+    folder = "-".join([preset.name, *(f"{name}-{value}" for name, value in varied.items()), f"seed{seed}"])
+    given = {**{flag(name): value for name, value in varied.items()}, "--images": preset.images, "--seed": seed}
+    words = " ".join(f"{name} {value}" for name, value in given.items())
+    command = f"genshift train {preset.name} {words} --out {folder}{f' --threads {threads}' if threads else ''}"
+    judge = judge_of(preset)
+    features = out / f"{judge.name}-seed{judge.seed}" if judge else None
+    # A latent space of two domains is drawn for the first seed alone; a generator's pictures are its result.
+    draw = seed == 0 or preset.draws
+    evaluation = EvaluationOptions(data_root, draw, features, weights if preset.draws else None)
+    return Job(preset, out / folder, seed, evaluation, threads, command)
