@@ -50,7 +50,7 @@ def record(folders: Iterable[Path], out: Path) -> Path:
         if name in names:
             raise Refusal(f"{names[name].folder} and {run.folder} have one name: record them into two folders.")
         names[name] = run
-        _check_place(out / name)
+    check_places(out, names)
     shown = {group.first: group for group in group_runs(runs)}
     leads = {run: group.first for group in shown.values() for run in group.runs}
     for name, run in names.items():
@@ -58,13 +58,14 @@ def record(folders: Iterable[Path], out: Path) -> Path:
     return out
 
 
-def _check_place(folder: Path) -> None:
-    """Refuses a place where anything but a record stands: it would be replaced."""
-    strangers = sorted({path.name for path in folder.iterdir()} - HELD) if folder.is_dir() else []
-    if "checkpoints" in strangers:
-        raise Refusal(f"{folder} is a run with its checkpoints, which a record would replace: name another folder.")
-    if strangers:
-        raise Refusal(f"{folder} holds {strangers[0]}, which is no record's: name another folder.")
+def check_places(out: Path, names: Iterable[str]) -> None:
+    """Refuses places OUT/NAME where anything but a record stands: it would be replaced."""
+    for folder in (out / name for name in names):
+        strangers = sorted({path.name for path in folder.iterdir()} - HELD) if folder.is_dir() else []
+        if "checkpoints" in strangers:
+            raise Refusal(f"{folder} is a run with its checkpoints, which a record would replace: name another folder.")
+        if strangers:
+            raise Refusal(f"{folder} holds {strangers[0]}, which is no record's: name another folder.")
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -173,7 +174,8 @@ def _kept(run: RunRecord, entry: PictureEntry, files: dict[str, bytes]) -> Pictu
 
 def _still(sheet: Image.Image) -> bytes:
     """WebP: without loss where that is the smaller."""
-    return min((_webp(sheet, lossless=True, quality=100), _webp(sheet, quality=QUALITY)), key=len)
+    # More effort than this takes a second a picture, and saves a thousandth.
+    return min((_webp(sheet, lossless=True, quality=80, method=4), _webp(sheet, quality=QUALITY)), key=len)
 
 
 def _film(film: Image.Image) -> bytes:
@@ -186,5 +188,5 @@ def _film(film: Image.Image) -> bytes:
 
 def _webp(picture: Image.Image, **options: Any) -> bytes:
     written = BytesIO()
-    picture.save(written, "WEBP", method=6, **options)
+    picture.save(written, "WEBP", **{"method": 6, **options})
     return written.getvalue()

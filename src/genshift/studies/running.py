@@ -13,6 +13,7 @@ from genshift.paths import output_folder
 from genshift.presets import Preset
 from genshift.presets.base import flag
 from genshift.report.page import write_page
+from genshift.report.record import check_places
 from genshift.report.record import record as write_record
 from genshift.runs.folder import RunFolder
 from genshift.studies import JUDGES, BudgetName, Study, judge_of, varied_options
@@ -105,6 +106,8 @@ def run_study(
     if record is not None:
         record = output_folder(record)
     todo = jobs_of(study, budget, out, seeds or study.seeds, data_root, threads, weights)
+    if record is not None:
+        check_places(record, [job.out.name for job in todo])
     # One run after the other; or several at a time, within each turn.
     if jobs == 1:
         finished = all(run_job(job) for job in todo)
