@@ -84,10 +84,8 @@ def test_the_page_of_a_record_is_the_page_of_its_runs(tmp_path):
         "seed1/samples" in name for name in names
     )
     # The strip and the film of the reverse process have one stem, and two files.
-    entries = json.loads((kept / "digits-diffusion-data-mnist-size-16-seed0" / "evaluation.json").read_text())[
-        "pictures"
-    ]
-    files = [entry["file"] for entry in entries]
+    diffusion = kept / "digits-diffusion-data-mnist-size-16-seed0"
+    files = [entry["file"] for entry in json.loads((diffusion / "evaluation.json").read_text())["pictures"]]
     assert len(set(files)) == len(files) == 4 and {"samples/reverse.webp", "samples/reverse-moving.webp"} <= set(files)
     with Image.open(diffusion / files[-1]) as film:
         assert film.n_frames == 3
@@ -156,7 +154,7 @@ def test_real_pictures_are_hidden_and_come_back_from_the_users_own_data(studio, 
     """tells: whether the evaluation says which pictures are real; before 0.3 it did not."""
     run = shutil.copytree(studio["vae"], tmp_path / "vae")
     if not tells:
-        patch_json(run / "evaluation.json", lambda e: [entry.pop("real") for entry in e["pictures"]])
+        patch_json(run / "evaluation.json", lambda e: [entry.pop("real", None) for entry in e["pictures"]])
     kept = record([run], tmp_path / "kept") / "vae"
     real = {"reconstructions": range(10), "neighbours": [place for place in range(32) if place % 4]}
     for name, places in real.items():
@@ -207,6 +205,15 @@ def test_what_nobody_says_of_is_real_and_of_every_set_of_the_run(tmp_path):
         assert [grey(cell) for cell in cells(sheet(kept / "samples" / "both.webp"), 16)] == [not allowed] * 2
         named = json.loads((kept / "evaluation.json").read_text())["pictures"][0].get("hidden", {})
         assert set(named) == (set() if allowed else {"target"})
+
+
+def test_a_film_of_nobody_knows_what_is_painted_over(tmp_path):
+    folder = write_diffusion(tmp_path / "runs")
+    (folder / "samples" / "reverse.webp").rename(folder / "samples" / "walk.webp")
+    patch_json(folder / "evaluation.json", lambda e: e["pictures"][-1].update(file="samples/walk.webp"))
+    kept = record([folder], tmp_path / "kept") / folder.name
+    with Image.open(kept / "samples" / "walk.webp") as shown:
+        assert getattr(shown, "n_frames", 1) == 1 and grey(shown.convert("RGB"))
 
 
 # --- written whole ----------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from genshift.runs.records import RunRecord
 Box = tuple[int, int, int, int]
 HIDDEN = 160  # the grey of a cell that is painted over: neither a sheet's paper nor its ink
 SETS = ("data", "source", "target")  # options that name a set of pictures
-# What evaluations that did not say it yet had drawn without a real picture.
+# Names of sheets without a real picture; of any other that does not say which are real, all may be.
 GENERATED = ("grid", "classes", "prior-normal", "interpolation", "arithmetic", "reverse", "images-")
 
 
@@ -58,7 +58,7 @@ def _place(run: RunRecord, option: str) -> str:
 
 def _real(run: RunRecord, entry: PictureEntry, sheet: Image.Image, cells: Sequence[Box]) -> dict[str, list[int]]:
     """The cells with real pictures, by the option that names their set."""
-    if "real" in entry:
+    if "real" in entry:  # evaluations before 0.3 did not say
         return {option: [place for place in places if place < len(cells)] for option, places in entry["real"].items()}
     name, columns = PurePosixPath(entry["file"]).stem, sum(top == cells[0][1] for _, top, _, _ in cells)
     if name.startswith(GENERATED):
@@ -67,7 +67,6 @@ def _real(run: RunRecord, entry: PictureEntry, sheet: Image.Image, cells: Sequen
         return {"data": list(range(columns))}
     if name == "neighbours":  # two groups a row, of a sample and its neighbours
         return {"data": [place for place in range(len(cells)) if place % max(1, columns // 2)]}
-    # Whatever else may be drawn one day, by whoever: all of it, and of every set.
     return {option: list(range(len(cells))) for option in SETS if _place(run, option)}
 
 

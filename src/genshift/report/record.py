@@ -51,10 +51,9 @@ def record(folders: Iterable[Path], out: Path) -> Path:
             raise Refusal(f"{names[name].folder} and {run.folder} have one name: record them into two folders.")
         names[name] = run
     check_places(out, names)
-    shown = {group.first: group for group in group_runs(runs)}
-    leads = {run: group.first for group in shown.values() for run in group.runs}
+    shown = {run: group.first for group in group_runs(runs) for run in group.runs}
     for name, run in names.items():
-        _write(out / name, files_of(run, leads[run]))
+        _write(out / name, files_of(run, shown[run]))
     return out
 
 
@@ -128,14 +127,13 @@ def _evaluation(run: RunRecord, shown: RunRecord) -> tuple[Evaluation, dict[str,
     kept: Evaluation = {**run.evaluation}
     if (tsne := kept.get("tsne")) is not None:
         kept["tsne"] = {**tsne, "x": _plane(tsne["x"]), "y": _plane(tsne["y"])}
-    stages = kept.get("stages", [])
     if run is not shown:
         left_out = [part for part in ("pictures", "snapshots", "stages") if kept.pop(part, [])]  # type: ignore[misc]
         if left_out:
             kept["kept_without"] = f"the record has no {', '.join(left_out)} of it, but those of seed {shown.seed}"
         return kept, {}
-    if stages:
-        kept["stages"] = [{**stage, "x": _plane(stage["x"]), "y": _plane(stage["y"])} for stage in stages]
+    if "stages" in kept:
+        kept["stages"] = [{**stage, "x": _plane(stage["x"]), "y": _plane(stage["y"])} for stage in kept["stages"]]
     files: dict[str, bytes] = {}
     if "pictures" in kept:
         kept["pictures"] = [_kept(run, entry, files) for entry in kept["pictures"]]
@@ -155,16 +153,15 @@ def _kept(run: RunRecord, entry: PictureEntry, files: dict[str, bytes]) -> Pictu
     if content is None or known is None:
         return entry
     with Image.open(BytesIO(content)) as picture:
-        if getattr(picture, "n_frames", 1) > 1:
+        sheet = picture.convert("L" if picture.mode in ("1", "L") else "RGB")
+        before, entry = entry, entry if "hidden" in entry else hide(run, entry, sheet)
+        if entry is not before:  # something was painted over
+            written = _still(sheet)
+        elif getattr(picture, "n_frames", 1) > 1:
             smaller = _film(picture)
             written = smaller if len(smaller) < WORTH * len(content) else content
-        elif "hidden" in entry:
-            written = content  # it comes from a record
-        else:
-            sheet = picture.convert("L" if picture.mode in ("1", "L") else "RGB")
-            hidden = hide(run, entry, sheet)
-            as_it_is = known[0] == "WEBP" and hidden is entry  # from a record too: to be blurred no more
-            entry, written = hidden, content if as_it_is else _still(sheet)
+        else:  # WebP comes from a record: to be blurred no more
+            written = content if known[0] == "WEBP" else _still(sheet)
     name = f"{SAMPLES}/{PurePosixPath(entry['file']).stem}.webp"
     if name in files:  # reverse.png beside reverse.webp, which moves
         name = name.replace(".webp", "-moving.webp")
