@@ -266,6 +266,9 @@ def test_a_record_takes_the_place_of_nothing_else(tmp_path, capsys):
     assert "name --out page.html, --record DIR, or both" in refused(run)
     assert "--title is of the page" in refused(run, "--record", tmp_path / "new", "--title", "x")
     assert "leave --record out" in refused(tmp_path / "runs", "--record", tmp_path / "new", "--out", tmp_path / "a.md")
+    torn = run / "samples" / "grid.png"
+    torn.write_bytes(torn.read_bytes()[:900])
+    assert "grid.png is damaged" in refused(run, "--record", tmp_path / "new")
     (tmp_path / "script.js").write_text("alert(1)")
     assert "something else than plotly's" in refused(
         run, "--out", tmp_path / "p.html", "--plotly", tmp_path / "script.js"

@@ -21,7 +21,7 @@ from genshift.paths import output_folder
 from genshift.report.figures.pictures import first_middle_last, kind_and_size
 from genshift.report.model.grouping import group_runs
 from genshift.report.model.run_records import readable_runs
-from genshift.report.real_pictures import hide
+from genshift.report.real_pictures import decoded, hide
 from genshift.runs.files import UNENCODABLE
 from genshift.runs.forms import CHOICE, CONFIG, EVALUATION, RESULTS, SCORES, SWEEP, Evaluation, LogRow, PictureEntry
 from genshift.runs.records import RunRecord
@@ -152,9 +152,9 @@ def _kept(run: RunRecord, entry: PictureEntry, files: dict[str, bytes]) -> Pictu
     known = None if content is None else kind_and_size(content)
     if content is None or known is None:
         return entry
+    sheet, before = decoded(run, entry, content), entry
+    entry = entry if "hidden" in entry else hide(run, entry, sheet)
     with Image.open(BytesIO(content)) as picture:
-        sheet = picture.convert("L" if picture.mode in ("1", "L") else "RGB")
-        before, entry = entry, entry if "hidden" in entry else hide(run, entry, sheet)
         if entry is not before:  # something was painted over
             written = _still(sheet)
         elif getattr(picture, "n_frames", 1) > 1:
