@@ -54,23 +54,26 @@ def browser() -> Iterator[Any]:
 
 
 @contextmanager
-def opened(chromium: Any, path: Path, size: tuple[int, int] = DESKTOP, scheme: str = "light") -> Iterator[Opened]:
-    """`path` in a fresh, offline window of `size`, once page.js says that every figure was drawn."""
+def opened(
+    chromium: Any, path: Path, size: tuple[int, int] = DESKTOP, scheme: str = "light", beside: Path | None = None
+) -> Iterator[Opened]:
+    """`path` in a fresh, offline window of `size`, once page.js says that every figure was drawn. `beside` is the one
+    other file that it may ask for."""
     context = chromium.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
     context.set_offline(True)
     context.set_default_timeout(PATIENCE)
     seen = Opened(context.new_page())
-    _listen(seen, path.resolve().as_uri())
+    _listen(seen, [file.resolve().as_uri() for file in (path, beside) if file is not None])
     seen.page.goto(path.resolve().as_uri())
     seen.page.wait_for_selector("body[data-ready]")
     yield seen
     context.close()
 
 
-def _listen(seen: Opened, address: str) -> None:
+def _listen(seen: Opened, addresses: list[str]) -> None:
     def route(request_route: Any) -> None:
         url = request_route.request.url
-        if url == address:
+        if url in addresses:
             request_route.continue_()
         else:
             seen.complaints.append(f"request: {url}")

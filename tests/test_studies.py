@@ -141,6 +141,8 @@ def test_a_study_trains_what_is_missing_and_reports(study, tmp_path, monkeypatch
         assert (record / run / "config.json").exists()
         assert (record / run / "scores.json").exists() == (run == "demo-dann-seed0")
 
+    with pytest.raises(Refusal, match="is a run with its checkpoints"):
+        run_study(study, "full", tmp_path / "out", seeds=1, record=tmp_path / "out")
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.safetensors")}
     assert run_study(study, "full", tmp_path / "out", seeds=2).finished
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
@@ -163,7 +165,8 @@ def test_a_study_of_variants_names_its_runs_and_tells_them_apart(domains, tmp_pa
     page = (tmp_path / "out" / "page.html").read_text(encoding="utf-8")
     assert "by learning rate and task" in page and "by transform and task" not in page
     kept = sorted(path.name for path in (tmp_path / "kept" / "adda" / runs[0]).iterdir())
-    assert kept == ["config.json", "oracle.jsonl", "results.json", "scores.json", "selection.json"]
+    measures = ["oracle.jsonl", "results.json", "scores.json", "selection.json"]
+    assert kept == ["config.json", "evaluation.json", "metrics.jsonl", *measures]
     text = write_results(tmp_path / "kept", tmp_path / "results.md").read_text(encoding="utf-8")
     assert "| lr 0.0001 |" in text and "| lr 0.002 |" in text and text.count(" ○ ") + text.count(" ○** ") == 1
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 import torch
 from PIL import Image
@@ -49,17 +48,18 @@ class ImageWriter:
         columns: int,
         title: str,
         caption: str,
-        real: Mapping[str, Sequence[int]] = MappingProxyType({}),
+        real: Mapping[str, Sequence[int]] | None = None,
     ) -> PictureEntry:
         """Writes uint8 `[N, C, H, W]` as one picture samples/NAME.png.
 
-        real: which of the images are real ones, by the option that names their set: a record of the run hides them
-        where that set's terms do not let them be passed on.
+        real: the numbers of the images that are real ones, by the option that names their set: a record of the run
+        hides them where its terms do not let them be passed on. Without it, all are taken for real, but of the names
+        that `report.real_pictures` knows.
         """
         file = f"samples/{name}.png"
         write_png(self.run.path / file, grid(images, columns))
-        shown = {option: list(places) for option, places in real.items()}
-        return {"file": file, "title": title, "caption": caption, "real": shown}
+        entry: PictureEntry = {"file": file, "title": title, "caption": caption}
+        return entry if real is None else {**entry, "real": {option: list(places) for option, places in real.items()}}
 
     def animate(self, name: str, frames: Sequence[Tensor], title: str, caption: str) -> PictureEntry:
         """Writes uint8 `[1 or 3, H, W]`, one after the other and again for ever, as samples/NAME.webp."""
@@ -68,7 +68,7 @@ class ImageWriter:
         film = {"save_all": True, "append_images": others, "loop": 0, "quality": QUALITY}
         durations = [FRAME_MS] * len(others) + [LAST_MS]
         write_whole(self.run.path / file, lambda path: first.save(path, "WEBP", duration=durations, **film))
-        return {"file": file, "title": title, "caption": caption, "real": {}}
+        return {"file": file, "title": title, "caption": caption}
 
 
 def samples(writer: ImageWriter, method: GeneratorMethod, name: str, title: str) -> PictureEntry:

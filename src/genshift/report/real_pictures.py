@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 
 from genshift.data.catalog import lookup
+from genshift.errors import Refusal
 from genshift.report.model.formatting import joined
 from genshift.runs.forms import GAP, PictureEntry
 from genshift.runs.records import RunRecord
@@ -24,7 +25,7 @@ from genshift.runs.records import RunRecord
 Box = tuple[int, int, int, int]
 HIDDEN = 160  # the grey of a cell that is painted over: neither a sheet's paper nor its ink
 SETS = ("data", "source", "target")  # options that name a set of pictures
-# What evaluations that did not say it yet had drawn without a real picture.
+# Names of sheets without a real picture; of any other that does not say which are real, all may be.
 GENERATED = ("grid", "classes", "prior-normal", "interpolation", "arithmetic", "reverse", "images-")
 
 
@@ -58,7 +59,7 @@ def _place(run: RunRecord, option: str) -> str:
 
 def _real(run: RunRecord, entry: PictureEntry, sheet: Image.Image, cells: Sequence[Box]) -> dict[str, list[int]]:
     """The cells with real pictures, by the option that names their set."""
-    if "real" in entry:
+    if "real" in entry:  # evaluations before 0.3 did not say
         return {option: [place for place in places if place < len(cells)] for option, places in entry["real"].items()}
     name, columns = PurePosixPath(entry["file"]).stem, sum(top == cells[0][1] for _, top, _, _ in cells)
     if name.startswith(GENERATED):
@@ -67,13 +68,13 @@ def _real(run: RunRecord, entry: PictureEntry, sheet: Image.Image, cells: Sequen
         return {"data": list(range(columns))}
     if name == "neighbours":  # two groups a row, of a sample and its neighbours
         return {"data": [place for place in range(len(cells)) if place % max(1, columns // 2)]}
-    # Whatever else may be drawn one day, by whoever: all of it, and of every set.
     return {option: list(range(len(cells))) for option in SETS if _place(run, option)}
 
 
 def _cells(sheet: Image.Image, run: RunRecord) -> list[Box]:
     """The cells of a sheet of the run's pictures, row by row; one, the whole, where it is laid out in another way."""
-    side = int(run.fields.get("size") or 0)
+    size = run.fields.get("size")
+    side = size if isinstance(size, int) and size > 0 else max(sheet.size)
     columns, rows = ((length - GAP) // (side + GAP) for length in sheet.size)
     if (columns * (side + GAP) + GAP, rows * (side + GAP) + GAP) != sheet.size or not columns * rows:
         return [(0, 0, *sheet.size)]
@@ -134,14 +135,14 @@ def _filled(run: RunRecord, found: Mapping[str, bytes]) -> RunRecord:
         content = run.file(entry["file"])
         hidden = entry.get("hidden", {})
         if content is not None and any(digest in found for cells in hidden.values() for digest in cells.values()):
-            with Image.open(BytesIO(content)) as opened:
-                sheet = opened.convert("RGB")
+            sheet = decoded(run, entry, content).convert("RGB")
             boxes = _cells(sheet, run)
             rest: dict[str, dict[str, str]] = {}
             for option, cells in hidden.items():
                 for place, digest in cells.items():
-                    if digest in found and int(place) < len(boxes):
-                        sheet.paste(_image(found[digest], boxes[int(place)]), boxes[int(place)])
+                    box = boxes[int(place)] if int(place) < len(boxes) else (0, 0, 0, 0)
+                    if picture := _image(found.get(digest, b""), box):
+                        sheet.paste(picture, box)
                     else:
                         rest.setdefault(option, {})[place] = digest
             written = BytesIO()
@@ -152,6 +153,17 @@ def _filled(run: RunRecord, found: Mapping[str, bytes]) -> RunRecord:
     return replace(run, evaluation=evaluation, given=given)
 
 
-def _image(pixels: bytes, box: Box) -> Image.Image:
+def _image(pixels: bytes, box: Box) -> Image.Image | None:
+    """The picture, grey or coloured, that fills the box; None where the pixels do not."""
     size = (box[2] - box[0], box[3] - box[1])
-    return Image.frombytes("L" if len(pixels) == size[0] * size[1] else "RGB", size, pixels)
+    mode = {size[0] * size[1]: "L", 3 * size[0] * size[1]: "RGB"}.get(len(pixels))
+    return Image.frombytes(mode, size, pixels) if mode and pixels else None
+
+
+def decoded(run: RunRecord, entry: PictureEntry, content: bytes) -> Image.Image:
+    """The (first) picture of a file's content, grey or coloured; Refusal where it is damaged."""
+    try:
+        with Image.open(BytesIO(content)) as opened:
+            return opened.convert("L" if opened.mode in ("1", "L") else "RGB")
+    except (OSError, Image.DecompressionBombError) as error:
+        raise Refusal(f"{run.folder / entry['file']} is damaged ({error}): evaluate the run again.") from error

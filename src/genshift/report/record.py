@@ -21,7 +21,7 @@ from genshift.paths import output_folder
 from genshift.report.figures.pictures import first_middle_last, kind_and_size
 from genshift.report.model.grouping import group_runs
 from genshift.report.model.run_records import readable_runs
-from genshift.report.real_pictures import hide
+from genshift.report.real_pictures import decoded, hide
 from genshift.runs.files import UNENCODABLE
 from genshift.runs.forms import CHOICE, CONFIG, EVALUATION, RESULTS, SCORES, SWEEP, Evaluation, LogRow, PictureEntry
 from genshift.runs.records import RunRecord
@@ -50,21 +50,21 @@ def record(folders: Iterable[Path], out: Path) -> Path:
         if name in names:
             raise Refusal(f"{names[name].folder} and {run.folder} have one name: record them into two folders.")
         names[name] = run
-        _check_place(out / name)
-    shown = {group.first: group for group in group_runs(runs)}
-    leads = {run: group.first for group in shown.values() for run in group.runs}
+    check_places(out, names)
+    shown = {run: group.first for group in group_runs(runs) for run in group.runs}
     for name, run in names.items():
-        _write(out / name, files_of(run, leads[run]))
+        _write(out / name, files_of(run, shown[run]))
     return out
 
 
-def _check_place(folder: Path) -> None:
-    """Refuses a place where anything but a record stands: it would be replaced."""
-    strangers = sorted({path.name for path in folder.iterdir()} - HELD) if folder.is_dir() else []
-    if "checkpoints" in strangers:
-        raise Refusal(f"{folder} is a run with its checkpoints, which a record would replace: name another folder.")
-    if strangers:
-        raise Refusal(f"{folder} holds {strangers[0]}, which is no record's: name another folder.")
+def check_places(out: Path, names: Iterable[str]) -> None:
+    """Refuses places OUT/NAME where anything but a record stands: it would be replaced."""
+    for folder in (out / name for name in names):
+        strangers = sorted({path.name for path in folder.iterdir()} - HELD) if folder.is_dir() else []
+        if "checkpoints" in strangers:
+            raise Refusal(f"{folder} is a run with its checkpoints, which a record would replace: name another folder.")
+        if strangers:
+            raise Refusal(f"{folder} holds {strangers[0]}, which is no record's: name another folder.")
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -127,14 +127,13 @@ def _evaluation(run: RunRecord, shown: RunRecord) -> tuple[Evaluation, dict[str,
     kept: Evaluation = {**run.evaluation}
     if (tsne := kept.get("tsne")) is not None:
         kept["tsne"] = {**tsne, "x": _plane(tsne["x"]), "y": _plane(tsne["y"])}
-    stages = kept.get("stages", [])
     if run is not shown:
         left_out = [part for part in ("pictures", "snapshots", "stages") if kept.pop(part, [])]  # type: ignore[misc]
         if left_out:
             kept["kept_without"] = f"the record has no {', '.join(left_out)} of it, but those of seed {shown.seed}"
         return kept, {}
-    if stages:
-        kept["stages"] = [{**stage, "x": _plane(stage["x"]), "y": _plane(stage["y"])} for stage in stages]
+    if "stages" in kept:
+        kept["stages"] = [{**stage, "x": _plane(stage["x"]), "y": _plane(stage["y"])} for stage in kept["stages"]]
     files: dict[str, bytes] = {}
     if "pictures" in kept:
         kept["pictures"] = [_kept(run, entry, files) for entry in kept["pictures"]]
@@ -153,17 +152,16 @@ def _kept(run: RunRecord, entry: PictureEntry, files: dict[str, bytes]) -> Pictu
     known = None if content is None else kind_and_size(content)
     if content is None or known is None:
         return entry
+    sheet, before = decoded(run, entry, content), entry
+    entry = entry if "hidden" in entry else hide(run, entry, sheet)
     with Image.open(BytesIO(content)) as picture:
-        if getattr(picture, "n_frames", 1) > 1:
+        if entry is not before:  # something was painted over
+            written = _still(sheet)
+        elif getattr(picture, "n_frames", 1) > 1:
             smaller = _film(picture)
             written = smaller if len(smaller) < WORTH * len(content) else content
-        elif "hidden" in entry:
-            written = content  # it comes from a record
-        else:
-            sheet = picture.convert("L" if picture.mode in ("1", "L") else "RGB")
-            hidden = hide(run, entry, sheet)
-            as_it_is = known[0] == "WEBP" and hidden is entry  # from a record too: to be blurred no more
-            entry, written = hidden, content if as_it_is else _still(sheet)
+        else:  # WebP comes from a record: to be blurred no more
+            written = content if known[0] == "WEBP" else _still(sheet)
     name = f"{SAMPLES}/{PurePosixPath(entry['file']).stem}.webp"
     if name in files:  # reverse.png beside reverse.webp, which moves
         name = name.replace(".webp", "-moving.webp")
@@ -173,7 +171,8 @@ def _kept(run: RunRecord, entry: PictureEntry, files: dict[str, bytes]) -> Pictu
 
 def _still(sheet: Image.Image) -> bytes:
     """WebP: without loss where that is the smaller."""
-    return min((_webp(sheet, lossless=True, quality=100), _webp(sheet, quality=QUALITY)), key=len)
+    # More effort than this takes a second a picture, and saves a thousandth.
+    return min((_webp(sheet, lossless=True, quality=80, method=4), _webp(sheet, quality=QUALITY)), key=len)
 
 
 def _film(film: Image.Image) -> bytes:
@@ -186,5 +185,5 @@ def _film(film: Image.Image) -> bytes:
 
 def _webp(picture: Image.Image, **options: Any) -> bytes:
     written = BytesIO()
-    picture.save(written, "WEBP", method=6, **options)
+    picture.save(written, "WEBP", **{"method": 6, **options})
     return written.getvalue()

@@ -23,6 +23,7 @@ SWEEP, SAMPLING = "sweep.json", "sampling.json"  # of a diffusion model: what wa
 GAP = 2  # pixels between two pictures of a sheet, and around all of them
 Share = Annotated[float, Meta(ge=-0.01, le=1.01)]  # a mean of float32 may lie just above 1
 Entropy = Annotated[float, Meta(ge=-0.01, le=50)]  # in nats: the exponential of it is a number of classes
+Place = Annotated[str, Meta(pattern=r"^[0-9]{1,6}$")]  # of a picture in its sheet
 FileName = Annotated[str, Meta(pattern=r"^[^/\\]+$")]  # within its folder
 LogRow = dict[str, Any]  # of metrics.jsonl and oracle.jsonl: images seen, and whatever was logged then
 
@@ -180,7 +181,7 @@ class PictureEntry(TypedDict, total=False):
     under: list[str]
     images: Count
     real: dict[str, list[Count]]
-    hidden: dict[str, dict[str, str]]
+    hidden: dict[str, dict[Place, str]]
 
 
 # "class" is no name in Python.

@@ -15,6 +15,7 @@ from genshift.evaluation.options import EvaluationOptions
 from genshift.paths import output_folder
 from genshift.presets import Preset
 from genshift.report.page import write_page
+from genshift.report.record import check_places
 from genshift.report.record import record as write_record
 from genshift.runs import checkpoint
 from genshift.runs.checkpoint import CLEANED
@@ -63,6 +64,7 @@ def run_study(
     out = output_folder(out)
     if record is not None:
         record = output_folder(record)
+        check_places(record, [job.out.name for job in plan.every])
     for line in plan.lines:
         Console().say(line)
     progress = _Progress(plan, out)
