@@ -73,7 +73,7 @@ def jobs_of(
 
 
 def selected(jobs: Sequence[Job], only: Sequence[str], without: Sequence[str]) -> list[Job]:
-    """Those that `only` names (all where it names none) and `without` does not, with the judges of those that draw.
+    """Those that `only` names (all where it is empty), with the judges of those that draw; none that `without` names.
 
     A word is what `Job.words` are, or a pattern such as hw2-gan-*. Refusal with the nearest for one that names none.
     """
@@ -81,10 +81,10 @@ def selected(jobs: Sequence[Job], only: Sequence[str], without: Sequence[str]) -
         if not any(_named(job, word) for job in jobs):
             valid = sorted(set().union(*(job.words for job in jobs)))
             raise unknown("run or section of this study", word, valid)
-    wanted = [job for job in jobs if not only or any(_named(job, word) for word in only)]
-    wanted = [job for job in wanted if not any(_named(job, word) for word in without)]
-    judges = {job.evaluation.features for job in wanted} if only else set()
-    return [job for job in jobs if job in wanted or job.out in judges]
+    left = [job for job in jobs if not any(_named(job, word) for word in without)]
+    wanted = [job for job in left if not only or any(_named(job, word) for word in only)]
+    judges = {job.evaluation.features for job in wanted}
+    return [job for job in left if job in wanted or job.out in judges]
 
 
 def _named(job: Job, word: str) -> bool:

@@ -142,8 +142,8 @@ def plan_study(
         if reason := next((missing[name] for name in sets_of(job.preset) if name in missing), ""):
             left_out.setdefault(reason, []).append(job.out.name)
     gone = {name for names in left_out.values() for name in names}
-    runs = _planned([job for job in wanted if job.out.name not in gone])
-    notes = unmeasured(wanted)
+    there = [job for job in wanted if job.out.name not in gone]
+    runs, notes = _planned(there), unmeasured(there)
     if others := len(every) - len(wanted):
         notes.append(f"Not asked for: {counted(others, 'other run')} of the study {study.name}.")
     return StudyPlan(runs, left_out, every, notes, jobs)
