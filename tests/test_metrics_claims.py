@@ -12,6 +12,7 @@ from genshift.errors import Refusal
 from genshift.metrics.colours import border_colour, correlation, middle_colour
 from genshift.metrics.moments import divergence_from_normal, mixture_moments
 from genshift.metrics.repeats import repeats
+from genshift.metrics.stability import spread_of_loss
 
 
 def points(n: int, width: int, seed: int) -> torch.Tensor:
@@ -81,3 +82,15 @@ def test_vectors_from_the_prior_have_the_divergence_that_is_given_as_floor():
     drawn = [points(100, 64, seed) for seed in range(20)]
     kls = [divergence_from_normal(z.mean(0), z.var(0, correction=0)) for z in drawn]
     assert np.mean(kls) == pytest.approx(64 / 100, rel=0.05)
+
+
+def test_the_spread_of_a_loss_leaves_out_its_fall_and_has_the_error_of_a_deviation():
+    rng = np.random.default_rng(0)
+    losses = [100.0] * 10 + list(rng.normal(0.7, 0.2, 90))
+    spread, error = spread_of_loss(losses)
+    assert spread == pytest.approx(np.std(losses[10:], ddof=1)) and error == pytest.approx(spread / math.sqrt(178))
+    spreads = [spread_of_loss(list(rng.normal(0, 0.2, 100)))[0] for _ in range(400)]
+    assert np.std(spreads) == pytest.approx(0.2 / math.sqrt(178), rel=0.15)
+    for bad in ([1.0, 2.0], [1.0, 2.0, math.nan, 3.0]):
+        with pytest.raises(Refusal, match="expected 3 finite or more"):
+            spread_of_loss(bad)

@@ -283,7 +283,7 @@ D = TypeVar("D", bound=LatentGeneratorMethod)
 
 
 class LatentGeneratorEvaluation(GeneratorEvaluation[L, D]):
-    """Of a model that decodes latent vectors also walks between them. A GAN has nothing more of its own."""
+    """Of a model that decodes latent vectors also walks between them."""
 
     def latent_pictures(self, writer: ImageWriter, context: EvaluationContext[D]) -> None:
         with context.found.measuring("interpolation.png"):
@@ -458,10 +458,10 @@ def warnings_of(run: RunFolder, results: Mapping[str, Measure]) -> list[str]:
         warnings.append(
             f"Few faces: the detector finds one in {faces.value:.1%} of samples, in {faces.floor:.1%} of real pictures."
         )
-    if covered is not None and covered.floor is not None and covered.n >= FEWEST:
-        if covered.value < FEW_COVERED * covered.floor:
-            warnings.append(
-                f"Little variety: {covered.value:.1%} of the real pictures lie among the samples (recall), and "
-                f"{covered.floor:.1%} among as many other real pictures."
-            )
+    floor = None if covered is None or covered.n < FEWEST else covered.floor
+    if covered is not None and floor is not None and covered.value < FEW_COVERED * floor:
+        warnings.append(
+            f"Little variety: {covered.value:.1%} of the real pictures lie among the samples (recall), and "
+            f"{floor:.1%} among as many other real pictures."
+        )
     return warnings

@@ -94,6 +94,7 @@ SECTIONS: tuple[SectionKind[Subject], ...] = (
             Part(shared.measures, only=PAGE),
             Part(shared.recorded_measures, only=RESULTS_MD),
             Part(diffusion.procedure, only=PAGE, when=diffusion.of_report),
+            Part(generators.stability, only=PAGE),
             Part(generators.class_by_class, only=PAGE),
             Part(generators.attribute_changes, only=PAGE),
             Part(generators.pictures, only=PAGE),

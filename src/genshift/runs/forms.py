@@ -203,6 +203,16 @@ class AttributeChange(TypedDict, total=False):
     judge_errs: Share | None
 
 
+class CheckRow(TypedDict, total=False):
+    """What n pictures of a GAN were like at a check of its training."""
+
+    images: Present[Count]
+    n: Count
+    face_rate: Share
+    face_error: Share
+    kernel_distance: Number
+
+
 class Evaluation(TypedDict, total=False):
     """evaluation.json: what reports show of a run beside its measures, and of which checkpoint these are. A family has
     what it writes of it."""
@@ -223,6 +233,7 @@ class Evaluation(TypedDict, total=False):
     by_class: list[ClassRow]
     sampling: dict[str, Scalar]  # how a diffusion model drew
     attribute_changes: list[AttributeChange]  # by a VAE's reconstructions
+    over_training: list[CheckRow]  # of a GAN
     panel_mse: list[Number]  # of the pictures of the panel of reconstructions
     pictures: list[PictureEntry]
     snapshots: list[PictureEntry]  # grids of samples over training

@@ -102,6 +102,16 @@ METRICS = {
         percent=True,
         bar="samples",
     ),
+    "discriminator_loss_spread": Metric(
+        "spread of D's loss", "neither", "the standard deviation of the discriminator's loss over training", bar="se"
+    ),
+    "alarmed": Metric(
+        "alarmed",
+        "lower",
+        "the share of the readings of training in which the discriminator had won or the generator had collapsed",
+        percent=True,
+        bar="se",
+    ),
     "border_colour_kept": Metric(
         "border colour kept",
         "higher",
