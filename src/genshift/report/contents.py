@@ -77,6 +77,7 @@ SECTIONS: tuple[SectionKind[Subject], ...] = (
             Part(adaptation.seeds, only=PAGE),
             Part(adaptation.task_table, only=RESULTS_MD),
             Part(adaptation.probes),
+            Part(adaptation.difficulty, only=PAGE),
             Part(adaptation.latent_space, only=PAGE, when=adaptation.few),
             Part(adaptation.confusions, only=PAGE, when=adaptation.few),
             Part(shared.curves, only=PAGE, when=adaptation.few),

@@ -213,6 +213,15 @@ class CheckRow(TypedDict, total=False):
     kernel_distance: Number
 
 
+class DifficultyRow(TypedDict, total=False):
+    """How often a third of a target's images, hard or easy in a way, is classified right."""
+
+    third: Present[str]
+    n: Count
+    accuracy: Present[Share]
+    error: Share
+
+
 class Evaluation(TypedDict, total=False):
     """evaluation.json: what reports show of a run beside its measures, and of which checkpoint these are. A family has
     what it writes of it."""
@@ -226,6 +235,7 @@ class Evaluation(TypedDict, total=False):
     # Of classifiers and adapted models.
     confusion: list[list[Count]]  # true class by predicted class
     attributes: dict[str, Number]  # accuracy by attribute
+    difficulty: list[DifficultyRow]  # of house numbers
     tsne: Tsne | None  # None where a domain has no images
     source_only_accuracy: Share | None  # of the run beside it that was not adapted, on held-out source images
     # Of generators.

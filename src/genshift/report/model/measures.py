@@ -180,6 +180,20 @@ METRICS = {
         percent=True,
         bar="se",
     ),
+    "oracle/lost_to_blur": Metric(
+        "lost to blur",
+        "lower",
+        "the accuracy of the sharpest third less that of the most blurred",
+        percent=True,
+        bar="se",
+    ),
+    "oracle/lost_to_neighbours": Metric(
+        "lost to neighbours",
+        "lower",
+        "the accuracy of the third with the least beside the digit less that of the third with the most",
+        percent=True,
+        bar="se",
+    ),
 }
 FLOOR_NOTE = "the same of real pictures, of a distance between two halves of them: a perfect generator would reach it."
 

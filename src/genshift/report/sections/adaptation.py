@@ -118,6 +118,24 @@ def probes(subject: Subject) -> list[Block]:
     return [Heading("Domains mixed, classes apart"), Table(head, [("", body)]), Terms(terms)]
 
 
+def difficulty(subject: Subject) -> list[Block]:
+    """Each method's accuracy on thirds of a target of house numbers, hard and easy; nothing where no run says."""
+    known = [(group, rows) for group in subject.groups if (rows := group.first.evaluation.get("difficulty"))]
+    if not known:
+        return []
+    head = ["", *(str(row["third"]) for row in known[0][1])]
+    body = []
+    for group, rows in known:
+        texts = [f"{percent(row['accuracy'])} ± {percent(row.get('error') or 0.0)}" for row in rows]
+        body.append([Cell(group.label), *map(Cell, texts)])
+    note = (
+        "Accuracy, in percent, of thirds of the target's test images: by blur (the variance of the Laplacian), then by "
+        "what stands beside the digit (the share of edges in the left and the right quarter). ± is the binomial error; "
+        "the first seed."
+    )
+    return [Heading("What is got wrong: blur and neighbouring digits"), Table(head, [("", body)], note)]
+
+
 def finding(subject: Subject) -> list[Block]:
     """What this task came to, in a sentence or two."""
     means = [(row, row.mean) for row in subject.rows if row.mean is not None]
