@@ -82,6 +82,7 @@ SECTIONS: tuple[SectionKind[Subject], ...] = (
             Part(adaptation.confusions, only=PAGE, when=adaptation.few),
             Part(shared.curves, only=PAGE, when=adaptation.few),
             Part(adaptation.one_by_one, only=PAGE, when=adaptation.many),
+            Part(adaptation.flow, only=PAGE),
             *PROVENANCE,
         ),
     ),

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from genshift.report.blocks import Block, Cell, Choice, Figure, Figures, Heading, Option, Prose, Table, Terms
 from genshift.report.figures import adaptation as figures
+from genshift.report.figures.flows import adda_flow
 from genshift.report.figures.thumbnails import thumbnails
 from genshift.report.model.formatting import (
     NONE,
@@ -197,6 +198,12 @@ def _sample_note(drawn: Sequence[Group]) -> str:
     if len(drawn) > 1:
         note += "every figure shows the same images. " if same else "the figures show DIFFERENT images. "
     return note + "Dots are source images, diamonds target images; distances between clusters have no unit."
+
+
+def flow(subject: Subject) -> list[Block]:
+    """How ADDA's networks are joined, where it is among the methods."""
+    adapts = any(group.method == "adda" for group in subject.groups)
+    return [Heading("How ADDA learns"), Figures([adda_flow()], columns=1)] if adapts else []
 
 
 def confusions(subject: Subject) -> list[Block]:
