@@ -17,12 +17,13 @@ from genshift import api
 from genshift.cli import main
 from genshift.data import open_packed
 from genshift.errors import Refusal
-from genshift.evaluation import evaluate, feature_distance, generation
+from genshift.evaluation import evaluate, feature_distance, gan, generation
 from genshift.evaluation.findings import Findings
 from genshift.evaluation.latent_space import measure_stages
 from genshift.evaluation.options import EvaluationOptions
 from genshift.evaluation.reconstruction_changes import measure_changes
 from genshift.evaluation.vae import VAEEvaluation
+from genshift.metrics.kid import kid
 from genshift.metrics.linear_probe import linear_probe
 from genshift.metrics.neighbours import nearest_rows
 from genshift.runs import checkpoint
@@ -119,11 +120,12 @@ def test_looking_changes_nothing_and_a_continued_run_leaves_the_same_pictures(na
 # --- measures ---------------------------------------------------------------------------------------------------------
 
 COSTS = {"cpu_minutes", "images_per_second", "seconds_per_image"}
+STEADY = {"discriminator_loss_spread", "alarmed"}
 GAN = COSTS | {"frechet", "precision", "recall", "sharpness", "nearest_train", "copies", "repeats"}
 CODED = {"reconstruction_mse", "psnr", "ssim", "border_colour_kept", "middle_colour_kept"}
 LATENT = {f"latent_{kind}/{at}" for kind in ("probe", "kl_with", "kl_without") for at in ("first", "middle", "last")}
 NAMES = {
-    "gan": GAN,
+    "gan": GAN | STEADY,
     "vae": GAN | CODED | LATENT | {"frechet_normal_prior"},
     "vae-classes": GAN | CODED | LATENT | {"frechet_normal_prior", "class_accuracy"},
 }
@@ -133,7 +135,7 @@ NAMES = {
 def test_every_measure_has_its_count_error_floor_and_protocol(name, judged):
     results, _ = judged[name]
     assert set(results) == NAMES[name]
-    for measure in results.keys() - CODED - LATENT - COSTS:
+    for measure in results.keys() - CODED - LATENT - STEADY - COSTS:
         found = results[measure]
         assert math.isfinite(found["value"]) and found["std"] >= 0 and math.isfinite(found["floor"]), measure
         assert found["n"] == 20 and "20 samples" in found["protocol"] and "3 series" in found["protocol"], measure
@@ -460,3 +462,23 @@ def test_a_latent_space_is_probed_at_three_stages_and_old_runs_have_no_variances
     old = Findings(())
     measure_stages(old, RunFolder(tmp_path / "old"), held_out)
     assert set(old.results) == {f"latent_probe/{stage}" for stage in ("first", "middle", "last")} and not old.refused
+
+
+def test_a_gans_grids_are_measured_as_the_pictures_they_were_made_of(studio, judged, tmp_path, quick):
+    run = RunFolder(studio["gan"])
+    drawn = open_run(run).method.sample(32, seed=0)
+    assert torch.equal(gan.read_grid(run.path / "samples" / "grid.png", SIDE), drawn)
+    judge, held_out = feature_distance.classifier_space(studio["judge"]), open_packed(studio.data / "test")
+    rows = judged["gan"][1]["over_training"]
+    assert [row["images"] for row in rows] == [8, 16, 24, 32] and all(row["n"] == 32 for row in rows)
+    assert rows[-1]["kernel_distance"] == pytest.approx(kid(judge.embed(held_out.images), judge.embed(drawn)))
+    assert "face_rate" not in rows[-1], "nobody knows that these are faces"
+    # Many checks are looked at here and there, the first and the last among them; a foreign picture is refused.
+    shutil.copytree(run.path, tmp_path / "many")
+    for images in range(1, 60):
+        shutil.copy(run.path / "samples" / "grid.png", tmp_path / "many" / "samples" / f"images-{images:012}.png")
+    looked = gan.at_checks(RunFolder(tmp_path / "many"), SIDE, None, None, faces=False)
+    assert len(looked) == 20 and (looked[0]["images"], looked[-1]["images"]) == (1, 59)
+    write_png(tmp_path / "foreign.png", drawn[0])
+    with pytest.raises(Refusal, match="no grid of 32 pictures of 16 px"):
+        gan.read_grid(tmp_path / "foreign.png", SIDE)

@@ -1,6 +1,7 @@
 """Repeats, kept colours and latent moments against second implementations, closed forms and pictures that are known."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,10 +9,15 @@ import torch
 from scipy import integrate, stats
 from scipy.spatial.distance import pdist, squareform
 
+from genshift.data.imageset import ImageSet
 from genshift.errors import Refusal
+from genshift.evaluation.difficulty import measure_difficulty
+from genshift.evaluation.findings import Findings
 from genshift.metrics.colours import border_colour, correlation, middle_colour
+from genshift.metrics.edges import side_edges
 from genshift.metrics.moments import divergence_from_normal, mixture_moments
 from genshift.metrics.repeats import repeats
+from genshift.metrics.stability import spread_of_loss
 
 
 def points(n: int, width: int, seed: int) -> torch.Tensor:
@@ -81,3 +87,47 @@ def test_vectors_from_the_prior_have_the_divergence_that_is_given_as_floor():
     drawn = [points(100, 64, seed) for seed in range(20)]
     kls = [divergence_from_normal(z.mean(0), z.var(0, correction=0)) for z in drawn]
     assert np.mean(kls) == pytest.approx(64 / 100, rel=0.05)
+
+
+def test_the_spread_of_a_loss_leaves_out_its_fall_and_has_the_error_of_a_deviation():
+    rng = np.random.default_rng(0)
+    losses = [100.0] * 10 + list(rng.normal(0.7, 0.2, 90))
+    spread, error = spread_of_loss(losses)
+    assert spread == pytest.approx(np.std(losses[10:], ddof=1)) and error == pytest.approx(spread / math.sqrt(178))
+    spreads = [spread_of_loss(list(rng.normal(0, 0.2, 100)))[0] for _ in range(400)]
+    assert np.std(spreads) == pytest.approx(0.2 / math.sqrt(178), rel=0.15)
+    for bad in ([1.0, 2.0], [1.0, 2.0, math.nan, 3.0]):
+        with pytest.raises(Refusal, match="expected 3 finite or more"):
+            spread_of_loss(bad)
+
+
+def test_edges_beside_the_middle_are_counted_as_numpy_counts_them():
+    images = torch.from_numpy(np.random.default_rng(0).random((3, 1, 12, 16)))
+    rows, columns = np.diff(images[:, 0].numpy(), axis=1)[:, :, :-1], np.diff(images[:, 0].numpy(), axis=2)[:, :-1]
+    energy = (rows**2 + columns**2).sum(1)
+    np.testing.assert_allclose(side_edges(images), (energy[:, :4].sum(1) + energy[:, -4:].sum(1)) / energy.sum(1))
+    bars = torch.zeros(3, 3, 16, 16, dtype=torch.uint8)
+    bars[0, :, :, 7:9], bars[1, :, :, 1] = 200, 200  # in the middle, at the side, and nothing at all
+    assert side_edges(bars).tolist() == [0.0, pytest.approx(1.0), 0.0]
+
+
+def test_house_numbers_are_parted_by_blur_and_by_their_neighbours():
+    """A classifier that fails on blurred pictures alone, and one that fails on those with a neighbour alone."""
+    rng = np.random.default_rng(0)
+    images = torch.from_numpy(rng.integers(100, 110, (90, 1, 16, 16), dtype=np.uint8))
+    images[:30, :, :, 8:10] = 250  # a digit in the middle, sharp
+    images[30:60, :, :, 1:3] = 250  # another beside, as sharp
+    found, svhn = Findings(()), ImageSet("svhn", images, torch.zeros(90, dtype=torch.int64), ("0",))
+    measure_difficulty(found, svhn, torch.arange(90) < 60)
+    assert found.results["oracle/lost_to_blur"].value == 1 and found.results["oracle/lost_to_blur"].n == 60
+    beside = Findings(())
+    measure_difficulty(beside, svhn, (torch.arange(90) < 30) | (torch.arange(90) >= 60))
+    assert [row["third"] for row in beside.record["difficulty"]][3:] == [
+        "most beside the digit",
+        "between",
+        "least beside it",
+    ]
+    assert [row["accuracy"] for row in beside.record["difficulty"]][3:] == [0.0, 1.0, 1.0]
+    other = Findings(())
+    measure_difficulty(other, replace(svhn, name="usps"), torch.arange(90) < 60)
+    assert other.results == {} and "difficulty" not in other.record

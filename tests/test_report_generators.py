@@ -449,3 +449,43 @@ def test_how_far_domains_are_mixed_has_a_table_by_method(tmp_path):
     (subject,) = page_model(read_runs(folders)).subjects
     _, texts, _ = table_of(adaptation.probes(subject))
     assert texts == [["DANN", "62.00 ± 10.00 (se)", "80.00 ± 10.00 (se)", "50.00 ± 1.58 (se)", "1 (0)"]]
+
+
+def test_seeds_of_a_gan_that_failed_are_named_beside_the_spread_of_its_loss(tmp_path):
+    folders = [write_gan(tmp_path, seed=seed) for seed in (0, 1, 2)]
+    for folder, spread in zip(folders, (0.2, 0.4, 0.6), strict=True):
+        set_results(folder, discriminator_loss_spread=of(spread, 100), alarmed=of(0.1, 100))
+    write_lines(folders[0] / "metrics.jsonl", [{"images": 64, "train/loss_d": 0.5}])
+    write_lines(folders[1] / "metrics.jsonl", [{"images": 64, "train/loss_d": 0.0, "alarms": ["generator collapsed"]}])
+    for name in ("results.json", "evaluation.json"):  # its loss became NaN
+        (folders[2] / name).unlink()
+    rows = [{"images": images, "n": 32, "face_rate": 0.5, "kernel_distance": 2.0} for images in (64, 128)]
+    patch_json(folders[0] / "evaluation.json", lambda e: e.update(over_training=rows))
+    (subject,) = page_model(read_runs(folders)).subjects
+    _, texts, _ = table_of(generators.stability(subject))
+    assert texts == [["hw2-gan-a", "0.30 ± 0.14", "10.00 ± 0.00", "1", "2", "3"]]
+    drawn = figures.check_curves([("A", subject.first)])
+    assert [figure.title for figure in drawn] == ["face rate of the grids", "kernel distance of the grids"]
+    assert json.loads(drawn[1].spec)["data"][0]["y"] == [2.0, 2.0]
+
+
+def test_addas_flow_is_drawn_where_it_was_trained_alone(tmp_path):
+    folders = [write_run(tmp_path, "own", "a→b", role, 0, 0.5) for role in ("dann", "adda")]
+    (subject,) = page_model(read_runs(folders)).subjects
+    _, block = adaptation.flow(subject)
+    (drawing,) = block.figures
+    drawn = json.loads(drawing.spec)["layout"]
+    assert "frozen" in drawing.alt and len(drawn["shapes"]) == 4 + 6 + 4
+    assert sum(note.get("showarrow", False) for note in drawn["annotations"]) == 3 + 5 + 3
+    (subject,) = page_model(read_runs(folders[:1])).subjects
+    assert adaptation.flow(subject) == []
+
+
+def test_what_is_got_wrong_by_blur_and_neighbours_has_a_table(tmp_path):
+    folder = write_run(tmp_path, "own", "a→b", "dann", 0, 0.5)
+    rows = [{"third": title, "n": 30, "accuracy": share, "error": 0.05}
+            for title, share in (("most blurred", 0.4), ("sharpest", 0.6))]  # fmt: skip
+    patch_json(folder / "evaluation.json", lambda e: e.update(difficulty=rows))
+    (subject,) = page_model(read_runs([folder])).subjects
+    head, texts, _ = table_of(adaptation.difficulty(subject))
+    assert head == ["", "most blurred", "sharpest"] and texts == [["DANN", "40.00 ± 5.00", "60.00 ± 5.00"]]

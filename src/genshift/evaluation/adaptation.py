@@ -16,6 +16,7 @@ from genshift.data.imageset import ImageSet
 from genshift.data.text import composed
 from genshift.device import leads_processes
 from genshift.errors import Refusal
+from genshift.evaluation.difficulty import measure_difficulty
 from genshift.evaluation.family import FamilyEvaluation
 from genshift.evaluation.findings import Findings
 from genshift.evaluation.labelled_data import evaluation_images, unread_labels
@@ -99,6 +100,7 @@ class AdaptationEvaluation(FamilyEvaluation[Adaptation, ClassifierMethod]):
                 results[ORACLE] = _accuracy(predicted, target.labels, target, target_words)
                 record["confusion"] = confusion(predicted, target.labels, len(classes)).tolist()
                 record["warnings"] += warnings_of(run, preset, results)
+                measure_difficulty(found, target, predicted == target.labels.to(predicted.device))
         # What their features tell: the domain, and the class.
         measure_probes(found, method, source, target)
         if options.draw:

@@ -14,7 +14,7 @@ from genshift.evaluation.classification import ClassifierEvaluation
 from genshift.evaluation.diffusion import DiffusionEvaluation
 from genshift.evaluation.family import FamilyEvaluation
 from genshift.evaluation.findings import Findings
-from genshift.evaluation.generation import LatentGeneratorEvaluation
+from genshift.evaluation.gan import GANEvaluation
 from genshift.evaluation.options import EvaluationOptions
 from genshift.evaluation.two_sets import compare_sets
 from genshift.evaluation.vae import VAEEvaluation
@@ -36,7 +36,7 @@ RECORD, CARD = "evaluation.json", "card.md"
 FAMILIES: Mapping[str, FamilyEvaluation[Any, Any]] = {
     Adaptation.family: AdaptationEvaluation(),
     Classifier.family: ClassifierEvaluation(),
-    GAN.family: LatentGeneratorEvaluation(),
+    GAN.family: GANEvaluation(),
     VAE.family: VAEEvaluation(),
     Diffusion.family: DiffusionEvaluation(),
 }

@@ -283,7 +283,7 @@ D = TypeVar("D", bound=LatentGeneratorMethod)
 
 
 class LatentGeneratorEvaluation(GeneratorEvaluation[L, D]):
-    """Of a model that decodes latent vectors also walks between them. A GAN has nothing more of its own."""
+    """Of a model that decodes latent vectors also walks between them."""
 
     def latent_pictures(self, writer: ImageWriter, context: EvaluationContext[D]) -> None:
         with context.found.measuring("interpolation.png"):

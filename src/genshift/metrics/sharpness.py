@@ -23,17 +23,17 @@ def sharpness(images: Tensor) -> Tensor:
         raise ValueError(f"images are {tuple(images.shape)}: expected at least 3 pixels a side")
     variances = []
     for chunk in images.split(IMAGES):
-        luma = _luma(as_pixels(chunk))
+        grey = luma(as_pixels(chunk))
         # The Laplacian, [N, H − 2, W − 2].
-        across = luma[:, 1:-1, :-2] + luma[:, 1:-1, 2:]
-        down = luma[:, :-2, 1:-1] + luma[:, 2:, 1:-1]
-        laplacian = across + down - 4 * luma[:, 1:-1, 1:-1]
+        across = grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:]
+        down = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1]
+        laplacian = across + down - 4 * grey[:, 1:-1, 1:-1]
         variances.append(laplacian.var(dim=(1, 2)))
     return torch.cat(variances)
 
 
-def _luma(pixels: Tensor) -> Tensor:
-    """[N, 1 or 3, H, W] → [N, H, W]."""
+def luma(pixels: Tensor) -> Tensor:
+    """The brightness of pixels: [N, 1 or 3, H, W] → [N, H, W]."""
     if pixels.shape[1] == 1:
         return pixels[:, 0]
     red, green, blue = pixels.unbind(1)

@@ -105,7 +105,9 @@ MEASURES = (each(generators.finding), each(shared.measures))
 TROUBLE = (each(shared.warnings), each(generators.curves))
 FAMILIES = Part[Case](lambda case: generators.families(case.model))
 PROBES = each(adaptation.probes)
-ADAPTED = (each(adaptation.confusions), each(shared.warnings), each(shared.curves))
+STABILITY = each(generators.stability)
+FLOW = Part[Case](lambda case: adaptation.flow(case.subjects[0]))  # of all tasks one
+ADAPTED = (each(adaptation.confusions), each(adaptation.difficulty), each(shared.warnings), each(shared.curves))
 TABLE = Part[Case](lambda case: adaptation.published_table(case.subjects, case.model))
 DECIDED = Part[Case](lambda case: method_comparison.settings_blocks(settings_tables(case.groups)))
 
@@ -113,7 +115,7 @@ PROBLEMS: tuple[Problem, ...] = (
     Problem("hw2", "gan", (
         Question("P1.1 The two pairs of networks, A and B", (NETWORKS,)),
         Question("P1.2 What A and B draw, and how good it is", (DRAWN, *MEASURES, MORE)),
-        Question("P1.3 What keeps the training steady", (*TROUBLE, each(generators.snapshots), AGAIN)),
+        Question("P1.3 What keeps the training steady", (STABILITY, *TROUBLE, each(generators.snapshots), AGAIN)),
     )),
     Problem("hw2", "diffusion", (
         Question("P2.1 The network, its training, and how it draws", (each(diffusion.procedure), NETWORKS, *TROUBLE)),
@@ -137,7 +139,7 @@ PROBLEMS: tuple[Problem, ...] = (
     Problem("hw3", "gan", (
         Question("P2.1 Generator and discriminator", (NETWORKS,)),
         Question("P2.2 What it draws", (DRAWN, each(generators.snapshots))),
-        Question("P2.3 Sharp or distorted, and how they balance", (*TROUBLE, *MEASURES, MORE)),
+        Question("P2.3 Sharp or distorted, and how they balance", (STABILITY, *TROUBLE, *MEASURES, MORE)),
         Question("P2.4 VAE against GAN", (FAMILIES, AGAIN)),
     )),
     Problem("hw3", "adaptation", (
@@ -149,7 +151,7 @@ PROBLEMS: tuple[Problem, ...] = (
     Problem("hw3", "adaptation", (
         Question("P4.1 ADDA beside source only", (TABLE, each(adaptation.seeds))),
         Question("P4.2 The latent space of ADDA, by class and by domain", (each(adaptation.latent_space), PROBES)),
-        Question("P4.3 Four networks in three roles", (NETWORKS,)),
+        Question("P4.3 Four networks in three roles", (FLOW, NETWORKS)),
         Question("P4.4 What decides", (DECIDED, *ADAPTED, AGAIN)),
     ), methods=("source", "dann", "adda"), asks="adda"),
 )  # fmt: skip

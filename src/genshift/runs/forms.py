@@ -211,6 +211,25 @@ class AttributeChange(TypedDict, total=False):
     judge_errs: Share | None
 
 
+class CheckRow(TypedDict, total=False):
+    """What n pictures of a GAN were like at a check of its training."""
+
+    images: Present[Count]
+    n: Count
+    face_rate: Share
+    face_error: Share
+    kernel_distance: Number
+
+
+class DifficultyRow(TypedDict, total=False):
+    """How often a third of a target's images, hard or easy in a way, is classified right."""
+
+    third: Present[str]
+    n: Count
+    accuracy: Present[Share]
+    error: Share
+
+
 class Evaluation(TypedDict, total=False):
     """evaluation.json: what reports show of a run beside its measures, and of which checkpoint these are. A family has
     what it writes of it."""
@@ -226,6 +245,7 @@ class Evaluation(TypedDict, total=False):
     # Of classifiers and adapted models.
     confusion: list[list[Count]]  # true class by predicted class
     attributes: dict[str, Number]  # accuracy by attribute
+    difficulty: list[DifficultyRow]  # of house numbers
     tsne: Tsne | None  # None where a domain has no images
     source_only_accuracy: Share | None  # of the run beside it that was not adapted, on held-out source images
     # Of generators.
@@ -233,6 +253,7 @@ class Evaluation(TypedDict, total=False):
     by_class: list[ClassRow]
     sampling: dict[str, Scalar]  # how a diffusion model drew
     attribute_changes: list[AttributeChange]  # by a VAE's reconstructions
+    over_training: list[CheckRow]  # of a GAN
     panel_mse: list[Number]  # of the pictures of the panel of reconstructions
     pictures: list[PictureEntry]
     snapshots: list[PictureEntry]  # grids of samples over training

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from genshift.errors import Refusal
 from genshift.runs.files import write_whole
 from genshift.runs.forms import GAP
 
@@ -27,6 +28,16 @@ def grid(images: Tensor, columns: int) -> Tensor:
         )
         sheet[:, top : top + height, left : left + width] = image
     return sheet
+
+
+def pictures_of(sheet: Tensor, side: int, columns: int, count: int, origin: Path) -> Tensor:
+    """The pictures, uint8 `[count, C, side, side]`, of a `grid` read from `origin`; Refusal where it has other ones."""
+    step, rows = side + GAP, -(-count // columns)
+    if sheet.shape[1:] != (rows * step + GAP, columns * step + GAP):
+        raise Refusal(f"{origin} is no grid of {count} pictures of {side} px: remove it and evaluate again.")
+    places = [divmod(number, columns) for number in range(count)]
+    corners = [(GAP + row * step, GAP + column * step) for row, column in places]
+    return torch.stack([sheet[:, top : top + side, left : left + side] for top, left in corners])
 
 
 def write_png(path: Path, image: Tensor) -> None:

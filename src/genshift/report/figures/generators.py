@@ -15,6 +15,7 @@ from genshift.report.figures.adaptation import CLASS_COLOURS
 from genshift.report.figures.plotting import (
     GREEN,
     GREY,
+    LINES,
     PURPLE,
     SOURCE,
     TARGET,
@@ -48,6 +49,7 @@ TERMS = {
     "train/lam": ("λ, weight of KL", "#e07b00"),
     "train/sigma": ("σ of the decoder", "#e07b00"),
 }
+CHECKED = {"face_rate": "face rate of the grids", "kernel_distance": "kernel distance of the grids"}
 WEIGHTS = ("train/lam", "train/sigma")  # of which one stands between the terms, by the kind of VAE
 STAGE_NAMES = ("early", "middle", "final")
 
@@ -60,6 +62,22 @@ def loss_curves(runs: Sequence[tuple[str, RunRecord]]) -> list[Figure]:
 def contest_curves(runs: Sequence[tuple[str, RunRecord]]) -> list[Figure]:
     """What share of pictures D tells apart, and how much samples differ beside real pictures; alarms as crosses."""
     return _side_by_side(runs, CONTEST, "told apart, and spread")
+
+
+def check_curves(runs: Sequence[tuple[str, RunRecord]]) -> list[Figure]:
+    """The face rate and the kernel distance of the grids that training left, of all runs on the same axes."""
+    figures = []
+    for key, title in CHECKED.items():
+        figure = go.Figure()
+        for (label, run), colour in zip(runs, cycle(LINES), strict=False):
+            rows = [dict(row) for row in run.evaluation.get("over_training") or [] if row.get(key) is not None]
+            if rows:
+                figure.add_trace(curve(rows, key, colour, escape(label)))
+        if figure.data:
+            over_images(figure, legend_lines=len(figure.data))
+            names = ", ".join(trace.name for trace in figure.data)
+            figures.append(Figure(spec(figure), title, f"{title} over images seen: {names}"))
+    return figures
 
 
 def denoising_curves(runs: Sequence[tuple[str, RunRecord]]) -> list[Figure]:

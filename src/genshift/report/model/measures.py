@@ -102,6 +102,16 @@ METRICS = {
         percent=True,
         bar="samples",
     ),
+    "discriminator_loss_spread": Metric(
+        "spread of D's loss", "neither", "the standard deviation of the discriminator's loss over training", bar="se"
+    ),
+    "alarmed": Metric(
+        "alarmed",
+        "lower",
+        "the share of the readings of training in which the discriminator had won or the generator had collapsed",
+        percent=True,
+        bar="se",
+    ),
     "border_colour_kept": Metric(
         "border colour kept",
         "higher",
@@ -167,6 +177,20 @@ METRICS = {
         "higher",
         "how often a linear probe of the target's features, taught with its labels, tells held-out images' classes: "
         "what the features hold, whatever the classifier makes of it",
+        percent=True,
+        bar="se",
+    ),
+    "oracle/lost_to_blur": Metric(
+        "lost to blur",
+        "lower",
+        "the accuracy of the sharpest third less that of the most blurred",
+        percent=True,
+        bar="se",
+    ),
+    "oracle/lost_to_neighbours": Metric(
+        "lost to neighbours",
+        "lower",
+        "the accuracy of the third with the least beside the digit less that of the third with the most",
         percent=True,
         bar="se",
     ),

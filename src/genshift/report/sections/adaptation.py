@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from genshift.report.blocks import Block, Cell, Choice, Figure, Figures, Heading, Option, Prose, Table, Terms
 from genshift.report.figures import adaptation as figures
+from genshift.report.figures.flows import adda_flow
 from genshift.report.figures.thumbnails import thumbnails
 from genshift.report.model.formatting import (
     NONE,
@@ -157,6 +158,24 @@ def probes(subject: Subject) -> list[Block]:
     return [Heading("Domains mixed, classes apart"), Table(head, [("", body)]), Terms(terms)]
 
 
+def difficulty(subject: Subject) -> list[Block]:
+    """Each method's accuracy on thirds of a target of house numbers, hard and easy; nothing where no run says."""
+    known = [(group, rows) for group in subject.groups if (rows := group.first.evaluation.get("difficulty"))]
+    if not known:
+        return []
+    head = ["", *(str(row["third"]) for row in known[0][1])]
+    body = []
+    for group, rows in known:
+        texts = [f"{percent(row['accuracy'])} ± {percent(row.get('error') or 0.0)}" for row in rows]
+        body.append([Cell(group.label), *map(Cell, texts)])
+    note = (
+        "Accuracy, in percent, of thirds of the target's test images: by blur (the variance of the Laplacian), then by "
+        "what stands beside the digit (the share of edges in the left and the right quarter). ± is the binomial error; "
+        "the first seed."
+    )
+    return [Heading("What is got wrong: blur and neighbouring digits"), Table(head, [("", body)], note)]
+
+
 def finding(subject: Subject) -> list[Prose]:
     """What this task came to, in a sentence or two."""
     means = [(row, row.mean) for row in subject.rows if row.mean is not None]
@@ -218,6 +237,12 @@ def _sample_note(drawn: Sequence[Group]) -> str:
     if len(drawn) > 1:
         note += "every figure shows the same images. " if same else "the figures show DIFFERENT images. "
     return note + "Dots are source images, diamonds target images; distances between clusters have no unit."
+
+
+def flow(subject: Subject) -> list[Block]:
+    """How ADDA's networks are joined, where it is among the methods."""
+    adapts = any(group.method == "adda" for group in subject.groups)
+    return [Heading("How ADDA learns"), Figures([adda_flow()], columns=1)] if adapts else []
 
 
 def confusions(subject: Subject) -> list[Block]:

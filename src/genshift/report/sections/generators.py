@@ -17,6 +17,7 @@ from genshift.report.model.page_model import PageModel, Subject
 from genshift.report.model.summary import Row, row_of
 from genshift.report.real_pictures import hidden_note
 from genshift.runs.forms import PictureEntry
+from genshift.runs.records import RunRecord
 
 KINDS = {"gan": "GANs", "vae": "VAEs", "diffusion": "Diffusion models"}
 PANEL = "reconstructions"  # the picture that panel_mse belongs to
@@ -25,6 +26,7 @@ SIDE_BY_SIDE = (
     "frechet", "precision", "recall", "repeats", "sharpness", "face_rate", "copies", "seconds_per_image",
 )  # fmt: skip
 OF_ANY_COUNT = ("sharpness", "seconds_per_image")  # means over pictures, which do not move with their number
+ALARMED = 0.5  # share of readings
 HEADLINES = ("frechet", "fid", "reconstruction_mse")  # of all of them less is better
 
 
@@ -100,6 +102,30 @@ def _of_equal_counts(groups: Sequence[Group], metric: str) -> list[Row] | None:
     own = [row_of(group, metric) for group in groups]
     rows = [row if row.mean is not None else other for row, other in zip(equal, own, strict=True)]
     return rows if any(row.mean is not None for row in rows) else None
+
+
+def stability(subject: Subject) -> list[Block]:
+    """GANs' seeds: how steady each training was, and which came to nothing."""
+    body = []
+    for group in subject.groups:
+        if group.first.family != "gan":
+            continue
+        rows = [row_of(group, name) for name in ("discriminator_loss_spread", "alarmed")]
+        # A run that became NaN ends before it is evaluated; one that collapsed is alarmed at its end.
+        unfinished = [run.seed for run in group.runs if not run.evaluated]
+        texts = [NONE if row.mean is None else value_text(row) for row in rows]
+        collapsed = [run.seed for run in group.runs if run.evaluated and _ended_alarmed(run)]
+        seeds = [", ".join(map(str, found)) or "none" for found in (collapsed, unfinished)]
+        body.append([Cell(text) for text in (group.label, *texts, *seeds, str(len(group.runs)))])
+    head = ["", "spread of D's loss", "alarmed, %", "seeds that end alarmed", "seeds without a result", "seeds"]
+    note = "A seed without a result has not finished: it was stopped, or its loss was not finite."
+    return [Heading("Stability of training"), Table(head, [("", body)], note)] if body else []
+
+
+def _ended_alarmed(run: RunRecord) -> bool:
+    """Whether an alarm stood in the last reading of training; where no reading is kept, whether it mostly stood."""
+    rows = [row for row in run.metrics if "train/loss_d" in row]
+    return bool(rows[-1].get("alarms")) if rows else (run.value("alarmed") or 0.0) > ALARMED
 
 
 def class_by_class(subject: Subject) -> list[Block]:
@@ -182,6 +208,7 @@ def curves(subject: Subject) -> list[Block]:
     """Losses, who wins, and a VAE's terms, each kind in a row of its own."""
     drawn = [(group.label, group.first) for group in subject.groups]
     rows = [figures.loss_curves(drawn), figures.contest_curves(drawn), figures.denoising_curves(drawn)]
+    rows.append(figures.check_curves(drawn))
     rows.append([figure for label, run in drawn if (figure := figures.term_curves(label, run))])
     blocks: list[Block] = [Figures(row) for row in rows if row]
     return [Heading("Curves"), *blocks] if blocks else []
