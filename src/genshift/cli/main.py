@@ -57,7 +57,7 @@ from genshift.cli.parser import (
     with_plugins,
 )
 from genshift.errors import Refusal, of_exhaustion, of_os_error, unknown
-from genshift.presets import FAMILIES, METHODS, PRESETS, Preset, methods, option_fields
+from genshift.presets import METHODS, PRESETS, Preset, methods, option_fields
 from genshift.runs.find import find_runs
 from genshift.runs.folder import RunFolder
 
@@ -119,7 +119,7 @@ def _with_preset(parser: Parser, argv: Sequence[str], sets: Mapping[str, str]) -
     """
     title = "options of the preset (default: the preset's own, see `genshift show PRESET`)"
     methods.load_installed_for(word for word in argv if word not in PRESETS)
-    every = [*FAMILIES.values(), *map(presets.benchmark.class_of, METHODS)]
+    every = presets.all_classes()
     # First which preset it is: its name may stand anywhere, and a flag's value may be the name of another.
     first = Parser(parser.prog, "", parents=[parser], conflict_handler="resolve", add_help=False)
     add_options(first, every, typed=False)
@@ -441,7 +441,9 @@ def compare(argv: Sequence[str]) -> int:
 def study(argv: Sequence[str]) -> int:
     """train what is missing of a study, evaluate, report"""
     parser = Parser("genshift study", description="Trains what is missing of a study, evaluates it, writes page.html.")
-    parser.add_argument("name", help="hw2, hw3, adaptation, default, adda-tables, faces, digits or demo")
+    parser.add_argument(
+        "name", help="hw2, hw3, adaptation, default, adda-tables, pooling-tables, faces, digits or demo"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the study's runs")
     parser.add_argument(
         "--budget",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from genshift.presets.adaptation import Adaptation
+from genshift.presets.adaptation import HW2Adaptation
 from genshift.presets.base import HALF_LIFE
 from genshift.presets.reports import BOUNDS_AND_DANN
 
 PRESETS = tuple(
-    Adaptation(
+    HW2Adaptation(
         name=f"demo-{method}",
         study="demo",
         method=method,

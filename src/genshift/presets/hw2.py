@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from genshift.presets.adaptation import Adaptation
+from genshift.presets.adaptation import HW2Adaptation
 from genshift.presets.base import HALF_LIFE, PUBLISHED, Preset
 from genshift.presets.diffusion import Diffusion
 from genshift.presets.pictures import GAN
@@ -108,6 +108,7 @@ _HW2_ORIGINS = {
     "batch_target": PUBLISHED,
     "optimizer": PUBLISHED,
     "lr": PUBLISHED,
+    "pooling": f"published (the printed extractor; five in its {HW11})",
     "size": "ours (at 28 to 31 pixels the printed extractor gives 512 features)",
     "colour": "published (the printed first convolution takes 3 channels)",
     "mean": HW11,
@@ -120,11 +121,11 @@ _HW2_ORIGINS = {
 }
 
 
-def _hw2(source: str, target: str, method: str) -> Adaptation:
+def _hw2(source: str, target: str, method: str) -> HW2Adaptation:
     own = target if method == "target" else source
     walked = walked_images(200, (published_size(source), 64), (published_size(target), 64))
     adapts = method == "dann"
-    return Adaptation(
+    return HW2Adaptation(
         name=f"hw2-{method}-{source}-{target}",
         study="hw2",
         method=method,
