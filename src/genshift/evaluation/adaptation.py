@@ -16,10 +16,12 @@ from genshift.data.imageset import ImageSet
 from genshift.data.text import composed
 from genshift.device import leads_processes
 from genshift.errors import Refusal
+from genshift.evaluation import panels
 from genshift.evaluation.family import FamilyEvaluation
 from genshift.evaluation.findings import Findings
 from genshift.evaluation.labelled_data import evaluation_images, unread_labels
 from genshift.evaluation.options import EvaluationOptions
+from genshift.evaluation.panels import ImageWriter
 from genshift.methods import ClassifierMethod
 from genshift.methods.base import Domain
 from genshift.metrics.classification import accuracy, confusion
@@ -98,9 +100,13 @@ class AdaptationEvaluation(FamilyEvaluation[Adaptation, ClassifierMethod]):
                 results[ORACLE] = _accuracy(predicted, target.labels, target, target_words)
                 record["confusion"] = confusion(predicted, target.labels, len(classes)).tolist()
                 record["warnings"] += warnings_of(run, preset, results)
+                if options.draw:
+                    found.show(panels.mistakes(ImageWriter(run), target, predicted, classes))
         if options.draw:
             record["tsne"] = None
             if source is not None and target is not None:
+                with found.measuring("domains.png"):
+                    found.show(panels.domains(ImageWriter(run), source, target))
                 with found.measuring("t-SNE"):
                     record["tsne"] = _latent_map(method, source, target)
         # What was said without them.

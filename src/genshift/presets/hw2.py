@@ -80,6 +80,7 @@ _DIFFUSION_ORIGINS = {
     "label_dropout": f"{DDPM_CONDITIONAL}; per image instead of per batch: ours",
     "ema_half_life": "published (none is named)",
     "skip": "ours (the report names no probability)",
+    "clip": "cited source (the code of DDPM's authors clips its predicted picture; neither report nor paper says so)",
     "mean": "cited source (DDPM, arXiv 2006.11239: pixels in [-1, 1])",
     "std": "cited source (DDPM, arXiv 2006.11239: pixels in [-1, 1])",
     "weight_decay": "cited source (AdamW's default in PyTorch)",
@@ -90,7 +91,7 @@ DIFFUSION = Diffusion(
     name="hw2-diffusion", study="hw2", method="diffusion", networks="hw2-unet", data="mnistm",
     images=300 * published_size("mnistm"), epochs=300, size=28, batch=64, optimizer="adamw",
     lr=3e-4, weight_decay=0.01, mean=0.5, std=0.5, condition="classes", process="linear", predict="epsilon",
-    label_dropout=0.1, sampler="ddpm", steps=1000, guidance=3.0, skip=0.5, origins=_DIFFUSION_ORIGINS,
+    label_dropout=0.1, sampler="ddpm", steps=1000, guidance=3.0, skip=0.5, clip="on", origins=_DIFFUSION_ORIGINS,
 )  # fmt: skip
 
 

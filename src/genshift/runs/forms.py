@@ -167,13 +167,15 @@ class Stage(TypedDict, total=False):
 
 class PictureEntry(TypedDict, total=False):
     """A picture of the run folder, what it shows, and texts below equal parts of its width; of a grid over training
-    also the images seen."""
+    also the images seen. real: which places of a sheet, row by row, hold real pictures, by the option that names their
+    set (data, source or target)."""
 
     file: Present[str]
     title: str
     caption: str
     under: list[str]
     images: Count
+    real: dict[str, list[Count]]
 
 
 # "class" is no name in Python.
@@ -210,7 +212,8 @@ class Evaluation(TypedDict, total=False):
     # Of generators.
     features: str  # the classifier's run in whose features distances were measured
     by_class: list[ClassRow]
-    sampling: dict[str, Scalar]  # how a diffusion model drew
+    sampling: dict[str, Scalar]  # how a diffusion model drew what was measured
+    shown_sampling: dict[str, Scalar]  # and what is shown of each class, where that is otherwise
     panel_mse: list[Number]  # of the pictures of the panel of reconstructions
     pictures: list[PictureEntry]
     snapshots: list[PictureEntry]  # grids of samples over training
@@ -326,6 +329,39 @@ class SweepRow(SweepMeasures, total=False):
     sampling: Present[Drawn]
 
 
+class SkipRow(TypedDict, total=False):
+    """Guidance left out in a share of the steps: right class over n pictures, passes and seconds by the run's own
+    sampler; the distance, and right class again, over `frechet_n` pictures in `frechet_steps`."""
+
+    skip: Present[Share]
+    sampling: Present[Drawn]
+    accuracy: Present[Share | None]
+    accuracy_error: Present[Share | None]
+    n: Present[Count]
+    evaluations: Present[Number]
+    seconds_per_image: Present[Number]
+    frechet: Present[Number]
+    floor: Present[Number]
+    frechet_accuracy: Share | None
+    frechet_n: Present[Count]
+    frechet_steps: Present[Count]
+
+
+class SkipTable(TypedDict, total=False):
+    """The conditions that its rows were measured under, and the rows."""
+
+    images: Present[Count]
+    features: Present[str]
+    features_images: Count
+    reference: str
+    n: Count
+    count: Count
+    seed: Whole
+    machine: str
+    protocol: str
+    rows: Present[list[SkipRow]]
+
+
 class Best(TypedDict, total=False):
     """The setting that a finished sweep chose, of which checkpoint, and why; sampling.json holds it too."""
 
@@ -347,6 +383,7 @@ class Sweep(TypedDict, total=False):
     rule: str
     rows: list[SweepRow]
     best: Best | None
+    skips: SkipTable  # measured by itself: it shares no condition with the rows, and chooses nothing
 
 
 # --- all of them ------------------------------------------------------------------------------------------------------

@@ -22,9 +22,11 @@ from genshift.data.feed import Feed
 from genshift.data.manifest import Manifest, Memory
 from genshift.errors import Refusal
 from genshift.paths import given_path
-from genshift.presets import Preset
+from genshift.presets import OURS, Diffusion, Preset
+from genshift.presets.diffusion import DRAWING
 from genshift.runs import checkpoint
 from genshift.runs.folder import RunFolder
+from genshift.runs.forms import CONFIG
 from genshift.runs.manifest import remembered, write_manifest
 from genshift.runs.owner import MEASURING, TRAIN, TRAINING, check_owned, owned
 from genshift.runs.trained_run import build_method, feature_maps, open_run, preset_of
@@ -90,6 +92,8 @@ def train(preset: Preset, out: Path, settings: Settings) -> bool:
         begun = run.exists()
         if begun:
             check_same(run, preset, settings)
+            if world.leads:
+                _draw_as_now(run, preset, console)
         # What is learnt from, and the trainer at its start.
         with console.phase(f"Reading {preset.task}"):
             memory = Memory(remembered(run), predecessor_of(settings))
@@ -332,9 +336,27 @@ def check_same(run: RunFolder, preset: Preset, settings: Settings) -> None:
     if "depth" not in config["preset"]["fields"]:  # of 0.2 and before: 16, or a value that leaves the pixels the same
         del now["depth"]
     for name, value in now.items():
+        if name in DRAWING and isinstance(preset, Diffusion):  # is no part of what it learns
+            continue
         if begun[name] != value and (name not in moved or {begun[name], value} & set(CATALOG)):
             flag = f"--{name.replace('_', '-')}"
             raise Refusal(f"{run.path} was begun with {flag} {begun[name]}, not {value}: name another --out.")
+
+
+def _draw_as_now(run: RunFolder, preset: Preset, console: Console) -> None:
+    """A diffusion run draws as the preset now says, from here on: config.json is written anew where that is otherwise
+    than when the run was begun, by an earlier version or another flag."""
+    if not isinstance(preset, Diffusion):
+        return
+    config = run.whole_config
+    begun, now = preset_of(config).options(), preset.options()
+    changed = [name for name in DRAWING if begun[name] != now[name]]
+    for name in changed:
+        console.say(f"note: it draws with --{name.replace('_', '-')} {now[name]} from now on, {begun[name]} until now.")
+        config["preset"]["fields"][name] = now[name]
+        config["preset"]["origins"] = {**config["preset"]["origins"], name: preset.origins.get(name, OURS)}
+    if changed:
+        run.write(CONFIG, config)
 
 
 def _check_fingerprints(run: RunFolder, training_data: TrainingData) -> None:
