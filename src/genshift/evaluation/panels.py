@@ -78,10 +78,7 @@ def by_class(writer: ImageWriter, drawn: Tensor, words: str, classes: Sequence[s
 
 def unclipped(writer: ImageWriter, kept: Tensor, free: Tensor, words: str) -> PictureEntry:
     """uint8 pictures `[N, C, H, W]`, and below each the one of the same noise with no predicted picture clipped."""
-    caption = (
-        f"The first samples, {words}. Above: each predicted picture kept within the pixels' range; below: of the same "
-        "noise, not kept."
-    )
+    caption = f"Above: the first samples, {words}; below: of the same noise, with no predicted picture kept within it."
     return writer.keep("unclipped", torch.cat([kept, free]), len(kept), "With and without clipping", caption)
 
 

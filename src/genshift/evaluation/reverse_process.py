@@ -34,7 +34,7 @@ AWAY = {
 
 
 def in_words(method: DiffusionMethod) -> str:
-    """Sampler, steps and guidance, and what of them is not the preset's."""
+    """Sampler, steps, guidance and clipping, and what of them is not the preset's."""
     how, own = method.sampling, method.preset
     words = f"{how.sampler} in {how.steps:,} steps"
     # What a sweep, a user or an evaluation in few steps changed.
@@ -42,7 +42,8 @@ def in_words(method: DiffusionMethod) -> str:
         words += f" instead of the preset's {own.sampler} in {own.steps:,}"
     if how.sampler == "ddim" and how.eta:
         words += f", η = {how.eta:g}"
-    return f"{words}, {_guidance(method)}"
+    clipped = ", predicted pictures kept within the pixels' range" if how.clip == "on" else ""
+    return f"{words}, {_guidance(method)}{clipped}"
 
 
 def _guidance(method: DiffusionMethod) -> str:
