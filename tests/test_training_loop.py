@@ -492,7 +492,7 @@ def test_a_run_says_what_it_is(domains, tmp_path):
 
 
 def test_adaptation_learns_what_source_only_does_not(tmp_path):
-    """hw2's DANN on the embedded digits, at equal budgets and seed 0. Target labels are used by this assertion alone."""
+    """hw2's DANN on the embedded digits, at equal budgets and seed 0. This assertion alone uses target labels."""
     reached = {}
     by_turns = {"adversary": "alternating", "lam": 0.1, "lam_schedule": "constant", "statistics": "mixed"}
     for role in ("source", "dann"):

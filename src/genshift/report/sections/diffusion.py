@@ -62,8 +62,9 @@ def skips(subject: Subject) -> list[Block]:
             rows = sorted(table["rows"], key=lambda row: row["skip"])
             head = ["guidance left out in", "right class, %", "95% interval", "network passes a picture",
                     "seconds a picture", "1,000 digits, minutes", "Fréchet", "floor"]  # fmt: skip
-            note = f"{group.label}, seed {run.seed}, after {table['images']:,} images; {table.get('protocol', '')}; "
-            note += f"judged by {table['features']}; {table.get('machine', '')}; the interval is Wilson's."
+            of = f"{group.label}, seed {run.seed}, after {table['images']:,} images"
+            taken = [of, table.get("protocol", ""), f"judged by {table['features']}", table.get("machine", "")]
+            note = f"{'; '.join(filter(None, taken))}; the interval is Wilson's."
             body = [("", [_skip_cells(row) for row in rows])]
             blocks += [Table(head, body, note), Prose(_skip_verdict(rows))]
     return [Heading("Guidance left out at random"), Prose(CLAIM), *blocks] if blocks else []
