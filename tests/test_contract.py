@@ -18,8 +18,8 @@ from genshift.runs.trained_run import open_run
 
 pytestmark = pytest.mark.usefixtures("quick")
 
-# What presets say of their data and budget; here both are tiny.
-OF_DATA = ("source", "target", "extra", "frame", "images", "batch_source", "batch_target", "precision")
+# What presets say of their data, budget and width; here all are tiny.
+OF_DATA = ("source", "target", "extra", "frame", "images", "width", "batch_source", "batch_target", "precision")
 
 
 def method_of(preset):

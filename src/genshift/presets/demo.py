@@ -38,10 +38,10 @@ def _presets() -> Iterator[Adaptation]:
             origins=dict.fromkeys(mixing, MIXING),
             **{"lr": 3e-4, **mixing},
         )
-    # The method that `adapt` and the study `default` rest on, by its own choice of a checkpoint; narrow, to take as
-    # long as the others.
+    # The method that `adapt` and the study `default` rest on, by its own choice of a checkpoint; narrow, so that as many
+    # images cost it a minute.
     best = preset_of(METHODS[DEFAULT_METHOD], *DOMAINS)
-    changes: dict[str, Any] = {"images": 9_600, "width": 32}
+    changes: dict[str, Any] = {"images": IMAGES, "width": 32}
     yield replace(best, name=f"demo-{DEFAULT_METHOD}", study="demo", **changes)
 
 
