@@ -784,10 +784,12 @@ _EMBEDDED = {
     "source": "uci", "target": "uci-m", "batch_source": 8, "batch_target": 12, "precision": "float32",
     "validation": 0.0, "select": "last",
 }  # fmt: skip
+# The demo's adversary as it was when it was recorded: hw2's.
+_BY_TURNS = {"adversary": "alternating", "lam": 0.1, "lam_schedule": "constant", "statistics": "mixed", "lr": 3e-4}
 _PICTURES = {"data": "uci-m", "batch": 8, "precision": "float32"}
 _NARROW = {**_EMBEDDED, "width": 8, "lr_warmup": 16}
 RECORDED: dict[str, dict[str, Any]] = {
-    "demo-dann": {**_EMBEDDED},
+    "demo-dann": {**_EMBEDDED, **_BY_TURNS},
     "hw3-dann-usps-mnistm": {**_EMBEDDED},
     "hw3-adda-usps-mnistm": {**_EMBEDDED},
     "cdan-mnistm-usps": {**_NARROW},

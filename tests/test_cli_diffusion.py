@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import faces_tiny
 import pytest
@@ -19,13 +19,17 @@ from genshift import api
 from genshift.data.batches import seed_of
 from genshift.errors import Refusal
 from genshift.evaluation import sweep
+from genshift.evaluation.diffusion import DiffusionEvaluation
 from genshift.evaluation.feature_distance import classifier_space
+from genshift.evaluation.options import EvaluationOptions
 from genshift.evaluation.per_class import even_parts
 from genshift.methods.base import CHUNK, to_bytes
 from genshift.metrics.frechet import frechet, statistics
 from genshift.presets import Sampling
 from genshift.runs import checkpoint
 from genshift.runs.folder import RunFolder
+from genshift.runs.png import grid
+from genshift.runs.trained_run import preset_of
 from genshift.sampling import autoguidance
 from genshift.sampling.trained_generator import open_generator
 from genshift.training import train as training
@@ -310,6 +314,49 @@ def test_a_stopped_sweep_continues_where_it_stopped(run, runs, monkeypatch, capf
     assert {row["n"] for row in json.loads((run / "sweep.json").read_text())["rows"]} == {14}, "other rows, another n"
 
 
+def test_clipping_is_an_axis_before_all_others_where_it_is_asked_for(run, runs, capfd):
+    words = ["--clips", "on,off", "--guidance", "1", "--intervals", "0-1", "--steps", "1", "--samplers", "ddim"]
+    flags = ["--features", runs["judge"], "--count", 12, "--json"]
+    rows = json.loads(told(capfd, "sweep", run, *words, *flags))["rows"]
+    clips = [(row["axis"], row["setting"], row["sampling"]["clip"]) for row in rows[:3]]
+    assert clips == [("start", "", "off"), ("clip", "on", "on"), ("clip", "off", "off")]
+    assert rows[1]["frechet"] != rows[2]["frechet"] == rows[0]["frechet"]
+
+
+def test_skips_are_a_table_by_the_runs_own_sampler_that_chooses_nothing(run, runs, monkeypatch, capfd):
+    """Right class, passes and seconds by the preset's own sampler; the distance by fewer ancestral steps."""
+    monkeypatch.setattr(sweep, "DISTANCE_STEPS", 1)
+    monkeypatch.setattr(sweep, "DISTANCE_COUNT", 14)
+    words = ["sweep", run, "--features", runs["judge"], "--skips", "1,0", "--count", 6]
+    said = told(capfd, *words)
+    assert f"{run}: sweep.json, 2 shares of steps without guidance" in said and not (run / "sampling.json").exists()
+    table = RunFolder(run).read("sweep.json")["skips"]
+    assert [row["skip"] for row in table["rows"]] == [1.0, 0.0] and {row["n"] for row in table["rows"]} == {6}
+    for row, passes in zip(table["rows"], (2, 4), strict=True):
+        own, few = row["sampling"], {**row["sampling"], "sampler": "ddpm", "steps": 1}
+        assert (own["sampler"], own["steps"], row["evaluations"]) == ("dpm++2m", 2, passes)
+        assert (row["frechet_n"], row["frechet_steps"]) == (14, 1)
+        space, opened = classifier_space(runs["judge"]), [open_generator(RunFolder(run), how) for how in (own, few)]
+        pictures, others = (each.method.sample(n, sweep.SEED) for each, n in zip(opened, (6, 14), strict=True))
+        right = sum(k % 2 == told for k, told in enumerate(space.classify(pictures).tolist())) / 6
+        assert row["accuracy"] == right
+        real = statistics(space.embed(faces_tiny.portraits(40, 0).images[even_parts(
+            faces_tiny.portraits(40, 0).labels, 5000, 14)[0]]))  # fmt: skip
+        assert row["frechet"] == pytest.approx(frechet(real, statistics(space.embed(others))), rel=1e-6)
+    assert "6 pictures (seed 1000) of each share by the preset's own sampler, dpm++2m in 2 steps" in table["protocol"]
+    assert "distance: 14 pictures by ddpm in 1 steps" in table["protocol"]
+    # Again, nothing is drawn; a sweep of its own leaves the table, and the table the sweep's rows and choice.
+    monkeypatch.setattr(sweep.SweepBenchmark, "draw", lambda *_: pytest.fail("drawn twice"))
+    told(capfd, *words)
+    monkeypatch.undo()
+    found = api.sweep(run, runs["judge"], count=12, guidance=[1.0], intervals=[], steps=[], samplers=[])
+    assert found["skips"] == table and found["best"]
+    api.sweep(run, runs["judge"], count=5, skips=[0.5])
+    again = RunFolder(run).read("sweep.json")
+    assert again["rows"] == found["rows"] and again["best"] == found["best"]
+    assert [(row["skip"], row["n"]) for row in again["skips"]["rows"]] == [(0.5, 5)], "another count, another table"
+
+
 def test_without_labels_only_steps_and_samplers_are_swept(runs, tmp_path, capfd):
     run = shutil.copytree(runs["plain"], tmp_path / "run")
     words = ["sweep", run, "--features", runs["judge"], "--steps", "1", "--samplers", "ddim", "--count", 12]
@@ -387,6 +434,15 @@ def test_wrong_orders_are_refused(name, flags, sentence, runs, tmp_path, capfd):
         ("plain", ["--guides", "both"], "as it learnt no labels: leave --guide out."),
         ("plain", ["--guides", "weak"], "kept no early state to guide away from"),
         ("plain", ["--guidance", "1,2"], "as it learnt no labels: leave --guidance out."),
+        ("classes", ["--clips", "maybe"], "There is no clip called 'maybe': expected one of off, on."),
+        ("classes", ["--skips", "2"], "--skip is a share from 0 to 1, not 2.0."),
+        (
+            "classes",
+            ["--skips", "0", "--steps", "3"],
+            "skips is a table of its own, which chooses nothing: leave steps",
+        ),
+        ("plain", ["--skips", "0"], "draws without guidance, which no step can leave out: leave --skips out."),
+        ("gan", ["--skips", "0"], "there is nothing to sweep; name a diffusion"),
         ("classes", ["--accuracy", "much"], "--accuracy takes a number, not 'much'."),
         ("classes", ["--accuracy", "99"], "--accuracy is a share, from 0 to 1, not 99."),
         ("classes", ["--count", 21], "--count must be from 2 to 20, half the 40 training pictures, not 21."),
@@ -414,8 +470,9 @@ def test_a_discrete_process_has_a_thousand_steps(data, tmp_path, capfd):
 
 
 @pytest.mark.parametrize("name", ["gan", "judge"])
-def test_only_a_diffusion_models_evaluation_takes_a_sampling(name, runs, capfd):
-    assert "it has no --steps; leave it out." in refused(capfd, "evaluate", runs[name], "--steps", 5)
+@pytest.mark.parametrize("flag", ["--steps", "--shown-steps"])
+def test_only_a_diffusion_models_evaluation_takes_a_sampling(flag, name, runs, capfd):
+    assert f"it has no {flag}; leave it out." in refused(capfd, "evaluate", runs[name], flag, 5)
     assert not (runs[name] / "evaluation.json").exists()
 
 
@@ -425,3 +482,41 @@ def test_an_evaluation_draws_as_it_is_told(run, capfd):
         told(capfd, "evaluate", run, *flags)
         found = RunFolder(run).read("evaluation.json")["sampling"]
         assert (found["sampler"], found["steps"]) == expected
+
+
+def test_what_is_shown_may_be_drawn_by_the_presets_own_sampler_and_measured_by_another(run, runs, capfd):
+    """hw2's: ten a class and the states of the first picture in 1,000 ancestral steps, a solver for the rest."""
+    choose(run, sampler="heun")
+    told(capfd, "evaluate", run, "--features", runs["judge"], "--shown-steps", 3, "--clip", "on")
+    record, results = (RunFolder(run).read(name) for name in ("evaluation.json", "results.json"))
+    assert (record["sampling"]["sampler"], record["sampling"]["clip"]) == ("heun", "on")
+    shown = record["shown_sampling"]
+    assert (shown["sampler"], shown["steps"], shown["guidance"], shown["clip"]) == ("dpm++2m", 3, 3.0, "off")
+    titles = {entry["file"]: entry for entry in record["pictures"]}
+    assert "drawn with dpm++2m in 3 steps" in titles["samples/classes.png"]["caption"]
+    assert "dpm++2m in 3 steps" in titles["samples/reverse.png"]["caption"]
+    assert len(titles["samples/reverse.png"]["under"]) == 4
+    assert "heun in 3 steps" in titles["samples/unclipped.png"]["caption"]
+    own = open_generator(RunFolder(run), shown).method.sample(20, 0)
+    by_class = grid(own.unflatten(0, (10, 2)).transpose(0, 1).flatten(0, 1), 10)
+    assert (read(run / "samples" / "classes.png") == by_class.permute(1, 2, 0).numpy()).all()
+    assert results["shown_class_accuracy"]["n"] == 20 and results["shown_evaluations_per_image"]["value"] == 6
+    assert "drawn with dpm++2m in 3 steps" in results["shown_class_accuracy"]["protocol"]
+    assert "heun in 3 steps" in results["evaluations_per_image"]["protocol"]
+    # Asked for less, what is there will do; asked for other steps, it is drawn again.
+    family, preset = DiffusionEvaluation(), preset_of(RunFolder(run).config)
+    asked = EvaluationOptions(features=runs["judge"], sampling={"clip": "on"})
+    assert family.is_current(RunFolder(run), preset, record, asked)
+    assert family.is_current(RunFolder(run), preset, record, replace(asked, shown_steps=3))
+    assert not family.is_current(RunFolder(run), preset, record, replace(asked, shown_steps=4))
+
+
+def test_how_a_run_draws_may_change_while_it_is_continued(run, data, capfd):
+    """hw2-diffusion of 0.2 was begun without clipping; the same command continues it, and it draws as it now says."""
+    preset = tiny.of_pictures("digits-diffusion", data, **SMALL, clip="on")
+    before = tiny.last(run)
+    assert tiny.train(preset, run, images=32)
+    assert "note: it draws with --clip on from now on, off until now." in capfd.readouterr().err
+    assert preset_of(RunFolder(run).config).sampling().clip == "on" and not tiny.different(before, tiny.last(run))
+    with pytest.raises(Refusal, match="was begun with --lr "):
+        tiny.train(preset.replaced(lr=0.5), run, images=32)

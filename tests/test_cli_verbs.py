@@ -181,9 +181,15 @@ def test_the_demo_ends_in_a_page(capfd, tmp_path, monkeypatch):
     printed = told(capfd, "demo", "--out", tmp_path / "demo")
     assert f"The page: {tmp_path / 'demo' / 'page.html'}" in printed and "uci→uci-m" in printed
     assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == [
-        *(f"demo-{role}-seed0" for role in ("dann", "source", "target")),
+        *(f"demo-{role}-seed0" for role in ("adamatch-im", "dann", "source", "target")),
         "page.html",
     ]
+    page = (tmp_path / "demo" / "page.html").read_text(encoding="utf-8")
+    assert page.count("Both domains") and "Mistakes of DANN" in page and "Mistakes of AdaMatch" in page
+    record = json.loads((tmp_path / "demo" / "demo-dann-seed0" / "evaluation.json").read_text(encoding="utf-8"))
+    domains, mistakes = sorted(record["pictures"], key=lambda entry: entry["file"])
+    assert domains["real"] == {"source": list(range(10)), "target": list(range(10, 20))}
+    assert len(mistakes["under"]) == 10 and all("\nis " in text for text in mistakes["under"])
 
 
 def test_the_python_verbs_are_those_of_the_command_line(runs, tmp_path):

@@ -18,8 +18,8 @@ from genshift.runs.trained_run import open_run
 
 pytestmark = pytest.mark.usefixtures("quick")
 
-# What presets say of their data and budget; here both are tiny.
-OF_DATA = ("source", "target", "extra", "frame", "images", "batch_source", "batch_target", "precision")
+# What presets say of their data, budget and width; here all are tiny.
+OF_DATA = ("source", "target", "extra", "frame", "images", "width", "batch_source", "batch_target", "precision")
 
 
 def method_of(preset):
@@ -37,6 +37,8 @@ CASES = [
     *(pytest.param(name, {}, id=name) for name in ONCE),
     *(pytest.param(name, {"precision": "bfloat16"}, id=f"{name}-bfloat16") for name in (*KINDS, "cdan-usps-mnistm")),
     pytest.param("demo-dann", {"ema_half_life": 0, "lr_schedule": "cosine"}, id="demo-dann-no-average"),
+    pytest.param("demo-dann", {"pooling": "two-averaged", "size": 32}, id="averaged"),
+    pytest.param("demo-dann", {"pooling": "five", "size": 32}, id="five-poolings"),
     pytest.param("hw3-dann-svhn-usps", {"batch_target": 7}, id="unequal-batches"),
 ]
 
@@ -65,7 +67,7 @@ def test_a_run_stopped_and_continued_ends_as_an_undisturbed_one(name, changes, d
 
 def saved_model_answers_alike(*runs: Path) -> None:
     """Loaded twice, and from both runs, a model gives equal predictions, which are no constant."""
-    images = tiny.digits(12, 5).images
+    images = tiny.digits(12, 5, side=RunFolder(runs[0]).config["preset"]["fields"]["size"]).images
     answers = [open_run(RunFolder(run)).method.predict(images) for run in (*runs, runs[0])]
     assert all(torch.equal(answers[0], other) for other in answers[1:])
     assert answers[0].std(0).max() > 0

@@ -446,3 +446,11 @@ def test_unlabelled_pictures_train_without_a_condition_alone(tmp_path):
     with pytest.raises(Refusal, match="no classes to learn"):
         open_training_data(preset, None)
     assert open_training_data(preset.replaced(condition="none"), None).classes == ()
+
+
+def test_hw2s_model_keeps_predicted_pictures_within_the_pixels_range():
+    """Where the noise is predicted, x_0 at the first step is 157 times the network's error; ours predict v."""
+    preset = presets.get("hw2-diffusion")
+    assert (preset.predict, preset.clip) == ("epsilon", "on") and "DDPM's authors" in preset.origins["clip"]
+    noisy = [p for p in presets.PRESETS.values() if isinstance(p, presets.Diffusion) and p.predict == "epsilon"]
+    assert noisy == [preset]

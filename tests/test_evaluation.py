@@ -5,22 +5,25 @@ import math
 from dataclasses import replace
 
 import faces_tiny
+import numpy as np
 import pytest
 import tiny
 import torch
 from data_files import png
 from faces_tiny import RUNS, SMALL, portraits
+from PIL import Image
 from tiny import refused
 
 from genshift import api, presets
 from genshift.cli import main
 from genshift.data import pack
 from genshift.errors import Refusal
-from genshift.evaluation import adaptation, feature_distance, generation
+from genshift.evaluation import adaptation, feature_distance, generation, panels
 from genshift.evaluation.evaluate import FAMILIES
 from genshift.evaluation.family import FamilyEvaluation
 from genshift.evaluation.findings import Findings
 from genshift.runs.folder import RunFolder
+from genshift.runs.png import grid
 from genshift.runs.records import read_record
 from genshift.runs.results import Measure, read_results, results_as_json
 
@@ -245,3 +248,22 @@ def test_a_test_part_that_tells_nothing_ends_evaluate_and_no_training(name, meas
     assert f"warning: Not measured: {measure}. " in capfd.readouterr().out
     sentence = refused(capfd, "evaluate", run, last_line=True)
     assert f"Nothing of {run} could be measured. Not measured: {measure}. portraits, test images: without" in sentence
+
+
+def test_the_first_mistakes_say_what_they_were_taken_for_and_what_they_are(tmp_path):
+    target, names = tiny.digits(12, 3), [f"the {digit}" for digit in tiny.DIGITS]
+    assert target.labels is not None
+    predicted = target.labels.clone()
+    writer = panels.ImageWriter(RunFolder(tmp_path))
+    assert panels.mistakes(writer, target, predicted, names) is None
+    predicted[[2, 7]] = torch.tensor([9, 1])
+    entry = panels.mistakes(writer, target, predicted, names)
+    assert entry["under"] == ["the 9\nis the 2", "the 1\nis the 7"] and entry["real"] == {"target": [0, 1]}
+    assert "The first 2 of 2 mistakes among 12 test pictures" in entry["caption"]
+    # Both domains: the first of each class, where there are labels.
+    grey = replace(tiny.digits(12, 4, channels=1), labels=None)
+    entry = panels.domains(writer, target, grey)
+    assert entry["real"] == {"source": list(range(10)), "target": list(range(10, 20))}
+    sheet = torch.from_numpy(np.array(Image.open(tmp_path / entry["file"]))).permute(2, 0, 1)
+    both = torch.cat([target.images[:10], grey.images[:10].expand(-1, 3, -1, -1)])
+    assert torch.equal(sheet, grid(both, 10))

@@ -32,8 +32,7 @@ class TrainOptions(TypedDict, total=False):
 def written() -> str:
     """The file as it should be."""
     kinds: dict[str, set[object]] = {}
-    families = [*presets.FAMILIES.values(), *map(presets.benchmark.class_of, presets.METHODS)]
-    for family in families:
+    for family in presets.all_classes():
         hints = get_type_hints(family)
         for field in presets.option_fields(family):
             kinds.setdefault(field.name, set()).add(hints[field.name])

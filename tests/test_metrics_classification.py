@@ -5,10 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, confusion_matrix, recall_score
 
 from genshift.errors import Refusal
-from genshift.metrics.binomial import standard_error
+from genshift.metrics.binomial import interval, standard_error
 from genshift.metrics.classification import accuracy, confusion, error_of_mean, recall
 
 
@@ -73,3 +74,9 @@ def test_a_few_images_that_are_all_right_or_all_wrong_have_an_error(right, error
     assert (value, measured) == (right / 5, pytest.approx(error, abs=1e-4))  # (7/9 · 2/9 / 9)^½: Agresti and Coull 1998
     assert error_of_mean(torch.full((5, 40), float(right > 0)).double().mean(1)) == pytest.approx(error, abs=1e-4)
     assert standard_error(0.999999999, 10_000) > 0 and standard_error(0.8, 5) == math.sqrt(0.8 * (1 - 0.8) / 5)
+
+
+@pytest.mark.parametrize(("right", "n"), [(0, 100), (7, 100), (100, 100), (500, 1000)])
+def test_the_interval_of_a_share_is_wilsons(right, n):
+    known = binomtest(right, n).proportion_ci(method="wilson")
+    assert interval(right / n, n) == pytest.approx((known.low, known.high), abs=1e-9)

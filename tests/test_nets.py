@@ -150,6 +150,30 @@ def test_shapes_at_every_end_of_the_sizes(name, sides, domain):
         assert nets["domain"](features).shape == (2, domain)
 
 
+@pytest.mark.parametrize(("pooling", "sides"), [("two-averaged", (28, 32, 63)), ("five", (32, 63))])
+def test_hw2s_other_poolings_give_512_features_at_every_end_of_their_sizes(pooling, sides):
+    for side in sides:
+        extractor = build_adaptation("hw2", 10, side, adversary=False, pooling=pooling)["extractor"]
+        assert extractor(torch.rand(2, 3, side, side)).shape == (2, 512)
+    for side in (sides[0] - 1, sides[-1] + 1):
+        with pytest.raises(Refusal, match=f"with --pooling {pooling} takes images .* not {side}: give --size 32"):
+            build_adaptation("hw2", 10, side, adversary=False, pooling=pooling)
+
+
+def test_the_cited_sources_extractor_pools_after_each_of_five_padded_convolutions():
+    """ML2021 HW11's, of which the report kept the first two poolings."""
+    widths = [3, 64, 128, 256, 256, 512]
+    layers = [layer for a, b in pairwise(widths) for layer in (conv(a, b), norm(b), INPLACE, POOL)]
+    tree = [("conv", "Sequential", numbered(layers))]
+    assert str(FeatureExtractor("five")) == printed("FeatureExtractor", tree)
+    # Averaged, the printed one has a last layer more, and as many weights; at 28 pixels it is the printed one.
+    averaged, two = FeatureExtractor("two-averaged"), FeatureExtractor()
+    assert str(averaged.conv[-1]) == "AdaptiveAvgPool2d(output_size=1)" and len(averaged.conv) == len(two.conv) + 1
+    two.load_state_dict(averaged.state_dict())
+    x = torch.rand(2, 3, 28, 28)
+    torch.testing.assert_close(averaged.eval()(x), two.eval()(x), rtol=0, atol=0)
+
+
 @pytest.mark.parametrize(("name", "side"), [("hw2", 27), ("hw2", 32), ("hw3", 16), ("hw3", 49)])
 def test_a_size_that_the_extractor_cannot_take_is_refused(name, side):
     with pytest.raises(Refusal, match=f"not {side}: give --size 28"):
@@ -171,10 +195,11 @@ def test_without_an_adversary_there_is_no_domain_classifier():
     assert set(build_adaptation("hw2", 10, 28, adversary=False)) == {"extractor", "predictor"}
 
 
-def test_pooling_before_the_relu_changes_nothing():
+@pytest.mark.parametrize(("pooling", "side"), [("two", 28), ("five", 32)])
+def test_pooling_before_the_relu_changes_nothing(pooling, side):
     """hw2's extractor pools first for speed; the printed order is the definition."""
-    net = FeatureExtractor().double()
-    x = torch.rand(3, 3, 28, 28, dtype=torch.float64)
+    net = FeatureExtractor(pooling).double()
+    x = torch.rand(3, 3, side, side, dtype=torch.float64)
     fast = net(x)
     fast_gradients = torch.autograd.grad(fast.square().sum(), list(net.parameters()))
     printed_order = net.conv(x).flatten(1)

@@ -239,3 +239,54 @@ def test_a_sweep_of_an_earlier_state_says_so(tmp_path):
     patch_json(folder / "sweep.json", lambda s: s.update(images=32_000))
     said = " ".join(block.text for block in blocks([folder], "prose"))
     assert "It was of the state after 32,000 images, and the run now stands at 64,000." in said
+
+
+def skips_of(folder, rights, seconds):
+    """As `genshift sweep --skips` leaves them."""
+    rows = [
+        {"skip": skip, "sampling": {"sampler": "ddpm", "steps": 1000, "guide": "unconditional", "guidance": 3.0,
+         "guidance_from": 0.0, "guidance_to": 1.0, "skip": skip}, "accuracy": right, "accuracy_error": 0.05, "n": 100,
+         "evaluations": 2000 - 1000 * skip, "seconds_per_image": second, "frechet": 8.0, "floor": 2.0,
+         "frechet_n": 1000, "frechet_steps": 100}
+        for skip, right, second in zip((1.0, 0.5, 0.0), rights, seconds, strict=True)
+    ]  # fmt: skip
+    table = {"images": 64_000, "features": "digits-classifier, seed 7", "count": 100, "protocol": "so", "rows": rows}
+    write_sweep(folder)
+    patch_json(folder / "sweep.json", lambda s: s.update(skips=table))
+
+
+def test_the_claim_of_leaving_guidance_out_stands_beside_what_was_measured(tmp_path):
+    folder = write_diffusion(tmp_path, "hw2-diffusion")
+    skips_of(folder, (0.4, 0.7, 0.9), (9.0, 13.5, 18.0))
+    tables = blocks([folder], "table")
+    (table,) = [table for table in tables if table.head[0] == "guidance left out in"]
+    ((_, rows),) = table.bodies
+    texts = [[cell.text for cell in row] for row in rows]
+    assert texts[0][:6] == ["0% of the steps", "90.00", "82.6 to 94.5", "2,000", "18", "300"]
+    assert [row[0] for row in texts] == ["0% of the steps", "50% of the steps", "100% of the steps"]
+    said = [block.text for block in blocks([folder], "prose")]
+    (verdict,) = [text for text in said if "would take" in text]
+    assert "1,000 digits would take 300 minutes here, 20 times the 15 allowed; in 100%, 150 minutes." in verdict
+    assert "Right class is 50.0 points higher at 0% than at 100%, beyond noise." in verdict
+    skips_of(folder, (0.88, 0.9, 0.9), (9.0, 13.5, 18.0))
+    assert "within noise" in " ".join(block.text for block in blocks([folder], "prose"))
+
+
+def test_settings_are_those_that_the_table_was_drawn_with(tmp_path):
+    """Guidance 3.0 stood under a table that was drawn with 1.25."""
+    folder = write_diffusion(tmp_path, "faces-diffusion")
+    patch_json(folder / "config.json", lambda c: c["preset"]["fields"].update(guidance=3.0, steps=12, clip="off"))
+    patch_json(folder / "evaluation.json", lambda e: e.update(sampling={"guidance": 1.25, "steps": 12, "clip": "off"}))
+    rows = {row[0].text: row[1] for table in blocks([folder], "table") for _, body in table.bodies for row in body}
+    assert (rows["guidance"].text, rows["guidance"].badge) == ("1.25 as measured (3.0 preset)", "yours")
+    assert rows["steps"].text == "12" and rows["clip"].text == "off"
+
+
+def test_clipping_has_a_figure_where_it_was_swept(tmp_path):
+    sweep = write_sweep(tmp_path)
+    first = sweep["rows"][0]
+    for clip, distance in (("off", 9.0), ("on", 5.0)):
+        how = {**first["sampling"], "clip": clip}
+        sweep["rows"].append({**first, "axis": "clip", "setting": clip, "sampling": how, "frechet": distance})
+    (figure,) = [figure for figure in sweep_figures("ours", sweep) if figure.title == "ours: clipping"]
+    assert ("y2", "", ["off", "on"], [9.0, 5.0]) in drawn(figure)

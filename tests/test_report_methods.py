@@ -25,7 +25,7 @@ from genshift.report.model.run_records import read_runs
 from genshift.report.page import write_page
 from genshift.report.results_md import read_notes, write_results
 from genshift.report.sections.citations import citations, cited_for
-from genshift.report.sections.method_comparison import table, verdicts
+from genshift.report.sections.method_comparison import settings_by_task, table, verdicts
 
 CUT = "ours (the study's cpu budget)"
 MANY = {"source": 0.40, "adabn": 0.42, "mcc": 0.70, "adamatch": 0.72, "shot": 0.30, "target": 0.95}
@@ -194,6 +194,26 @@ def test_a_setting_by_task_has_the_presets_own_runs_and_the_varied_ones(tmp_path
     assert rates.text("lr 0.0001", "a→b").startswith("60.00") and rates.best("a→b") == "lr 0.0001"
     assert {setting.partition(",")[0] for setting in transforms.settings} == {"colour grey", "colour rgb"}
     assert len(transforms.rows) == 4
+
+
+def test_poolings_stand_in_one_table_whatever_their_size(tmp_path):
+    """Recorded before there was a choice, a run pools twice; the report's claim and what noise tells stand below."""
+    folders = []
+    for pooling, size, accuracy in (("", 28, 0.50), ("two-averaged", 32, 0.51), ("five", 32, 0.30)):
+        folder = write_method(tmp_path / f"{pooling}", "mnistm→svhn", "dann", 0, accuracy)
+        changed = {"pooling": pooling, "size": size} if pooling else {}
+        patch_json(folder / "config.json", lambda c, changed=changed: (
+            c["preset"]["fields"].update(changed),
+            c["preset"]["origins"].update(dict.fromkeys(changed, "yours (varied by the study)")),
+        ))  # fmt: skip
+        folders.append(folder)
+    model = page_model(read_runs(folders))
+    (poolings,) = model.settings
+    assert poolings.settings == ("pooling five, size 32", "pooling two, size 28", "pooling two-averaged, size 32")
+    assert "DANN by pooling and task" in poolings.title
+    assert poolings.text("pooling two, size 28", "mnistm→svhn").endswith("○")
+    *_, claim, verdict = settings_by_task(model)
+    assert "at most 40%" in claim.text and "pooling two, size 28 is within noise of it" in verdict.text
 
 
 def test_a_method_in_one_way_has_no_such_table(tmp_path):

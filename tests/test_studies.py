@@ -25,8 +25,8 @@ from genshift.training import train as training
 def test_every_preset_belongs_to_a_study_but_that_of_a_users_own_folders(tmp_path):
     named = [preset.name for study in STUDIES.values() for preset in study.presets()]
     assert set(named) == set(PRESETS) - {"adapt", "adapt-source"}
-    counts = {"demo": 3, "hw2": 11, "hw3": 15, "faces": 8, "digits": 3}
-    counts |= {"adaptation": 72, "default": 8, "adda-tables": 18}
+    counts = {"demo": 4, "hw2": 11, "hw3": 15, "faces": 8, "digits": 3}
+    counts |= {"adaptation": 72, "default": 8, "adda-tables": 18, "pooling-tables": 18}
     assert {study: len(STUDIES[study].presets()) for study in STUDIES} == counts
     for study in STUDIES.values():
         runs = [job.out.name for job in jobs_of(study, "cpu", tmp_path, 1, None)]
@@ -94,6 +94,16 @@ def test_adda_is_varied_by_the_reports_rates_and_transforms(tmp_path):
         as_own = [run for run in runs if (run.colour, run.mean) == (own.colour, own.mean)]
         assert sorted(run.lr for run in as_own) == [1e-5, 1e-4, 1e-3] and len(runs) == 6
         assert [run for run in runs if run.published] == [run for run in as_own if run.lr == own.lr]
+
+
+def test_max_poolings_are_varied_with_their_size_apart(tmp_path):
+    """hw2, problem 3: five need 32 pixels; of two at 28 and at 32, size and pooling are told apart."""
+    jobs = jobs_of(STUDIES["pooling-tables"], "cpu", tmp_path, seeds=3, data_root=None)
+    runs = {(job.preset.name, job.preset.pooling, job.preset.size) for job in jobs}
+    names = [f"hw2-{method}-mnistm-{target}" for method in ("source", "dann", "target") for target in ("svhn", "usps")]
+    settings = (("two", 28), ("two-averaged", 32), ("five", 32))
+    assert runs == {(name, *setting) for name in names for setting in settings} and len(jobs) == 3 * len(runs)
+    assert all(bool(job.preset.published) == (job.preset.pooling == "two") for job in jobs)
 
 
 @dataclass(frozen=True)

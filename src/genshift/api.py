@@ -156,8 +156,8 @@ def evaluate(
             return results_as_json(evaluating.evaluate(path, evaluation))
     if run is not None or pictures is None or reference is None:
         raise Refusal("Give a run to evaluate, or pictures and a reference to hold them against.")
-    if evaluation.sampling:
-        raise Refusal(f"{next(iter(evaluation.sampling))} is of how a run draws: pictures are measured as they are.")
+    if evaluation.drawing:
+        raise Refusal(f"{next(iter(evaluation.drawing))} is of how a run draws: pictures are measured as they are.")
     file = None if out is None else output_file(out)
     found = evaluating.evaluate_pictures(str(pictures), str(reference), evaluation)
     for warning in found.refused:
@@ -201,6 +201,7 @@ def sweep(
     *,
     count: int | None = None,
     accuracy: float | None = None,
+    skips: Sequence[float] | None = None,
     data_root: AnyPath | None = None,
     places: Mapping[str, str] | None = None,
     **axes: Any,
@@ -210,13 +211,20 @@ def sweep(
 
     count: pictures of each setting (500, or half the training pictures where these are few). accuracy: what the
     best, that of the lowest distance, must reach (two standard errors below the highest). axes: the fields of
-    `genshift.evaluation.sweep.Axes`, each a list or a single value. places: as in `EvaluationOptions`. Returns what
+    `genshift.evaluation.sweep.Axes`, each a list or a single value. skips: shares of the steps in which guidance is
+    left out, a table of its own by the preset's own sampler, of `count` pictures (100), which chooses nothing and is
+    what is then returned. places: as in `EvaluationOptions`. Returns what
     RUN/sweep.json holds; the same call continues what was stopped. Raises Refusal for a run that is no diffusion
     model's, for settings that it cannot take, and where another process is at work in it.
     """
     folder, judge, root = RunFolder(given_path(run)), given_path(features), _given(data_root)
     axes = {name: [values] if isinstance(values, str | int | float) else values for name, values in axes.items()}
+    if skips is not None and (axes or accuracy is not None):
+        other = next(iter(axes), "accuracy")
+        raise Refusal(f"skips is a table of its own, which chooses nothing: leave {other} to another sweep.")
     with owned(folder, TRAINING, MEASURING, command="genshift sweep", say=Console().say):
+        if skips is not None:
+            return dict(sweeping.skip_table(folder, judge, skips, count, root, places))
         return dict(sweeping.sweep(folder, judge, sweeping.Axes(**axes), count, root, accuracy, places))
 
 
@@ -391,7 +399,7 @@ def clean(run: AnyPath) -> int:
 
 
 def demo(out: AnyPath, seeds: int = 1) -> Path | None:
-    """The demo: source-only, DANN and trained-on-target on the embedded digits, with its page.
+    """The demo: source-only, DANN, the default method and trained-on-target on the embedded digits, with its page.
 
     One thread: batches this small gain a quarter from a second, and lose tenfold where another program wants the core.
     """

@@ -57,7 +57,7 @@ from genshift.cli.parser import (
     with_plugins,
 )
 from genshift.errors import Refusal, of_exhaustion, of_os_error, unknown
-from genshift.presets import FAMILIES, METHODS, PRESETS, Preset, methods, option_fields
+from genshift.presets import METHODS, PRESETS, Preset, methods, option_fields
 from genshift.runs.find import find_runs
 from genshift.runs.folder import RunFolder
 
@@ -119,7 +119,7 @@ def _with_preset(parser: Parser, argv: Sequence[str], sets: Mapping[str, str]) -
     """
     title = "options of the preset (default: the preset's own, see `genshift show PRESET`)"
     methods.load_installed_for(word for word in argv if word not in PRESETS)
-    every = [*FAMILIES.values(), *map(presets.benchmark.class_of, METHODS)]
+    every = presets.all_classes()
     # First which preset it is: its name may stand anywhere, and a flag's value may be the name of another.
     first = Parser(parser.prog, "", parents=[parser], conflict_handler="resolve", add_help=False)
     add_options(first, every, typed=False)
@@ -250,6 +250,12 @@ def sweep(argv: Sequence[str]) -> int:
         "--intervals": (interval("--intervals"), "noise levels where guidance acts (0-1,0.1-0.8,0-0.6)"),
         "--steps": (number(int, "--steps"), "numbers of steps (5,8,12,20)"),
         "--samplers": (str, "samplers (dpm++2m,dpm++3m,unipc,ddim)"),
+        "--clips": (str, "whether predicted pictures are kept within the pixels' range: off,on (as the preset)"),
+        "--skips": (
+            number(float, "--skips"),
+            "a table of its own, which chooses nothing: shares of the steps that leave guidance out, by the preset's "
+            "own sampler, of 100 pictures each (hw2: 0,0.25,0.5,0.75,1)",
+        ),
     }
     for flag, (read, help) in lists.items():
         parser.add_argument(flag, type=several(read), metavar="A,B,…", help=help)
@@ -260,12 +266,17 @@ def sweep(argv: Sequence[str]) -> int:
     check_positive(args, "count")
     from genshift import api
 
-    axes = {name: getattr(args, name) for name in ("guides", "guidance", "intervals", "steps", "samplers")}
+    axes = {
+        name: getattr(args, name) for name in ("guides", "guidance", "intervals", "steps", "samplers", "clips", "skips")
+    }
     given: dict[str, Any] = {name: values for name, values in axes.items() if values is not None}
     given |= {"data_root": existing_root(args), "places": given_places(args)}
     results = api.sweep(args.run, args.features, count=args.count, accuracy=args.accuracy, **given)
     if args.json:
         print_json(results)
+    elif args.skips is not None:
+        say(f"{args.run}: sweep.json, {len(results['rows'])} shares of steps without guidance")
+        print_next("report", args.run, "--out", "page.html")
     else:
         say(f"{args.run}: sweep.json, and sampling.json: {results['best']['why']}")
         print_next("sample", args.run, "--count", 100, "--out", "samples")
@@ -391,6 +402,8 @@ def evaluate(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--weights", type=Path, metavar="FILE", help="the same: Inception's weights, for FID and KID")
     parser.add_argument("--download", action="store_true", help="leave to fetch Inception's weights (96 MB)")
+    words = "a diffusion model's: the preset's own sampler in N steps draws what is shown, ten a class and the states"
+    add_int(parser, "--shown-steps", f"{words} (as what is measured)")
     add_machine(parser)
     add_data_root(parser)
     add_json(parser)
@@ -403,7 +416,7 @@ def evaluate(argv: Sequence[str]) -> int:
     from genshift import api
 
     of_sets = ("pictures", "reference", "out", "size", "skip_broken")
-    names = ("features", "weights", "download", "device", "threads", *of_sets)
+    names = ("features", "weights", "download", "shown_steps", "device", "threads", *of_sets)
     options = {name: getattr(args, name) for name in names}
     drawing, places = given_sampling(args), given_places(args)
     results = api.evaluate(args.run, data_root=root, sampling=drawing, places=places, **options)
@@ -446,7 +459,9 @@ def study(argv: Sequence[str]) -> int:
         "every run. The same command continues it, and a larger budget goes on in the same folder. Exit status 0: all "
         "was trained; 2: something was left out, which the last line and the page say; 130: a signal stopped it.",
     )
-    parser.add_argument("name", help="hw2, hw3, adaptation, default, adda-tables, faces, digits or demo")
+    parser.add_argument(
+        "name", help="hw2, hw3, adaptation, default, adda-tables, pooling-tables, faces, digits or demo"
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the study's runs (runs/NAME)")
     parser.add_argument(
         "--budget",
@@ -562,7 +577,8 @@ def report(argv: Sequence[str]) -> int:
 def demo(argv: Sequence[str]) -> int:
     """a whole study in about two minutes on embedded data, no download"""
     parser = Parser(
-        "genshift demo", description="Source-only, DANN and trained-on-target on embedded digits, and a page."
+        "genshift demo",
+        description="Source-only, DANN, the default method and trained-on-target on embedded digits, and a page.",
     )
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), metavar="DIR", help="folder (runs/demo)")
     add_int(parser, "--seeds", "seeds of each preset (1)", 1)

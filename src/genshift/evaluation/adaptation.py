@@ -16,11 +16,13 @@ from genshift.data.imageset import ImageSet
 from genshift.data.text import composed
 from genshift.device import leads_processes
 from genshift.errors import Refusal
+from genshift.evaluation import panels
 from genshift.evaluation.difficulty import measure_difficulty
 from genshift.evaluation.family import FamilyEvaluation
 from genshift.evaluation.findings import Findings
 from genshift.evaluation.labelled_data import evaluation_images, unread_labels
 from genshift.evaluation.options import EvaluationOptions
+from genshift.evaluation.panels import ImageWriter
 from genshift.evaluation.probes import measure_probes, sample
 from genshift.methods import ClassifierMethod
 from genshift.methods.base import Domain
@@ -101,11 +103,15 @@ class AdaptationEvaluation(FamilyEvaluation[Adaptation, ClassifierMethod]):
                 record["confusion"] = confusion(predicted, target.labels, len(classes)).tolist()
                 record["warnings"] += warnings_of(run, preset, results)
                 measure_difficulty(found, target, predicted == target.labels.to(predicted.device))
+                if options.draw:
+                    found.show(panels.mistakes(ImageWriter(run), target, predicted, classes))
         # What their features tell: the domain, and the class.
         measure_probes(found, method, source, target)
         if options.draw:
             record["tsne"] = None
             if source is not None and target is not None:
+                with found.measuring("domains.png"):
+                    found.show(panels.domains(ImageWriter(run), source, target))
                 with found.measuring("t-SNE"):
                     record["tsne"] = _latent_map(method, source, target, min(TSNE_IMAGES, options.most or TSNE_IMAGES))
         # What was said without them.

@@ -34,7 +34,7 @@ class FamilyEvaluation(Generic[P, M]):
 
     def check_options(self, run: RunFolder, preset: P, options: EvaluationOptions) -> None:
         """Refuses, before anything is measured, what the family's runs cannot take."""
-        no_sampling(run, preset, options.sampling)
+        no_sampling(run, preset, options.drawing)
         given = {"features": options.features, "weights": options.weights, "download": options.download or None}
         if named := [name for name, value in given.items() if value is not None]:
             raise Refusal(

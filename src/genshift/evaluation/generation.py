@@ -35,6 +35,7 @@ from genshift.evaluation.panels import COLUMNS, GRID, ImageWriter
 from genshift.methods import GeneratorMethod, LatentGeneratorMethod
 from genshift.methods.base import CHUNK
 from genshift.metrics.binomial import standard_error
+from genshift.metrics.classification import accuracy
 from genshift.metrics.embedding import fixed_sample
 from genshift.metrics.faces import has_face
 from genshift.metrics.neighbours import memorisation, nearest_images
@@ -108,11 +109,20 @@ def stage_pictures(held_out: ImageSet) -> ImageSet:
 
 
 @dataclass(frozen=True)
+class ShownPictures:
+    """The first pictures of series 0, uint8 `[N, C, H, W]`, as they are shown where they are drawn otherwise than those
+    that are measured; and how, in words."""
+
+    pictures: Tensor
+    words: str
+
+
+@dataclass(frozen=True)
 class EvaluationContext(Generic[M]):
     """A trained generator, the real pictures it is held against, what it drew, and what is found of it.
 
     seconds: of each picture of the series. normal_prior: the same networks drawing from N(0, I), where `method` draws
-    from another prior.
+    from another prior. shown: what is shown of each class, where it is drawn otherwise.
     """
 
     run: RunFolder
@@ -126,6 +136,7 @@ class EvaluationContext(Generic[M]):
     classes: tuple[str, ...] = ()
     seconds: float = 0.0
     normal_prior: M | None = None
+    shown: ShownPictures | None = None
 
     @property
     def n(self) -> int:
@@ -151,7 +162,7 @@ class GeneratorEvaluation(FamilyEvaluation[G, M]):
 
     def check_options(self, run: RunFolder, preset: G, options: EvaluationOptions) -> None:
         """Refuses a sampling, and weights of Inception's that cannot be read; a download may fail, with a line."""
-        no_sampling(run, preset, options.sampling)
+        no_sampling(run, preset, options.drawing)
         feature_distance.check_weights(options.weights)
 
     def is_current(self, run: RunFolder, preset: G, record: Evaluation, options: EvaluationOptions) -> bool:
@@ -254,7 +265,7 @@ class GeneratorEvaluation(FamilyEvaluation[G, M]):
             found.show(panels.samples(writer, method, "grid", "Samples"))
         if 1 < len(context.classes) <= panels.MOST_CLASSES and method.classes:
             with found.measuring("classes.png"):
-                found.show(panels.by_class(writer, method, context.classes))
+                found.show(panels.by_class(writer, *_of_each_class(context), context.classes))
         if context.normal_prior is not None:
             with found.measuring("prior-normal.png"):
                 found.show(panels.samples(writer, context.normal_prior, "prior-normal", "Samples from N(0, I)"))
@@ -276,6 +287,15 @@ class GeneratorEvaluation(FamilyEvaluation[G, M]):
     def own_warnings(self, preset: G, results: Results, options: EvaluationOptions) -> list[str]:
         """What speaks against this family's results."""
         return []
+
+
+def _of_each_class(context: EvaluationContext[M]) -> tuple[Tensor, str]:
+    """The first pictures of each class of series 0, in turn, and how they were drawn where it is otherwise than those
+    that are measured."""
+    count = panels.EACH * len(context.classes)
+    if context.shown is not None:
+        return context.shown.pictures[:count], context.shown.words
+    return context.method.sample(count, seed=0), ""
 
 
 L = TypeVar("L", bound=LatentGenerator)
@@ -370,6 +390,13 @@ def compare_by_class(context: EvaluationContext[M], judge: FeatureSpace, real: t
     outputs = per_class.classify(judge, context.sides, context.classes, real, context.held_out)
     context.found.results["class_accuracy"] = per_class.accuracy(judge, context.sides, outputs)
     context.found.record["by_class"] = per_class.rows(context.sides, outputs, context.classes)
+    if context.shown is not None and judge.classify is not None:
+        n = len(context.shown.pictures)
+        # The judge's number of each class, as the run counts them.
+        labels = torch.tensor([judge.classes.index(name) for name in context.classes])
+        right, error = accuracy(judge.classify(context.shown.pictures), labels[per_class.turns(n, len(labels))])
+        words = f"{n} samples (seed 0), {context.shown.words}, taken by {judge.name} for their class; binomial error"
+        context.found.results["shown_class_accuracy"] = Measure(right, n, words, error)
 
 
 # --- as they are ----------------------------------------------------------------------------------------------------

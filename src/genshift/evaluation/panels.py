@@ -12,6 +12,7 @@ from torch import Tensor
 
 from genshift.data.batches import seed_of
 from genshift.data.imageset import ImageSet
+from genshift.data.pixels import to_colour
 from genshift.methods import GeneratorMethod, LatentGeneratorMethod
 from genshift.methods.base import to_bytes
 from genshift.methods.vae import VAEMethod, attribute_direction, interpolate
@@ -77,13 +78,22 @@ def samples(writer: ImageWriter, method: GeneratorMethod, name: str, title: str)
     return writer.keep(name, method.sample(GRID, seed=0), COLUMNS, title, caption)
 
 
-def by_class(writer: ImageWriter, method: GeneratorMethod, classes: Sequence[str]) -> PictureEntry:
-    """The first pictures of each class of series 0, in which the classes take turns."""
+def by_class(writer: ImageWriter, drawn: Tensor, words: str, classes: Sequence[str]) -> PictureEntry:
+    """The first pictures of each class of series 0, in which the classes take turns: uint8 `[EACH × classes, C, H, W]`.
+
+    words: how they were drawn, where the series that is measured was not.
+    """
     # Classes take turns in a series: every class's pictures stand so many places apart.
-    drawn = method.sample(EACH * len(classes), seed=0)
     rows = drawn.unflatten(0, (EACH, len(classes))).transpose(0, 1).flatten(0, 1)
-    caption = f"The first {EACH} samples of each class, seed 0, not chosen; rows: {', '.join(classes)}."
+    how = f", {words}, which the measures were not" if words else ""
+    caption = f"The first {EACH} samples of each class, seed 0, not chosen{how}; rows: {', '.join(classes)}."
     return writer.keep("classes", rows, EACH, "Class by class", caption)
+
+
+def unclipped(writer: ImageWriter, kept: Tensor, free: Tensor, words: str) -> PictureEntry:
+    """uint8 pictures `[N, C, H, W]`, and below each the one of the same noise with no predicted picture clipped."""
+    caption = f"Above: the first samples, {words}; below: of the same noise, with no predicted picture kept within it."
+    return writer.keep("unclipped", torch.cat([kept, free]), len(kept), "With and without clipping", caption)
 
 
 def reconstructions(writer: ImageWriter, held_out: Tensor, decoded: Tensor) -> PictureEntry:
@@ -165,6 +175,46 @@ def neighbours(writer: ImageWriter, pictures: Tensor, train: Tensor) -> PictureE
     group = rows.shape[1] + 1
     real = {"data": [place for place in range(len(beside)) if place % group]}
     return writer.keep("neighbours", beside, 2 * group, "Nearest training pictures", caption, real)
+
+
+# --- two domains ----------------------------------------------------------------------------------------------------
+
+
+def domains(writer: ImageWriter, source: ImageSet, target: ImageSet) -> PictureEntry:
+    """Evaluation pictures of both domains: of each class the first, where a domain has labels, else the first ones."""
+    rows = [part.take(_one_of_each(part)[:PANEL]) for part in (source, target)]
+    columns = min(map(len, rows))
+    images = torch.cat([to_colour(part.images[:columns], "rgb") for part in rows])
+    caption = f"Evaluation pictures, not chosen. Above: {source.name}, the source; below: {target.name}, the target."
+    entry = writer.keep("domains", images, columns, "Both domains", caption)
+    return {**entry, "real": {"source": list(range(columns)), "target": list(range(columns, 2 * columns))}}
+
+
+def _one_of_each(images: ImageSet) -> Tensor:
+    """Rows of the first picture of each class, in the classes' order; all rows where there are no labels."""
+    if images.labels is None:
+        return torch.arange(len(images))
+    rows = [(images.labels == label).nonzero().flatten()[:1] for label in range(len(images.classes))]
+    return torch.cat(rows)
+
+
+def mistakes(writer: ImageWriter, target: ImageSet, predicted: Tensor, classes: Sequence[str]) -> PictureEntry | None:
+    """The first labelled target pictures that were got wrong, with what they were taken for and what they are; None
+    where there is none. predicted: int64 `[N]`, of the pictures of `target`."""
+    assert target.labels is not None
+    wrong = (predicted.cpu() != target.labels.cpu()).nonzero().flatten()
+    if not len(wrong):
+        return None
+    rows = wrong[:PANEL]
+    shown, answers = target.take(rows), predicted.cpu()[rows].tolist()
+    assert shown.labels is not None
+    under = [f"{classes[one]}\nis {classes[other]}" for one, other in zip(answers, shown.labels.tolist(), strict=True)]
+    caption = (
+        f"The first {len(rows)} of {len(wrong):,} mistakes among {len(target):,} test pictures of {target.name}. Below "
+        "each: what it was taken for, and what it is by the target's label, which the evaluation alone reads."
+    )
+    entry = writer.keep("mistakes", to_colour(shown.images, "rgb"), len(rows), "Mistakes", caption)
+    return {**entry, "under": under, "real": {"target": list(range(len(rows)))}}
 
 
 # --- over training --------------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ AWAY = {
 
 
 def in_words(method: DiffusionMethod) -> str:
-    """Sampler, steps and guidance, and what of them is not the preset's."""
+    """Sampler, steps, guidance and clipping, and what of them is not the preset's."""
     how, own = method.sampling, method.preset
     words = f"{how.sampler} in {how.steps:,} steps"
     # What a sweep, a user or an evaluation in few steps changed.
@@ -42,7 +42,8 @@ def in_words(method: DiffusionMethod) -> str:
         words += f" instead of the preset's {own.sampler} in {own.steps:,}"
     if how.sampler == "ddim" and how.eta:
         words += f", η = {how.eta:g}"
-    return f"{words}, {_guidance(method)}"
+    clipped = ", predicted pictures kept within the pixels' range" if how.clip == "on" else ""
+    return f"{words}, {_guidance(method)}{clipped}"
 
 
 def _guidance(method: DiffusionMethod) -> str:
@@ -73,12 +74,14 @@ class Reverse:
     """The reverse process of the first pictures of series 0: `steps` in all, and those stages that are shown.
 
     evaluations: passes through the network for each picture. labels: of the pictures, empty where they have none.
+    pictures: uint8 `[CHUNK, C, H, W]`, the whole chunk as `sample` draws it.
     """
 
     steps: int
     stages: dict[int, Stage]
     evaluations: float
     labels: tuple[int, ...]
+    pictures: Tensor
 
 
 @torch.inference_mode()
@@ -102,7 +105,8 @@ def watch(method: DiffusionMethod) -> Reverse:
             stages[state.step - 1] = stage(state.step - 1, x, state.x0)
         x = state.x
     stages[total] = stage(total, x, x)
-    return Reverse(total, stages, method.evaluations, () if labels is None else tuple(labels[:SHOWN].tolist()))
+    names = () if labels is None else tuple(labels[:SHOWN].tolist())
+    return Reverse(total, stages, method.evaluations, names, to_bytes(method.pictures(x)))
 
 
 def spread(steps: int, count: int) -> list[int]:
@@ -151,20 +155,34 @@ def _level(process: Process, stage: Stage) -> str:
 # --- what a picture costs -------------------------------------------------------------------------------------------
 
 
-def costs(method: DiffusionMethod, reverse: Reverse, seconds: float, drawn: int) -> Results:
+def costs(method: DiffusionMethod, evaluations: float, seconds: float, drawn: int) -> Results:
     """Network passes, wall clock and arithmetic for each picture: they alone say how it was drawn, those of the passes
     after their semicolon, where reports read it.
 
-    seconds: for each of the `drawn` pictures.
+    evaluations, seconds: for each of the `drawn` pictures.
     """
     how, gflop = in_words(method), gflop_per_pass(method)
-    where = f"{machine(method.arithmetic.device)}, {torch.get_num_threads()} threads, {method.arithmetic.precision}"
     passes = f"pictures that pass through the network for each one drawn; {how}"
     return {
-        "evaluations_per_image": Measure(reverse.evaluations, CHUNK, passes),
-        "seconds_per_image": Measure(seconds, drawn, f"wall clock, {CHUNK} pictures at a time; {how}; {where}"),
-        "gflop_per_image": Measure(gflop * reverse.evaluations, 1, f"{gflop:.4f} GFLOP a pass; {passes}"),
+        "evaluations_per_image": Measure(evaluations, CHUNK, passes),
+        "seconds_per_image": Measure(seconds, drawn, _clock(method)),
+        "gflop_per_image": Measure(gflop * evaluations, 1, f"{gflop:.4f} GFLOP a pass; {passes}"),
     }
+
+
+def shown_costs(method: DiffusionMethod, evaluations: float, seconds: float, drawn: int) -> Results:
+    """The first two of pictures that are shown and not measured."""
+    passes = f"pictures that pass through the network for each one shown; {in_words(method)}"
+    return {
+        "shown_evaluations_per_image": Measure(evaluations, CHUNK, passes),
+        "shown_seconds_per_image": Measure(seconds, drawn, _clock(method)),
+    }
+
+
+def _clock(method: DiffusionMethod) -> str:
+    """How seconds were taken."""
+    where = f"{machine(method.arithmetic.device)}, {torch.get_num_threads()} threads, {method.arithmetic.precision}"
+    return f"wall clock, {CHUNK} pictures at a time; {in_words(method)}; {where}"
 
 
 def gflop_per_pass(method: DiffusionMethod) -> float:

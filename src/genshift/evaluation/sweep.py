@@ -1,6 +1,7 @@
-"""How guidance, its interval, steps and sampler change what a diffusion run draws: measured, and the best kept.
+"""How guidance, steps, sampler and clipping change what a diffusion run draws: measured, and the best kept.
 
-`sampling.sampler_settings` reads the setting that is kept; an evaluation then draws with it.
+`sampling.sampler_settings` reads the setting that is kept; an evaluation then draws with it. What it costs to leave
+guidance out at random (hw2's way to save time) is a table of its own, by the run's own sampler, and chooses nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from genshift.metrics.classification import accuracy
 from genshift.metrics.frechet import Gaussian, frechet, statistics
 from genshift.presets import Diffusion, Sampling
 from genshift.runs.folder import RunFolder
-from genshift.runs.forms import Best, Sweep, SweepMeasures, SweepRow
+from genshift.runs.forms import Best, SkipRow, SkipTable, Sweep, SweepMeasures, SweepRow
 from genshift.runs.manifest import placed
 from genshift.runs.trained_run import preset_of
 from genshift.sampling.sampler_settings import SAMPLING, in_few_steps, sampling_of, unguided
@@ -38,6 +39,8 @@ from genshift.training.domains import in_classes
 FILE = "sweep.json"
 SEED = 1000  # of the pictures that settings are chosen by; an evaluation's series are others, 0 to 2
 COUNT = 500  # pictures of a setting, where a user gives no number
+SKIPPED = 100  # pictures by the run's own sampler, of a share of steps without guidance, where a user gives none
+DISTANCE_COUNT, DISTANCE_STEPS = 1_000, 100  # for their distance, which takes more pictures: in ancestral steps
 REFERENCE = 5_000  # training pictures, at most
 BY_DISTANCE = "the lowest Fréchet distance"
 BY_BOTH = (
@@ -58,6 +61,7 @@ class Axes:
     intervals: Sequence[tuple[float, float]] | None = None
     steps: Sequence[int] | None = None
     samplers: Sequence[str] | None = None
+    clips: Sequence[str] | None = None
 
 
 DEFAULTS = Axes(
@@ -66,6 +70,7 @@ DEFAULTS = Axes(
     intervals=((0.0, 1.0), (0.1, 0.8), (0.0, 0.6)),
     steps=(5, 8, 12, 20),
     samplers=("dpm++2m", "dpm++3m", "unipc", "ddim"),
+    clips=(),
 )
 
 
@@ -96,9 +101,7 @@ def sweep(
     run cannot take.
     """
     # What is asked for is refused before a network is read.
-    preset = preset_of(run.config)
-    if not isinstance(preset, Diffusion):
-        raise Refusal(f"{run.path} is {preset.summary}: there is nothing to sweep; name a diffusion model's run.")
+    preset = _diffusion_of(run)
     if accuracy is not None and not 0 <= accuracy <= 1:
         raise Refusal(f"--accuracy is a share, from 0 to 1, not {accuracy:g}.")
     start, settings = _planned(run, preset, axes)
@@ -124,6 +127,14 @@ def sweep(
     return results.finish(best_of(results.rows, accuracy), rule)
 
 
+def _diffusion_of(run: RunFolder) -> Diffusion:
+    """The preset of a diffusion model's run; Refusal for any other's."""
+    preset = preset_of(run.config)
+    if not isinstance(preset, Diffusion):
+        raise Refusal(f"{run.path} is {preset.summary}: there is nothing to sweep; name a diffusion model's run.")
+    return preset
+
+
 def best_of(rows: Sequence[SweepRow], accuracy: float | None = None) -> SweepRow:
     """The row of the lowest distance; where accuracies were measured, among those that reach `accuracy`, or else are
     within two standard errors of the highest."""
@@ -138,6 +149,83 @@ def best_of(rows: Sequence[SweepRow], accuracy: float | None = None) -> SweepRow
             least = float(top - 2 * standard_error((top * n + 2) / (n + 4), n))
         rows = [row for row in rows if row["accuracy"] is not None and row["accuracy"] >= least]
     return min(rows, key=lambda row: row["frechet"])
+
+
+def skip_table(
+    run: RunFolder,
+    features: Path,
+    skips: Sequence[float],
+    count: int | None,
+    data_root: Path | None,
+    places: Mapping[str, str] | None = None,
+) -> SkipTable:
+    """What leaving guidance out in a share of the steps, each of `skips`, makes of a run's own sampler: a table in
+    sweep.json that chooses nothing.
+
+    `count` pictures of each share by the preset's own sampler give right class, passes and seconds; the distance, of
+    more pictures, is by fewer ancestral steps, as its protocol says. A row that was measured is not measured again
+    while checkpoint, judge, counts and machine are the same. Raises Refusal for a run that has no guidance to leave
+    out, a judge that is no classifier's, and shares or a count that cannot be.
+    """
+    preset = _diffusion_of(run)
+    own = preset.sampling()
+    if own.guidance == 1 or (own.by_label and preset.condition == "none"):
+        raise Refusal(f"{run.path} draws without guidance, which no step can leave out: leave --skips out.")
+    samplings = [replace(own, skip=float(skip)).checked_sampling() for skip in skips]
+    device.prepare_process(None, device.choose_device())
+    console = Console()
+    benchmark = _open_benchmark(run, features, own, DISTANCE_COUNT, data_root, console, places, at_most=True)
+    count = SKIPPED if count is None else count
+    conditions = benchmark.conditions(run, features)
+    written: Sweep = run.read_if_there(FILE) or conditions
+    before = written.get("skips", {})
+    alike = before.get("count") == count and all(before.get(key) == value for key, value in conditions.items())
+    table: SkipTable = {
+        "images": conditions["images"],
+        "features": conditions["features"],
+        "features_images": conditions["features_images"],
+        "reference": conditions["reference"],
+        "n": conditions["n"],
+        "seed": SEED,
+        "machine": conditions["machine"],
+        "count": count,
+        "protocol": (
+            f"right class, passes and seconds: {count:,} pictures (seed {SEED}) of each share by the preset's own "
+            f"sampler, {own.sampler} in {own.steps:,} steps; distance: {benchmark.n:,} pictures by ddpm in "
+            f"{min(own.steps, DISTANCE_STEPS):,} steps beside {benchmark.words}"
+        ),
+        "rows": before["rows"] if alike else [],
+    }
+    console.say(f"{table['protocol']}.")
+    for sampling in samplings:
+        if not any(row["sampling"] == asdict(sampling) for row in table["rows"]):
+            table["rows"].append(_skip_row(benchmark, sampling, count))
+            run.write(FILE, {**written, "skips": table})
+        row = next(row for row in table["rows"] if row["sampling"] == asdict(sampling))
+        console.say(f"skip {sampling.skip:g}: {_in_words(row)}; {row['seconds_per_image']:.3g} s a picture")
+    return table
+
+
+def _skip_row(benchmark: SweepBenchmark, sampling: Sampling, count: int) -> SkipRow:
+    """Right class and cost by the run's own sampler, the distance by fewer ancestral steps."""
+    own = replace(benchmark, n=count).draw(sampling)
+    few = replace(sampling, sampler="ddpm", steps=min(sampling.steps, DISTANCE_STEPS))
+    distance = benchmark.measure(few)
+    right, error = benchmark.right_class(own.pictures)
+    return {
+        "skip": sampling.skip,
+        "sampling": asdict(sampling),
+        "accuracy": right,
+        "accuracy_error": error,
+        "n": count,
+        "evaluations": own.evaluations,
+        "seconds_per_image": own.seconds,
+        "frechet": distance["frechet"],
+        "floor": distance["floor"],
+        "frechet_accuracy": distance["accuracy"],
+        "frechet_n": distance["n"],
+        "frechet_steps": few.steps,
+    }
 
 
 # --- what is tried --------------------------------------------------------------------------------------------------
@@ -160,13 +248,15 @@ def _planned(run: RunFolder, preset: Diffusion, axes: Axes) -> tuple[Sampling, l
 
 
 def _settings(axes: Axes) -> Iterator[SweepSetting]:
-    """Every value of every axis, in the order of the axes."""
+    """Every value of every axis, one axis after the other: first whether to clip, on which all else depends."""
 
     def values(name: str) -> Sequence[Any]:
         """What a user gave, else the default."""
         given = getattr(axes, name)
         return getattr(DEFAULTS, name) if given is None else given
 
+    for clip in values("clips"):
+        yield SweepSetting("clip", clip, {"clip": clip})
     for away in [{"guide": guide} for guide in values("guides")] or [{}]:
         for strength in values("guidance"):
             value = " ".join([f"{strength:g}", *away.values()])
@@ -180,6 +270,15 @@ def _settings(axes: Axes) -> Iterator[SweepSetting]:
 
 
 # --- how a setting is measured --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Pictures that a setting drew, uint8 `[n, C, H, W]`; passes through the network and seconds for each."""
+
+    pictures: Tensor
+    evaluations: float
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -217,23 +316,32 @@ class SweepBenchmark:
             "machine": f"{device.machine(self.method.arithmetic.device)}, {torch.get_num_threads()} threads",
         }
 
-    def measure(self, sampling: Sampling) -> SweepMeasures:
-        """Draws with a setting; the measures of a row."""
+    def draw(self, sampling: Sampling) -> Drawing:
+        """Draws `n` pictures with a setting."""
         method = copy.copy(self.method)
         method.sampling = sampling
         begun = time.monotonic()
         pictures = method.sample(self.n, SEED)
-        seconds = time.monotonic() - begun
-        right, error = None, None
-        if self.classify is not None:
-            right, error = accuracy(self.classify(pictures), turns(self.n, self.method.classes))
+        seconds = (time.monotonic() - begun) / (-(-self.n // CHUNK) * CHUNK)  # whole chunks are drawn
+        return Drawing(pictures, method.evaluations, seconds)
+
+    def right_class(self, pictures: Tensor) -> tuple[float | None, float | None]:
+        """The share of a series that the judge takes for its class, and its error; None where it does not know them."""
+        if self.classify is None:
+            return None, None
+        return accuracy(self.classify(pictures), turns(len(pictures), self.method.classes))
+
+    def measure(self, sampling: Sampling) -> SweepMeasures:
+        """Draws with a setting; the measures of a row."""
+        drawn = self.draw(sampling)
+        right, error = self.right_class(drawn.pictures)
         return {
             "accuracy": right,
             "accuracy_error": error,
-            "frechet": frechet(self.reference, statistics(self.space.embed(pictures))),
+            "frechet": frechet(self.reference, statistics(self.space.embed(drawn.pictures))),
             "floor": self.floor,
-            "evaluations": method.evaluations,
-            "seconds_per_image": seconds / (-(-self.n // CHUNK) * CHUNK),  # whole chunks are drawn
+            "evaluations": drawn.evaluations,
+            "seconds_per_image": drawn.seconds,
             "n": self.n,
         }
 
@@ -246,7 +354,9 @@ def _open_benchmark(
     data_root: Path | None,
     console: Console,
     places: Mapping[str, str] | None,
+    at_most: bool = False,
 ) -> SweepBenchmark:
+    """at_most: fewer than `count` are drawn where the training pictures are few, which otherwise is refused."""
     space = classifier_space(features)
     generator: TrainedGenerator[DiffusionMethod] = open_generator(run, asdict(start))
     classes = generator.classes
@@ -257,6 +367,7 @@ def _open_benchmark(
     most = len(train) // 2
     if most < 2:
         raise Refusal(f"The run has {len(train)} training pictures: at least 4 are needed to compare with.")
+    count = min(count, most) if at_most and count is not None else count
     if count is not None and not 2 <= count <= most:
         raise Refusal(f"--count must be from 2 to {most:,}, half the {len(train):,} training pictures, not {count:,}.")
     n = min(COUNT, most) if count is None else count
@@ -291,6 +402,7 @@ class SweepResults:
     def __init__(self, run: RunFolder, conditions: Sweep) -> None:
         self.run, self.conditions = run, conditions
         before: Sweep = run.read_if_there(FILE)
+        self.kept: Sweep = {"skips": before["skips"]} if "skips" in before else {}  # the table of its own
         same = all(before.get(key) == value for key, value in conditions.items())
         self.rows: list[SweepRow] = before.get("rows", []) if same else []
 
@@ -313,7 +425,7 @@ class SweepResults:
         """Keeps a row, once."""
         if row not in self.rows:
             self.rows.append(row)
-            self.run.write(FILE, {**self.conditions, "rows": self.rows})
+            self.run.write(FILE, {**self.conditions, **self.kept, "rows": self.rows})
 
     def finish(self, best: SweepRow, rule: str) -> Sweep:
         """Writes the best setting too; returns all."""
@@ -322,21 +434,20 @@ class SweepResults:
             "images": self.conditions["images"],
             "why": f"{_in_words(best)}: {rule}.",
         }
-        written: Sweep = {**self.conditions, "rule": rule, "rows": self.rows, "best": chosen}
+        written: Sweep = {**self.conditions, **self.kept, "rule": rule, "rows": self.rows, "best": chosen}
         self.run.write(FILE, written)
         self.run.write(SAMPLING, chosen)
         return written
 
 
-def _in_words(row: SweepRow) -> str:
+def _in_words(row: SweepRow | SkipRow) -> str:
     sampling = Sampling(**row["sampling"])
     guidance = ""
     if sampling.guidance != 1:
         away = "" if sampling.guide == "unconditional" else f" ({sampling.guide})"
         where = f"in t {sampling.guidance_from:g}-{sampling.guidance_to:g}"
-        guidance = f", guidance {sampling.guidance:g}{away} {where}"
+        skip = f", left out in {sampling.skip:.0%} of the steps" if sampling.skip else ""
+        guidance = f", guidance {sampling.guidance:g}{away} {where}{skip}"
     right = "" if row["accuracy"] is None else f"accuracy {row['accuracy']:.1%} ± {row['accuracy_error']:.1%}, "
-    return (
-        f"{sampling.sampler} in {sampling.steps} steps{guidance}: {right}Fréchet distance {row['frechet']:.4g}, "
-        f"{row['evaluations']:g} evaluations"
-    )
+    how = f"{sampling.sampler} in {sampling.steps} steps{guidance}{', clipped' if sampling.clip == 'on' else ''}"
+    return f"{how}: {right}Fréchet distance {row['frechet']:.4g}, {row['evaluations']:g} evaluations"

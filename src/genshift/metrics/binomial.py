@@ -21,3 +21,12 @@ def standard_error(share: float, n: int) -> float:
     if is_extreme(share):
         share, n = (share * n + 2) / (n + 4), n + 4
     return math.sqrt(share * (1.0 - share) / n)
+
+
+def interval(share: float, n: int) -> tuple[float, float]:
+    """Wilson's 95% interval of a `share` in [0, 1] that was counted over `n` images: within [0, 1], and of some width
+    where all are right, or none."""
+    z = 1.959963984540054  # of 97.5%
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, middle - half), min(1.0, middle + half)

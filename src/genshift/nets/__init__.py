@@ -23,18 +23,14 @@ from genshift.nets.gan import build_gan
 from genshift.nets.unet import UNet
 from genshift.nets.unet_report import UNet_conditional
 from genshift.nets.vae import build_vae
-from genshift.presets import GAN, VAE, Adaptation, Classifier, Diffusion, Preset
+from genshift.presets import GAN, VAE, Adaptation, Classifier, Diffusion, HW2Adaptation, Preset
 
-# By name: (extractor, label predictor, domain classifier, the image sides that give 512 features).
+# By name: (label predictor, domain classifier, the image sides at which the extractor gives 512 features).
 ADAPTATION = {
-    "hw2": (
-        adaptation.FeatureExtractor,
-        adaptation.LabelPredictor,
-        adaptation.DomainClassifier,
-        range(28, 32),
-    ),
-    "hw3": (adaptation.Extractor, adaptation.Predictor, adaptation.Classifier, range(17, 49)),
+    "hw2": (adaptation.LabelPredictor, adaptation.DomainClassifier, range(28, 32)),
+    "hw3": (adaptation.Predictor, adaptation.Classifier, range(17, 49)),
 }
+POOLED = {"two-averaged": range(28, 64), "five": range(32, 64)}  # the sides with other poolings than hw2's own
 
 
 def build(preset: Preset, classes: int) -> dict[str, nn.Module]:
@@ -49,7 +45,8 @@ def build(preset: Preset, classes: int) -> dict[str, nn.Module]:
 def _adaptation(preset: Adaptation, classes: int) -> dict[str, nn.Module]:
     if preset.adversary == "inverted":
         return build_adda(classes, preset.size)
-    return build_adaptation(preset.networks, classes, preset.size, preset.adversary != "none")
+    pooling = preset.pooling if isinstance(preset, HW2Adaptation) else ""
+    return build_adaptation(preset.networks, classes, preset.size, preset.adversary != "none", pooling)
 
 
 def channels(preset: Preset) -> int:
@@ -64,14 +61,16 @@ def build_unet(preset: Diffusion, classes: int) -> nn.Module:
     return UNet(channels(preset), classes, preset.size, preset.width, preset.patch, preset.dropout)
 
 
-def build_adaptation(name: str, classes: int, size: int, adversary: bool) -> dict[str, nn.Module]:
+def build_adaptation(name: str, classes: int, size: int, adversary: bool, pooling: str = "") -> dict[str, nn.Module]:
     """The networks `extractor`, `predictor` and, with `adversary`, `domain` of an adaptation experiment.
 
-    Raises Refusal where the extractor cannot take images of `size` pixels.
+    pooling: of hw2's extractor, where it is not the printed one. Raises Refusal where the extractor cannot take images
+    of `size` pixels.
     """
-    extractor, predictor, domain, _ = ADAPTATION[name]
-    _check_size(name, size)
-    networks: dict[str, nn.Module] = {"extractor": extractor(), "predictor": predictor(classes)}
+    predictor, domain, _ = ADAPTATION[name]
+    _check_size(name, size, pooling)
+    extractor = adaptation.FeatureExtractor(pooling or "two") if name == "hw2" else adaptation.Extractor()
+    networks: dict[str, nn.Module] = {"extractor": extractor, "predictor": predictor(classes)}
     if adversary:
         networks["domain"] = domain()
     return networks
@@ -91,11 +90,13 @@ def build_adda(classes: int, size: int) -> dict[str, nn.Module]:
     }
 
 
-def _check_size(name: str, size: int) -> None:
-    sizes = ADAPTATION[name][3]
+def _check_size(name: str, size: int, pooling: str = "") -> None:
+    sizes = POOLED.get(pooling, ADAPTATION[name][2])
     if size not in sizes:
+        words, fits = (f" with --pooling {pooling}", 32) if pooling in POOLED else ("", 28)
         raise Refusal(
-            f"The {name} extractor takes images of {sizes[0]} to {sizes[-1]} pixels, not {size}: give --size 28."
+            f"The {name} extractor{words} takes images of {sizes[0]} to {sizes[-1]} pixels, not {size}: "
+            f"give --size {fits}."
         )
 
 

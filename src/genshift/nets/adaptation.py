@@ -6,35 +6,41 @@ shows the report's text.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 
 from genshift.nets.layers import BatchNorm1d, BatchNorm2d, Conv2d, LogSoftmax
 
 
 class FeatureExtractor(nn.Module):
-    """hw2's extractor: `[N, 3, 28, 28]` to `[N, 512]`.
+    """hw2's extractor: `[N, 3, S, S]` to `[N, 512]`, by its max-poolings.
 
-    Two of the cited source's five max-poolings are kept; the three last convolutions have no padding and take
-    7×7 down to 1×1, which is why only 28 to 31 pixels fit.
+    "two", as printed: the three last convolutions have no padding and take 7×7 down to 1×1, which is why only 28 to 31
+    pixels fit. "two-averaged": the same, and what is left is averaged to 1×1 (S from 28 to 63). "five", the cited
+    source's, of which the report kept two: one after each of the convolutions, which are all padded (S from 32 to 63).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pooling: str = "two") -> None:
         super().__init__()
-        self.conv = nn.Sequential(
-            *_conv(3, 64, padding=1),
-            nn.MaxPool2d(2, 2),
-            *_conv(64, 128, padding=1),
-            nn.MaxPool2d(2, 2),
-            *_conv(128, 256),
-            *_conv(256, 256),
-            *_conv(256, 512),
-        )
+        pools, pad = (5, 1) if pooling == "five" else (2, 0)
+        layers: list[nn.Module] = []
+        for place, (channels_in, channels_out) in enumerate(pairwise((3, 64, 128, 256, 256, 512))):
+            layers += _conv(channels_in, channels_out, padding=1 if place < 2 else pad)
+            layers += [nn.MaxPool2d(2, 2)] if place < pools else []
+        if pooling == "two-averaged":
+            layers.append(nn.AdaptiveAvgPool2d(1))
+        self.conv = nn.Sequential(*layers)
+        # Max-pooling and ReLU commute, value and gradient alike; pooled first, ReLU has a quarter of the work.
+        self._order = list(range(len(layers)))
+        for i, layer in enumerate(layers):
+            if isinstance(layer, nn.MaxPool2d):
+                self._order[i - 1 : i + 1] = i, i - 1
 
     def forward(self, x: Tensor) -> Tensor:
-        # Max-pooling and ReLU commute, value and gradient alike; pooled first, ReLU has a quarter of the work.
-        for i in (0, 1, 3, 2, 4, 5, 7, 6):
+        for i in self._order:
             x = self.conv[i](x)
-        return self.conv[8:](x).flatten(1)
+        return x.flatten(1)
 
 
 def _conv(channels_in: int, channels_out: int, padding: int = 0) -> list[nn.Module]:

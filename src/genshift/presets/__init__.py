@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from genshift.errors import Refusal, unknown
 from genshift.presets import benchmark, demo, hw2, hw3, methods, ours
-from genshift.presets.adaptation import Adaptation
+from genshift.presets.adaptation import Adaptation, HW2Adaptation
 from genshift.presets.base import OURS, PUBLISHED, YOURS, Option, Preset, option_fields
 from genshift.presets.benchmark import BenchmarkPreset, backbone
 from genshift.presets.diffusion import Diffusion, Sampling
@@ -35,6 +35,11 @@ PRESETS: dict[str, Preset] = {
 }
 
 
+def all_classes() -> list[type[Preset]]:
+    """The classes of all presets, of which every option is a field."""
+    return [*FAMILIES.values(), HW2Adaptation, *map(benchmark.class_of, METHODS)]
+
+
 def class_of(family: str, networks: str, method: str) -> type[Preset]:
     """The class of a preset by what its config.json says; KeyError where there is no such family.
 
@@ -42,7 +47,9 @@ def class_of(family: str, networks: str, method: str) -> type[Preset]:
     """
     if family == Adaptation.family:
         row = methods.row_of(method)
-        return benchmark.class_of(row.name) if networks == benchmark.NETWORKS else Adaptation
+        if networks == benchmark.NETWORKS:
+            return benchmark.class_of(row.name)
+        return HW2Adaptation if networks == "hw2" else Adaptation
     return FAMILIES[family]
 
 
@@ -112,6 +119,7 @@ __all__ = [
     "Classifier",
     "Diffusion",
     "Generator",
+    "HW2Adaptation",
     "LatentGenerator",
     "MethodRow",
     "Option",
@@ -119,6 +127,7 @@ __all__ = [
     "Preset",
     "Sampling",
     "add_method",
+    "all_classes",
     "backbone",
     "class_of",
     "get",

@@ -99,6 +99,17 @@ class Adaptation(Preset):
         return self
 
 
+@dataclass(frozen=True, kw_only=True)
+class HW2Adaptation(Adaptation):
+    """An experiment on hw2's printed networks."""
+
+    pooling: Literal["two", "two-averaged", "five"] = option(
+        "max-poolings of the extractor: two as printed (28 to 31 pixels), two and then averaged to 1×1 (28 to 63), or "
+        "the cited source's five (32 to 63)",
+        "two",
+    )
+
+
 def same_set(one: str, other: str) -> bool:
     """Whether two sets, by name or path, are one."""
     return given_path(one).resolve() == given_path(other).resolve()

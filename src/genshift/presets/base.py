@@ -16,8 +16,8 @@ PUBLISHED = "published"
 OURS = "ours"
 YOURS = "yours"
 
-# How runs of 0.2 read, which had no such options.
-LATER = {"fit": "crop", "background": "white", "depth": 0, "encoding": "utf-8"}
+# How runs of 0.2 read, or learnt, which had no such options.
+LATER = {"fit": "crop", "background": "white", "depth": 0, "encoding": "utf-8", "pooling": "two"}
 
 # Ours, in every preset that has one: what a generator or a classifier answers swings between steps, and a mean over
 # the last ten thousand images steadies it.

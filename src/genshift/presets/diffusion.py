@@ -60,6 +60,9 @@ class Sampling:
         return self
 
 
+DRAWING = tuple(f.name for f in fields(Sampling))  # options that are no part of what is learnt
+
+
 @dataclass(frozen=True, kw_only=True)
 class Diffusion(Generator, Sampling):
     """A denoising diffusion model, of any process and prediction."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from genshift.presets.adaptation import Adaptation
+from genshift.presets.adaptation import HW2Adaptation
 from genshift.presets.base import HALF_LIFE, PUBLISHED, Preset
 from genshift.presets.diffusion import Diffusion
 from genshift.presets.pictures import GAN
@@ -80,6 +80,7 @@ _DIFFUSION_ORIGINS = {
     "label_dropout": f"{DDPM_CONDITIONAL}; per image instead of per batch: ours",
     "ema_half_life": "published (none is named)",
     "skip": "ours (the report names no probability)",
+    "clip": "cited source (the code of DDPM's authors clips its predicted picture; neither report nor paper says so)",
     "mean": "cited source (DDPM, arXiv 2006.11239: pixels in [-1, 1])",
     "std": "cited source (DDPM, arXiv 2006.11239: pixels in [-1, 1])",
     "weight_decay": "cited source (AdamW's default in PyTorch)",
@@ -90,7 +91,7 @@ DIFFUSION = Diffusion(
     name="hw2-diffusion", study="hw2", method="diffusion", networks="hw2-unet", data="mnistm",
     images=300 * published_size("mnistm"), epochs=300, size=28, batch=64, optimizer="adamw",
     lr=3e-4, weight_decay=0.01, mean=0.5, std=0.5, condition="classes", process="linear", predict="epsilon",
-    label_dropout=0.1, sampler="ddpm", steps=1000, guidance=3.0, skip=0.5, origins=_DIFFUSION_ORIGINS,
+    label_dropout=0.1, sampler="ddpm", steps=1000, guidance=3.0, skip=0.5, clip="on", origins=_DIFFUSION_ORIGINS,
 )  # fmt: skip
 
 
@@ -108,6 +109,7 @@ _HW2_ORIGINS = {
     "batch_target": PUBLISHED,
     "optimizer": PUBLISHED,
     "lr": PUBLISHED,
+    "pooling": f"published (the printed extractor; five in its {HW11})",
     "size": "ours (at 28 to 31 pixels the printed extractor gives 512 features)",
     "colour": "published (the printed first convolution takes 3 channels)",
     "mean": HW11,
@@ -120,11 +122,11 @@ _HW2_ORIGINS = {
 }
 
 
-def _hw2(source: str, target: str, method: str) -> Adaptation:
+def _hw2(source: str, target: str, method: str) -> HW2Adaptation:
     own = target if method == "target" else source
     walked = walked_images(200, (published_size(source), 64), (published_size(target), 64))
     adapts = method == "dann"
-    return Adaptation(
+    return HW2Adaptation(
         name=f"hw2-{method}-{source}-{target}",
         study="hw2",
         method=method,

@@ -72,6 +72,7 @@ class TrainOptions(TypedDict, total=False):
     patch: int
     penalty_every: int
     perceptual: float
+    pooling: Literal["five", "two", "two-averaged"]
     precision: Literal["auto", "bfloat16", "float32", "float64"]
     predict: Literal["edm", "epsilon", "v", "x0"]
     pretrain: float

@@ -251,7 +251,8 @@ class Evaluation(TypedDict, total=False):
     # Of generators.
     features: str  # the classifier's run in whose features distances were measured
     by_class: list[ClassRow]
-    sampling: dict[str, Scalar]  # how a diffusion model drew
+    sampling: dict[str, Scalar]  # how a diffusion model drew what was measured
+    shown_sampling: dict[str, Scalar]  # and what is shown of each class, where that is otherwise
     attribute_changes: list[AttributeChange]  # by a VAE's reconstructions
     over_training: list[CheckRow]  # of a GAN
     panel_mse: list[Number]  # of the pictures of the panel of reconstructions
@@ -369,6 +370,39 @@ class SweepRow(SweepMeasures, total=False):
     sampling: Present[Drawn]
 
 
+class SkipRow(TypedDict, total=False):
+    """Guidance left out in a share of the steps: right class over n pictures, passes and seconds by the run's own
+    sampler; the distance, and right class again, over `frechet_n` pictures in `frechet_steps`."""
+
+    skip: Present[Share]
+    sampling: Present[Drawn]
+    accuracy: Present[Share | None]
+    accuracy_error: Present[Share | None]
+    n: Present[Count]
+    evaluations: Present[Number]
+    seconds_per_image: Present[Number]
+    frechet: Present[Number]
+    floor: Present[Number]
+    frechet_accuracy: Share | None
+    frechet_n: Present[Count]
+    frechet_steps: Present[Count]
+
+
+class SkipTable(TypedDict, total=False):
+    """The conditions that its rows were measured under, and the rows."""
+
+    images: Present[Count]
+    features: Present[str]
+    features_images: Count
+    reference: str
+    n: Count
+    count: Count
+    seed: Whole
+    machine: str
+    protocol: str
+    rows: Present[list[SkipRow]]
+
+
 class Best(TypedDict, total=False):
     """The setting that a finished sweep chose, of which checkpoint, and why; sampling.json holds it too."""
 
@@ -390,6 +424,7 @@ class Sweep(TypedDict, total=False):
     rule: str
     rows: list[SweepRow]
     best: Best | None
+    skips: SkipTable  # measured by itself: it shares no condition with the rows, and chooses nothing
 
 
 # --- all of them ------------------------------------------------------------------------------------------------------

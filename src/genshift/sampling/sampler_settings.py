@@ -6,16 +6,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 from genshift.errors import Refusal, unknown
 from genshift.presets import Diffusion, Preset, Sampling
 from genshift.presets.base import flag
+from genshift.presets.diffusion import DRAWING
 from genshift.runs.folder import RunFolder
 from genshift.runs.forms import SAMPLING, Best
 
-NAMES = tuple(field.name for field in fields(Sampling))
 # What is as in `Sampling()` where a sampling is unguided.
 GUIDANCE = ("guide", "guidance", "guidance_from", "guidance_to", "skip")
 MOST_STEPS = 100  # that are waited for while a model trains, and in an evaluation that is asked for no number
@@ -27,8 +27,8 @@ def sampling_of(run: RunFolder, preset: Diffusion, changes: Mapping[str, Any], l
     labelled: whether pictures are drawn of labels. Without them there is nothing that an unconditional guide could
     guide away from, and guidance is off. Raises Refusal for changes that the run cannot take.
     """
-    if strangers := [name for name in changes if name not in NAMES]:
-        raise unknown("sampling option", strangers[0], NAMES)
+    if strangers := [name for name in changes if name not in DRAWING]:
+        raise unknown("sampling option", strangers[0], DRAWING)
     # What was best for another checkpoint says nothing of this one.
     stored = swept(run)
     before = stored["sampling"] if stored is not None and stored["images"] == run.seen else {}
@@ -59,6 +59,13 @@ def in_few_steps(sampling: Sampling) -> Sampling:
     return sampling if sampling.steps <= MOST_STEPS else replace(sampling, sampler="dpm++2m", steps=20, skip=0.0)
 
 
+def shown_sampling(preset: Diffusion, steps: int) -> Sampling:
+    """The preset's own sampler, guidance and skipping, in `steps` steps, whatever a sweep chose. Refusal for steps that
+    it cannot take."""
+    own = preset.replaced(steps=steps).sampling()
+    return unguided(own) if own.by_label and preset.condition == "none" else own
+
+
 def swept(run: RunFolder) -> Best | None:
     """What a sweep wrote into the run; Refusal where it is none of ours."""
     path = run.path / SAMPLING
@@ -72,7 +79,7 @@ def swept(run: RunFolder) -> Best | None:
 
 def _is_sampling(given: Mapping[str, Any]) -> bool:
     """Whether there are options of `Sampling` alone, and each of the right type."""
-    if not set(given) <= set(NAMES):
+    if not set(given) <= set(DRAWING):
         return False
     plain = Sampling()
     types = {name: type(getattr(plain, name)) for name in given}

@@ -22,7 +22,8 @@ from genshift.data.feed import Feed
 from genshift.data.manifest import Manifest, Memory
 from genshift.errors import Refusal
 from genshift.paths import given_path
-from genshift.presets import OURS, Preset
+from genshift.presets import OURS, Diffusion, Preset
+from genshift.presets.diffusion import DRAWING
 from genshift.runs import checkpoint
 from genshift.runs.checkpoint import CLEANED
 from genshift.runs.folder import RunFolder
@@ -95,6 +96,8 @@ def train(preset: Preset, out: Path, settings: Settings) -> bool:
         begun = run.exists()
         if begun:
             check_same(run, preset, settings)
+            if world.leads:
+                _draw_as_now(run, preset, console)
         # What is learnt from, and the trainer at its start.
         with console.phase(f"Reading {preset.task}"):
             memory = Memory(remembered(run), predecessor_of(settings))
@@ -363,12 +366,30 @@ def check_same(run: RunFolder, preset: Preset, settings: Settings) -> None:
         del now["depth"]
     bound = preset.bound_to_budget
     for name, value in now.items():
+        if name in DRAWING and isinstance(preset, Diffusion):  # is no part of what it learns
+            continue
         larger = name == "images" and value > begun[name]
         if begun[name] == value or (larger and not bound):
             continue
         if name not in moved or {begun[name], value} & set(CATALOG):
             flag, why = f"--{name.replace('_', '-')}", f", and {bound}" if larger else ""
             raise Refusal(f"{run.path} was begun with {flag} {begun[name]}, not {value}{why}: name another --out.")
+
+
+def _draw_as_now(run: RunFolder, preset: Preset, console: Console) -> None:
+    """A diffusion run draws as the preset now says, from here on: config.json is written anew where that is otherwise
+    than when the run was begun, by an earlier version or another flag."""
+    if not isinstance(preset, Diffusion):
+        return
+    config = run.whole_config
+    begun, now = preset_of(config).options(), preset.options()
+    changed = [name for name in DRAWING if begun[name] != now[name]]
+    for name in changed:
+        console.say(f"note: it draws with --{name.replace('_', '-')} {now[name]} from now on, {begun[name]} until now.")
+        config["preset"]["fields"][name] = now[name]
+        config["preset"]["origins"] = {**config["preset"]["origins"], name: preset.origins.get(name, OURS)}
+    if changed:
+        run.write(CONFIG, config)
 
 
 def _check_fingerprints(run: RunFolder, training_data: TrainingData) -> None:

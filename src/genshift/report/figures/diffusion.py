@@ -63,6 +63,7 @@ def sweep_figures(label: str, sweep: Sweep) -> list[Figure]:
             _interval,
             ("guidance_from", "guidance_to"),
         ),
+        Axis("clipping", {"": [row for row in rows if row["axis"] == "clip"]}, lambda row: row["setting"], ("clip",)),
         Axis("network evaluations", by_sampler, lambda row: float(row["evaluations"]), ("sampler", "steps")),
     ]
     chosen = (sweep.get("best") or {}).get("sampling") or {}

@@ -44,6 +44,13 @@ METRICS = {
         percent=True,
         bar="samples",
     ),
+    "shown_class_accuracy": Metric(
+        "right class, as shown",
+        "higher",
+        "the same share of the pictures that are shown of each class, drawn by the preset's own sampler",
+        percent=True,
+        bar="se",
+    ),
     "frechet": Metric(
         "Fréchet",
         "lower",
@@ -149,6 +156,12 @@ METRICS = {
         "how many times a picture passes through the network while it is drawn, both branches of guidance counted",
     ),
     "seconds_per_image": Metric("seconds a picture", "lower", "the time that drawing one takes, many at once"),
+    "shown_evaluations_per_image": Metric(
+        "network evaluations, as shown", "lower", "the same of the pictures that are shown of each class"
+    ),
+    "shown_seconds_per_image": Metric(
+        "seconds a picture, as shown", "lower", "the time that drawing one of those takes"
+    ),
     "gflop_per_image": Metric(
         "GFLOP a picture", "lower", "the network's floating-point operations for one, in thousands of millions"
     ),

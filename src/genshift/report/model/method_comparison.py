@@ -6,8 +6,8 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 
+from genshift.presets.base import LATER
 from genshift.presets.methods import METHODS, title_of
 from genshift.report.model.formatting import NONE, ours_text
 from genshift.report.model.grouping import Group, conditions_of
@@ -21,7 +21,8 @@ STUDYS, OWN = "the study's", "the presets' own budget"
 BACKBONE = ("width", "size")  # the fields that say which, beside the networks' name
 PICTURES = ("colour", "mean", "std", "frame", "fit", "background", "extra")  # the fields that make a set's pictures
 BUDGET = ("images", "epochs", "minutes")
-AXES = {"learning rate": ("lr",), "transform": ("colour", "mean", "std")}  # the fields that each axis of a study varies
+# The fields that each axis of a study varies. hw2's poolings need their size.
+AXES = {"learning rate": ("lr",), "transform": ("colour", "mean", "std"), "pooling": ("pooling", "size")}
 
 
 def within_noise(one: Row, other: Row) -> bool:
@@ -40,8 +41,8 @@ def within_noise(one: Row, other: Row) -> bool:
 # --- equal conditions -------------------------------------------------------------------------------------------------
 
 
-def equal_conditions(groups: Sequence[Group]) -> dict[tuple[str, str], list[Group]]:
-    """The groups that adapt by their study, and by backbone and budget in words.
+def equal_conditions(groups: Sequence[Group], leave_out: Sequence[str] = ()) -> dict[tuple[str, str], list[Group]]:
+    """The groups that adapt by their study, and by backbone and budget in words, but for the fields `leave_out`.
 
     A preset that is smaller than its study's budget was run whole: it stands with those that the budget cut short.
     """
@@ -49,12 +50,12 @@ def equal_conditions(groups: Sequence[Group]) -> dict[tuple[str, str], list[Grou
     largest: dict[tuple[str, str], int] = {}  # of the budgets that a study cut to its own
     for run in (group.first for group in adapting):
         if _budget(run).startswith(STUDYS):
-            key = run.study, backbone_and_budget(run)
+            key = run.study, backbone_and_budget(run, leave_out)
             largest[key] = max(largest.get(key, 0), run.budget or 0)
     equal: dict[tuple[str, str], list[Group]] = {}
     for group in adapting:
         # Where a preset was run whole, it joins a budget that was cut and holds it, on the same backbone.
-        run, place = group.first, (group.study, backbone_and_budget(group.first))
+        run, place = group.first, (group.study, backbone_and_budget(group.first, leave_out))
         if _budget(run) == OWN:
             backbone = place[1].rpartition("; ")[0]
             cut = [key for key, images in largest.items() if (run.budget or 0) <= images]
@@ -64,10 +65,10 @@ def equal_conditions(groups: Sequence[Group]) -> dict[tuple[str, str], list[Grou
     return equal
 
 
-def backbone_and_budget(run: RunRecord) -> str:
-    """In words, e.g. "residual networks, width 64, size 28; the study's cpu budget"."""
-    named = run.preset.get("networks")
-    backbone = [f"{named} networks" if named else "", *(conditions_of(run).get(key, "") for key in BACKBONE)]
+def backbone_and_budget(run: RunRecord, leave_out: Sequence[str] = ()) -> str:
+    """In words, e.g. "residual networks, width 64, size 28; the study's cpu budget", but for the fields `leave_out`."""
+    named, keys = run.preset.get("networks"), [key for key in BACKBONE if key not in leave_out]
+    backbone = [f"{named} networks" if named else "", *(conditions_of(run).get(key, "") for key in keys)]
     return f"{', '.join(filter(None, backbone))}; {_budget(run)}"
 
 
@@ -211,8 +212,9 @@ def oracle_texts(matrix: Matrix, method: str, task: str) -> tuple[str, str]:
 @dataclass(frozen=True)
 class SettingsTable:
     """A method's rows by (setting, task), of runs that differ in one axis alone, such as its learning rate; `own` are
-    the preset's settings."""
+    the preset's settings. axis: a key of AXES."""
 
+    axis: str
     title: str
     settings: tuple[str, ...]
     tasks: tuple[str, ...]
@@ -224,6 +226,12 @@ class SettingsTable:
         means = {s: row.mean for (s, at), row in self.rows.items() if at == task and row.mean is not None}
         return max(means, key=lambda setting: means[setting]) if len(means) > 1 else ""
 
+    def as_good(self, task: str) -> list[str]:
+        """The settings that noise does not tell from the best, that one aside; none where there is no best."""
+        measured = {s: row for (s, at), row in self.rows.items() if at == task and row.mean is not None}
+        best = self.best(task)
+        return [s for s, row in measured.items() if best and s != best and within_noise(measured[best], row)]
+
     def text(self, setting: str, task: str) -> str:
         """A cell: accuracy, and a mark where the preset has this setting; – where it was not run."""
         row = self.rows.get((setting, task))
@@ -234,24 +242,29 @@ def settings_tables(groups: Sequence[Group]) -> list[SettingsTable]:
     """A table for each method and axis of which the runs hold more than one setting, at equal backbone and budget, and
     with whatever else was given alike."""
     alike: dict[tuple[str, str], list[Group]] = {}
-    for (study, equal), members in equal_conditions(groups).items():
-        for axis, group in product(AXES, members):
-            title = f"{study}: {_with_options(group, leave_out=AXES[axis])} by {axis} and task: {equal}"
-            alike.setdefault((title, axis), []).append(group)
-    tables = [_settings_table(title, AXES[axis], members) for (title, axis), members in alike.items()]
+    for axis, keys in AXES.items():
+        for (study, equal), members in equal_conditions(groups, leave_out=keys).items():
+            for group in members:
+                title = f"{study}: {_with_options(group, leave_out=keys)} by {axis} and task: {equal}"
+                alike.setdefault((title, axis), []).append(group)
+    tables = [_settings_table(axis, title, members) for (title, axis), members in alike.items()]
     return [table for table in tables if len(table.settings) > 1 and len(table.own) < len(table.rows)]
 
 
-def _settings_table(title: str, keys: Sequence[str], groups: Sequence[Group]) -> SettingsTable:
+def _settings_table(axis: str, title: str, groups: Sequence[Group]) -> SettingsTable:
+    keys = AXES[axis]
     placed: dict[tuple[str, str], Group] = {}
     for group in groups:
-        conditions = conditions_of(group.first)
+        # What is as it was before it was an option is no condition, and here it is one of the settings.
+        conditions = {key: f"{key} {LATER[key]}" for key in keys if key in LATER} | conditions_of(group.first)
         placed[", ".join(conditions[key] for key in keys if key in conditions), group.task] = group
     # A preset's own setting is one in which no option of this axis was given.
     own = frozenset(at for at, group in placed.items() if not set(method_options(group.first)) & set(keys))
-    values = {setting: [group.first.fields.get(key) for key in keys] for (setting, _), group in placed.items()}
+    values = {
+        setting: [group.first.fields.get(key, LATER.get(key)) for key in keys] for (setting, _), group in placed.items()
+    }
     # By value, not by their words: 1e-05 before 0.001.
     settings = tuple(sorted(values, key=lambda setting: values[setting]))
     tasks = tuple(dict.fromkeys(task for _, task in placed))
     rows = {at: row_of(group, TARGET_ACCURACY) for at, group in placed.items()}
-    return SettingsTable(title, settings, tasks, rows, own)
+    return SettingsTable(axis, title, settings, tasks, rows, own)

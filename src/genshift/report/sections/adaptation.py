@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from genshift.report.blocks import Block, Cell, Choice, Figure, Figures, Heading, Option, Prose, Table, Terms
+from genshift.report.blocks import Block, Cell, Choice, Figure, Figures, Heading, Option, Pictures, Prose, Table, Terms
 from genshift.report.figures import adaptation as figures
 from genshift.report.figures.flows import adda_flow
+from genshift.report.figures.pictures import picture
 from genshift.report.figures.thumbnails import thumbnails
 from genshift.report.model.formatting import (
     NONE,
@@ -209,6 +210,28 @@ def few(subject: Subject) -> bool:
 def many(subject: Subject) -> bool:
     """Whether one method at a time is shown in full."""
     return not few(subject)
+
+
+def pictures(subject: Subject) -> list[Block]:
+    """Pictures of both domains, once, and of every method those that it got wrong."""
+    blocks: list[Block] = []
+    for file in ("samples/domains.png", "samples/mistakes.png"):
+        shown = [
+            (group, entry)
+            for group in subject.groups
+            for entry in group.first.evaluation.get("pictures") or []
+            if entry["file"] == file
+        ]
+        if shown:
+            title = shown[0][1].get("title", file)
+            once = file == "samples/domains.png"
+            drawn = [
+                picture(group.first, file, "" if once else group.label, entry.get("caption", ""),
+                        f"{title} of {group.label}", entry.get("under", []))
+                for group, entry in shown[: 1 if once else None]
+            ]  # fmt: skip
+            blocks += [Heading(title), Pictures(drawn)]
+    return blocks
 
 
 def latent_space(subject: Subject) -> list[Block]:

@@ -50,6 +50,9 @@ def _setting(run: RunRecord, key: str) -> Cell:
         return Cell(NONE)
     value, origin = run.fields[key], run.origins.get(key, "")
     of_preset = "published" if origin.startswith("published") else "preset"
+    drawn = run.evaluation.get("sampling") or {}
+    if key in drawn and drawn[key] != value:  # the measures below are of pictures that were drawn so
+        return Cell(f"{_text(drawn[key])} as measured ({_text(value)} {of_preset})", "yours")
     if key == "images":
         used = int(run.config.get("images", value))
         batch_field = "batch_target" if run.method == "target" else "batch_source"
