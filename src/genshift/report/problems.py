@@ -105,6 +105,7 @@ MEASURES = (each(generators.finding), each(shared.measures))
 TROUBLE = (each(shared.warnings), each(generators.curves))
 FAMILIES = Part[Case](lambda case: generators.families(case.model))
 PROBES = each(adaptation.probes)
+GUIDANCE = (each(diffusion.skips), each(diffusion.sweeps))
 STABILITY = each(generators.stability)
 FLOW = Part[Case](lambda case: adaptation.flow(case.subjects[0]))  # of all tasks one
 ADAPTED = (
@@ -127,7 +128,7 @@ PROBLEMS: tuple[Problem, ...] = (
         Question("P2.1 The network, its training, and how it draws", (each(diffusion.procedure), NETWORKS, *TROUBLE)),
         Question("P2.2 Ten of each digit", (pictures("reverse", but=True), *MEASURES, each(generators.class_by_class))),
         Question("P2.3 From noise to a digit, in six states", (pictures("reverse"), each(generators.snapshots))),
-        Question("P2.4 What guidance brings and costs; beside the GANs", (each(diffusion.skips), each(diffusion.sweeps), FAMILIES, AGAIN)),
+        Question("P2.4 What guidance brings and costs; beside the GANs", (*GUIDANCE, FAMILIES, AGAIN)),
     )),
     Problem("hw2", "adaptation", (
         Question("P3.1 How much adaptation brings, task by task", (TABLE, each(adaptation.seeds))),
