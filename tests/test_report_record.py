@@ -273,6 +273,8 @@ def test_a_record_takes_the_place_of_nothing_else(tmp_path, capsys):
     assert "something else than plotly's" in refused(
         run, "--out", tmp_path / "p.html", "--plotly", tmp_path / "script.js"
     )
+    assert "is the page itself" in refused(twin, "--out", tmp_path / "p.html", "--plotly", tmp_path / "p.html")
+    assert not (tmp_path / "p.html").exists()
     assert (run / "checkpoints").is_dir() and (other / "notes.txt").exists() and not (tmp_path / "new").exists()
 
 

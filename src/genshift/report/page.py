@@ -122,6 +122,8 @@ def write_page(
 def _shared_plotly(script: Path, out: Path) -> str:
     """Writes plotly's file where it is not there, or of another version; its address as the page `out` has it."""
     wanted = get_plotlyjs()
+    if script.resolve() == out.resolve():
+        raise Refusal(f"--plotly {script} is the page itself: name a file beside it.")
     if script.exists():
         there = script.read_bytes()
         if PLOTLY not in there[:200]:
