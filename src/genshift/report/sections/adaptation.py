@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import PurePosixPath
 
 from genshift.report.blocks import Block, Cell, Choice, Figure, Figures, Heading, Option, Pictures, Prose, Table, Terms
 from genshift.report.figures import adaptation as figures
@@ -24,6 +25,7 @@ from genshift.report.model.grouping import Group
 from genshift.report.model.measures import CLASS_PROBE, DOMAIN_PROBE, TARGET_ACCURACY, metric_of, percent
 from genshift.report.model.page_model import PageModel, Subject
 from genshift.report.model.summary import T_SNE, Row, row_of, why_missing
+from genshift.report.real_pictures import hidden_note
 from genshift.report.sections.shared import CURVES
 
 SIDE_BY_SIDE = 4  # methods of one task, drawn large; more of them are chosen from
@@ -215,22 +217,23 @@ def many(subject: Subject) -> bool:
 def pictures(subject: Subject) -> list[Block]:
     """Pictures of both domains, once, and of every method those that it got wrong."""
     blocks: list[Block] = []
-    for file in ("samples/domains.png", "samples/mistakes.png"):
+    for name in ("domains", "mistakes"):
         shown = [
             (group, entry)
             for group in subject.groups
             for entry in group.first.evaluation.get("pictures") or []
-            if entry["file"] == file
+            if PurePosixPath(entry["file"]).stem == name  # of a record they have another ending
         ]
         if shown:
-            title = shown[0][1].get("title", file)
-            once = file == "samples/domains.png"
+            title, once = shown[0][1].get("title", name), name == "domains"
+            shown = shown[:1] if once else shown
             drawn = [
-                picture(group.first, file, "" if once else group.label, entry.get("caption", ""),
+                picture(group.first, entry["file"], "" if once else group.label, entry.get("caption", ""),
                         f"{title} of {group.label}", entry.get("under", []))
-                for group, entry in shown[: 1 if once else None]
+                for group, entry in shown
             ]  # fmt: skip
-            blocks += [Heading(title), Pictures(drawn)]
+            notes = dict.fromkeys(hidden_note(group.first, entry) for group, entry in shown)
+            blocks += [Heading(title), *(Prose(note) for note in notes if note), Pictures(drawn)]
     return blocks
 
 
