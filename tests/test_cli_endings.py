@@ -220,7 +220,7 @@ def test_verbs_on_generators_name_the_next_command(tmp_path, capfd, monkeypatch)
 
 @pytest.mark.parametrize(
     ("budget", "following"),
-    [("quick", "next: genshift study demo --budget cpu --out out-cpu"), ("full", "next: genshift compare out")],
+    [("quick", "next: genshift study demo --budget cpu --out out"), ("full", "next: genshift compare out")],
 )
 def test_a_study_names_the_next_command(budget, following, tmp_path, capfd, monkeypatch):
     monkeypatch.chdir(tmp_path)

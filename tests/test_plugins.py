@@ -18,6 +18,7 @@ from genshift.errors import Refusal
 from genshift.presets import METHODS, PRESETS
 from genshift.runs.folder import RunFolder
 from genshift.runs.trained_run import open_run
+from genshift.studies import running
 
 pytestmark = pytest.mark.usefixtures("quick", "forget_plugins")
 
@@ -163,8 +164,8 @@ def test_a_study_trains_it_with_its_rows_budget_in_processes_of_their_own(late, 
     small = {"width": 8, "images": 8, "validation": 0.2, "select": "last"}
     preset = tiny.tiny("late-dann-usps-mnistm", domains, **small)
     monkeypatch.setattr(studies.Study, "presets", lambda self: [preset])
-    page = studies.running.run_study(study, "full", tmp_path / "study", seeds=1, jobs=2, threads=1)
-    assert "Late DANN" in page.read_text()
+    outcome = running.run_study(study, "full", tmp_path / "study", seeds=1, jobs=2, threads=1)
+    assert "Late DANN" in outcome.page.read_text()
     assert RunFolder(tmp_path / "study" / "late-dann-usps-mnistm-seed0").seen == 8
 
 

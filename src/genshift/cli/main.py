@@ -453,6 +453,36 @@ def compare(argv: Sequence[str]) -> int:
 
 def study(argv: Sequence[str]) -> int:
     """train what is missing of a study, evaluate, report; -n prints what that takes"""
+    args = _study_parser().parse(argv)
+    check_positive(args, "seeds", "jobs", "threads")
+    check_weights(args)
+    options: dict[str, Any] = {"data_root": existing_root(args)}
+    options |= {
+        name: getattr(args, name) for name in ("seeds", "jobs", "threads", "weights", "only", "without", "photos")
+    }
+    from genshift import api, studies
+    from genshift.studies.running import run_study
+
+    out = args.out or Path("runs", args.name)
+    where = ("--out", out, *where_data_lies(args.data_root))
+    if args.dry_run:
+        for line in api.plan_study(args.name, out, args.budget, **options).lines:
+            say(line)
+        print_next("study", args.name, "--budget", args.budget, *where)
+        return 0
+    outcome = run_study(studies.get(args.name), args.budget, out, record=args.record, **options)
+    if not outcome.finished:
+        return INTERRUPTED
+    larger = {"quick": "cpu", "cpu": "full"}.get(args.budget)
+    if outcome.page is not None:
+        more = ("study", args.name, "--budget", larger, *where) if larger else ("compare", out)
+        _say_page(outcome.page, out, more)
+    if outcome.left_out:
+        raise _left_out(outcome.left_out)
+    return 0
+
+
+def _study_parser() -> Parser:
     parser = Parser(
         "genshift study",
         description="Prints its plan, trains what is missing of a study, evaluates it, and writes page.html after "
@@ -488,33 +518,7 @@ def study(argv: Sequence[str]) -> int:
     parser.add_argument("--weights", type=Path, metavar="FILE", help="Inception's weights: FID, KID and so on too")
     parser.add_argument("--photos", type=Path, metavar="DIR", help="photos to build MNIST-M from, where it is missing")
     add_data_root(parser)
-    args = parser.parse(argv)
-    check_positive(args, "seeds", "jobs", "threads")
-    check_weights(args)
-    options: dict[str, Any] = {"data_root": existing_root(args)}
-    options |= {
-        name: getattr(args, name) for name in ("seeds", "jobs", "threads", "weights", "only", "without", "photos")
-    }
-    from genshift import api, studies
-    from genshift.studies.running import run_study
-
-    out = args.out or Path("runs", args.name)
-    where = ("--out", out, *where_data_lies(args.data_root))
-    if args.dry_run:
-        for line in api.plan_study(args.name, out, args.budget, **options).lines:
-            say(line)
-        print_next("study", args.name, "--budget", args.budget, *where)
-        return 0
-    outcome = run_study(studies.get(args.name), args.budget, out, record=args.record, **options)
-    if not outcome.finished:
-        return INTERRUPTED
-    larger = {"quick": "cpu", "cpu": "full"}.get(args.budget)
-    if outcome.page is not None:
-        more = ("study", args.name, "--budget", larger, *where) if larger else ("compare", out)
-        _say_page(outcome.page, out, more)
-    if outcome.left_out:
-        raise _left_out(outcome.left_out)
-    return 0
+    return parser
 
 
 def _left_out(left_out: Mapping[str, Sequence[str]]) -> Refusal:
