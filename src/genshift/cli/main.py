@@ -441,7 +441,7 @@ def compare(argv: Sequence[str]) -> int:
 def study(argv: Sequence[str]) -> int:
     """train what is missing of a study, evaluate, report"""
     parser = Parser("genshift study", description="Trains what is missing of a study, evaluates it, writes page.html.")
-    parser.add_argument("name", help="hw2, hw3, adaptation, default, adda-tables, faces, digits or demo")
+    parser.add_argument("name", help="hw2, hw3, adaptation, default, adda-tables, dann-tables, faces, digits or demo")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the study's runs")
     parser.add_argument(
         "--budget",
