@@ -112,8 +112,8 @@ def stability(subject: Subject) -> list[Block]:
         # A run that became NaN ends before it is evaluated; one that collapsed is alarmed at its end.
         unfinished = [run.seed for run in group.runs if not run.evaluated]
         texts = [NONE if row.mean is None else value_text(row) for row in rows]
-        collapsed = [run.seed for run in group.runs if run.evaluated and _ended_alarmed(run)]
-        seeds = [", ".join(map(str, found)) or "none" for found in (collapsed, unfinished)]
+        collapsed = [run.seed for run in group.runs if _ended_alarmed(run)]
+        seeds = [", ".join(f"seed {seed}" for seed in found) or "none" for found in (collapsed, unfinished)]
         body.append([Cell(text) for text in (group.label, *texts, *seeds, str(len(group.runs)))])
     head = ["", "spread of D's loss", "alarmed, %", "seeds that end alarmed", "seeds without a result", "seeds"]
     note = "A seed without a result has not finished: it was stopped, or its loss was not finite."
