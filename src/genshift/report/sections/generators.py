@@ -11,7 +11,7 @@ from genshift.report.figures import generators as figures
 from genshift.report.figures.pictures import picture
 from genshift.report.model.formatting import NONE, joined, seeds_text, value_text
 from genshift.report.model.grouping import Group
-from genshift.report.model.measures import ACROSS_FAMILIES, OVER_TRAINING, best, metric_of, percent, shown
+from genshift.report.model.measures import ACROSS_FAMILIES, OVER_TRAINING, STABILITY, best, metric_of, percent, shown
 from genshift.report.model.page_model import PageModel, Subject
 from genshift.report.model.summary import Row, row_of
 from genshift.runs.forms import PictureEntry
@@ -108,11 +108,13 @@ def stability(subject: Subject) -> list[Block]:
     for group in subject.groups:
         if group.first.family != "gan":
             continue
-        rows = [row_of(group, name) for name in ("discriminator_loss_spread", "alarmed")]
+        rows = [row_of(group, name) for name in STABILITY]
         # A run that became NaN ends before it is evaluated; one that collapsed is alarmed at its end.
         unfinished = [run.seed for run in group.runs if not run.evaluated]
-        texts = [NONE if row.mean is None else value_text(row) for row in rows]
         collapsed = [run.seed for run in group.runs if _ended_alarmed(run)]
+        if all(row.mean is None for row in rows) and not collapsed and not unfinished:
+            continue  # older runs say nothing
+        texts = [NONE if row.mean is None else value_text(row) for row in rows]
         seeds = [", ".join(f"seed {seed}" for seed in found) or "none" for found in (collapsed, unfinished)]
         body.append([Cell(text) for text in (group.label, *texts, *seeds, str(len(group.runs)))])
     head = ["", "spread of D's loss", "alarmed, %", "seeds that end alarmed", "seeds without a result", "seeds"]
