@@ -457,13 +457,14 @@ def test_seeds_of_a_gan_that_failed_are_named_beside_the_spread_of_its_loss(tmp_
         set_results(folder, discriminator_loss_spread=of(spread, 100), alarmed=of(0.1, 100))
     write_lines(folders[0] / "metrics.jsonl", [{"images": 64, "train/loss_d": 0.5}])
     write_lines(folders[1] / "metrics.jsonl", [{"images": 64, "train/loss_d": 0.0, "alarms": ["generator collapsed"]}])
+    write_lines(folders[2] / "metrics.jsonl", [{"images": 64, "train/loss_d": 0.5}])
     for name in ("results.json", "evaluation.json"):  # its loss became NaN
         (folders[2] / name).unlink()
     rows = [{"images": images, "n": 32, "face_rate": 0.5, "kernel_distance": 2.0} for images in (64, 128)]
     patch_json(folders[0] / "evaluation.json", lambda e: e.update(over_training=rows))
     (subject,) = page_model(read_runs(folders)).subjects
     _, texts, _ = table_of(generators.stability(subject))
-    assert texts == [["hw2-gan-a", "0.30 ± 0.14", "10.00 ± 0.00", "1", "2", "3"]]
+    assert texts == [["hw2-gan-a", "0.30 ± 0.14", "10.00 ± 0.00", "seed 1", "seed 2", "3"]]
     drawn = figures.check_curves([("A", subject.first)])
     assert [figure.title for figure in drawn] == ["face rate of the grids", "kernel distance of the grids"]
     assert json.loads(drawn[1].spec)["data"][0]["y"] == [2.0, 2.0]

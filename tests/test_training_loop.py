@@ -515,7 +515,7 @@ def test_the_learning_rate_is_the_schedules_at_every_step(domains, tmp_path, mon
         return step(self, batch, progress)
 
     monkeypatch.setattr(DANN, "step", noting)
-    preset = tiny.tiny("demo-dann", domains, lr=0.01, lr_schedule="cosine", lr_warmup=8)
+    preset = tiny.tiny("hw2-dann-mnistm-usps", domains, lr=0.01, lr_schedule="cosine", lr_warmup=8)
     trainer = trainer_of(preset, tmp_path / "run")
     trainer.train()
     wanted = [learning_rate(0.01, "cosine", 8, Progress(images, 24)) for images in range(0, 24, 4)]

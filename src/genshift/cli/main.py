@@ -490,7 +490,7 @@ def _study_parser() -> Parser:
         "was trained; 2: something was left out, which the last line and the page say; 130: a signal stopped it.",
     )
     parser.add_argument(
-        "name", help="hw2, hw3, adaptation, default, adda-tables, pooling-tables, faces, digits or demo"
+        "name", help="hw2, hw3, adaptation, default, adda-tables, dann-tables, pooling-tables, faces, digits or demo"
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the study's runs (runs/NAME)")
     parser.add_argument(

@@ -129,7 +129,8 @@ HW3 = {"gan": 450_000, "vae": 450_000, **{name: PRESETS[name].images for name in
 ADAPTATION = {name: row.cpu_images for name, row in methods.METHODS.items()}
 DEFAULT_BUDGETS = {"source": 320_000, methods.DEFAULT_METHOD: 60_000}
 # hw3 finds that ADDA's learning rate and what is done to its images matter, each by task: the rates and the transforms
-# (this problem's and the one's before it) that it names, on every task.
+# (this problem's and the one's before it) that it names, on every task. Of DANN it says so of the transforms.
+DANN = tuple(name.replace("adda", "dann") for name in ADDA)
 RATES = tuple({"lr": lr} for lr in (1e-3, 1e-4, 1e-5))
 TRANSFORMS = tuple(
     {"colour": colour, "mean": pixel, "std": 1.0 - pixel} for colour in ("rgb", "grey") for pixel in (0.0, 0.5)
@@ -185,6 +186,13 @@ STUDIES = {
             {"adda": 120_000},
             seeds=1,
             variants=dict.fromkeys(ADDA, RATES + TRANSFORMS),
+        ),
+        Study(
+            "dann-tables",
+            "hw3's DANN by transform and task, at one to four minutes of one core each",
+            {"dann": 120_000},
+            seeds=1,
+            variants=dict.fromkeys(DANN, TRANSFORMS),
         ),
         Study(
             "pooling-tables",

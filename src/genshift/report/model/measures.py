@@ -8,9 +8,10 @@ from typing import Literal
 
 TARGET_ACCURACY = "oracle/target_test_accuracy"
 DOMAIN_PROBE, CLASS_PROBE = "domain_probe_accuracy", "oracle/class_probe_accuracy"
-# Measures with tables of their own: across families of generators, and over training ("latent_probe/first").
+# Measures with tables of their own: across families of generators, over training ("latent_probe/first"), and of GANs.
 ACROSS_FAMILIES = {"frechet": "frechet_1000", "precision": "precision_1000", "recall": "recall_1000"}
 OVER_TRAINING = ("latent_probe", "latent_kl_with", "latent_kl_without")
+STABILITY = ("discriminator_loss_spread", "alarmed")
 BOOKKEEPING = {"cpu_minutes", "images_per_second"}  # in results.json, and no figure of merit
 Better = Literal["higher", "lower", "as real", "neither"]
 
@@ -224,7 +225,7 @@ def ordered(metrics: Iterable[str]) -> list[str]:
     """Known metrics in the order of the catalogue, others after them by name; no bookkeeping, and none that has a table
     of its own."""
     places = {name: place for place, name in enumerate(METRICS)}
-    apart = BOOKKEEPING.union(ACROSS_FAMILIES.values())
+    apart = BOOKKEEPING.union(ACROSS_FAMILIES.values(), STABILITY)
     columns = {name for name in set(metrics) - apart if name.partition("/")[0] not in OVER_TRAINING}
     return sorted(columns, key=lambda name: (places.get(name, len(places)), name))
 

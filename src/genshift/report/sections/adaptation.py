@@ -157,8 +157,9 @@ def probes(subject: Subject) -> list[Block]:
         body.append([Cell(text) for text in (rows[0].label, *texts, seeds)])
     terms = [(metric_of(row.metric).title, f"{metric_of(row.metric).meaning}.") for row in known[0]]
     taken = dict.fromkeys((row.metric, protocol) for rows in known for row in rows[:2] for protocol in row.protocols)
-    terms += [(f"{metric_of(metric).title}, measured", f"{protocol}.") for metric, protocol in taken]
-    return [Heading("Domains mixed, classes apart"), Table(head, [("", body)]), Terms(terms)]
+    measured_as = [(metric_of(metric).title, f"{protocol}.") for metric, protocol in taken]
+    folded = Terms(measured_as, "How each was taken")
+    return [Heading("Domains mixed, classes apart"), Table(head, [("", body)]), Terms(terms), folded]
 
 
 def difficulty(subject: Subject) -> list[Block]:

@@ -12,7 +12,7 @@ from genshift.report.figures import generators as figures
 from genshift.report.figures.pictures import first_middle_last, picture
 from genshift.report.model.formatting import NONE, joined, seeds_text, value_text
 from genshift.report.model.grouping import Group
-from genshift.report.model.measures import ACROSS_FAMILIES, OVER_TRAINING, best, metric_of, percent, shown
+from genshift.report.model.measures import ACROSS_FAMILIES, OVER_TRAINING, STABILITY, best, metric_of, percent, shown
 from genshift.report.model.page_model import PageModel, Subject
 from genshift.report.model.summary import Row, row_of
 from genshift.report.real_pictures import hidden_note
@@ -110,12 +110,14 @@ def stability(subject: Subject) -> list[Block]:
     for group in subject.groups:
         if group.first.family != "gan":
             continue
-        rows = [row_of(group, name) for name in ("discriminator_loss_spread", "alarmed")]
+        rows = [row_of(group, name) for name in STABILITY]
         # A run that became NaN ends before it is evaluated; one that collapsed is alarmed at its end.
         unfinished = [run.seed for run in group.runs if not run.evaluated]
+        collapsed = [run.seed for run in group.runs if _ended_alarmed(run)]
+        if all(row.mean is None for row in rows) and not collapsed and not unfinished:
+            continue  # older runs say nothing
         texts = [NONE if row.mean is None else value_text(row) for row in rows]
-        collapsed = [run.seed for run in group.runs if run.evaluated and _ended_alarmed(run)]
-        seeds = [", ".join(map(str, found)) or "none" for found in (collapsed, unfinished)]
+        seeds = [", ".join(f"seed {seed}" for seed in found) or "none" for found in (collapsed, unfinished)]
         body.append([Cell(text) for text in (group.label, *texts, *seeds, str(len(group.runs)))])
     head = ["", "spread of D's loss", "alarmed, %", "seeds that end alarmed", "seeds without a result", "seeds"]
     note = "A seed without a result has not finished: it was stopped, or its loss was not finite."
