@@ -64,7 +64,7 @@ def test_ls_lists_everything(runs, capfd):
     # A method on the study's own tasks needs no line for each.
     assert all(name in text for name, preset in PRESETS.items() if preset.study != "adaptation")
     assert all(f"  {name} " in text for name in METHODS) and "METHOD-SOURCE-TARGET, such as adamatch-im-" in text
-    assert len(text.splitlines()) < 86 and "demo-dann, seed 0, 16 of 16" in text
+    assert len(text.splitlines()) < 90 and "demo-dann, seed 0, 16 of 16" in text
     assert "none here" in told(capfd, "ls", runs[1])
 
 

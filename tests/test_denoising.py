@@ -392,7 +392,7 @@ def test_a_classifier_of_other_classes_gives_no_accuracy(workshop):
     found, sides = Findings(("a", "b")), replace(sides, labels=torch.arange(3))
     context = generation.EvaluationContext(run, method.preset, method, None, None, Console(), sides, found, ("a", "b"))
     generation.compare(context, fake_space(), EvaluationOptions())
-    assert set(found.results) == {"frechet"} and "by_class" not in found.record
+    assert set(found.results) == {"frechet", "repeats"} and "by_class" not in found.record
     (sentence,) = found.record["warnings"]
     assert sentence.startswith("Not measured: class_accuracy. a stand-in does not tell these classes apart")
 

@@ -277,7 +277,10 @@ def test_settings_are_those_that_the_table_was_drawn_with(tmp_path):
     folder = write_diffusion(tmp_path, "faces-diffusion")
     patch_json(folder / "config.json", lambda c: c["preset"]["fields"].update(guidance=3.0, steps=12, clip="off"))
     patch_json(folder / "evaluation.json", lambda e: e.update(sampling={"guidance": 1.25, "steps": 12, "clip": "off"}))
-    rows = {row[0].text: row[1] for table in blocks([folder], "table") for _, body in table.bodies for row in body}
+    (every,) = next(
+        folded for folded in blocks([folder], "folded") if folded.summary.startswith("Every setting")
+    ).blocks
+    rows = {row[0].text: row[1] for _, body in every.bodies for row in body}
     assert (rows["guidance"].text, rows["guidance"].badge) == ("1.25 as measured (3.0 preset)", "yours")
     assert rows["steps"].text == "12" and rows["clip"].text == "off"
 

@@ -284,7 +284,8 @@ def test_an_unfinished_run_that_is_being_trained_is_not_said_to_need_its_command
 
 def test_a_study_is_refused_where_one_of_its_runs_is_being_trained(holder, tmp_path, capfd):
     holder.take(tmp_path / "demo-source-seed0")
-    said = refused(capfd, "study", "demo", "--budget", "quick", "--out", tmp_path)
+    words = ("study", "demo", "--budget", "quick", "--only", "demo-source", "--out", tmp_path)
+    said = refused(capfd, *words, last_line=True)
     assert f"{tmp_path / 'demo-source-seed0'} is in use by `genshift train` (process " in said
     holder.let_go()
 

@@ -188,7 +188,7 @@ def test_a_study_of_variants_names_its_runs_and_tells_them_apart(domains, tmp_pa
     page = (tmp_path / "out" / "page.html").read_text(encoding="utf-8")
     assert "by learning rate and task" in page and "by transform and task" not in page
     kept = sorted(path.name for path in (tmp_path / "kept" / "adda" / runs[0]).iterdir())
-    measures = ["oracle.jsonl", "results.json", "scores.json", "selection.json"]
+    measures = ["oracle.jsonl", "results.json", "samples", "scores.json", "selection.json"]
     assert kept == ["config.json", "evaluation.json", "metrics.jsonl", *measures]
     text = write_results(tmp_path / "kept", tmp_path / "results.md").read_text(encoding="utf-8")
     assert "| lr 0.0001 |" in text and "| lr 0.002 |" in text and text.count(" ○ ") + text.count(" ○** ") == 1

@@ -51,7 +51,7 @@ def snapshot(trainer):
 
 
 def test_a_larger_budget_goes_on_to_the_same_weights(domains, tmp_path):
-    preset = tiny.tiny("demo-dann", domains)
+    preset = tiny.tiny("hw2-dann-mnistm-usps", domains)
     for out, budgets in (("two", (12, 24)), ("one", (24,))):
         for images in budgets:
             assert tiny.train(preset, tmp_path / out, images=images)
@@ -359,7 +359,7 @@ def test_a_truncated_last_checkpoint_is_refused_and_the_one_before_continues(dom
     ("settings", "changes", "says"),
     [
         ({"seed": 1}, {}, "--seed 0, not 1"),
-        ({"images": 100}, {}, "--images 24, not 100"),
+        ({"images": 8}, {}, "--images 24, not 8"),
         ({"minutes": 1.0}, {}, "--minutes None, not 1.0"),
         ({}, {"lr": 0.5}, "--lr 0.0003, not 0.5"),
         ({}, {"batch_source": 8}, "--batch-source 4, not 8"),

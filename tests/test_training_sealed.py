@@ -115,7 +115,8 @@ def test_oracle_figures_are_written_apart_under_their_name(domains, tmp_path):
     assert not any("target" in key for row in run.rows() for key in row)
     measures = run.read("results.json")
     assert {name for name in measures if "target" in name} == {"oracle/target_test_accuracy"}
-    assert all(set(result) <= {"value", "std", "n", "protocol", "data", "checkpoint"} for result in measures.values())
+    known = {"value", "std", "n", "protocol", "floor", "data", "checkpoint"}
+    assert all(set(result) <= known for result in measures.values())
 
 
 @pytest.mark.parametrize(("adapted", "warns"), [(0.2, True), (0.5, False), (0.9, False)])

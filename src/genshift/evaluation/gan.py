@@ -87,5 +87,5 @@ def read_grid(path: Path, side: int) -> Tensor:
             sheet = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
             sheet = sheet.reshape(image.height, image.width, len(image.getbands())).permute(2, 0, 1)
     except (OSError, SyntaxError, ValueError, RuntimeError, Image.DecompressionBombError) as error:
-        raise Refusal(f"{path} is no picture that can be read ({error}): remove it and evaluate again.") from error
+        raise Refusal(f"{path} is no picture that can be read ({error}): move it away, and evaluate again.") from error
     return pictures_of(sheet, side, COLUMNS, GRID, path)

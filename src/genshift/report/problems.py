@@ -101,7 +101,8 @@ FOUNDATIONS: tuple[Part[Subject], ...] = (
 AGAIN = Part(_foundations)
 NETWORKS = each(provenance.networks)
 DRAWN, MORE = pictures("grid"), pictures("grid", but=True)
-MEASURES = (each(generators.finding), each(shared.measures))
+KEPT = each(shared.kept_in_part)
+MEASURES = (each(generators.finding), KEPT, each(shared.measures))
 TROUBLE = (each(shared.warnings), each(generators.curves))
 FAMILIES = Part[Case](lambda case: generators.families(case.model))
 PROBES = each(adaptation.probes)
@@ -131,7 +132,7 @@ PROBLEMS: tuple[Problem, ...] = (
         Question("P2.4 What guidance brings and costs; beside the GANs", (*GUIDANCE, FAMILIES, AGAIN)),
     )),
     Problem("hw2", "adaptation", (
-        Question("P3.1 How much adaptation brings, task by task", (TABLE, each(adaptation.seeds))),
+        Question("P3.1 How much adaptation brings, task by task", (TABLE, KEPT, each(adaptation.seeds))),
         Question("P3.2 The latent space, by class and by domain", (each(adaptation.latent_space), PROBES)),
         Question("P3.3 Three networks, and what made the difference", (NETWORKS, DECIDED, *ADAPTED, AGAIN)),
     ), methods=("source", "dann", "target"), asks="dann"),
@@ -150,13 +151,13 @@ PROBLEMS: tuple[Problem, ...] = (
         Question("P2.4 VAE against GAN", (FAMILIES, AGAIN)),
     )),
     Problem("hw3", "adaptation", (
-        Question("P3.1 to P3.3 Source only, DANN, and trained on the target", (TABLE, each(adaptation.seeds))),
+        Question("P3.1 to P3.3 Source only, DANN, and trained on the target", (TABLE, KEPT, each(adaptation.seeds))),
         Question("P3.4 The latent space of DANN, by class and by domain", (each(adaptation.latent_space), PROBES)),
         Question("P3.5 The networks, with the reversal layer", (NETWORKS,)),
         Question("P3.6 What decides", (DECIDED, *ADAPTED, AGAIN)),
     ), methods=("source", "dann", "target"), asks="dann"),
     Problem("hw3", "adaptation", (
-        Question("P4.1 ADDA beside source only", (TABLE, each(adaptation.seeds))),
+        Question("P4.1 ADDA beside source only", (TABLE, KEPT, each(adaptation.seeds))),
         Question("P4.2 The latent space of ADDA, by class and by domain", (each(adaptation.latent_space), PROBES)),
         Question("P4.3 Four networks in three roles", (FLOW, NETWORKS)),
         Question("P4.4 What decides", (DECIDED, *ADAPTED, AGAIN)),
@@ -174,7 +175,8 @@ def problem_sections(model: PageModel) -> tuple[list[Block], list[Section], list
         known = [group for group in model.groups if problem.of_report(group)]
         if not known or (problem.asks and problem.asks not in {group.method for group in known}):
             continue
-        # The sets that the report's own runs are of; in each the report's runs come first.
+        # The sets that the report's own runs are of; in each the report's runs come first. Where all were given other
+        # settings than the report's, they are no answer to it.
         subjects, number = [], problem.questions[0].title.partition(".")[0]
         for subject in model.subjects:
             groups = sorted(filter(problem.takes, subject.groups), key=lambda group: not problem.of_report(group))
@@ -183,6 +185,8 @@ def problem_sections(model: PageModel) -> tuple[list[Block], list[Section], list
                 subjects.append(restricted(subject, groups))
                 (said,) = adaptation.finding(own) if problem.methods else generators.finding(own)
                 findings.append((f"{problem.report} {number}, {subject.first.task}: {said.text}", ()))
+        if not subjects:
+            continue
         case = Case(tuple(subjects), tuple(known), model)
         placed = {group for subject in subjects for group in subject.groups} | set(known)
         left = [group for group in left if group not in placed]

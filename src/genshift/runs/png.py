@@ -34,7 +34,7 @@ def pictures_of(sheet: Tensor, side: int, columns: int, count: int, origin: Path
     """The pictures, uint8 `[count, C, side, side]`, of a `grid` read from `origin`; Refusal where it has other ones."""
     step, rows = side + GAP, -(-count // columns)
     if sheet.shape[1:] != (rows * step + GAP, columns * step + GAP):
-        raise Refusal(f"{origin} is no grid of {count} pictures of {side} px: remove it and evaluate again.")
+        raise Refusal(f"{origin} is no grid of {count} pictures of {side} px: move it away, and evaluate again.")
     places = [divmod(number, columns) for number in range(count)]
     corners = [(GAP + row * step, GAP + column * step) for row, column in places]
     return torch.stack([sheet[:, top : top + side, left : left + side] for top, left in corners])
