@@ -82,7 +82,7 @@ def test_a_run_stopped_and_continued_ends_as_an_undisturbed_one(name, changes, f
     """Stopped by SIGTERM after three of four steps: weights, moments, averages and answers are bit-identical."""
     preset = small(name, faces, **changes)
     whole, parted = tmp_path / "whole", tmp_path / "parted"
-    monkeypatch.setattr(training, "LOGS", 2)
+    monkeypatch.setattr(training, "LOGS", 4)
     budget = {"images": 4 * preset.batch, "keep": 1}
     assert tiny.train(preset, whole, **budget) is True
     stop = tiny.StopAt(2 * preset.batch, signal.SIGTERM)  # it takes effect after the step that follows
