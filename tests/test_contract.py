@@ -130,7 +130,7 @@ PAIRS = {
 @pytest.fixture(scope="module")
 def pairs(domains, tmp_path_factory):
     """The runs of PAIRS in float64, by two processes: {name: (preset, run folder)}."""
-    changes = {"batch_target": 8, "precision": "float64", "images": 16}
+    changes = {"batch_target": 8, "precision": "float64", "images": 12}
     wanted = {name: small(name, domains, **changes) for name in PAIRS}
     runs = tiny.by_two_processes(tmp_path_factory.mktemp("pairs"), wanted)
     return {name: (wanted[name], run) for name, run in runs.items()}
@@ -144,12 +144,12 @@ def test_two_processes_learn_what_one_does(name, pairs, tmp_path):
 
 
 def test_two_processes_of_the_command_line_learn_what_one_does(domains, tmp_path):
-    changes = {"batch_target": 8, "precision": "float64", "images": 16}
+    changes = {"batch_target": 8, "precision": "float64", "images": 12}
     preset = small("demo-dann", domains, **changes)
     options = {**changes, "batch_source": 4, "threads": 1, "source": preset.source, "target": preset.target}
     flags = [word for key, value in options.items() for word in (f"--{key.replace('_', '-')}", value)]
     tiny.torchrun("-m", "genshift", "train", "demo-dann", *flags, "--no-evaluate", "--out", tmp_path / "two")
-    assert tiny.train(preset, tmp_path / "one", images=16)
+    assert tiny.train(preset, tmp_path / "one", images=12)
     alike(tmp_path / "one", tmp_path / "two", 1e-9)
 
 

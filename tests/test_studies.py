@@ -207,6 +207,7 @@ def test_what_train_alone_evaluated_is_drawn_by_the_study(study, tmp_path):
 def test_a_terminated_study_saves_both_of_its_runs(tmp_path):
     """SIGTERM to `genshift study --jobs 2` alone, as a batch system sends it."""
     argv = [sys.executable, "-m", "genshift", "study", "demo", "--budget", "full", "--seeds", "2", "--jobs", "2"]
+    argv += ["--only", "demo-source"]
     process = subprocess.Popen(
         [*argv, "--threads", "1", "--out", tmp_path], env=tiny.environment(), stderr=-1, text=True
     )
@@ -235,10 +236,11 @@ def test_a_study_that_is_stopped_writes_no_page_and_continues(study, tmp_path, m
 
 
 def test_jobs_side_by_side_give_the_same_runs(study, tmp_path):
-    for jobs, out in ((1, "one"), (2, "two")):
-        assert run_study(study, "full", tmp_path / out, seeds=1, jobs=jobs, threads=1).page
-    for run in ("demo-dann-seed0", "demo-source-seed0"):
-        assert tiny.different(tiny.last(tmp_path / "one" / run), tiny.last(tmp_path / "two" / run)) == []
+    assert run_study(study, "full", tmp_path / "two", seeds=1, jobs=2, threads=1).page
+    for preset in study.presets():
+        assert tiny.train(preset, tmp_path / preset.name, images=preset.images)
+        run = tmp_path / "two" / f"{preset.name}-seed0"
+        assert tiny.different(tiny.last(tmp_path / preset.name), tiny.last(run)) == []
 
 
 @pytest.mark.parametrize(
