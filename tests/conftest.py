@@ -1,5 +1,10 @@
 """Fixtures that several test files share; `tiny.py` holds the helpers."""
 
+# ruff: noqa: E402
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # numpy and torch read it when they are imported
+
 import pytest
 import tiny
 import torch
@@ -14,7 +19,8 @@ from genshift.training import train as training
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
-    """Small batches gain nothing from more, and processes beside these tests lose by it."""
+    """Small batches gain nothing from more, and processes beside these tests lose by it; OMP_NUM_THREADS says so to the
+    other libraries."""
     torch.set_num_threads(1)
 
 
