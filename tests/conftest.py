@@ -1,6 +1,5 @@
 """Fixtures that several test files share; `tiny.py` holds the helpers."""
 
-# ruff: noqa: E402
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # numpy and torch read it when they are imported
