@@ -110,10 +110,7 @@ class AdaptationEvaluation(FamilyEvaluation[Adaptation, ClassifierMethod]):
         if options.draw:
             record["tsne"] = None
             if source is not None and target is not None:
-                with found.measuring("domains.png"):
-                    found.show(panels.domains(ImageWriter(run), source, target))
-                with found.measuring("t-SNE"):
-                    record["tsne"] = _latent_map(method, source, target, min(TSNE_IMAGES, options.most or TSNE_IMAGES))
+                _draw(found, run, method, source, target, min(TSNE_IMAGES, options.most or TSNE_IMAGES))
         # What was said without them.
         with found.measuring(*(f"estimate/{name}" for name in ESTIMATES)):
             results |= checkpoint_selection.estimates_of(run)
@@ -171,6 +168,16 @@ def _accuracy(predicted: Tensor, labels: Tensor, images: ImageSet, wording: str)
     value, error = accuracy(predicted, labels)
     protocol = f"{wording}, {len(images):,} at {images.images.shape[-1]} px; std is the binomial error"
     return Measure(value, len(images), protocol, error)
+
+
+def _draw(
+    found: Findings, run: RunFolder, method: ClassifierMethod, source: ImageSet, target: ImageSet, most: int
+) -> None:
+    """Pictures of both domains, and a map of the features of at most so many of each."""
+    with found.measuring("domains.png"):
+        found.show(panels.domains(ImageWriter(run), source, target))
+    with found.measuring("t-SNE"):
+        found.record["tsne"] = _latent_map(method, source, target, most)
 
 
 def _latent_map(method: ClassifierMethod, source: ImageSet, target: ImageSet, most: int) -> Tsne:

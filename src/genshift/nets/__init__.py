@@ -23,7 +23,7 @@ from genshift.nets.gan import build_gan
 from genshift.nets.unet import UNet
 from genshift.nets.unet_report import UNet_conditional
 from genshift.nets.vae import build_vae
-from genshift.presets import GAN, VAE, Adaptation, Classifier, Diffusion, HW2Adaptation, Preset
+from genshift.presets import GAN, VAE, Adaptation, Classifier, Diffusion, Preset
 
 # By name: (label predictor, domain classifier, the image sides at which the extractor gives 512 features).
 ADAPTATION = {
@@ -45,7 +45,7 @@ def build(preset: Preset, classes: int) -> dict[str, nn.Module]:
 def _adaptation(preset: Adaptation, classes: int) -> dict[str, nn.Module]:
     if preset.adversary == "inverted":
         return build_adda(classes, preset.size)
-    pooling = preset.pooling if isinstance(preset, HW2Adaptation) else ""
+    pooling = preset.options().get("pooling", "")  # of hw2's alone
     return build_adaptation(preset.networks, classes, preset.size, preset.adversary != "none", pooling)
 
 

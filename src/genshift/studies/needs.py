@@ -12,7 +12,7 @@ from genshift.data.files import open_files
 from genshift.data.pictures import is_picture
 from genshift.data.places import absent, find, roots
 from genshift.errors import Refusal
-from genshift.presets import Adaptation, Pictures, Preset
+from genshift.presets import Preset
 from genshift.studies.jobs import Job
 
 MNISTM = "mnistm"
@@ -22,8 +22,8 @@ BY_HAND = "`genshift data build mnistm --photos DIR`"
 
 def sets_of(preset: Preset) -> list[str]:
     """The catalogued sets that a preset reads."""
-    named = [preset.source, preset.target] if isinstance(preset, Adaptation) else []
-    named += [preset.data] if isinstance(preset, Pictures) else []
+    options = preset.options()
+    named = [options[part] for part in ("source", "target", "data") if part in options]
     return [name for name in named if lookup(name) is not None]
 
 

@@ -22,7 +22,7 @@ from genshift.data.feed import Feed
 from genshift.data.manifest import Manifest, Memory
 from genshift.errors import Refusal
 from genshift.paths import given_path
-from genshift.presets import OURS, Diffusion, Preset
+from genshift.presets import OURS, Preset
 from genshift.presets.diffusion import DRAWING
 from genshift.runs import checkpoint
 from genshift.runs.checkpoint import CLEANED
@@ -366,7 +366,7 @@ def check_same(run: RunFolder, preset: Preset, settings: Settings) -> None:
         del now["depth"]
     bound = preset.bound_to_budget
     for name, value in now.items():
-        if name in DRAWING and isinstance(preset, Diffusion):  # is no part of what it learns
+        if name in DRAWING:  # is no part of what a diffusion model learns
             continue
         larger = name == "images" and value > begun[name]
         if begun[name] == value or (larger and not bound):
@@ -379,11 +379,9 @@ def check_same(run: RunFolder, preset: Preset, settings: Settings) -> None:
 def _draw_as_now(run: RunFolder, preset: Preset, console: Console) -> None:
     """A diffusion run draws as the preset now says, from here on: config.json is written anew where that is otherwise
     than when the run was begun, by an earlier version or another flag."""
-    if not isinstance(preset, Diffusion):
-        return
     config = run.whole_config
     begun, now = preset_of(config).options(), preset.options()
-    changed = [name for name in DRAWING if begun[name] != now[name]]
+    changed = [name for name in DRAWING if name in now and begun[name] != now[name]]
     for name in changed:
         console.say(f"note: it draws with --{name.replace('_', '-')} {now[name]} from now on, {begun[name]} until now.")
         config["preset"]["fields"][name] = now[name]
