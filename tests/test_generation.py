@@ -477,7 +477,7 @@ def test_a_gans_grids_are_measured_as_the_pictures_they_were_made_of(studio, jud
     shutil.copytree(run.path, tmp_path / "many")
     for images in range(1, 60):
         shutil.copy(run.path / "samples" / "grid.png", tmp_path / "many" / "samples" / f"images-{images:012}.png")
-    looked = gan.at_checks(RunFolder(tmp_path / "many"), SIDE, None, None, faces=False)
+    looked = gan.at_checks(gan.grids_of(RunFolder(tmp_path / "many"), SIDE), None, None)
     assert len(looked) == 20 and (looked[0]["images"], looked[-1]["images"]) == (1, 59)
     write_png(tmp_path / "foreign.png", drawn[0])
     with pytest.raises(Refusal, match="no grid of 32 pictures of 16 px"):

@@ -107,6 +107,11 @@ def leads_processes() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def conditions(arithmetic: Arithmetic) -> str:
+    """On what something was timed: the machine, its threads and the precision."""
+    return f"{machine(arithmetic.device)}, {torch.get_num_threads()} threads, {arithmetic.precision}"
+
+
 def machine(device: torch.device) -> str:
     """The machine's class in words, e.g. "Intel(R) Xeon(R) Processor, 2 cores"; never its name or address."""
     if device.type == "cuda":

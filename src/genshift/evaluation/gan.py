@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -52,32 +53,42 @@ class GANEvaluation(LatentGeneratorEvaluation[GAN, GANMethod]):
             protocol = f"share of {len(rows):,} readings of training in which an alarm stood"
             found.results["alarmed"] = Measure(share, len(rows), protocol, standard_error(share, len(rows)))
         side = method.preset.size
-        with found.measuring("grids over training"):
-            found.record["over_training"] = at_checks(writer.run, side, held_out, judge, faces=False)
-        if writer.run.config["preset"]["task"] == "celeba":  # what needs an extra leaves the distances
-            with found.measuring("face rate over training"):
-                found.record["over_training"] = at_checks(writer.run, side, held_out, judge, faces=True)
+        faces = ("face rate over training",) if writer.run.config["preset"]["task"] == "celeba" else ()
+        with found.measuring("grids over training", *faces):
+            grids = grids_of(writer.run, side)
+            found.record["over_training"] = at_checks(grids, held_out, judge)
+            if faces:
+                with found.measuring(*faces):  # what needs an extra leaves the distances
+                    found.record["over_training"] = with_faces(grids, found.record["over_training"])
 
 
-def at_checks(
-    run: RunFolder, side: int, held_out: ImageSet | None, judge: FeatureSpace | None, faces: bool
-) -> list[CheckRow]:
-    """Of the grids that training left, spread over it: the face rate, where these are to be faces, and the kernel
-    distance from held-out pictures in the features of the judge, which is unbiased for so few."""
+def grids_of(run: RunFolder, side: int) -> dict[int, Tensor]:
+    """The grids that training left, spread over it, by the images seen: uint8 `[32, C, side, side]` each."""
     kept = sorted(numbered(run, "images").items())
     places = {round(k * (len(kept) - 1) / max(1, LOOKED_AT - 1)) for k in range(LOOKED_AT)} if kept else set()
+    return {images: read_grid(path, side) for images, path in (kept[place] for place in sorted(places))}
+
+
+def at_checks(grids: Mapping[int, Tensor], held_out: ImageSet | None, judge: FeatureSpace | None) -> list[CheckRow]:
+    """A row a grid: the kernel distance from held-out pictures in the features of the judge, which is unbiased for so
+    few."""
     real = None if judge is None or held_out is None else judge.embed(held_out.images)
     rows: list[CheckRow] = []
-    for images, path in (kept[place] for place in sorted(places)):
-        drawn = read_grid(path, side)
+    for images, drawn in grids.items():
         row: CheckRow = {"images": images, "n": len(drawn)}
-        if faces:
-            rate = has_face(drawn).double().mean().item()
-            row |= {"face_rate": rate, "face_error": standard_error(rate, len(drawn))}
         if real is not None and judge is not None:
             row["kernel_distance"] = kid(real, judge.embed(drawn))
         rows.append(row)
     return rows
+
+
+def with_faces(grids: Mapping[int, Tensor], rows: Sequence[CheckRow]) -> list[CheckRow]:
+    """The rows with the face rate of each grid."""
+    rates = [has_face(drawn).double().mean().item() for drawn in grids.values()]
+    return [
+        {**row, "face_rate": rate, "face_error": standard_error(rate, row["n"])}
+        for row, rate in zip(rows, rates, strict=True)
+    ]
 
 
 def read_grid(path: Path, side: int) -> Tensor:

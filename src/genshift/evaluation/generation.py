@@ -17,7 +17,7 @@ from torch import Tensor
 from genshift.data.imageset import ImageSet
 from genshift.data.manifest import Manifest, Memory
 from genshift.data.pixels import to_colour
-from genshift.device import machine
+from genshift.device import conditions
 from genshift.errors import Refusal
 from genshift.evaluation import feature_distance, panels, per_class
 from genshift.evaluation.family import FamilyEvaluation
@@ -405,10 +405,8 @@ def compare_by_class(context: EvaluationContext[M], judge: FeatureSpace, real: t
 def measure_pictures(context: EvaluationContext[M]) -> None:
     """Measures that need no network: what drawing costs, sharpness, nearest training pictures, and of faces the
     detector's rate."""
-    arithmetic, drawn = context.method.arithmetic, SERIES * context.n
-    where = f"{machine(arithmetic.device)}, {torch.get_num_threads()} threads, {arithmetic.precision}"
-    words = f"wall clock, {CHUNK} pictures at a time; {where}"
-    context.found.results["seconds_per_image"] = Measure(context.seconds, drawn, words)
+    words = f"wall clock, {CHUNK} pictures at a time; {conditions(context.method.arithmetic)}"
+    context.found.results["seconds_per_image"] = Measure(context.seconds, SERIES * context.n, words)
     context.console.say("Looking at sharpness and nearest training pictures …")
     sides, found = context.sides, context.found
     with found.measuring("sharpness"):

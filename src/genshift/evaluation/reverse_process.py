@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from genshift.device import machine
+from genshift.device import conditions
 from genshift.diffusion.process import Discrete, Process, levels
 from genshift.evaluation.panels import ImageWriter
 from genshift.methods import DiffusionMethod
@@ -181,8 +181,7 @@ def shown_costs(method: DiffusionMethod, evaluations: float, seconds: float, dra
 
 def _clock(method: DiffusionMethod) -> str:
     """How seconds were taken."""
-    where = f"{machine(method.arithmetic.device)}, {torch.get_num_threads()} threads, {method.arithmetic.precision}"
-    return f"wall clock, {CHUNK} pictures at a time; {in_words(method)}; {where}"
+    return f"wall clock, {CHUNK} pictures at a time; {in_words(method)}; {conditions(method.arithmetic)}"
 
 
 def gflop_per_pass(method: DiffusionMethod) -> float:

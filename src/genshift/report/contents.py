@@ -109,7 +109,7 @@ STUDY_END: tuple[Part[PageModel], ...] = (
 # What all runs together tell, below the sections.
 CLOSING: tuple[SectionKind[PageModel], ...] = (
     SectionKind(
-        takes=lambda model: bool(generators.families(model)) and not COMPARE_FAMILIES & {r.name for r in model.runs},
+        takes=lambda model: not COMPARE_FAMILIES & {run.name for run in model.runs},
         title=lambda model: "Families of generators",
         parts=(Part(generators.families, only=PAGE),),
     ),

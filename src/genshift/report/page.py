@@ -20,11 +20,11 @@ from genshift.report.contents import page_contents
 from genshift.report.model.formatting import counted, joined
 from genshift.report.model.page_model import PageModel, page_model
 from genshift.report.model.run_records import readable_runs
-from genshift.report.problems import REPORTS
 from genshift.report.real_pictures import with_real_pictures
 from genshift.report.record import record as write_record
 from genshift.runs.files import write_text
 from genshift.runs.find import find_runs
+from genshift.runs.records import REPORTS
 
 PLOTLY = b"plotly.js v"  # near the beginning of its file
 ADAPTATION_LEAD = (
@@ -112,7 +112,7 @@ def write_page(
     studies = joined(list(dict.fromkeys(run.study for run in model.runs)))
     kind = "generators" if any(run.draws for run in model.runs) else "report"
     subject = "domain adaptation" if len(model.adapting) == len(model.runs) else kind
-    reports = [name for name in REPORTS if any(run.name.startswith(f"{name}-") for run in runs)]
+    reports = [name for name in REPORTS if name in {run.report for run in runs}]
     named = f"{joined(reports)}, question by question" if reports else f"{studies}: {subject}"
     source = "" if plotly is None else _shared_plotly(plotly, out)
     write_text(out, render(model, title or named, source, missing))

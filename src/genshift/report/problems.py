@@ -15,7 +15,6 @@ from genshift.report.model.page_model import PageModel, Subject, restricted
 from genshift.report.parts import PAGE, Part, blocks_of
 from genshift.report.sections import adaptation, diffusion, generators, method_comparison, provenance, shared
 
-REPORTS = ("hw2", "hw3")
 COMPARE_FAMILIES = {"hw2-diffusion", "hw3-gan"}  # presets of problems that ask for families side by side
 
 
@@ -51,14 +50,14 @@ class Problem:
     def of_report(self, group: Group) -> bool:
         """Whether a group is of the report's own presets."""
         run = group.first
-        mine = run.family == self.family and run.name.startswith(f"{self.report}-")
+        mine = (run.family, run.report) == (self.family, self.report)
         return mine and (not self.methods or run.method in self.methods)
 
     def takes(self, group: Group) -> bool:
         """Whether a group stands in this problem's tables: the report's as it is, and beside its generators ours."""
         if self.methods:
             return self.of_report(group) and not method_options(group.first)
-        ours = group.first.family == self.family and not group.first.name.startswith(REPORTS)
+        ours = group.first.family == self.family and not group.first.report
         return ours or self.of_report(group)
 
 

@@ -28,6 +28,7 @@ from genshift.runs.results import Results, read_results
 ADAPTATION = "adaptation"
 DIFFUSION = "diffusion"
 GENERATORS = ("gan", "vae", DIFFUSION)
+REPORTS = ("hw2", "hw3")  # whose presets bear their names
 RESOLVED = ("seed", "images", "epochs", "precision")  # fields that config.json states apart, as they were used
 SOURCE_ONLY = "source_only_accuracy"  # of evaluation.json, selection.json and scores.json
 Score = Any  # a checkpoint's row of scores.json: `selection.rules.ScoreRow`
@@ -71,6 +72,12 @@ class RunRecord:
     @property
     def name(self) -> str:
         return self.preset["name"]
+
+    @property
+    def report(self) -> str:
+        """The report whose preset this is; '' for one of another."""
+        first = self.name.partition("-")[0]
+        return first if first in REPORTS else ""
 
     @property
     def study(self) -> str:

@@ -4,7 +4,7 @@ pictures of noise, tell how long it takes and how much memory it needs."""
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -92,8 +92,7 @@ class StudyPlan:
             f"{run.cost.memory_gib:>6.1f}  {run.disk_gib:>5.2f}  {run.note}".rstrip()
             for run in self.runs
         ]
-        left_out = [f"Left out: {', '.join(names)}. {reason}" for reason, names in self.left_out.items()]
-        return [*rows, *self._sums(), *left_out, *self.notes]
+        return [*rows, *self._sums(), *left_out_lines(self.left_out), *self.notes]
 
     def _sums(self) -> Iterator[str]:
         minutes, disk = (sum(getattr(run, name) for run in self.runs) for name in ("minutes", "disk_gib"))
@@ -105,6 +104,11 @@ class StudyPlan:
         long = {run.job.preset.name: run.minutes for run in self.runs if run.minutes > MOST_MINUTES}
         for name, least in long.items():
             yield f"{name} alone takes {duration(60 * least)} of that: --without {name} leaves it out."
+
+
+def left_out_lines(left_out: Mapping[str, Sequence[str]]) -> list[str]:
+    """A sentence for each reason, with the names of the runs that it leaves out."""
+    return [f"Left out: {', '.join(names)}. {reason}" for reason, names in left_out.items()]
 
 
 def plan_study(

@@ -25,7 +25,7 @@ from genshift.runs.forms import CONFIG, EVALUATION, RESULTS
 from genshift.runs.owner import trained_by
 from genshift.studies import BudgetName, Study
 from genshift.studies.jobs import Job, jobs_of, turn
-from genshift.studies.plan import StudyPlan, plan_study
+from genshift.studies.plan import StudyPlan, left_out_lines, plan_study
 from genshift.studies.workers import side_by_side
 from genshift.training.console import Console
 from genshift.training.train import Settings, check_same, owning, train
@@ -108,9 +108,8 @@ class _Progress:
         left_out = [name for names in self.left_out.values() for name in names]
         to_come = [run.job.out.name for run in self.plan.runs if run.job.out not in done]
         to_come = [name for name in to_come if name not in left_out]
-        lines = [f"Left out: {', '.join(names)}. {reason}" for reason, names in self.left_out.items()]
-        lines += [f"Still to come: {', '.join(to_come)}."] if to_come else []
-        return lines + self.plan.notes
+        coming = [f"Still to come: {', '.join(to_come)}."] if to_come else []
+        return [*left_out_lines(self.left_out), *coming, *self.plan.notes]
 
 
 def is_done(job: Job) -> bool:

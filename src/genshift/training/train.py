@@ -199,11 +199,10 @@ def _resume(trainer: Trainer, preset: Preset, settings: Settings) -> bool:
     run, console = trainer.run, trainer.console
     begun = run.config["images"]  # as it was worked out when the run began
     trainer.schedule = _schedule(preset, trainer.method.phases, begun, trainer.feed.batch, settings)
+    total = begun if settings.minutes is not None else max(begun, whole_steps(preset.images, trainer.feed.batch))
     saved = run.last()
     if saved is not None:
         check(trainer, saved, run.saved()[-1])
-    total = begun if settings.minutes is not None else max(begun, whole_steps(preset.images, trainer.feed.batch))
-    if saved is not None:
         if total > begun and saved.about.get(CLEANED):
             raise Refusal(f"{run.path} was cleaned, so it cannot go on to {total:,} images: name another --out.")
         trainer.restore(saved, run.saved()[-1])

@@ -96,9 +96,7 @@ def published_table(subjects: Sequence[Subject], model: PageModel) -> list[Block
 def _best_of_ours(row: Row, rows: Sequence[Row]) -> Row | None:
     """The best row of the same task and part (a bound, or one that adapts) among the runs of no report."""
     beyond = [
-        other
-        for other in rows
-        if other.task == row.task and other.mean is not None and not other.group.first.name.startswith(("hw2-", "hw3-"))
+        other for other in rows if other.task == row.task and other.mean is not None and not other.group.first.report
     ]
     same = [other for other in beyond if other.method == row.method or not {other.method, row.method} & set(BOUNDS)]
     return max(same, key=lambda other: other.mean or 0.0, default=None)
