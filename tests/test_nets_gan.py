@@ -169,6 +169,25 @@ def test_pictures_and_answers_have_their_ranges(name, built):
     assert name == "hw2-gan-b" or ((judged > 0) & (judged < 1)).all()
 
 
+def test_the_first_layers_norm_can_be_left_out_of_hw3s_discriminator():
+    """As DCGAN has it (arXiv 1511.06434, section 3): no BatchNorm in the discriminator's input layer."""
+    nets = []
+    for first_norm in ("on", "off"):
+        torch.manual_seed(0)
+        nets.append(networks_of(presets.get("hw3-gan").replaced(first_norm=first_norm), 0)["discriminator"])
+    printed_net, without = nets
+    assert [layer.num_features for layer in without.modules() if isinstance(layer, nn.BatchNorm2d)] == [128, 256, 512]
+    begun = printed_net.encode[0].block[0].weight, printed_net.encode[4].weight
+    assert torch.equal(without.encode[0][0].weight, begun[0])  # all else begins the same
+    assert torch.equal(without.encode[4].weight, begun[1])
+
+
+@pytest.mark.parametrize("name", ["hw2-gan-a", "hw2-gan-b", "faces-gan"])
+def test_a_norm_that_is_not_there_cannot_be_left_out(name):
+    with pytest.raises(Refusal, match="has no normalisation: leave --first-norm out"):
+        networks_of(presets.get(name).replaced(first_norm="off"), 0)
+
+
 def test_printed_networks_begin_as_dcgans(built):
     for net in (net for pair in built.values() for net in pair.values()):
         for layer in net.modules():

@@ -47,8 +47,18 @@ def build_gan(preset: GAN, classes: int) -> dict[str, nn.Module]:
         generator, discriminator = make_generator(preset.latent), make_discriminator()
         for net in (generator, discriminator):
             net.apply(initialise)
+    _without_first_norm(discriminator, preset)
     _with_spectral_norm(discriminator, preset)
     return {"generator": generator, "discriminator": discriminator}
+
+
+def _without_first_norm(discriminator: nn.Module, preset: GAN) -> None:
+    if preset.first_norm == "on":
+        return
+    if not isinstance(discriminator, HW3Discriminator):
+        raise Refusal(f"The first layer of {preset.name}'s discriminator has no normalisation: leave --first-norm out.")
+    conv, _, activation = discriminator.encode[0].block
+    discriminator.encode[0] = nn.Sequential(conv, activation)
 
 
 def _with_spectral_norm(discriminator: nn.Module, preset: GAN) -> None:

@@ -17,7 +17,7 @@ OURS = "ours"
 YOURS = "yours"
 
 # How runs of 0.2 read, or learnt, which had no such options.
-LATER = {"fit": "crop", "background": "white", "depth": 0, "encoding": "utf-8", "pooling": "two"}
+LATER = {"fit": "crop", "background": "white", "depth": 0, "encoding": "utf-8", "pooling": "two", "first_norm": "on"}
 
 # Ours, in every preset that has one: what a generator or a classifier answers swings between steps, and a mean over
 # the last ten thousand images steadies it.

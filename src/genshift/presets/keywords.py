@@ -41,6 +41,7 @@ class TrainOptions(TypedDict, total=False):
     extra: str | Path
     features: str | Path
     first: Literal["discriminator", "generator"]
+    first_norm: Literal["off", "on"]
     fit: Literal["crop", "pad"]
     flip: float
     frame: Literal["full", "mnist"]

@@ -165,6 +165,10 @@ class GAN(LatentGenerator):
     first: Literal["generator", "discriminator"] = option("who steps first", "discriminator")
     critic_steps: int = option("discriminator's steps for one of the generator", 1, above=0)
     spectral_norm: Literal["off", "on"] = option("spectral normalisation of every discriminator layer", "off")
+    first_norm: Literal["on", "off"] = option(
+        "BatchNorm after the first layer of hw3's discriminator, which DCGAN (arXiv 1511.06434, section 3) leaves out",
+        "on",
+    )
     gradient_penalty: float = option("weight of (|gradient| - 1)² between real and fake (WGAN-GP's λ)", 0.0, at_least=0)
     r1: float = option("γ of the zero-centred gradient penalty on real images", 0.0, at_least=0)
     r2: float = option("γ of the zero-centred gradient penalty on generated images", 0.0, at_least=0)

@@ -21,9 +21,11 @@ COMPARE_FAMILIES = {"hw2-diffusion", "hw3-gan"}  # presets of problems that ask 
 @dataclass(frozen=True)
 class Case:
     """What the questions of a problem are about: its runs, subject by subject; every run of the report's presets, those
-    with settings of their own too; and the page's model of all runs."""
+    with settings of their own too; and the page's model of all runs. `fresh` are the subjects with the groups alone
+    that no problem before has shown."""
 
     subjects: tuple[Subject, ...]
+    fresh: tuple[Subject, ...]
     groups: tuple[Group, ...]
     model: PageModel
 
@@ -61,13 +63,17 @@ class Problem:
         return ours or self.of_report(group)
 
 
-def each(builder: Callable[[Subject], Sequence[Block]]) -> Part[Case]:
-    """A part that does for every subject what `builder` does for one; headings then say which it is."""
+def each(builder: Callable[[Subject], Sequence[Block]], once: bool = False) -> Part[Case]:
+    """A part that does for every subject what `builder` does for one; headings then say which it is.
+
+    once: groups that a problem before has shown are left out.
+    """
 
     def blocks(case: Case) -> list[Block]:
-        if len(case.subjects) == 1:
-            return list(builder(case.subjects[0]))
-        return [_titled(block, subject.first.task) for subject in case.subjects for block in builder(subject)]
+        subjects = case.fresh if once else case.subjects
+        if len(subjects) == 1:
+            return list(builder(subjects[0]))
+        return [_titled(block, subject.first.task) for subject in subjects for block in builder(subject)]
 
     return Part(blocks)
 
@@ -109,11 +115,11 @@ GUIDANCE = (each(diffusion.skips), each(diffusion.sweeps))
 STABILITY = each(generators.stability)
 FLOW = Part[Case](lambda case: adaptation.flow(case.subjects[0]))  # of all tasks one
 ADAPTED = (
-    each(adaptation.pictures),
-    each(adaptation.confusions),
-    each(adaptation.difficulty),
-    each(shared.warnings),
-    each(shared.curves),
+    each(adaptation.pictures, once=True),
+    each(adaptation.confusions, once=True),
+    each(adaptation.difficulty, once=True),
+    each(shared.warnings, once=True),
+    each(shared.curves, once=True),
 )
 TABLE = Part[Case](lambda case: adaptation.published_table(case.subjects, case.model))
 DECIDED = Part[Case](lambda case: method_comparison.settings_blocks(settings_tables(case.groups)))
@@ -186,7 +192,8 @@ def problem_sections(model: PageModel) -> tuple[list[Block], list[Section], list
                 findings.append((f"{problem.report} {number}, {subject.first.task}: {said.text}", ()))
         if not subjects:
             continue
-        case = Case(tuple(subjects), tuple(known), model)
+        fresh = [restricted(subject, new) for subject in subjects if (new := [g for g in subject.groups if g in left])]
+        case = Case(tuple(subjects), tuple(fresh), tuple(known), model)
         placed = {group for subject in subjects for group in subject.groups} | set(known)
         left = [group for group in left if group not in placed]
         for question in problem.questions:
