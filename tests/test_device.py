@@ -44,15 +44,27 @@ def test_each_process_takes_a_gpu_of_its_own(monkeypatch):
         device.choose_device("mps")
 
 
-@pytest.mark.parametrize(("amx", "precision"), [(True, "bfloat16"), (False, "float32")])
-def test_bfloat16_is_chosen_where_it_pays_and_the_reason_is_said(amx, precision, monkeypatch):
-    monkeypatch.setattr(device, "has_amx", lambda: amx)
+@pytest.mark.parametrize(
+    ("flags", "units"),
+    [
+        ("fpu avx512f avx512_bf16 amx_bf16 amx_tile", "AMX"),  # Intel's Sapphire Rapids and later
+        ("fpu avx512f avx512_bf16 avx512_vnni", "AVX-512 BF16"),  # AMD's Zen 4 and 5
+        ("fpu avx2 avx512f", ""),
+        (None, ""),  # no Linux
+    ],
+)
+def test_bfloat16_is_chosen_where_it_pays_and_the_reason_is_said(flags, units, tmp_path, monkeypatch):
+    monkeypatch.setattr(device, "CPUINFO", tmp_path / "cpuinfo")
+    if flags is not None:
+        device.CPUINFO.write_text(f"processor\t: 0\nmodel name\t: A CPU\nflags\t\t: {flags}\n")
+    assert device.bfloat16_units() == device.environment()["bfloat16_units"] == units
     chosen = device.choose_arithmetic("auto", CPU)
-    assert chosen.precision == precision and precision in chosen.reason
-    assert (chosen.memory_format == torch.channels_last) is amx
+    precision = "bfloat16" if units else "float32"
+    assert chosen.precision == precision and precision in chosen.reason and units in chosen.reason
+    assert (chosen.memory_format == torch.channels_last) is bool(units)
     assert chosen.dtype == torch.float32
     with chosen.autocast():
-        assert torch.is_autocast_enabled("cpu") is amx
+        assert torch.is_autocast_enabled("cpu") is bool(units)
 
 
 def test_arithmetic_that_was_asked_for_is_taken():
