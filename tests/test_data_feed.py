@@ -53,3 +53,27 @@ def test_pixels_follow_the_stated_rule():
 def test_a_batch_that_does_not_divide_is_refused():
     with pytest.raises(Refusal, match="batch of 9 does not divide among 2 processes"):
         feed(0, 2, batch=9)
+
+
+def test_zipped_sets_begin_anew_together_when_the_shortest_ends():
+    """As zip(source_loader, target_loader) over shuffling loaders that drop an incomplete batch."""
+    parts = {"source": TrainingSet(tiny.digits(40, 0), 8), "target": TrainingSet(tiny.digits(37, 1).sealed(), 16)}
+    zipped = Feed(parts, RULE, tiny.FLOAT32, 0, zipped=True)
+    assert zipped.epoch == 2  # 37 of the target are two batches of 16
+    for step in range(5):
+        batch = zipped.at(8 * step)
+        for name, part in parts.items():
+            order = zipped.streams[name].permutation(step // 2)
+            rows = order[part.batch * (step % 2) :][: part.batch]
+            expected = RULE(part.images.images[rows], tiny.FLOAT32)
+            assert torch.equal(batch[name].x, expected)
+    # Walked, the source goes on to its own end.
+    walked = Feed(parts, RULE, tiny.FLOAT32, 0)
+    rows = walked.streams["source"].permutation(0)[16:24]
+    assert torch.equal(walked.at(16)["source"].x, RULE(parts["source"].images.images[rows], tiny.FLOAT32))
+
+
+def test_a_set_smaller_than_its_batch_cannot_be_zipped():
+    parts = {"source": TrainingSet(tiny.digits(40, 0), 8), "target": TrainingSet(tiny.digits(9, 1).sealed(), 16)}
+    with pytest.raises(Refusal, match="The target set has fewer images than a batch"):
+        Feed(parts, RULE, tiny.FLOAT32, 0, zipped=True)

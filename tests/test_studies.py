@@ -26,7 +26,7 @@ def test_every_preset_belongs_to_a_study_but_that_of_a_users_own_folders(tmp_pat
     named = [preset.name for study in STUDIES.values() for preset in study.presets()]
     assert set(named) == set(PRESETS) - {"adapt", "adapt-source"}
     counts = {"demo": 4, "hw2": 11, "hw3": 16, "faces": 8, "digits": 3}
-    counts |= {"adaptation": 72, "default": 8, "adda-tables": 18, "pooling-tables": 18, "dann-tables": 12}
+    counts |= {"adaptation": 72, "default": 8, "adda-tables": 18, "pooling-tables": 18, "dann-tables": 18}
     assert {study: len(STUDIES[study].presets()) for study in STUDIES} == counts
     for study in STUDIES.values():
         runs = [job.out.name for job in jobs_of(study, "cpu", tmp_path, 1, None)]
@@ -106,16 +106,21 @@ def test_max_poolings_are_varied_with_their_size_apart(tmp_path):
     assert all(bool(job.preset.published) == (job.preset.pooling == "two") for job in jobs)
 
 
-def test_dann_is_varied_by_the_same_transforms(tmp_path):
-    """hw3, problem 3: the transform decides whether DANN learns; four of each task, the preset's own among them."""
+def test_dann_is_varied_by_the_same_transforms_and_by_its_loaders(tmp_path):
+    """hw3, problem 3: the transform decides whether DANN learns; four of each task, the preset's own among them.
+    Unequal batches of zipped loaders make up for sets of unequal sizes: zipped, and with equal batches, once each."""
     jobs = jobs_of(STUDIES["dann-tables"], "cpu", tmp_path, seeds=1, data_root=None)
     for task in ("usps-mnistm", "mnistm-svhn", "svhn-usps"):
         own = PRESETS[f"hw3-dann-{task}"]
         runs = [job.preset for job in jobs if job.preset.name == own.name]
-        transforms = [(run.colour, run.mean, run.std) for run in runs]
+        fed = {(run.loaders, run.batch_source, run.batch_target) for run in runs}
+        batches = own.batch_source, own.batch_target
+        assert fed == {("walked", *batches), ("zipped", *batches), ("walked", 64, 64)}
+        alike = [run for run in runs if (run.loaders, run.batch_source, run.batch_target) == ("walked", *batches)]
+        transforms = [(run.colour, run.mean, run.std) for run in alike]
         assert sorted(transforms) == [(c, *p) for c in ("grey", "rgb") for p in ((0.0, 1.0), (0.5, 0.5))]
         assert [run for run in runs if run.published] == [
-            run for run in runs if (run.colour, run.mean) == ("grey", 0.5)
+            run for run in alike if (run.colour, run.mean) == ("grey", 0.5)
         ]
 
 

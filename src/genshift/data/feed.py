@@ -99,7 +99,11 @@ class PixelNormalization:
 
 class Feed:
     """The batches of a training, as a function of (seed, images seen) alone; progress is counted in
-    images of the first set."""
+    images of the first set.
+
+    zipped: all sets begin a new order together, when the shortest has no whole batch left, as loaders that are zipped
+    do; otherwise each goes on to its own end. Raises Refusal where a set to zip has no whole batch.
+    """
 
     def __init__(
         self,
@@ -110,17 +114,29 @@ class Feed:
         rank: int = 0,
         processes: int = 1,
         augment: Augment | None = None,
+        zipped: bool = False,
     ) -> None:
         self.parts, self.rule, self.arithmetic = dict(parts), rule, arithmetic
         self.seed, self.rank, self.processes, self.augment = seed, rank, processes, augment or Augment()
         self.batch = next(iter(parts.values())).batch
         self.streams = {name: Stream(len(part), seed, name) for name, part in parts.items()}
         self.shares = {name: _share(name, part.batch, processes) for name, part in parts.items()}
+        self.epoch = min(len(part) // part.batch for part in parts.values()) if zipped else 0  # in steps; 0: none
+        if zipped and not self.epoch:
+            short = next(name for name, part in parts.items() if len(part) < part.batch)
+            raise Refusal(f"The {short} set has fewer images than a batch of it: give smaller batches to zip them.")
 
     def at(self, images_seen: int) -> dict[str, Batch]:
         """This process's share of the step that begins at `images_seen`."""
         step = images_seen // self.batch
-        return {name: self._draw(name, step * part.batch) for name, part in self.parts.items()}
+        return {name: self._draw(name, self._place(step, part)) for name, part in self.parts.items()}
+
+    def _place(self, step: int, part: TrainingSet) -> int:
+        """Where in its set's stream a step begins."""
+        if not self.epoch:
+            return step * part.batch
+        epoch, step = divmod(step, self.epoch)
+        return epoch * len(part) + step * part.batch
 
     def _draw(self, name: str, start: int) -> Batch:
         # Which images: this process's share, of the rows that are trained on.
@@ -153,7 +169,8 @@ class Feed:
     def smaller(self, factor: int) -> Feed:
         """The same feed with its batches divided by `factor` (at least two images each)."""
         parts = {n: replace(p, batch=max(2, p.batch // factor)) for n, p in self.parts.items()}
-        return Feed(parts, self.rule, self.arithmetic, self.seed, self.rank, self.processes, self.augment)
+        zipped = bool(self.epoch)
+        return Feed(parts, self.rule, self.arithmetic, self.seed, self.rank, self.processes, self.augment, zipped)
 
 
 def _share(name: str, batch: int, processes: int) -> int:

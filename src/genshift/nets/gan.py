@@ -57,7 +57,9 @@ def _without_first_norm(discriminator: nn.Module, preset: GAN) -> None:
         return
     if not isinstance(discriminator, HW3Discriminator):
         raise Refusal(f"The first layer of {preset.name}'s discriminator has no normalisation: leave --first-norm out.")
-    conv, _, activation = discriminator.encode[0].block
+    first = discriminator.encode[0]
+    assert isinstance(first, Conv_Block)
+    conv, _, activation = first.block
     discriminator.encode[0] = nn.Sequential(conv, activation)
 
 

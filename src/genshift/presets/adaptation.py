@@ -23,6 +23,9 @@ class Adaptation(Preset):
     frame: Literal["mnist", "full"] = option("usps digits in MNIST's frame (20 of 28 pixels), or filling it", "mnist")
     batch_source: int = option("source images a step", 64, above=0)
     batch_target: int = option("target images a step", 64, above=0)
+    loaders: Literal["walked", "zipped"] = option(
+        "each set to its own end (walked), or all anew when the shortest ends (zipped)", "walked"
+    )
     adversary: Literal["none", "alternating", "reversal", "inverted"] = option("how the domain loss is played", "none")
     statistics: Literal["mixed", "apart", "own"] = option(
         "BatchNorm: domains in one batch (mixed), each by itself (apart), or each with running statistics too (own)",
@@ -47,6 +50,10 @@ class Adaptation(Preset):
     def trains_on(self) -> str:
         """The labelled set that is learnt from: the target's own by the method 'target'."""
         return self.target if self.method == "target" else self.source
+
+    @property
+    def zips(self) -> bool:
+        return self.loaders == "zipped"
 
     @property
     def adapts(self) -> bool:
@@ -90,6 +97,8 @@ class Adaptation(Preset):
             raise Refusal(f"--pretrain of {self.name} is a share of the budget, {right}, not {self.pretrain}.")
         if min(self.batch_source, self.batch_target) < 2:
             raise Refusal(f"{self.name} takes 2 images of a domain a step at least: BatchNorm needs more than one.")
+        if self.zips and not self.adapts:
+            raise Refusal(f"--loaders zipped walks two sets together, and {self.name} learns from one: leave it out.")
         if self.extra and self.method == "target":
             raise Refusal(f"--extra joins the source's pictures, of which {self.name} learns nothing: leave it out.")
         if row.phased and self.select == "best":

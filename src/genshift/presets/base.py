@@ -17,7 +17,15 @@ OURS = "ours"
 YOURS = "yours"
 
 # How runs of 0.2 read, or learnt, which had no such options.
-LATER = {"fit": "crop", "background": "white", "depth": 0, "encoding": "utf-8", "pooling": "two", "first_norm": "on"}
+LATER = {
+    "fit": "crop",
+    "background": "white",
+    "depth": 0,
+    "encoding": "utf-8",
+    "pooling": "two",
+    "first_norm": "on",
+    "loaders": "walked",
+}
 
 # Ours, in every preset that has one: what a generator or a classifier answers swings between steps, and a mean over
 # the last ten thousand images steadies it.
@@ -166,6 +174,11 @@ class Preset:
     @property
     def adapts(self) -> bool:
         """Whether its runs learn from unlabelled target images, so that a checkpoint can be chosen for those."""
+        return False
+
+    @property
+    def zips(self) -> bool:
+        """Whether the sets of a step begin anew together."""
         return False
 
     @property

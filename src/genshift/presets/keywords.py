@@ -62,6 +62,7 @@ class TrainOptions(TypedDict, total=False):
     lam_schedule: Literal["constant", "dann"]
     latent: int
     likelihood: Literal["mse", "sigma"]
+    loaders: Literal["walked", "zipped"]
     loss: Literal["bce", "hinge", "relativistic", "wgan"]
     lr: float
     lr_schedule: Literal["constant", "cosine", "linear"]

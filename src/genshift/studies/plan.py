@@ -35,7 +35,7 @@ from genshift.training.train import Settings, assemble
 from genshift.training.training_data import TrainingData
 
 ATTRIBUTES = 40  # CelebA's
-PICTURES = 64  # of noise, in a set
+PICTURES = 64  # of noise, in a set; as many as a batch has, where that is more
 FIRST = 4  # images of the smaller step
 SECONDS = 0.25  # about, of the larger step
 OF_A_PROCESS = 0.6  # GiB that Python and PyTorch take before any work
@@ -266,13 +266,14 @@ class _Kept:
 
 def _made_up(preset: Preset) -> TrainingData:
     """Pictures such as the preset learns from, of noise."""
+    batches = {"data": preset.step_images, "source": preset.step_images, "target": getattr(preset, "batch_target", 0)}
+    pictures = max(PICTURES, *batches.values())
     generator = torch.Generator().manual_seed(0)
-    shape = (PICTURES, nets.channels(preset), preset.size, preset.size)
+    shape = (pictures, nets.channels(preset), preset.size, preset.size)
     pixels = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
     classes, names = tuple(map(str, range(10))), tuple(map(str, range(ATTRIBUTES)))
-    attributes = torch.randint(0, 2, (PICTURES, ATTRIBUTES), generator=generator, dtype=torch.uint8)
-    images = ImageSet("made up", pixels, torch.arange(PICTURES) % 10, classes, attributes, names)
-    batches = {"data": preset.step_images, "source": preset.step_images, "target": getattr(preset, "batch_target", 0)}
+    attributes = torch.randint(0, 2, (pictures, ATTRIBUTES), generator=generator, dtype=torch.uint8)
+    images = ImageSet("made up", pixels, torch.arange(pictures) % 10, classes, attributes, names)
     parts = {
         name: TrainingSet(images.sealed() if name == "target" else images, batch) for name, batch in batches.items()
     }

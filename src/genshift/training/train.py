@@ -156,7 +156,7 @@ def assemble(
         method.learn_by(feature_maps(given_path(preset.teacher), method.rule))
     sets = {name: part for name, part in training_data.on(arithmetic.device).parts.items() if name in method.draws}
     augment = Augment(preset.flip, preset.rotate, preset.shift, preset.scale, preset.recolour, preset.strong)
-    feed = Feed(sets, method.rule, arithmetic, settings.seed, world.rank, world.size, augment)
+    feed = Feed(sets, method.rule, arithmetic, settings.seed, world.rank, world.size, augment, preset.zips)
     if not run.saved():
         method.start_from_pretrained()
         if settings.start is not None:

@@ -22,7 +22,12 @@ BACKBONE = ("width", "size")  # the fields that say which, beside the networks' 
 PICTURES = ("colour", "mean", "std", "frame", "fit", "background", "extra")  # the fields that make a set's pictures
 BUDGET = ("images", "epochs", "minutes")
 # The fields that each axis of a study varies. hw2's poolings need their size.
-AXES = {"learning rate": ("lr",), "transform": ("colour", "mean", "std"), "pooling": ("pooling", "size")}
+AXES = {
+    "learning rate": ("lr",),
+    "transform": ("colour", "mean", "std"),
+    "pooling": ("pooling", "size"),
+    "loaders": ("loaders", "batch_source", "batch_target"),
+}
 
 
 def within_noise(one: Row, other: Row) -> bool:
