@@ -185,7 +185,7 @@ def test_a_class_too_small_for_a_mixture_leaves_the_reconstructions(tmp_path, qu
     run = trained("vae-classes", tmp_path / "set", tmp_path / "run")
     results, (*_, warning) = evaluated(run)
     assert warning.startswith("Not measured: samples. Class number 0 has 1 training images")
-    own = {"reconstruction_mse", "psnr", "ssim", "border_colour_kept", "middle_colour_kept"}
+    own = {"reconstruction_mse", "psnr", "ssim", "border_colour_kept", "middle_colour_kept", "way_round_kept"}
     stages = {name for name in results if name.startswith("latent_")}
     assert set(results) == {"cpu_minutes", "images_per_second"} | own | stages and stages
     assert (run / "samples" / "reconstructions.png").is_file()

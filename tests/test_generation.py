@@ -122,7 +122,7 @@ def test_looking_changes_nothing_and_a_continued_run_leaves_the_same_pictures(na
 COSTS = {"cpu_minutes", "images_per_second", "seconds_per_image"}
 STEADY = {"discriminator_loss_spread", "alarmed"}
 GAN = COSTS | {"frechet", "precision", "recall", "sharpness", "nearest_train", "copies", "repeats"}
-CODED = {"reconstruction_mse", "psnr", "ssim", "border_colour_kept", "middle_colour_kept"}
+CODED = {"reconstruction_mse", "psnr", "ssim", "border_colour_kept", "middle_colour_kept", "way_round_kept"}
 LATENT = {f"latent_{kind}/{at}" for kind in ("probe", "kl_with", "kl_without") for at in ("first", "middle", "last")}
 NAMES = {
     "gan": GAN | STEADY,
@@ -432,7 +432,7 @@ def test_attributes_that_a_reconstruction_changes_are_counted_beside_what_the_ju
     assert found.results["attribute_flips"].value == 0 and found.results["border_colour_kept"].value == pytest.approx(1)
     plain = Findings(())
     measure_changes(plain, feature_distance.classifier_space(studio["judge"]), held_out, decoded)
-    assert set(plain.results) == {"border_colour_kept", "middle_colour_kept"} and plain.refused == []
+    assert set(plain.results) == {"border_colour_kept", "middle_colour_kept", "way_round_kept"} and plain.refused == []
 
 
 def test_what_an_earlier_judge_found_of_attributes_stays_where_none_is_asked_for(studio, tmp_path, quick):

@@ -14,7 +14,7 @@ from genshift.metrics.frechet import frechet, statistics
 from genshift.metrics.kid import kid
 from genshift.metrics.manifold import precision_recall
 from genshift.metrics.neighbours import memorisation, nearest, nearest_images
-from genshift.metrics.reconstruction import mse, psnr, ssim
+from genshift.metrics.reconstruction import mse, psnr, ssim, way_round
 from genshift.metrics.sharpness import sharpness
 
 
@@ -257,6 +257,14 @@ def scipy_ssim(x, y):
         top = (2 * mx * my + 0.01**2) * (2 * vxy + 0.03**2)
         values.append((top / ((mx**2 + my**2 + 0.01**2) * (vx + vy + 0.03**2))).mean())
     return np.mean(values)
+
+
+def test_a_blurred_copy_keeps_the_way_round_and_a_mirrored_one_does_not():
+    images = torch.rand(4, 3, 8, 8)
+    near = images + 0.1 * (images.mean() - images)
+    kept = way_round(images, torch.stack([near[0], near[1].flip(-1), near[2], images[3].flip(-1)]))
+    assert kept.tolist() == [True, False, True, False]
+    assert way_round(torch.full((1, 1, 8, 8), 0.5), torch.zeros(1, 1, 8, 8)).tolist() == [True]  # its own mirror image
 
 
 @pytest.mark.parametrize("channels", [1, 3])

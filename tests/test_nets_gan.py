@@ -225,6 +225,15 @@ def test_sizes_that_ours_cannot_take_are_refused(size):
         widths(8, size)
 
 
+def test_the_discriminators_width_is_its_own_where_it_is_given():
+    preset = presets.get("faces-gan").replaced(size=16, width=8)
+    alike, apart = (networks_of(p, 0) for p in (preset, preset.replaced(discriminator_width=16)))
+    assert str(alike["generator"]) == str(apart["generator"])
+    assert [nets["discriminator"].first.out_channels for nets in (alike, apart)] == [8, 16]
+    with pytest.raises(Refusal, match="as printed: leave --discriminator-width out"):
+        presets.get("hw2-gan-a").replaced(discriminator_width=16)
+
+
 def test_a_label_changes_what_ours_draw_and_how_they_judge():
     networks = networks_of(presets.get("faces-gan").replaced(size=16, width=8), 2)
     z, zeros, ones = torch.randn(4, 128), torch.zeros(4, dtype=torch.long), torch.ones(4, dtype=torch.long)

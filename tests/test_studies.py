@@ -26,7 +26,14 @@ def test_every_preset_belongs_to_a_study_but_that_of_a_users_own_folders(tmp_pat
     named = [preset.name for study in STUDIES.values() for preset in study.presets()]
     assert set(named) == set(PRESETS) - {"adapt", "adapt-source"}
     counts = {"demo": 4, "hw2": 11, "hw3": 16, "faces": 8, "digits": 3}
-    counts |= {"adaptation": 72, "default": 8, "adda-tables": 18, "pooling-tables": 18, "dann-tables": 18}
+    counts |= {
+        "adaptation": 72,
+        "default": 8,
+        "adda-tables": 18,
+        "pooling-tables": 18,
+        "dann-tables": 18,
+        "balance-tables": 4,
+    }
     assert {study: len(STUDIES[study].presets()) for study in STUDIES} == counts
     for study in STUDIES.values():
         runs = [job.out.name for job in jobs_of(study, "cpu", tmp_path, 1, None)]

@@ -1,4 +1,5 @@
-"""What a reconstruction changes of a picture, by a classifier of attributes, and which colours it keeps."""
+"""What a reconstruction changes of a picture, by a classifier of attributes; which colours it keeps, and whether the
+picture's way round."""
 
 from __future__ import annotations
 
@@ -10,9 +11,10 @@ from genshift.evaluation.findings import Findings
 from genshift.metrics import colours
 from genshift.metrics.binomial import standard_error
 from genshift.metrics.classification import error_of_mean
+from genshift.metrics.reconstruction import way_round
 from genshift.runs.results import Measure
 
-FLIPS = "attribute_flips"
+FLIPS, WAY_ROUND = "attribute_flips", "way_round_kept"
 COLOURS = {  # by the measures' names: the part of a picture, and what it is in words
     "border_colour_kept": (colours.border_colour, "of the border, an eighth of the side"),
     "middle_colour_kept": (colours.middle_colour, "of the middle, half as wide and high as the picture"),
@@ -20,8 +22,9 @@ COLOURS = {  # by the measures' names: the part of a picture, and what it is in 
 
 
 def measure_changes(found: Findings, judge: FeatureSpace | None, held_out: ImageSet, decoded: Tensor) -> None:
-    """Adds how often each attribute that the judge sees is another one after reconstruction, where it tells attributes,
-    and how well mean colours are kept. `decoded`: uint8 `[N, C, H, W]` of the held-out pictures, in their order."""
+    """Adds how well mean colours are kept, how often the way round, and, where the judge tells attributes, how often
+    each is another one after reconstruction. `decoded`: uint8 `[N, C, H, W]` of the held-out pictures, in their order.
+    """
     side = held_out.images.shape[-1]
     words = f"{held_out.name}, {len(held_out):,} held-out pictures at {side} px and their reconstructions"
     for name, (mean_colour, part) in COLOURS.items():
@@ -29,6 +32,12 @@ def measure_changes(found: Findings, judge: FeatureSpace | None, held_out: Image
             value, error = colours.correlation(mean_colour(held_out.images), mean_colour(decoded))
             protocol = f"Pearson's correlation of mean colours {part}, a mean over channels; {words}; std is Fisher's"
             found.results[name] = Measure(value, len(held_out), protocol, error)
+    with found.measuring(WAY_ROUND):
+        kept = way_round(held_out.images, decoded).double().mean().item()
+        protocol = (
+            f"share of reconstructions nearer to their picture than to its mirror image, by squared error; {words}"
+        )
+        found.results[WAY_ROUND] = Measure(kept, len(held_out), protocol, standard_error(kept, len(held_out)), 0.5)
     if judge is None or judge.attributes is None:
         return
     with found.measuring(FLIPS):

@@ -1,4 +1,4 @@
-"""How near a reconstruction is to its image: mean squared error, PSNR, SSIM, one figure an image."""
+"""How near a reconstruction is to its image: mean squared error, PSNR, SSIM, and which way round; a figure an image."""
 
 from __future__ import annotations
 
@@ -42,6 +42,16 @@ def ssim(images: Tensor, others: Tensor) -> Tensor:
             f"{WINDOW} a side; use the mean squared error."
         )
     return torch.cat([_similarity(x, y).mean(dim=(1, 2, 3)) for x, y in _pairs(images, others)])
+
+
+def way_round(images: Tensor, others: Tensor) -> Tensor:
+    """Whether each reconstruction in `others` is nearer to its image, by `mse`, than to the image's mirror image, bool
+    [N]: of faces, that it keeps which way the head is turned, the hair parted and the light falls. By chance one half;
+    an image that is its own mirror image counts as kept.
+
+    Arguments and errors are those of `mse`.
+    """
+    return mse(images, others) <= mse(images.flip(-1), others)
 
 
 def _pairs(images: Tensor, others: Tensor) -> list[tuple[Tensor, Tensor]]:

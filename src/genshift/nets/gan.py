@@ -35,7 +35,9 @@ def build_gan(preset: GAN, classes: int) -> dict[str, nn.Module]:
     if preset.networks == "residual":
         channels = 1 if preset.colour == "grey" else 3
         generator = ResidualGenerator(preset.latent, preset.width, preset.size, channels, classes)
-        discriminator = ResidualDiscriminator(preset.width, preset.size, channels, classes)
+        discriminator = ResidualDiscriminator(
+            preset.discriminator_width or preset.width, preset.size, channels, classes
+        )
     else:
         if preset.size != PRINTED_SIZE:
             raise Refusal(

@@ -25,6 +25,7 @@ LATER = {
     "pooling": "two",
     "first_norm": "on",
     "loaders": "walked",
+    "discriminator_width": 0,
 }
 
 # Ours, in every preset that has one: what a generator or a classifier answers swings between steps, and a mean over

@@ -34,6 +34,7 @@ class TrainOptions(TypedDict, total=False):
     data: str | Path
     depth: int
     diffaugment: Literal["color,translation", "color,translation,cutout", "off"]
+    discriminator_width: int
     dropout: float
     ema_half_life: int
     encoding: str

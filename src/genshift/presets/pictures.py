@@ -165,6 +165,7 @@ class GAN(LatentGenerator):
     first: Literal["generator", "discriminator"] = option("who steps first", "discriminator")
     critic_steps: int = option("discriminator's steps for one of the generator", 1, above=0)
     spectral_norm: Literal["off", "on"] = option("spectral normalisation of every discriminator layer", "off")
+    discriminator_width: int = option("the discriminator's channels at the largest map; 0: --width", 0, at_least=0)
     first_norm: Literal["on", "off"] = option(
         "BatchNorm after the first layer of hw3's discriminator, which DCGAN (arXiv 1511.06434, section 3) leaves out",
         "on",
@@ -188,6 +189,8 @@ class GAN(LatentGenerator):
 
     def checked(self) -> Self:
         """This preset, or a Refusal that names the option out of range."""
+        if self.discriminator_width and self.networks != "residual":
+            raise Refusal(f"{self.name}'s networks are as printed: leave --discriminator-width out.")
         if self.select == "best":
             raise Refusal("A GAN has no measure on held-out pictures to be best at: leave --select best out.")
         return super().checked()

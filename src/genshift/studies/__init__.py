@@ -145,6 +145,8 @@ POOLINGS = (
     {"pooling": "five", "size": 32},
 )
 POOLED = tuple(f"hw2-{method}-mnistm-{target}" for target in ("svhn", "usps") for method in BOUNDS_AND_DANN)
+# hw3 finds that neither network of a GAN may be much stronger: either at a quarter of the preset's width.
+BALANCES = ({"width": 64}, {"width": 16, "discriminator_width": 64}, {"discriminator_width": 16})
 BASELINES = ("hw2-gan-a", "hw2-gan-b", "hw3-gan", "hw3-vae")
 STUDIES = {
     study.name: study
@@ -202,6 +204,13 @@ STUDIES = {
             "hw2's three roles by the max-poolings of their extractor and task, at five minutes of one core each",
             {"source": 100_000, "dann": 100_000, "target": 100_000},
             variants=dict.fromkeys(POOLED, POOLINGS),
+        ),
+        Study(
+            "balance-tables",
+            "our GAN of faces by the sizes of generator and discriminator, at ten minutes of one core each",
+            {"gan": 16_000},
+            seeds=1,
+            variants={"faces-gan": BALANCES},
         ),
         Study(
             "digits",

@@ -129,6 +129,14 @@ METRICS = {
     "middle_colour_kept": Metric(
         "middle colour kept", "higher", "the same of pictures' middles, a face's skin for the most part", bar="se"
     ),
+    "way_round_kept": Metric(
+        "way round kept",
+        "higher",
+        "the share of reconstructions that are nearer to their picture than to its mirror image, so that a head's "
+        "direction and its light are kept; its floor is chance",
+        percent=True,
+        bar="se",
+    ),
     "attribute_flips": Metric(
         "attributes changed",
         "lower",
