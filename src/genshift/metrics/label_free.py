@@ -28,7 +28,7 @@ def entropy(probabilities: Array) -> float:
     Smaller is taken for better, but a model that is certain of one class for every image has none either. Raises
     ValueError for rows that are no probabilities, Refusal for no rows or values that are not finite.
     """
-    return _entropies(_probabilities(probabilities)).mean().item()
+    return _entropies(as_probabilities(probabilities)).mean().item()
 
 
 def diversity(probabilities: Array) -> float:
@@ -36,7 +36,7 @@ def diversity(probabilities: Array) -> float:
 
     Larger is taken for better; the truth of an imbalanced target is below log K. Raises as `entropy` does.
     """
-    return _entropies(_probabilities(probabilities).mean(0, keepdim=True)).item()
+    return _entropies(as_probabilities(probabilities).mean(0, keepdim=True)).item()
 
 
 def information(probabilities: Array) -> float:
@@ -57,7 +57,7 @@ def soft_neighbourhood_density(probabilities: Array) -> float:
     has the highest.
     Raises as `entropy` does, Refusal for fewer than 2 rows.
     """
-    rows = torch.nn.functional.normalize(_probabilities(probabilities, fewest=2), dim=1)
+    rows = torch.nn.functional.normalize(as_probabilities(probabilities, fewest=2), dim=1)
     entropies = []
     for start in range(0, len(rows), ROWS):
         similar = rows[start : start + ROWS] @ rows.T / TEMPERATURE
@@ -119,7 +119,7 @@ def ensemble_agreement(probabilities: Array) -> npt.NDArray[np.float64]:
     stacked = torch.as_tensor(probabilities)
     if stacked.ndim != 3:
         raise ValueError(f"probabilities are {tuple(stacked.shape)}: expected [candidates, N, K]")
-    predictions = torch.stack([_probabilities(candidate) for candidate in stacked])
+    predictions = torch.stack([as_probabilities(candidate) for candidate in stacked])
     ensemble = predictions.mean(0).argmax(1)
     return (predictions.argmax(2) == ensemble).double().mean(1).numpy()
 
@@ -151,9 +151,32 @@ def difference_of_confidences(source: Array, labels: Array, target: Array) -> fl
     return (right.double().mean() - lost).clamp(0, 1).item()
 
 
+def optimal_transport(class_shares: Array, target: Array) -> float:
+    """COT, an estimate of the accuracy on a target from predictions [N, K] on its images and the shares [K] that the
+    classes have in the source: a share in [0, 1].
+
+    Labels in the source's shares are given to the target's images so that the predictions contradict them least: a
+    picture that gets class y costs 1 − p_y, and the mean cost is the estimated error (Lu et al. 2023, arXiv 2305.15640,
+    equation 4, with ‖p − e_y‖∞ as its cost). Classes that the target has in other shares make it too low. Raises as
+    `as_probabilities` does, ValueError for another number of classes.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    rows, shares = as_probabilities(target).numpy(), as_probabilities(torch.as_tensor(class_shares)[None])[0].numpy()
+    if shares.shape != rows.shape[1:]:
+        raise ValueError(f"there are shares of {len(shares)} classes and predictions of {rows.shape[1]}")
+    # Whole numbers of images for each class: the parts that rounding down leaves go to the largest remainders.
+    counts = np.floor(shares * len(rows)).astype(int)
+    order = np.argsort(counts - shares * len(rows), kind="stable")
+    counts[order[: len(rows) - counts.sum()]] += 1
+    labels = np.repeat(np.arange(len(shares)), counts)
+    images, places = linear_sum_assignment(1.0 - rows[:, labels])
+    return float(rows[images, labels[places]].mean())
+
+
 def _checked(source: Array, labels: Array, target: Array) -> tuple[Tensor, Tensor, Tensor]:
     """Probabilities of source and target images, and which of the source's are right, bool [V]."""
-    on_source, on_target, true = _probabilities(source), _probabilities(target), torch.as_tensor(labels).cpu()
+    on_source, on_target, true = as_probabilities(source), as_probabilities(target), torch.as_tensor(labels).cpu()
     if true.shape != on_source.shape[:1]:
         raise ValueError(
             f"there are {len(on_source)} predictions and labels {tuple(true.shape)}: expected one an image"
@@ -166,8 +189,9 @@ def are_probabilities(values: Tensor) -> bool:
     return not bool((values < 0).any()) and bool(((values.double().sum(-1) - 1).abs() <= SUMS_TO_ONE).all())
 
 
-def _probabilities(values: Array, fewest: int = 1) -> Tensor:
-    """float64 [N, K] on the CPU, each row a distribution."""
+def as_probabilities(values: Array, fewest: int = 1) -> Tensor:
+    """`values` as float64 [N, K] on the CPU; ValueError for rows that are no distributions, Refusal for fewer than
+    `fewest` rows or values that are not finite."""
     rows = as_points(torch.as_tensor(values), fewest)
     if not are_probabilities(rows):
         raise ValueError("rows must be probabilities: none below 0, and their sum 1")
