@@ -5,8 +5,8 @@
     python benchmarks/verdict.py judge OUT
 
 `train` trains the runs that `planned` lists one after the other, short ones, and keeps of each what it says of source
-and target (NAME.npz) and its evidence and truth (NAME.json), 40 kB together; the run itself is dropped. What is there is
-not trained again. The verdict is developed on the tasks of DEVELOPED; the others judge it.
+and target (NAME.npz) and its evidence and truth (NAME.json), 40 kB together; the run itself is dropped. What is there
+is not trained again. The verdict is developed on the tasks of DEVELOPED; the others judge it.
 """
 
 from __future__ import annotations
