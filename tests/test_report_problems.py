@@ -72,6 +72,9 @@ def test_each_problem_has_its_own_runs(contents):
         "hw2 P1, celeba", "hw2 P2, mnistm", "hw2 P3, mnistm→svhn", "hw2 P3, mnistm→usps", "hw3 P1, celeba",
         "hw3 P2, celeba", "hw3 P3, usps→mnistm", "hw3 P4, usps→mnistm",
     ]  # fmt: skip
+    lines = [line for line, _ in found.items]
+    alone = next(line for line in lines if line.startswith("hw2 P2"))  # no other was measured alike: what it measures
+    assert re.search(r"hw2-diffusion: .*Fréchet 12\.00 ± \S+ \(floor \S+\)\.$", alone), alone
 
 
 @pytest.mark.parametrize("name", ["hw2-gan-a", "hw3-source-usps-mnistm", "hw3-dann-usps-mnistm"])

@@ -10,6 +10,7 @@ from typing import Literal
 from genshift.report.blocks import Block, Cell, Figures, Heading, Picture, Pictures, Prose, Table, Terms
 from genshift.report.figures import generators as figures
 from genshift.report.figures.pictures import first_middle_last, picture
+from genshift.report.model.comparison import Comparison
 from genshift.report.model.formatting import NONE, joined, seeds_text, value_text
 from genshift.report.model.grouping import Group
 from genshift.report.model.measures import ACROSS_FAMILIES, OVER_TRAINING, STABILITY, best, metric_of, percent, shown
@@ -27,6 +28,7 @@ SIDE_BY_SIDE = (
 )  # fmt: skip
 OF_ANY_COUNT = ("sharpness", "seconds_per_image")  # means over pictures, which do not move with their number
 ALARMED = 0.5  # share of readings
+TOLD = ("reconstruction_mse", "class_accuracy", "face_rate", "fid", "frechet")  # of one that stands alone
 HEADLINES = ("frechet", "fid", "reconstruction_mse")  # of all of them less is better
 
 
@@ -50,7 +52,22 @@ def finding(subject: Subject) -> list[Prose]:
         floor = f"; the floor is {compared.floor(metric)}" if compared.floor(metric) else ""
         name, value = compared.groups[place].label, compared.value(place, metric)
         return [Prose(f"{name} has the lowest {metric_of(metric).title}, {value}{share}{floor}.")]
-    return [Prose(compared.groups[0].first.preset.get("summary") or "")]
+    return [_alone(compared)]
+
+
+def _alone(compared: Comparison) -> Prose:
+    """What the first group measures, where no other is measured alike; what it is, where it measures nothing."""
+    said = []
+    for metric in TOLD:
+        if metric not in compared.metrics or compared.rows[0][metric].mean is None:
+            continue
+        unit = " %" if metric_of(metric).percent else ""
+        beside = [f"published {published}" if (published := compared.published(0, metric)) else ""]
+        beside.append(f"floor {floor}" if (floor := compared.floor(metric)) else "")
+        apart = f" ({', '.join(filter(None, beside))})" if any(beside) else ""
+        said.append(f"{metric_of(metric).title} {compared.value(0, metric)}{unit}{apart}")
+    first = compared.groups[0]
+    return Prose(f"{first.label}: {'; '.join(said)}." if said else first.first.preset.get("summary") or "")
 
 
 def families(model: PageModel) -> list[Block]:
