@@ -61,6 +61,21 @@ def test_published_ours_and_the_best_of_ours_stand_side_by_side(contents):
     assert target[4].text == "–" and {row[4].text for row in rows} == {"–"}
 
 
+def test_what_is_said_of_one_task_of_several_names_it(tmp_path):
+    written = [
+        write_run(tmp_path, "hw2", task, role, seed, 0.4)
+        for task in ("mnistm→svhn", "mnistm→usps") for role in ("source", "dann") for seed in (0, 1)
+    ]  # fmt: skip
+    for run in written:
+        (run / "evaluation.json").unlink(missing_ok=True)  # measures alone were kept
+    _, sections = page_contents(page_model(read_runs(written)))
+    blocks = next(section for section in sections if section.title.startswith("hw2 P3.1")).blocks
+    tables = [block for block in blocks if block.kind == "table" and "seed 0" in block.head]
+    assert [table.bodies[0][0] for table in tables] == ["mnistm→svhn", "mnistm→usps"]
+    said = [block.text for block in blocks if block.kind == "prose"]
+    assert said and all(text.startswith("mnistm→") for text in said)
+
+
 def test_each_problem_has_its_own_runs(contents):
     results, sections = contents
     words = {section.title[:8]: str(section.blocks) for section in sections}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from genshift.report.blocks import Block, Bullets, Folded, Heading, Section
+from genshift.report.blocks import Block, Bullets, Folded, Heading, Prose, Section
 from genshift.report.model.grouping import Group
 from genshift.report.model.method_comparison import method_options, settings_tables
 from genshift.report.model.page_model import PageModel, Subject, restricted
@@ -73,15 +73,21 @@ def each(builder: Callable[[Subject], Sequence[Block]], once: bool = False) -> P
         subjects = case.fresh if once else case.subjects
         if len(subjects) == 1:
             return list(builder(subjects[0]))
-        return [_titled(block, subject.first.task) for subject in subjects for block in builder(subject)]
+        return [block for subject in subjects for block in _titled(builder(subject), subject.first.task)]
 
     return Part(blocks)
 
 
-def _titled(block: Block, task: str) -> Block:
-    return (
-        replace(block, text=f"{task}: {block.text[0].lower()}{block.text[1:]}") if isinstance(block, Heading) else block
-    )
+def _titled(blocks: Sequence[Block], task: str) -> list[Block]:
+    """The blocks with the task in their headings, and in what stands under none."""
+    titled: list[Block] = []
+    for block in blocks:
+        if isinstance(block, Heading):
+            block = replace(block, text=f"{task}: {block.text[0].lower()}{block.text[1:]}")
+        elif isinstance(block, Prose) and not any(isinstance(before, Heading) for before in titled):
+            block = replace(block, text=f"{task}: {block.text}")
+        titled.append(block)
+    return titled
 
 
 def pictures(*names: str, but: bool = False) -> Part[Case]:

@@ -136,7 +136,7 @@ def seeds(subject: Subject) -> list[Block]:
     note = "± is each seed's binomial standard error."
     if any(group.first.evaluation or group.first.metrics for group in subject.groups):
         note += " The figures below are drawn from the first seed."
-    return [Table(["", *(f"seed {seed}" for seed in known)], [("", body)], note)]
+    return [Table(["", *(f"seed {seed}" for seed in known)], [(subject.first.task, body)], note)]
 
 
 def probes(subject: Subject) -> list[Block]:
