@@ -436,18 +436,28 @@ def compare(argv: Sequence[str]) -> int:
     """one table over runs"""
     parser = Parser("genshift compare", description="Prints one table over runs, or folders of runs.")
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
+    formats = ("text", "markdown", "latex", "csv", "json")
+    parser.add_argument(
+        "--format", choices=formats, metavar="FORMAT", help=f"{', '.join(formats[:-1])} or {formats[-1]} (text)"
+    )
     add_json(parser)
     args = parser.parse(argv)
-    from genshift.report.console import compare as rows_of
-    from genshift.report.console import format_table
+    if args.json and args.format not in (None, "json"):
+        raise Refusal(f"--json and --format {args.format} name two formats: give one of them.")
+    from genshift.report.console import compared_model, compared_rows, format_table
+    from genshift.report.tables import formatted
 
-    say_trained(find_runs(args.runs))
-    rows = rows_of(args.runs)
-    if args.json:
+    folders = list(find_runs(args.runs))
+    say_trained(folders)
+    model = compared_model(folders)
+    rows = compared_rows(model)
+    if args.json or args.format == "json":
         print_json(rows)
-    else:
+    elif args.format in (None, "text"):
         print(format_table(rows))
         print_next("report", *args.runs, "--out", "page.html")
+    else:
+        print(formatted(model, rows, args.format), end="")
     return 0
 
 

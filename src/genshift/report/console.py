@@ -19,7 +19,7 @@ from genshift.report.model.formatting import (
     seeds_text,
 )
 from genshift.report.model.measures import TARGET_ACCURACY, metric_of, ordered, percent
-from genshift.report.model.page_model import page_model
+from genshift.report.model.page_model import PageModel, page_model
 from genshift.report.model.run_records import readable_runs
 from genshift.report.model.summary import Row
 from genshift.runs.find import find_runs
@@ -85,8 +85,17 @@ def compare(runs: AnyPath | Iterable[AnyPath]) -> list[ComparedRow]:
 def compare_table(run_folders: Iterable[Path]) -> list[ComparedRow]:
     """A row for each measure of each group of runs that differ in their seed alone: of adaptation, target accuracy;
     Refusal where no run can be read, and a line for one that cannot."""
+    return compared_rows(compared_model(run_folders))
+
+
+def compared_model(run_folders: Iterable[Path]) -> PageModel:
+    """What the runs come to; Refusal where none can be read, and a line for one that cannot."""
     runs, _ = readable_runs(run_folders, curves=False)
-    model = page_model(runs)
+    return page_model(runs)
+
+
+def compared_rows(model: PageModel) -> list[ComparedRow]:
+    """The rows of `compare_table`."""
     rows = [row for row in model.rows if row.group.first.of_adaptation]
     for subject in model.subjects:
         if not subject.first.of_adaptation:  # its groups stand below one another, metric by metric
