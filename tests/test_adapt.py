@@ -114,17 +114,30 @@ def test_a_source_that_has_changed_since_is_not_evaluated_by(adapted, run, tmp_p
     assert (run / "results.json").read_text() == before
 
 
-def test_labels_of_other_classes_are_no_truth_and_that_is_said(adapted, run, tmp_path):
-    others = tmp_path / "others"
-    for name in adapted[1]:
-        (others / "cat" / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(adapted[0] / "unlabelled" / name, others / "cat" / name)
-    (others / "0").mkdir()
-    shutil.move(others / "cat" / min(adapted[1]), others / "0" / min(adapted[1]))
+def test_pictures_of_classes_that_were_not_learnt_are_left_out_and_that_is_said(adapted, run, tmp_path):
+    """One foreign class takes its own pictures with it, and no other figure; of foreign ones alone nothing is told."""
+    others, names = tmp_path / "others", sorted(adapted[1])
+    for place, name in enumerate(names):
+        label = "cat" if place < 7 else adapted[1][name]
+        (others / label / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(adapted[0] / "unlabelled" / name, others / label / name)
+    results = api.evaluate(run, draw=False, places={"target": str(others)})
+    rows = {row[0]: row[1] for row in api.predict(run, adapted[0] / "unlabelled")}
+    right = [rows[name] == adapted[1][name] for name in names[7:]]
+    measured = results["oracle/target_test_accuracy"]
+    assert (measured["n"], measured["value"]) == (len(names) - 7, pytest.approx(np.mean(right)))
+    said = RunFolder(run).read("evaluation.json")["warnings"]
+    left_out = f"{others} has pictures of classes that were not learnt, cat (7): they are left out, and"
+    assert f"{left_out} its other pictures are measured." in said
+    for folder in others.iterdir():
+        if folder.name != "cat":
+            shutil.rmtree(folder)
+    (others / "dog").mkdir()
+    shutil.move(others / "cat" / names[0], others / "dog" / names[0])
     results = api.evaluate(run, draw=False, places={"target": str(others)})
     assert "oracle/target_test_accuracy" not in results
     said = RunFolder(run).read("evaluation.json")["warnings"]
-    assert f"{others} has labels of classes that were not learnt (cat): unused." in said
+    assert any("not learnt, cat (6), dog (1): they are left out, and no accuracy is told." in line for line in said)
 
 
 def test_a_run_that_diverged_predicts_nothing(adapted, run, capfd, tmp_path):

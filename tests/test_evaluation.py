@@ -238,7 +238,7 @@ def test_a_refused_map_leaves_the_accuracies(domains, tmp_path, monkeypatch):
         ("attributes", "attribute_accuracy", {"attributes": None, "attribute_names": ()}),
         ("attributes", "attribute_accuracy", {"attribute_names": ("Smiling", "Male")}),
         ("judge", "test_accuracy", {"labels": None, "classes": ()}),
-        ("judge", "test_accuracy", {"classes": ("land", "river")}),
+        ("judge", "test_accuracy", {"classes": ("lake", "river")}),
     ],
 )
 def test_a_test_part_that_tells_nothing_ends_evaluate_and_no_training(name, measure, changes, tmp_path, quick, capfd):

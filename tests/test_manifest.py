@@ -357,10 +357,15 @@ def test_a_value_says_of_which_data_and_checkpoint_it_is(trained, tmp_path):
 
 
 def test_an_accuracy_that_cannot_be_measured_any_more_is_dropped(trained, tmp_path):
-    """A class was renamed: its labels are none that the run learnt."""
+    """Classes were renamed: of one that the run did not learn nothing is measured, and where none is left, nothing."""
     folder, run = moved(trained, tmp_path)
-    api.evaluate(run, places={"data": str(folder)}, threads=1)
+    whole = api.evaluate(run, places={"data": str(folder)}, threads=1)["test_accuracy"]
     (folder / "a").rename(folder / "c")
+    part = api.evaluate(run, places={"data": str(folder)}, threads=1)["test_accuracy"]
+    assert part["n"] < whole["n"]
+    (warning,) = json.loads((run / "evaluation.json").read_text())["warnings"]
+    assert "has pictures of classes that were not learnt, c (" in warning
+    (folder / "b").rename(folder / "d")
     with pytest.raises(Refusal, match="of other classes than the run learnt"):
         api.evaluate(run, places={"data": str(folder)}, threads=1)
     assert "test_accuracy" not in json.loads((run / "results.json").read_text())

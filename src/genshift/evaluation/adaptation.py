@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from genshift.data.imageset import ImageSet
-from genshift.data.text import composed
 from genshift.device import leads_processes
 from genshift.errors import Refusal
 from genshift.evaluation import panels
@@ -36,7 +35,7 @@ from genshift.runs.results import RESULTS, Measure, read_results
 from genshift.selection import checkpoint_selection
 from genshift.selection.rules import ESTIMATES, Choice
 from genshift.training.console import Console
-from genshift.training.domains import in_classes
+from genshift.training.domains import foreign_note, of_classes
 from genshift.training.loop import Observer
 from genshift.training.train import Settings, predecessor_of
 
@@ -137,7 +136,7 @@ def oracle_curve(run: RunFolder, preset: Adaptation, settings: Settings) -> Obse
 
     def observe(images: int, method: ClassifierMethod) -> None:
         # The run's classes stand in its configuration, which is not written yet when the observer is made.
-        shown = in_classes(watched, tuple(run.config["classes"]))
+        shown, _ = of_classes(watched, tuple(run.config["classes"]))
         if shown.labels is None:
             return
         value, _ = accuracy(method.predict(shown.images).argmax(1), shown.labels)
@@ -150,7 +149,7 @@ def _domain_images(
     run: RunFolder, preset: Adaptation, domain: Domain, classes: tuple[str, ...], data_root: Path | None
 ) -> tuple[ImageSet | None, str, list[str]]:
     """The images of a domain to measure on, labels counted in the run's classes; what they are and which checkpoint is
-    measured, in words; and a warning where labels are left out because they are of other classes."""
+    measured, in words; and a warning where pictures, or all labels, are left out because they are of other classes."""
     name = preset.source if domain == "source" else preset.target
     images, wording = evaluation_images(domain, run, preset, data_root, bool(run.config.get("skip_broken")))
     if run.selected() is not None:
@@ -159,9 +158,10 @@ def _domain_images(
     if images is None:  # its labels were learnt from, and none was held out
         return None, wording, []
     warnings = unread_labels(images)
-    if unknown := sorted(set(map(composed, images.classes)) - set(map(composed, classes))):
-        warnings.append(f"{name} has labels of classes that were not learnt ({', '.join(unknown[:3])}): unused.")
-    return in_classes(images, classes), wording, warnings
+    known, foreign = of_classes(images, classes)
+    if foreign:
+        warnings.append(foreign_note(name, foreign, known.labels is not None))
+    return known, wording, warnings
 
 
 def _accuracy(predicted: Tensor, labels: Tensor, images: ImageSet, wording: str) -> Measure:

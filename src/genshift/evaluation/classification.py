@@ -16,7 +16,7 @@ from genshift.presets import Classifier
 from genshift.runs.folder import RunFolder
 from genshift.runs.manifest import remembered
 from genshift.runs.results import Measure
-from genshift.training.domains import in_classes
+from genshift.training.domains import foreign_note, of_classes
 from genshift.training.training_data import open_unseen
 
 
@@ -57,13 +57,15 @@ class ClassifierEvaluation(FamilyEvaluation[Classifier, ClassifierMethod]):
                 found.record["attributes"] = attributes
             return found
         with found.measuring("test_accuracy"):
-            labels = in_classes(images, classes).labels
-            if labels is None:
+            known, foreign = of_classes(images, classes)
+            if foreign:
+                found.record["warnings"].append(foreign_note(images.name, foreign, known.labels is not None))
+            if (labels := known.labels) is None:
                 raise Refusal(f"{images.name}, {wording}: without labels, or of other classes than the run learnt.")
-            predicted = method.predict(images.images).argmax(1)
+            predicted = method.predict(known.images).argmax(1)
             value, error = accuracy(predicted, labels)
-            protocol += "; std is the binomial error"
-            found.results["test_accuracy"] = Measure(value, len(images), protocol, error)
+            protocol = f"{known.name}, {wording}, {len(known):,} at {preset.size} px; std is the binomial error"
+            found.results["test_accuracy"] = Measure(value, len(known), protocol, error)
             found.record["confusion"] = confusion(predicted, labels, len(classes)).tolist()
         return found
 

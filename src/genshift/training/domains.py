@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -290,6 +291,35 @@ def unseen(
         )
     gone = f" (of {len(rows):,} these are still there)" if len(there) < len(rows) else ""
     return images.take(there[:most]), f"held-out training images{gone}"
+
+
+def of_classes(images: ImageSet, classes: tuple[str, ...]) -> tuple[ImageSet, dict[str, int]]:
+    """The pictures of these classes, their labels counted in them, and how many pictures each other class has, by its
+    name. Where no picture is of them, all of the set without its labels: it is about other things."""
+    if images.labels is None:
+        return images, {}
+    known = set(map(composed, classes))
+    counts = images.labels.bincount(minlength=len(images.classes)).tolist()
+    foreign = {name: count for name, count in zip(images.classes, counts, strict=True) if composed(name) not in known}
+    foreign = {name: count for name, count in foreign.items() if count}
+    if sum(foreign.values()) == len(images):
+        return images.sealed(), foreign
+    own = torch.tensor([composed(name) in known for name in images.classes])
+    kept = images.take(own[images.labels].nonzero().flatten()) if foreign else images
+    # What is left counts in its own names; those that have no picture are no class of it.
+    names = [name for name in images.classes if composed(name) in known]
+    places = {name: place for place, name in enumerate(names)}
+    table = torch.tensor([places.get(name, 0) for name in images.classes])
+    assert kept.labels is not None
+    return in_classes(replace(kept, labels=table[kept.labels], classes=tuple(names)), classes), foreign
+
+
+def foreign_note(name: str, foreign: Mapping[str, int], left: bool) -> str:
+    """What is said of pictures of classes that were not learnt; `left`: whether there are others."""
+    named = ", ".join(f"{word} ({count:,})" for word, count in list(foreign.items())[:3])
+    more = f" and {len(foreign) - 3} more" if len(foreign) > 3 else ""
+    what = "its other pictures are measured" if left else "no accuracy is told"
+    return f"{name} has pictures of classes that were not learnt, {named}{more}: they are left out, and {what}."
 
 
 def in_classes(images: ImageSet, classes: tuple[str, ...]) -> ImageSet:
