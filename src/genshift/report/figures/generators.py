@@ -75,6 +75,7 @@ def check_curves(runs: Sequence[tuple[str, RunRecord]]) -> list[Figure]:
                 figure.add_trace(curve(rows, key, colour, escape(label)))
         if figure.data:
             over_images(figure, legend_lines=len(figure.data))
+            figure.update_yaxes(**({"range": [-0.02, 1.02]} if "rate" in key else {"rangemode": "tozero"}))
             names = ", ".join(trace.name for trace in figure.data)
             figures.append(Figure(spec(figure), title, f"{title} over images seen: {names}"))
     return figures
