@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shlex
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -131,6 +132,26 @@ def test_long_runs_are_named_as_what_can_be_left_out(of, domains, tmp_path, monk
 def test_runs_are_chosen_by_preset_pattern_family_or_task(only, without, names, tmp_path):
     jobs = jobs_of(STUDIES["hw2"], "cpu", tmp_path, seeds=1, data_root=None)
     assert {job.preset.name for job in selected(jobs, only, without)} == names
+
+
+def test_a_study_is_printed_as_commands_for_a_queue(capfd, tmp_path):
+    """Blocks in their order: judges, baselines, the rest; each command trains that run, and a judge that is there."""
+    told = tiny.told(capfd, "study", "hw2", "--commands", "--seeds", "2", "--threads", "1", "--out", tmp_path)
+    lines = told.splitlines()
+    assert [line for line in lines if line.startswith("#")] == [
+        *(f"# block {number}: these may run side by side" for number in (1, 2, 3)), "# at the end",
+    ]  # fmt: skip
+    commands = [shlex.split(line) for line in lines if line.startswith("genshift study")]
+    named = [command[command.index("--only") + 1] for command in commands]
+    jobs = jobs_of(STUDIES["hw2"], "cpu", tmp_path, seeds=2, data_root=None)
+    assert sorted(named) == sorted(job.out.name for job in jobs) and named[0] == "faces-attributes-seed0"
+    for name in ("hw2-gan-a-seed1", "hw2-source-mnistm-svhn-seed0"):
+        own = {job.out.name for job in selected(jobs, [name], [])}
+        assert own - {"faces-attributes-seed0"} == {name}
+    assert {tuple(command[:4]) for command in commands} == {("genshift", "study", "hw2", "--budget")}
+    assert all("--threads" in command and "--seeds" in command for command in commands)
+    assert lines[-1] == shlex.join(["genshift", "report", str(tmp_path), "--out", str(tmp_path / "page.html")])
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_word_that_names_no_run_is_refused_with_the_nearest(capfd, tmp_path):

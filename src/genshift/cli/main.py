@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import genshift
 from genshift import presets
@@ -60,6 +60,9 @@ from genshift.errors import Refusal, of_exhaustion, of_os_error, unknown
 from genshift.presets import METHODS, PRESETS, Preset, methods, option_fields
 from genshift.runs.find import find_runs
 from genshift.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from genshift.studies import Study
 
 INTERRUPTED = 130
 PATHS = (
@@ -475,6 +478,9 @@ def study(argv: Sequence[str]) -> int:
 
     out = args.out or Path("runs", args.name)
     where = ("--out", out, *where_data_lies(args.data_root))
+    if args.commands:
+        _print_commands(studies.get(args.name), out, args, where)
+        return 0
     if args.dry_run:
         for line in api.plan_study(args.name, out, args.budget, **options).lines:
             say(line)
@@ -490,6 +496,22 @@ def study(argv: Sequence[str]) -> int:
     if outcome.left_out:
         raise _left_out(outcome.left_out)
     return 0
+
+
+def _print_commands(study: Study, out: Path, args: argparse.Namespace, where: Sequence[object]) -> None:
+    """A line a run, in blocks whose lines may run side by side, each after the one before; the last makes the page."""
+    from genshift.studies.jobs import in_turns, jobs_of, selected
+    from genshift.studies.plan import seeds_of
+
+    given = [word for name in ("seeds", "threads", "weights", "photos") if (value := getattr(args, name)) is not None
+             for word in (f"--{name}", value)]  # fmt: skip
+    jobs = jobs_of(study, args.budget, out, seeds_of(study, args.budget, args.seeds), args.data_root)
+    for place, block in enumerate(in_turns(selected(jobs, args.only, args.without)), start=1):
+        say(f"# block {place}: these may run side by side")
+        for job in block:
+            say(command_line("study", study.name, "--budget", args.budget, *given, "--only", job.out.name, *where))
+    say("# at the end")
+    say(command_line("report", out, "--out", out / "page.html", *where_data_lies(args.data_root)))
 
 
 def _study_parser() -> Parser:
@@ -516,8 +538,11 @@ def _study_parser() -> Parser:
         action="store_true",
         help="print the plan (minutes, memory, disk, what is missing), and leave",
     )
+    parser.add_argument(
+        "--commands", action="store_true", help="print a command for each run, for a queue of jobs, and leave"
+    )
     for flag, what in (("--only", "train these runs alone"), ("--without", "leave these runs out")):
-        help = f"{what}: presets, methods, families or tasks by name, or patterns such as 'hw2-gan-*'"
+        help = f"{what}: presets, methods, families, tasks or run folders by name, or patterns such as 'hw2-gan-*'"
         parser.add_argument(flag, nargs="+", default=[], metavar="WORD", help=help)
     add_int(parser, "--seeds", "seeds of each preset (the study's own: 3; quick: 1)")
     add_int(parser, "--jobs", "runs at a time (1)", 1)

@@ -31,9 +31,10 @@ class Job:
 
     @property
     def words(self) -> set[str]:
-        """What a user may call it by: its preset, method, family or task."""
+        """What a user may call it by: its preset, method, family or task, or its own folder."""
         task = self.preset.task
-        return {self.preset.name, self.preset.method, self.preset.family, task, task.replace("→", "-")}
+        own = {self.preset.name, self.out.name}
+        return {*own, self.preset.method, self.preset.family, task, task.replace("→", "-")}
 
     @property
     def begun(self) -> tuple[int, int]:
@@ -85,6 +86,12 @@ def selected(jobs: Sequence[Job], only: Sequence[str], without: Sequence[str]) -
     wanted = [job for job in left if not only or any(_named(job, word) for word in only)]
     judges = {job.evaluation.features for job in wanted}
     return [job for job in left if job in wanted or job.out in judges]
+
+
+def in_turns(jobs: Sequence[Job]) -> list[list[Job]]:
+    """The jobs of each turn: those of one may run side by side, and look at those of the turns before."""
+    turns = [[job for job in jobs if turn(job.preset) == number] for number in range(3)]
+    return [jobs for jobs in turns if jobs]
 
 
 def _named(job: Job, word: str) -> bool:

@@ -137,7 +137,7 @@ def plan_study(
         raise Refusal(f"--weights measures generated pictures, and the study {study.name} draws none: leave it out.")
     check_weights(weights)
     # Which runs, and which of them cannot be.
-    number = seeds or (1 if budget == "quick" else study.seeds)
+    number = seeds_of(study, budget, seeds)
     every = [_as_begun(job) for job in jobs_of(study, budget, output_folder(out), number, data_root, threads, weights)]
     wanted = selected(every, only, without)
     missing = missing_sets(wanted, data_root, photos, Console().say, build)
@@ -151,6 +151,11 @@ def plan_study(
     if others := len(every) - len(wanted):
         notes.append(f"Not asked for: {counted(others, 'other run')} of the study {study.name}.")
     return StudyPlan(runs, left_out, every, notes, jobs)
+
+
+def seeds_of(study: Study, budget: BudgetName, seeds: int | None) -> int:
+    """How many seeds: as given, else one of a quick budget and the study's own otherwise."""
+    return seeds or (1 if budget == "quick" else study.seeds)
 
 
 def _as_begun(job: Job) -> Job:

@@ -24,7 +24,7 @@ from genshift.runs.folder import RunFolder
 from genshift.runs.forms import CONFIG, EVALUATION, RESULTS
 from genshift.runs.owner import trained_by
 from genshift.studies import BudgetName, Study
-from genshift.studies.jobs import Job, jobs_of, turn
+from genshift.studies.jobs import Job, in_turns, jobs_of
 from genshift.studies.plan import StudyPlan, left_out_lines, plan_study
 from genshift.studies.workers import side_by_side
 from genshift.training.console import Console
@@ -73,7 +73,7 @@ def run_study(
     if jobs == 1:
         finished = all(_attempt(job, progress) for job in todo)
     else:
-        turns = [[job for job in todo if turn(job.preset) == number] for number in range(3)]
+        turns = in_turns(todo)
         finished = all(side_by_side(group, run_job, jobs, lambda job: str(job.out), progress.ended) for group in turns)
     page = progress.write_page()
     if finished and record is not None:
