@@ -157,7 +157,8 @@ def test_jobs_come_baseline_first_and_only_the_first_seed_is_drawn(study, tmp_pa
         ("dann", 1, False),
     ]
     assert [job.out.name for job in jobs[:2]] == ["demo-source-seed0", "demo-dann-seed0"]
-    assert jobs[3].command == "genshift train demo-dann --images 8 --seed 1 --out demo-dann-seed1"
+    assert jobs[3].command.startswith("genshift train demo-dann --")
+    assert jobs[3].command.endswith(" --batch-target 4 --images 8 --seed 1 --out demo-dann-seed1")
     threaded = jobs_of(study, "full", tmp_path, seeds=1, data_root=None, threads=3)
     assert threaded[0].command == "genshift train demo-source --images 8 --seed 0 --out demo-source-seed0 --threads 3"
 
@@ -196,7 +197,8 @@ def test_a_study_of_variants_names_its_runs_and_tells_them_apart(domains, tmp_pa
     assert runs == ["hw3-adda-usps-mnistm-lr-0.002-seed0", "hw3-adda-usps-mnistm-seed0"]
     config = json.loads((tmp_path / "out" / runs[0] / "config.json").read_text())
     assert config["preset"]["fields"]["lr"] == 0.002 and config["preset"]["published"] == {}
-    assert config["command"].startswith("genshift train hw3-adda-usps-mnistm --lr 0.002 --images 16 --seed 0")
+    assert config["command"].startswith("genshift train hw3-adda-usps-mnistm --")
+    assert "--images 16 " in config["command"] and " --lr 0.002 --seed 0 --out " in config["command"]
     page = (tmp_path / "out" / "page.html").read_text(encoding="utf-8")
     assert "by learning rate and task" in page and "by transform and task" not in page
     kept = sorted(path.name for path in (tmp_path / "kept" / "adda" / runs[0]).iterdir())

@@ -476,7 +476,7 @@ def study(argv: Sequence[str]) -> int:
     from genshift import api, studies
     from genshift.studies.running import run_study
 
-    out = args.out or Path("runs", args.name)
+    out = args.out or Path("runs", Path(args.name).stem)
     where = ("--out", out, *where_data_lies(args.data_root))
     if args.commands:
         _print_commands(studies.get(args.name), out, args, where)
@@ -522,7 +522,9 @@ def _study_parser() -> Parser:
         "was trained; 2: something was left out, which the last line and the page say; 130: a signal stopped it.",
     )
     parser.add_argument(
-        "name", help="hw2, hw3, adaptation, default, adda-tables, dann-tables, pooling-tables, faces, digits or demo"
+        "name",
+        help="hw2, hw3, adaptation, default, adda-tables, dann-tables, pooling-tables, balance-tables, faces, digits "
+        "or demo; or a file NAME.toml that describes your own (the guide shows one)",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the study's runs (runs/NAME)")
     parser.add_argument(

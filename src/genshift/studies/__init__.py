@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from genshift.errors import unknown
+from genshift.paths import given_path
 from genshift.presets import PRESETS, Preset, methods
 from genshift.presets.benchmark import TASKS
 from genshift.presets.reports import BOUNDS_AND_DANN
@@ -70,8 +71,8 @@ class Study:
         """The study's presets, with the classifiers that judge its generators, and its variants of presets."""
         own = [preset for preset in PRESETS.values() if preset.study == self.name]
         own += [PRESETS[name] for name in self.others]
-        varied = [_varied(PRESETS[name], options) for name, kinds in self.variants.items() for options in kinds]
-        own += [preset for place, preset in enumerate(varied) if preset not in varied[:place]]
+        kinds = [varied(PRESETS[name], options) for name, kinds in self.variants.items() for options in kinds]
+        own += [preset for place, preset in enumerate(kinds) if preset not in kinds[:place]]
         judges = dict.fromkeys(judge.name for preset in own if (judge := judge_of(preset)))
         return own + [PRESETS[name] for name in judges if PRESETS[name] not in own]
 
@@ -79,13 +80,17 @@ class Study:
         """Images to train `preset` on within a budget."""
         if budget == "full":
             return preset.images
-        row = methods.METHODS.get(preset.method)  # a plugin's stands there alone
-        own = preset.images if row is None else row.cpu_images
-        cpu = self.cpu.get(preset.name, min(preset.images, self.cpu.get(preset.method, own)))
+        cpu = self.cpu_images(preset)
         if budget == "cpu":
             return cpu
         seconds = 60 * QUICK_MINUTES / len(self.presets())
         return min(cpu, max(preset.step_images, int(1000 * seconds / core_seconds(preset))))
+
+    def cpu_images(self, preset: Preset) -> int:
+        """Images to train `preset` on within the cpu budget."""
+        row = methods.METHODS.get(preset.method)  # a plugin's stands there alone
+        own = preset.images if row is None else row.cpu_images
+        return self.cpu.get(preset.name, min(preset.images, self.cpu.get(preset.method, own)))
 
 
 def core_seconds(preset: Preset) -> float:
@@ -95,7 +100,7 @@ def core_seconds(preset: Preset) -> float:
     return 600_000 / methods.row_of(preset.method).cpu_images  # it takes at most ten minutes
 
 
-def _varied(preset: Preset, options: Mapping[str, Any]) -> Preset:
+def varied(preset: Preset, options: Mapping[str, Any]) -> Preset:
     """The preset with these options; itself where it has them all. What was published is not of a variant."""
     changes = {name: value for name, value in options.items() if getattr(preset, name) != value}
     if not changes:
@@ -223,7 +228,12 @@ STUDIES = {
 
 
 def get(name: str) -> Study:
-    """The study of that name; Refusal with the nearest name where there is none."""
+    """The study of that name, or that a file NAME.toml describes (`studies.own`); Refusal with the nearest name where
+    there is none."""
+    if name.endswith(".toml"):
+        from genshift.studies.own import read_study
+
+        return read_study(given_path(name))
     if name not in STUDIES:
         raise unknown("study", name, STUDIES, "`genshift ls` lists them.")
     return STUDIES[name]

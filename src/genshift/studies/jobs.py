@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -9,8 +10,8 @@ from pathlib import Path
 
 from genshift.errors import unknown
 from genshift.evaluation.options import EvaluationOptions
-from genshift.presets import Preset
-from genshift.presets.base import flag
+from genshift.presets import METHODS, Preset
+from genshift.presets.base import YOURS, flag
 from genshift.runs.folder import RunFolder
 from genshift.studies import JUDGES, BudgetName, Study, judge_of, varied_options
 
@@ -108,9 +109,13 @@ def _job(
 ) -> Job:
     """A run of the study, with the command that makes the same run again."""
     varied = varied_options(preset)
-    folder = "-".join([preset.name, *(f"{name}-{value}" for name, value in varied.items()), f"seed{seed}"])
-    given = {**{flag(name): value for name, value in varied.items()}, "--images": preset.images, "--seed": seed}
-    words = " ".join(f"{name} {value}" for name, value in given.items())
+    # A method's preset of folders bears the method's name: of which folders, its run's has to say.
+    task = [preset.task.replace("→", "-")] if preset.name in METHODS else []
+    folder = "-".join([preset.name, *task, *(f"{name}-{value}" for name, value in varied.items()), f"seed{seed}"])
+    own = {name: value for name, value in preset.options().items() if preset.origins.get(name) == YOURS}
+    own |= {name: getattr(preset, name) for name in ("source", "target") if task} | varied
+    given = {**{flag(name): value for name, value in own.items()}, "--images": preset.images, "--seed": seed}
+    words = " ".join(f"{name} {shlex.quote(str(value))}" for name, value in given.items())
     command = f"genshift train {preset.name} {words} --out {folder}{f' --threads {threads}' if threads else ''}"
     judge = judge_of(preset)
     features = out / f"{judge.name}-seed{judge.seed}" if judge else None

@@ -12,6 +12,7 @@ from genshift.data.files import open_files
 from genshift.data.pictures import is_picture
 from genshift.data.places import absent, find, roots
 from genshift.errors import Refusal
+from genshift.paths import given_path
 from genshift.presets import Preset
 from genshift.studies.jobs import Job
 
@@ -21,10 +22,9 @@ BY_HAND = "`genshift data build mnistm --photos DIR`"
 
 
 def sets_of(preset: Preset) -> list[str]:
-    """The catalogued sets that a preset reads."""
+    """The sets that a preset reads: catalogued ones by their names, folders by their paths."""
     options = preset.options()
-    named = [options[part] for part in ("source", "target", "data") if part in options]
-    return [name for name in named if lookup(name) is not None]
+    return [options[part] for part in ("source", "target", "data") if part in options]
 
 
 def missing_sets(
@@ -40,8 +40,10 @@ def missing_sets(
         try:
             if name == MNISTM:
                 _provide_mnistm(data_root, photos, say, build)
-            else:
+            elif lookup(name) is not None:
                 _check_there(name, data_root)
+            elif not given_path(name).exists():
+                raise Refusal(f"There is no {name}.")
         except Refusal as refusal:
             missing[name] = str(refusal)
     return missing

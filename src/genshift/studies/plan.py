@@ -14,7 +14,7 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 
 from genshift import device, nets
-from genshift.data.catalog import entry
+from genshift.data.catalog import lookup
 from genshift.data.feed import TrainingSet
 from genshift.data.imageset import ImageSet
 from genshift.errors import Refusal
@@ -288,5 +288,5 @@ def _made_up(preset: Preset) -> TrainingData:
 
 def _bytes_of_data(preset: Preset) -> int:
     """Of the sets that it reads, as whole as they were published."""
-    sets = [entry(name) for name in sets_of(preset)]
+    sets = [data for name in sets_of(preset) if (data := lookup(name)) is not None]
     return sum(data.published_counts["train"] for data in sets) * nets.channels(preset) * preset.size**2
