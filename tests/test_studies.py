@@ -160,7 +160,7 @@ def test_jobs_come_baseline_first_and_only_the_first_seed_is_drawn(study, tmp_pa
     assert jobs[3].command.startswith("genshift train demo-dann --")
     assert jobs[3].command.endswith(" --seed 1 --out demo-dann-seed1") and " --images 8 " in jobs[3].command
     threaded = jobs_of(study, "full", tmp_path, seeds=1, data_root=None, threads=3)
-    assert threaded[0].command == "genshift train demo-source --images 8 --seed 0 --out demo-source-seed0 --threads 3"
+    assert threaded[0].command.endswith(" --images 8 --seed 0 --out demo-source-seed0 --threads 3")
 
 
 def test_a_study_trains_what_is_missing_and_reports(study, tmp_path, monkeypatch):

@@ -60,7 +60,7 @@ STAGE_IMAGES = 500  # whose latent vectors are kept: bounds the time that t-SNE 
 LOOKED_AT = 1_000  # by the face detector, and beside the training pictures
 OF_JUDGE = ("frechet_normal_prior", "class_accuracy", "repeats")  # what a classifier's run tells besides the distances
 # Ours: where a warning begins.
-FAR_BELOW = 0.8  # of the real pictures' face rate
+FAR_BELOW = 0.8  # of the face rate, or right class, of real pictures
 FEW_COVERED = 0.25  # of the real pictures' recall, of so many pictures or more
 FEWEST = 100
 COPIED = 0.01  # share of samples that are copies, above that of held-out pictures
@@ -482,6 +482,12 @@ def warnings_of(run: RunFolder, results: Mapping[str, Measure]) -> list[str]:
     if faces is not None and faces.floor is not None and faces.value < FAR_BELOW * faces.floor:
         warnings.append(
             f"Few faces: the detector finds one in {faces.value:.1%} of samples, in {faces.floor:.1%} of real pictures."
+        )
+    right = results.get("class_accuracy")
+    if right is not None and right.floor is not None and right.value < FAR_BELOW * right.floor:
+        warnings.append(
+            f"Few of the class that was asked for: the classifier finds it in {right.value:.1%} of samples, in "
+            f"{right.floor:.1%} of real pictures; the samples may be noise."
         )
     if covered and covered.floor and covered.n >= FEWEST and covered.value < FEW_COVERED * covered.floor:
         warnings.append(
