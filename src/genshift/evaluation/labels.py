@@ -26,7 +26,7 @@ from genshift.data.manifest import SetManifest, manifest_of
 from genshift.data.text import UTF8, check_encoding, composed
 from genshift.errors import Refusal, of_os_error, unknown
 from genshift.methods import ClassifierMethod
-from genshift.metrics.labelled_share import LabelledShare, balanced_share, labelled_share
+from genshift.metrics.labelled_share import balanced_share, labelled_share
 from genshift.presets import Adaptation
 from genshift.runs import checkpoint
 from genshift.runs.checkpoint import Checkpoint
@@ -38,7 +38,10 @@ from genshift.runs.results import Measure, Results
 from genshift.runs.trained_run import TrainedRun
 from genshift.training.domains import open_set
 
-PLAN, FOLDER = "plan.safetensors", "labels"  # the plan's file, and the folder of a run that holds it unless one is named
+PLAN, FOLDER = (
+    "plan.safetensors",
+    "labels",
+)  # the plan's file, and the folder of a run that holds it unless one is named
 STRATA = 10  # of confidence; fewer where that would leave a stratum fewer than five labels
 OF_STRATUM = 5
 ANSWERS = [*HEADER, "answer", "plan"]  # the page's columns; another CSV has the first two
@@ -141,7 +144,7 @@ def drawing_order(stratum: Tensor, seed: int) -> Tensor:
     return torch.from_numpy(by_stratum[np.lexsort((random.random(len(of)), rounds))])
 
 
-def draw(run: TrainedRun, target: Target, preset: Adaptation, split: str, count: int, seed: int) -> Plan:
+def draw(target: Target, preset: Adaptation, split: str, count: int, seed: int) -> Plan:
     """A plan of `count` pictures; Refusal where there are not so many."""
     _check_count(count, target)
     stratum = strata_of(target.score, count)
@@ -153,7 +156,9 @@ def lengthened(plan: Plan, target: Target, count: int) -> Plan:
     """The plan with the next pictures of its order; the same where `count` are drawn already."""
     _check_count(count, target)
     if count < plan.drawn:
-        raise Refusal(f"{plan.drawn:,} pictures were drawn already: give a --count from {plan.drawn:,}, or another --out.")
+        raise Refusal(
+            f"{plan.drawn:,} pictures were drawn already: give a --count from {plan.drawn:,}, or another --out."
+        )
     return plan if count == plan.drawn else replace(plan, drawn=count, before=plan.drawn)
 
 
@@ -197,8 +202,8 @@ def rows_of(plan: Plan, target: Target, place: str) -> Tensor:
     rows = plan.target.rows_in(target.images)
     if missing := int((rows < 0).sum()):
         raise Refusal(
-            f"The plan was drawn of {len(rows):,} pictures, and {place} holds {len(rows) - missing:,} of them: name the "
-            "run of that target, or by --target the place where all lie."
+            f"The plan was drawn of {len(rows):,} pictures, and {place} holds {len(rows) - missing:,} of them: name "
+            "the run of that target, or by --target the place where all lie."
         )
     return rows
 
@@ -238,12 +243,14 @@ def read_answers(
     plans: set[str] = set()
     for file in files:
         for number, line in _lines(file, encoding):
-            row = next((row_of[name] for name in (line[0], line[0].strip(), composed(line[0].strip())) if name in row_of), -1)
+            row = next(
+                (row_of[name] for name in (line[0], line[0].strip(), composed(line[0].strip())) if name in row_of), -1
+            )
             where = f"{file} names '{line[0].strip()[:60]}'"
             if row < 0:
                 raise Refusal(
-                    f"{where} in line {number}, which is no picture of {place}: give labels of the run's own target, by "
-                    "the names that `genshift predict` writes."
+                    f"{where} in line {number}, which is no picture of {place}: give labels of the run's own target, "
+                    "by the names that `genshift predict` writes."
                 )
             if row in found:
                 raise Refusal(f"{where} twice, again in line {number}: expected one label a picture; remove one line.")
@@ -364,19 +371,20 @@ def _sample(
     if plans and (plan is None or plans != {plan.name}):
         missing = sorted(plans - ({plan.name} if plan is not None else set()))[0]
         raise Refusal(
-            f"These labels were drawn by plan {missing}, which is not there: put its {PLAN} beside them; without it nobody "
-            "knows how they were drawn."
+            f"These labels were drawn by plan {missing}, which is not there: put its {PLAN} beside them; without it "
+            "nobody knows how they were drawn."
         )
     if plan is not None:
         rows = rows_of(plan, target, place)
         drawn = rows[plan.order[: plan.drawn]].tolist()
         if set(given) <= set(drawn):
-            stratum = torch.empty(len(target.names), dtype=torch.int64)
-            stratum[:] = 0
+            stratum = torch.zeros(len(target.names), dtype=torch.int64)
             stratum[rows] = plan.stratum
-            lacking = len(drawn) - sum(answer.said != SKIPPED for answer in given.values())
-            words = f"{lacking:,} of the {len(drawn):,} pictures that were drawn have no label: if they are harder than "
-            return stratum, True, [f"{words}the others, the accuracy is too high."] if lacking else []
+            answered = [row in given and given[row].said != SKIPPED for row in drawn]
+            # Who stops early leaves a sample of fewer; who passes some over chooses.
+            passed = answered[: len(answered) - answered[::-1].index(True)].count(False)
+            words = f"{passed:,} of the drawn pictures were passed over: if they are harder than the others, the "
+            return stratum, True, [f"{words}accuracy is too high."] if passed else []
     words = "No plan says how these pictures were drawn: the interval holds if they were chosen at random."
     return strata_of(target.score, len(given)), False, [words]
 
@@ -385,21 +393,22 @@ def _as_entry(value: float, low: float, high: float) -> Any:
     return {"value": round(value, 6), "low": round(low, 6), "high": round(high, 6)}
 
 
-def audited(run: RunFolder, checkpoint_name: str) -> Results:
-    """The measures of an audit of this checkpoint, for results.json; none where there was none."""
+def audited(run: RunFolder, path: Path) -> Results:
+    """The measures of an audit of the checkpoint `path`, for results.json; none where there was none."""
     if not (run.path / AUDIT).exists():
         return {}
     found: Audit = run.read(AUDIT)
-    if found["checkpoint"] != checkpoint_name:
+    images = checkpoint.images_seen(checkpoint.about(path), path)
+    if (found["checkpoint"], found["images"]) != (path.name, images):
         return {}
     drawn = "drawn within strata of confidence" if found["plan"] else "taken as chosen at random"
     results: Results = {}
     for name in ("accuracy", "balanced_accuracy"):
-        entry = found[name]  # type: ignore[literal-required]
+        entry = found[name]
         error = (entry["high"] - entry["low"]) / (2 * 1.959963984540054)
         words = f"{found['n']:,} labels of {found['of']:,} target pictures, {drawn}; 95% interval "
         words += f"{entry['low']:.4f} to {entry['high']:.4f}, of which std is the half over 1.96"
-        results[f"audit/{name}"] = Measure(entry["value"], found["n"], words, error, checkpoint=checkpoint_name)
+        results[f"audit/{name}"] = Measure(entry["value"], found["n"], words, error, checkpoint=path.name)
     return results
 
 
@@ -410,12 +419,14 @@ def sentences(found: Audit) -> list[str]:
         return f"{entry['value']:.1%} (95% interval {entry['low']:.1%} to {entry['high']:.1%})"
 
     kinds = "pictures that show one of its classes" if found["foreign"] else "pictures"
-    lines = [f"Accuracy on {found['target']}: {told(found['accuracy'])}, by {found['n']:,} labels of {found['of']:,} {kinds}."]
+    by = f"by {found['n']:,} labels of {found['of']:,} {kinds}"
+    lines = [f"Accuracy on {found['target']}: {told(found['accuracy'])}, {by}."]
     lost = found["unseen_classes"]
     without = f", without {', '.join(lost[:3])}{' …' * (len(lost) > 3)}, which no label names" if lost else ""
     lines.append(f"Balanced over the classes: {told(found['balanced_accuracy'])}{without}.")
     if found["foreign"]:
         share = found["foreign"] / (found["foreign"] + found["n"])
-        lines.append(f"{share:.0%} of the labelled pictures show no class of the run; counted as wrong: {told(found['accuracy_of_all'])}.")
+        wrong = f"counted as wrong: {told(found['accuracy_of_all'])}"
+        lines.append(f"{share:.0%} of the labelled pictures show no class of the run; {wrong}.")
     lines += [f"warning: {warning}" for warning in found["warnings"]]
     return lines

@@ -1,11 +1,11 @@
 """A share of a large set from the labels of a few, drawn at random within strata of confidence, with its error.
 
 The estimate is the stratified form of prediction-powered inference (PPI, Angelopoulos et al., arXiv 2301.09633) with
-the tuned weight of PPI++ (arXiv 2311.01453, sections 2 and 6): the labels say how far the predictions are off, the
-predictions of the whole set how the labelled ones lie in it. Its interval is no normal one, which fails where few errors
-are seen, but inverts a binomial test of an effective size (as Korn and Graubard 1998 do), by the mid-p value (Lancaster
-1961): with strata that are all alike it is the binomial's mid-p interval, and is narrower as far as the labels
-themselves show that confidence tells right from wrong. Of proportional strata that all alike is the widest case
+the tuned weight of PPI++ (Angelopoulos, Duchi and Zrnic, arXiv 2311.01453): the labels say how far the predictions are
+off, the predictions of the rest how the labelled ones lie in it. Its interval is no normal one, which fails where few
+errors are seen, but inverts a binomial test of an effective size (as Korn and Graubard 1998 do), by the mid-p value
+(Lancaster 1961): with strata that are all alike it is the binomial's mid-p interval, and is narrower as far as the
+labels themselves show that confidence tells right from wrong. Of proportional strata that all alike is the widest case
 (Hoeffding 1956), so what too few labels leave unsaid makes an interval wider, never narrower. Imports no torch.
 """
 
@@ -123,7 +123,7 @@ def _joined(stratum: Ints, rows: Ints) -> Ints:
 
 
 def _tuned_weight(y: Floats, f: Floats, at: Ints, f_all: Floats, stratum: Ints) -> float:
-    """PPI++'s weight of the predictions (its equation 6 for a mean, summed over strata), from 0 to 1.
+    """PPI++'s weight of the predictions (for a mean, its variance summed over strata), from 0 to 1.
 
     y, f: `[n]`, deviations of the labelled pictures from their strata's means. f_all: `[N]`, of all.
     """
@@ -182,7 +182,9 @@ def _slope(strata: Strata) -> float:
         p = expit(a + b * score)
         middle = expit(a)
         spread = drawn * p * (1 - p)
-        gradient = np.array([(right - drawn * p).sum() + 0.5 - middle, ((right - drawn * p) * score).sum() - b / SLOPE**2])
+        gradient = np.array(
+            [(right - drawn * p).sum() + 0.5 - middle, ((right - drawn * p) * score).sum() - b / SLOPE**2]
+        )
         haa, hab = spread.sum() + middle * (1 - middle), (spread * score).sum()
         step = np.linalg.solve([[haa, hab], [hab, (spread * score**2).sum() + 1 / SLOPE**2]], gradient)
         step *= min(1.0, 2 / float(np.abs(step).max() + 1e-12))  # no leap to where all is flat
