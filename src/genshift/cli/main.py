@@ -472,7 +472,7 @@ def _audit(args: argparse.Namespace, root: Path | None) -> int:
             f"--labels evaluates a run by labels alone: {'leave out' if given else 'name'} {what.replace('_', '-')}."
         )
     from genshift import api
-    from genshift.evaluation.labels import sentences
+    from genshift.evaluation.labels import FOLDER, PLAN, sentences
 
     where = {"data_root": root, "places": given_places(args), "device": args.device, "threads": args.threads}
     of_sets = {name: getattr(args, name) for name in ("pictures", "reference", "out", "size", "skip_broken")}
@@ -484,7 +484,11 @@ def _audit(args: argparse.Namespace, root: Path | None) -> int:
         say(line)
     if more := found["more_to_halve"]:
         say(f"About {more:,} more labels would halve the interval.")
-        print_next("label", args.run, "--count", found["drawn"] + more, *where_data_lies(args.data_root))
+        beside = args.labels[0].parent
+        out = ("--out", beside) if (beside / PLAN).exists() and beside != args.run / FOLDER else ()
+        print_next("label", args.run, "--count", found["drawn"] + more, *out, *where_data_lies(args.data_root))
+    else:
+        print_next("report", args.run, "--out", "page.html")
     return 0
 
 

@@ -335,7 +335,7 @@ def _measured(run: TrainedRun, target: Target, answers: Answers, plan: Plan | No
     rows, labels = (torch.tensor(values) for values in zip(*((a.row, a.label) for a in named), strict=True))
     right = target.predicted[rows] == labels
     share = labelled_share(right.numpy(), rows.numpy(), stratum.numpy(), target.confidence.numpy())
-    value, low, high = balanced_share(right.numpy(), labels.numpy())
+    value, low, high = balanced_share(right.numpy(), labels.numpy(), len(target.names))
     unseen = [name for number, name in enumerate(run.classes) if number not in set(labels.tolist())]
     if len(named) < FEW:
         warnings.append(f"{len(named)} labels say little: {FEW} or more make the interval worth reading.")
@@ -386,7 +386,7 @@ def _sample(
             words = f"{passed:,} of the drawn pictures were passed over: if they are harder than the others, the "
             return stratum, True, [f"{words}accuracy is too high."] if passed else []
     words = "No plan says how these pictures were drawn: the interval holds if they were chosen at random."
-    return strata_of(target.score, len(given)), False, [words]
+    return strata_of(target.score, len(given)), False, [words] if len(given) < len(target.names) else []
 
 
 def _as_entry(value: float, low: float, high: float) -> Any:

@@ -194,11 +194,12 @@ def _slope(strata: Strata) -> float:
     return max(b, 0.0)
 
 
-def balanced_share(right: ArrayLike, labels: ArrayLike) -> tuple[float, float, float]:
-    """The mean over classes of the share that is right, and its 95% interval; right: bool `[n]`; labels: int64 `[n]`.
+def balanced_share(right: ArrayLike, labels: ArrayLike, of: float = np.inf) -> tuple[float, float, float]:
+    """The mean over classes of the share that is right, and its 95% interval; right: bool `[n]`; labels: int64 `[n]`,
+    drawn at random of so many.
 
     Of classes that no label names nothing is said. The interval joins Wilson's of each class (MOVER: Zou and Donner
-    2008; Newcombe 1998 for two), which holds where a class has two labels, both right.
+    2008; Newcombe 1998 for two), which has some width where a class has two labels, both right.
     """
     y, labels = np.asarray(right, dtype=np.float64), np.asarray(labels, dtype=np.int64)
     counts = np.bincount(labels)
@@ -206,5 +207,6 @@ def balanced_share(right: ArrayLike, labels: ArrayLike) -> tuple[float, float, f
     shares = np.bincount(labels, y)[seen] / counts[seen]
     low, high = np.array([wilson(float(p), int(n)) for p, n in zip(shares, counts[seen], strict=True)]).T
     value, classes = float(shares.mean()), len(shares)
-    below, above = (float(np.sqrt(((shares - end) ** 2).sum())) / classes for end in (low, high))
+    unseen = np.sqrt(1 - len(y) / of) / classes
+    below, above = (float(np.sqrt(((shares - end) ** 2).sum()) * unseen) for end in (low, high))
     return value, max(0.0, value - below), min(1.0, value + above)
