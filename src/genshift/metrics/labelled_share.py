@@ -11,14 +11,13 @@ labels themselves show that confidence tells right from wrong. Of proportional s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 from scipy.special import betainc, expit, logit, ndtri
-
-from genshift.metrics.binomial import interval as wilson
 
 TAIL = 0.025  # on each side of a 95% interval
 SLOPE = 1.5  # standard deviation that a slope of the log-odds, per standard deviation of confidence, has beforehand
@@ -155,6 +154,13 @@ def interval(value: float, strata: Strata, times: float = 1.0) -> tuple[float, f
         share, other = (float(strata.share @ expit(sign * logits)) for sign in (1, -1))
         return share, share * other / strata.variance(logits)
 
+    return _inverted(value, at)
+
+
+def _inverted(value: float, at: Callable[[float], tuple[float, float]]) -> tuple[float, float]:
+    """The shares between which `value` of a binomial's labels is right with mid-p values of 2.5% and more; `at` gives,
+    rising with the log-odds that it takes, a share and of how many labels the binomial is."""
+
     def excess(shift: float, upper: bool) -> float:
         share, size = at(shift)
         # The mid-p value of seeing at least so many, or at most so many, right ones.
@@ -198,15 +204,19 @@ def balanced_share(right: ArrayLike, labels: ArrayLike, of: float = np.inf) -> t
     """The mean over classes of the share that is right, and its 95% interval; right: bool `[n]`; labels: int64 `[n]`,
     drawn at random of so many.
 
-    Of classes that no label names nothing is said. The interval joins Wilson's of each class (MOVER: Zou and Donner
-    2008; Newcombe 1998 for two), which has some width where a class has two labels, both right.
+    Of classes that no label names nothing is said. The interval is the binomial's mid-p interval of an effective size:
+    that of classes which are all alike, or, where this is smaller, of classes as right as the labels say, each with two
+    labels beside its own that say what the others do.
     """
     y, labels = np.asarray(right, dtype=np.float64), np.asarray(labels, dtype=np.int64)
     counts = np.bincount(labels)
     seen = counts > 0
-    shares = np.bincount(labels, y)[seen] / counts[seen]
-    low, high = np.array([wilson(float(p), int(n)) for p, n in zip(shares, counts[seen], strict=True)]).T
-    value, classes = float(shares.mean()), len(shares)
-    unseen = np.sqrt(1 - len(y) / of) / classes
-    below, above = (float(np.sqrt(((shares - end) ** 2).sum()) * unseen) for end in (low, high))
-    return value, max(0.0, value - below), min(1.0, value + above)
+    drawn, hits = counts[seen], np.bincount(labels, y)[seen]
+    value = float((hits / drawn).mean())
+    if len(y) >= of:
+        return value, value, value
+    shrunk = (hits + 2 * value) / (drawn + 2)
+    middle = shrunk.mean()
+    alike, own = (1 / drawn).sum(), (shrunk * (1 - shrunk) / drawn).sum() / max(middle * (1 - middle), 1e-12)
+    size = len(drawn) ** 2 / max(alike, own) / (1 - len(y) / of)
+    return value, *_inverted(value, lambda shift: (float(expit(shift)), size))
