@@ -374,7 +374,7 @@ def _sample(
             f"These labels were drawn by plan {missing}, which is not there: put its {PLAN} beside them; without it "
             "nobody knows how they were drawn."
         )
-    if plan is not None:
+    if plan is not None and (plans or bool((plan.target.rows_in(target.images) >= 0).all())):
         rows = rows_of(plan, target, place)
         drawn = rows[plan.order[: plan.drawn]].tolist()
         if set(given) <= set(drawn):
