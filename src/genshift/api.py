@@ -21,6 +21,7 @@ from genshift.errors import Refusal, unknown
 from genshift.evaluation import evaluate as evaluating
 from genshift.evaluation import labelling
 from genshift.evaluation import sweep as sweeping
+from genshift.evaluation.audited_choice import choose_by_labels
 from genshift.evaluation.labels import FOLDER
 from genshift.evaluation.options import EvaluationOptions
 from genshift.methods import class_of, networks_of
@@ -245,20 +246,29 @@ def select(
     runs: AnyPath | Sequence[AnyPath],
     *,
     rule: str = DEFAULT_RULE,
+    labels: AnyPath | Sequence[AnyPath] | None = None,
+    encoding: str = UTF8,
     data_root: AnyPath | None = None,
     places: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Chooses a checkpoint of an adapted run, or of several of one task, without a target label; from then on
     `predict`, `embed` and `evaluate` of its run use it.
 
-    rule: one of `genshift.selection.rules.RULES`. places: as in `EvaluationOptions`. Returns the choice, and every
-    candidate with its scores. Raises Refusal for a run that adapts nothing or held no source images out, for runs of
-    unlike tasks, for an unknown rule, and where another process is at work in one of them.
+    rule: one of `genshift.selection.rules.RULES`. labels: CSVs of a few target pictures; then these choose among one
+    run's checkpoints instead, and `genshift.evaluation.audited_choice.AuditedChoice` is returned. places: as in
+    `EvaluationOptions`. Returns the choice, and every candidate with its scores. Raises Refusal for a run that adapts
+    nothing or held no source images out, for runs of unlike tasks, for an unknown rule, and where another process is at
+    work in one of them.
     """
     folders = [RunFolder(run) for run in given_paths(runs)]
     with ExitStack() as stack:
         for folder in folders:
             stack.enter_context(owned(folder, TRAINING, MEASURING, command="genshift select", say=Console().say))
+        if labels is not None:
+            if len(folders) != 1 or rule != DEFAULT_RULE:
+                raise Refusal("Labels choose among the checkpoints of one run, by no other rule: name one run alone.")
+            chosen = choose_by_labels(folders[0].path, given_paths(labels), _given(data_root), places, encoding)
+            return dict(chosen)
         return checkpoint_selection.select(folders, rule, _given(data_root), places).as_json()
 
 

@@ -298,11 +298,15 @@ def select(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--rule", type=choice(tuple(RULES), "--rule"), default=DEFAULT_RULE, help=f"({DEFAULT_RULE}) {rules}"
     )
+    by = "choose by these labels of target pictures instead (CSVs as of `label`), and say what such a choice costs"
+    parser.add_argument("--labels", type=Path, nargs="+", metavar="FILE", help=by)
     add_places(parser, "source", "target")
     add_data_root(parser)
     add_json(parser)
     args = parser.parse(argv)
     root = existing_root(args)
+    if args.labels is not None:
+        return _select_by_labels(args, root)
     from genshift import api
     from genshift.report.console import format_selection
 
@@ -314,6 +318,23 @@ def select(argv: Sequence[str]) -> int:
     chosen = RunFolder(Path(selection["run"]))
     print_choice(chosen)
     after_training(chosen, root)
+    return 0
+
+
+def _select_by_labels(args: argparse.Namespace, root: Path | None) -> int:
+    """What `select --labels` prints: every candidate on the labelled pictures, the choice and its cost."""
+    from genshift import api
+
+    chosen = api.select(args.runs, rule=args.rule, labels=args.labels, data_root=root, places=given_places(args))
+    if args.json:
+        print_json(chosen)
+        return 0
+    for name, accuracy in chosen["candidates"].items():
+        say(f"{name:<34} {accuracy:.1%}{'  chosen' * (name == chosen['checkpoint'])}")
+    by = f"Chosen by {chosen['n']} labels: {chosen['accuracy']:.1%} of them are right"
+    cost = f"{100 * chosen['optimism']:.1f} points too high"
+    say(f"{by}, which the choice itself makes about {cost}; label others to know the accuracy.")
+    after_training(RunFolder(args.runs[0]), root)
     return 0
 
 

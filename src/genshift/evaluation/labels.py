@@ -1,6 +1,7 @@
 """A few labels of a run's target, drawn at random within strata of confidence, and what they say of the run.
 
-They are an audit set: this file alone reads them, and nothing that trains or chooses calls it. A plan
+They are an audit set: nothing that trains reads them, and of what chooses `audited_choice` alone, where a user asks for
+it by name. A plan
 (`plan.safetensors`) keeps what was drawn, so that labels that come later can be told from others: the target's content,
 each picture's stratum, and one order of all pictures, of which the first `drawn` are to be labelled. Strata are of
 equal size and take turns in that order, so that the first pictures of it, however many, are a proportional stratified
@@ -32,7 +33,7 @@ from genshift.runs import checkpoint
 from genshift.runs.checkpoint import Checkpoint
 from genshift.runs.files import as_written
 from genshift.runs.folder import RunFolder
-from genshift.runs.forms import AUDIT, Audit
+from genshift.runs.forms import AUDIT, CHOICE, Audit
 from genshift.runs.manifest import placed, remembered
 from genshift.runs.results import Measure, Results
 from genshift.runs.trained_run import TrainedRun
@@ -46,6 +47,7 @@ STRATA = 10  # of confidence; fewer where that would leave a stratum fewer than 
 OF_STRATUM = 5
 ANSWERS = [*HEADER, "answer", "plan"]  # the page's columns; another CSV has the first two
 NONE, SKIPPED = "none of these", "skipped"  # answers that are no class
+BY_LABELS = "labels"  # the rule of a choice that looked at labels: `audited_choice`
 FEW = 20  # labels below which an accuracy is hardly worth its interval
 
 
@@ -339,6 +341,8 @@ def _measured(run: TrainedRun, target: Target, answers: Answers, plan: Plan | No
     unseen = [name for number, name in enumerate(run.classes) if number not in set(labels.tolist())]
     if len(named) < FEW:
         warnings.append(f"{len(named)} labels say little: {FEW} or more make the interval worth reading.")
+    if (choice := run.folder.read_if_there(CHOICE)).get("rule") == BY_LABELS:
+        warnings += choice["warnings"]
     found: Audit = {
         "images": checkpoint.images_seen(checkpoint.about(run.checkpoint), run.checkpoint),
         "checkpoint": run.checkpoint.name,
@@ -381,8 +385,9 @@ def _sample(
             stratum = torch.zeros(len(target.names), dtype=torch.int64)
             stratum[rows] = plan.stratum
             answered = [row in given and given[row].said != SKIPPED for row in drawn]
-            # Who stops early leaves a sample of fewer; who passes some over chooses.
-            passed = answered[: len(answered) - answered[::-1].index(True)].count(False)
+            # Who stops early, or gives a later page alone, has a sample of fewer; who passes some over chooses.
+            first, last = answered.index(True), len(answered) - answered[::-1].index(True)
+            passed = answered[first:last].count(False)
             words = f"{passed:,} of the drawn pictures were passed over: if they are harder than the others, the "
             return stratum, True, [f"{words}accuracy is too high."] if passed else []
     words = "No plan says how these pictures were drawn: the interval holds if they were chosen at random."
