@@ -15,14 +15,18 @@ from torch.utils.flop_counter import FlopCounterMode
 from genshift import nets, presets, studies
 from genshift.data.check import look
 from genshift.data.imageset import ImageSet
+from genshift.data.text import UTF8
 from genshift.device import leads_processes
 from genshift.errors import Refusal, unknown
 from genshift.evaluation import evaluate as evaluating
+from genshift.evaluation import labelling
 from genshift.evaluation import sweep as sweeping
+from genshift.evaluation.audited_choice import choose_by_labels
+from genshift.evaluation.labels import FOLDER
 from genshift.evaluation.options import EvaluationOptions
 from genshift.methods import class_of, networks_of
 from genshift.model import Pictures, load
-from genshift.paths import AnyPath, given_path, given_paths, output_file
+from genshift.paths import AnyPath, given_path, given_paths, output_file, output_folder
 from genshift.presets import Preset
 from genshift.presets.benchmark import OWN
 from genshift.presets.keywords import TrainOptions
@@ -32,6 +36,7 @@ from genshift.runs.files import as_written, csv_text, write_json, write_text, wr
 from genshift.runs.folder import RunFolder
 from genshift.runs.owner import MEASURING, TRAINING, owned
 from genshift.runs.results import results_as_json
+from genshift.runs.sorting import Sorter
 from genshift.sampling import write_samples
 from genshift.sampling.write_samples import SampleRequest
 from genshift.selection import checkpoint_selection
@@ -132,12 +137,17 @@ def evaluate(
     pictures: AnyPath | None = None,
     reference: AnyPath | None = None,
     out: AnyPath | None = None,
+    labels: AnyPath | Sequence[AnyPath] | None = None,
+    encoding: str = UTF8,
     data_root: AnyPath | None = None,
     device: str = "auto",
     threads: int | None = None,
     **options: Any,
 ) -> dict[str, Any]:
     """Evaluates a run on its test splits; `options` are the fields of `genshift.evaluation.options.EvaluationOptions`.
+
+    labels: one or several CSVs (`image_name,label`, in `encoding`) of a few pictures of the run's target; then these
+    alone are evaluated, and what `genshift.runs.forms.Audit` describes is returned.
 
     Instead of a run, `pictures`, a folder or a data set's name, are held against `reference`, which may be a run too;
     `out`, a file, then gets what is returned. Returns what results.json holds; a measure that is refused is left out,
@@ -153,9 +163,13 @@ def evaluate(
             raise Refusal(f"{given[0]} goes with pictures and a reference: leave it out, for {run} is a run.")
         path = given_path(run)
         with owned(RunFolder(path), MEASURING, command="genshift evaluate", say=Console().say):
+            if labels is not None:
+                return dict(evaluating.audit(path, given_paths(labels), evaluation, encoding))
             return results_as_json(evaluating.evaluate(path, evaluation))
     if run is not None or pictures is None or reference is None:
         raise Refusal("Give a run to evaluate, or pictures and a reference to hold them against.")
+    if labels is not None:
+        raise Refusal("labels are of a run's target: name the run, and no pictures.")
     if evaluation.drawing:
         raise Refusal(f"{next(iter(evaluation.drawing))} is of how a run draws: pictures are measured as they are.")
     file = None if out is None else output_file(out)
@@ -232,21 +246,58 @@ def select(
     runs: AnyPath | Sequence[AnyPath],
     *,
     rule: str = DEFAULT_RULE,
+    labels: AnyPath | Sequence[AnyPath] | None = None,
+    encoding: str = UTF8,
     data_root: AnyPath | None = None,
     places: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Chooses a checkpoint of an adapted run, or of several of one task, without a target label; from then on
     `predict`, `embed` and `evaluate` of its run use it.
 
-    rule: one of `genshift.selection.rules.RULES`. places: as in `EvaluationOptions`. Returns the choice, and every
-    candidate with its scores. Raises Refusal for a run that adapts nothing or held no source images out, for runs of
-    unlike tasks, for an unknown rule, and where another process is at work in one of them.
+    rule: one of `genshift.selection.rules.RULES`. labels: CSVs of a few target pictures; then these choose among one
+    run's checkpoints instead, and `genshift.evaluation.audited_choice.AuditedChoice` is returned. places: as in
+    `EvaluationOptions`. Returns the choice, and every candidate with its scores. Raises Refusal for a run that adapts
+    nothing or held no source images out, for runs of unlike tasks, for an unknown rule, and where another process is at
+    work in one of them.
     """
     folders = [RunFolder(run) for run in given_paths(runs)]
     with ExitStack() as stack:
         for folder in folders:
             stack.enter_context(owned(folder, TRAINING, MEASURING, command="genshift select", say=Console().say))
+        if labels is not None:
+            if len(folders) != 1 or rule != DEFAULT_RULE:
+                raise Refusal("Labels choose among the checkpoints of one run, by no other rule: name one run alone.")
+            chosen = choose_by_labels(folders[0].path, given_paths(labels), _given(data_root), places, encoding)
+            return dict(chosen)
         return checkpoint_selection.select(folders, rule, _given(data_root), places).as_json()
+
+
+def label(
+    run: AnyPath,
+    *,
+    count: int = 50,
+    out: AnyPath | None = None,
+    seed: int | None = None,
+    split: str = "train",
+    labels: AnyPath | Sequence[AnyPath] | None = None,
+    encoding: str = UTF8,
+    data_root: AnyPath | None = None,
+    places: Mapping[str, str] | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+) -> labelling.Drawn:
+    """Draws `count` pictures of a run's target at random within strata of confidence, and writes into `out`
+    (RUN/labels) the plan of it and a page on which to label them; a larger count draws further ones to those.
+
+    labels: CSVs of pictures that are labelled already; those that were drawn among them become OUT/labels.csv, and no
+    page is written. seed: of the chance (0); split: the part of the target; places: as in `EvaluationOptions`. Raises
+    Refusal for a run without a target, for a count that cannot be drawn, and where `out` holds another plan.
+    """
+    path = given_path(run)
+    folder = output_folder(path / FOLDER if out is None else out)
+    opened = load(path, device=device, threads=threads).run
+    order = labelling.Order(count, seed, split, None if labels is None else given_paths(labels), encoding)
+    return labelling.label(opened, folder, order, _given(data_root), places)
 
 
 def reconstruct(run: AnyPath, images: Pictures, out: AnyPath, **reading: Any) -> list[tuple[str, float, float, float]]:
@@ -271,6 +322,9 @@ def predict(
     images: Pictures,
     out: AnyPath | None = None,
     *,
+    sort: AnyPath | None = None,
+    least: float | None = None,
+    link: bool = False,
     device: str = "auto",
     threads: int | None = None,
     **reading: Any,
@@ -278,12 +332,21 @@ def predict(
     """(image name, class, confidence) for each picture, or (image name, a probability for each attribute); written to
     `out` as CSV where given. `genshift.load(RUN).predict` is for a program.
 
-    reading: as in `reconstruct`. Raises Refusal for a run that tells nothing of pictures, or has diverged, and, before
-    any work, where `out` cannot be written.
+    sort: a new or empty folder that gets a copy of each picture (a link to it, with `link`) in the folder of its class;
+    where `least` is given, below `sure`, or below `doubtful` where its confidence is lower. reading: as in
+    `reconstruct`. Raises Refusal for a run that tells nothing of pictures, or has diverged, and, before any work, where
+    `out` or `sort` cannot be written or the pictures are no files to sort.
     """
     file = None if out is None else output_file(out)
+    sorter = None if sort is None else Sorter(given_path(sort), images, least, link)
+    if sorter is None and (least is not None or link):
+        raise Refusal(f"{'link' if link else 'least'} says how pictures are sorted: name the folder (sort) too.")
     model = load(run, device=device, threads=threads)
+    if sorter is not None and model.tells_attributes:
+        raise Refusal(f"{run} tells attributes, which do not exclude one another: pictures cannot be sorted by them.")
     pictures, names = model.read(images, **reading)
+    if sorter is not None:
+        sorter.check(names)
     _tell(pictures)
     probabilities = model.probabilities(pictures.images)
     if model.tells_attributes:
@@ -293,6 +356,8 @@ def predict(
     if file is not None:
         _say_escaped(names)
         write_text(file, csv_text(("image_name", *header), rows, ".6f"))
+    if sorter is not None:
+        sorter.sort(rows, model.classes)
     return rows
 
 

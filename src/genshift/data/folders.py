@@ -50,7 +50,7 @@ class Found:
 
     def rows(self, name: str) -> list[list[str]]:
         """The rows of a CSV among the files."""
-        return _rows(self.files.path / name, self.files.read(name), self.options)
+        return csv_rows(self.files.path / name, self.files.read(name), self.options)
 
     def below(self, split: str) -> list[str]:
         """The folders in which a part's pictures lie."""
@@ -260,7 +260,7 @@ def _csv(found: Found, below: Sequence[str], split: str, given: Path | None) -> 
     files = found.files
     beside = given or files.path.parent / f"{files.path.name}.csv"
     if given is not None:
-        return str(given), _rows(given, _bytes(given), found.options)
+        return str(given), csv_rows(given, _bytes(given), found.options)
 
     # By its name, else the only one beside the pictures, else the only one there that lists labels.
     named = [name for name in _csvs(files, below[0]) if name.lower() == f"{below[0]}{LABELS}".lower()]
@@ -281,7 +281,7 @@ def _csv(found: Found, below: Sequence[str], split: str, given: Path | None) -> 
         return str(files.path / chosen[0]), found.rows(chosen[0])
     if not files.path.is_dir() or not beside.is_file() or not (found.options.labels or part_of(beside.stem) == split):
         return None
-    return str(beside), _rows(beside, _bytes(beside), found.options)
+    return str(beside), csv_rows(beside, _bytes(beside), found.options)
 
 
 def _head(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -314,7 +314,7 @@ def _from_csv(
     known = _known(found.names)
     chosen: dict[str, str] = {}
     for number, row in enumerate(rows[1:], 2):
-        label = _label(where, number, row) if found.options.labels else ""
+        label = label_in(where, number, row) if found.options.labels else ""
         place = _place(known, prefixes, row[0])
         if place is None:
             raise Refusal(
@@ -330,7 +330,7 @@ def _from_csv(
     return _classed(where, chosen) if found.options.labels else Layout(list(chosen))
 
 
-def _label(where: str, number: int, row: Sequence[str]) -> str:
+def label_in(where: str, number: int, row: Sequence[str]) -> str:
     """The label in a line, as it is written; Refusal where there is none."""
     label = composed(row[1].strip()) if len(row) > 1 else ""
     if not label:
@@ -348,7 +348,7 @@ def _label(where: str, number: int, row: Sequence[str]) -> str:
     return label
 
 
-def _rows(where: Path, data: bytes, options: ReadOptions) -> list[list[str]]:
+def csv_rows(where: Path, data: bytes, options: ReadOptions) -> list[list[str]]:
     """The rows that hold anything; Refusal where bytes are no text, a quote is not closed or the like."""
     # Without labels the pictures' names alone count, whose bytes may be any.
     text = decode_text(data, where, options.encoding, "strict" if options.labels else "surrogateescape")

@@ -4,6 +4,9 @@
   card.md; `evaluate.FAMILIES` names each family's evaluation, a `family.FamilyEvaluation`. `options` says what may be
   asked for; the types of what is written stand in `genshift.runs` (`results.Measure`, `records.Evaluation`).
 - **Measures end for themselves**: `findings.Findings.measuring` is around each, and alone catches the Refusal of one.
+- **A few labels**: `labels` draws pictures of a run's target within strata of confidence and says what their labels
+  tell; `labelling` writes the plan and the page (`labelling_page` with label.html, label.css and label.js, of the
+  pictures that `shown_pictures` reads); `audited_choice` chooses a checkpoint by them, under that name.
 - **Families**: `adaptation` (the keeper of the target's labels, by way of `labelled_data`), `classification`,
   `generation` with what `vae` and `diffusion` add to it.
 - **Generators beside real pictures**: `feature_distance` (in the features of a classifier or of Inception),

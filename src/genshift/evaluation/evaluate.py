@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from genshift.data.text import UTF8
 from genshift.device import leads_processes
 from genshift.errors import Refusal
+from genshift.evaluation import labels
 from genshift.evaluation.adaptation import AdaptationEvaluation
 from genshift.evaluation.classification import ClassifierEvaluation
 from genshift.evaluation.diffusion import DiffusionEvaluation
@@ -21,7 +23,7 @@ from genshift.evaluation.vae import VAEEvaluation
 from genshift.presets import GAN, VAE, Adaptation, Classifier, Diffusion, Preset
 from genshift.runs.files import write_text
 from genshift.runs.folder import RunFolder
-from genshift.runs.forms import Evaluation
+from genshift.runs.forms import Audit, Evaluation
 from genshift.runs.manifest import placed
 from genshift.runs.owner import MEASURING, TRAIN, check_owned, owned
 from genshift.runs.results import RESULTS, Results, card, read_results, results_as_json, training_costs
@@ -114,6 +116,22 @@ def evaluate(path: Path, options: EvaluationOptions) -> Results:
     return results
 
 
+def audit(path: Path, files: Sequence[Path], options: EvaluationOptions, encoding: str = UTF8) -> Audit:
+    """What labels of a few target pictures say of a run, as `labels.audit`; where the run was evaluated, results.json
+    and card.md say it too. Refusal as there."""
+    run = RunFolder(path)
+    opened = open_run(run, on=options.device, threads=options.threads)
+    say_training(opened)
+    with Console().phase("Predicting the target"):
+        found = labels.audit(opened, files, options.data_root, options.places, encoding)
+    if (run.path / RESULTS).exists():
+        results = {**read_results(run), **labels.audited(run, opened.checkpoint)}
+        warnings = run.read_if_there(RECORD).get("warnings", [])
+        run.write(RESULTS, results_as_json(results))
+        write_text(run.path / CARD, card(run, opened.preset, results, warnings))
+    return found
+
+
 def _evaluate(path: Path, options: EvaluationOptions) -> tuple[Findings, Results]:
     """As `evaluate`, also where every measure was refused; what was found, and what results.json then holds."""
     run = RunFolder(path)
@@ -129,7 +147,7 @@ def _evaluate(path: Path, options: EvaluationOptions) -> tuple[Findings, Results
     record, data = found.record, found.stamp(opened.checkpoint.name)
     # Measures that an earlier evaluation was asked for and this one was not, where they still hold.
     kept, kept_record = _kept(run, record.get("sampling"), family.not_asked(options), data)
-    results = {**kept, **training_costs(run), **found.results}
+    results = {**kept, **training_costs(run), **found.results, **labels.audited(run, opened.checkpoint)}
     check_owned(run)
     run.write(RESULTS, results_as_json(results))
     write_text(run.path / CARD, card(run, preset, results, record["warnings"]))

@@ -1,7 +1,7 @@
 """Measures, one a file, each checked against a reference in the tests. They know networks only as functions.
 
 - Of classifiers: `classification` (accuracy, confusion; `binomial`: the error of a share), `label_free` (what can be
-  said without labels).
+  said without labels), `labelled_share` (what a few labels say).
 - Of generated pictures in features: `frechet`, `kid`, `manifold` (precision and recall); `inception` gives the features
   that published figures use.
 - Of pictures as they are: `sharpness`, `faces` (how often a detector finds one), `neighbours` (are they copies of

@@ -6,6 +6,7 @@
 - `results` is the form of measured values and of the card; `records` reads all that a folder says, for reports; `find`
   looks for runs, and for those that stand beside one. `records`, `results`, `find` and `folder` import no torch.
 - `owner` says who is at work in a folder, and that it is one process at a time.
+- `sorting` puts a user's pictures into the folders of the classes that they are taken for.
 - `clean` drops from a finished run what only continuing needs.
 
 Keys of config.json, checkpoints and results.json stay what they are: folders of earlier versions go on being read.

@@ -19,6 +19,7 @@ else:
 
 CONFIG, RESULTS, EVALUATION = "config.json", "results.json", "evaluation.json"
 SCORES, CHOICE = "scores.json", "selection.json"  # of an adapted run: its checkpoints' scores, and which one to use
+AUDIT = "audit.json"  # what a few labels of an adapted run's target say of it
 SWEEP, SAMPLING = "sweep.json", "sampling.json"  # of a diffusion model: what was measured, and what was best
 GAP = 2  # pixels between two pictures of a sheet, and around all of them
 Share = Annotated[float, Meta(ge=-0.01, le=1.01)]  # a mean of float32 may lie just above 1
@@ -325,6 +326,44 @@ class Choice(TypedDict, total=False):
     source_only_accuracy: Share | None
 
 
+# --- audit.json -------------------------------------------------------------------------------------------------------
+
+
+class Interval(TypedDict):
+    """A share with its 95% interval."""
+
+    value: Share
+    low: Share
+    high: Share
+
+
+class Audit(TypedDict, total=False):
+    """What `n` labels of `of` target pictures say of a checkpoint.
+
+    plan: the plan by which `drawn` of them were drawn; None where that is not known. foreign: labelled pictures that
+    show no class of the run, beside the n; `accuracy_of_all` counts them as wrong. plain: the accuracy without the
+    predictions of the rest, which count for `weight`. more_to_halve: further labels that would halve the interval.
+    """
+
+    images: Present[Count]
+    checkpoint: Present[str]
+    plan: Present[str | None]
+    target: str
+    files: list[str]
+    n: Present[Count]
+    of: Present[Count]
+    drawn: Present[Count]
+    foreign: Present[Count]
+    accuracy: Present[Interval]
+    plain: Share
+    weight: Share
+    balanced_accuracy: Present[Interval]
+    accuracy_of_all: Interval
+    unseen_classes: list[str]
+    more_to_halve: Count
+    warnings: list[str]
+
+
 # --- sweep.json, sampling.json ----------------------------------------------------------------------------------------
 
 
@@ -436,6 +475,7 @@ FORMS: dict[str, tuple[Any, str]] = {
     EVALUATION: (Evaluation, "restore it, or move it away and evaluate again"),
     SCORES: (ScoresFile, "restore it, or move it away and select again"),
     CHOICE: (Choice, "restore it, or move it away and select again"),
+    AUDIT: (Audit, "restore it, or move it away and evaluate with the labels again"),
     SWEEP: (Sweep, "restore it, or move it away and sweep again"),
     SAMPLING: (Best, "restore it, or move it away and sweep again"),
 }

@@ -187,6 +187,21 @@ METRICS = {
     TARGET_ACCURACY: Metric(
         "target test accuracy", "higher", "the share of target images classified right", percent=True, bar="se"
     ),
+    "audit/accuracy": Metric(
+        "target accuracy by a few labels",
+        "higher",
+        "the share of the run's target classified right, by labels of a few of its pictures; the protocol has the "
+        "interval",
+        percent=True,
+        bar="se",
+    ),
+    "audit/balanced_accuracy": Metric(
+        "the same, balanced",
+        "higher",
+        "the mean over classes of that share, by the same labels",
+        percent=True,
+        bar="se",
+    ),
     DOMAIN_PROBE: Metric(
         "domain by a probe",
         "lower",
