@@ -263,7 +263,7 @@ def test_a_record_takes_the_place_of_nothing_else(tmp_path, capsys):
     assert "holds notes.txt, which is no record's" in refused(run, "--record", tmp_path / "kept")
     twin = write_gan(tmp_path / "others")
     assert "have one name" in refused(run, twin, "--record", tmp_path / "new")
-    assert "name --out page.html, --record DIR, or both" in refused(run)
+    assert "name --out page.html, --record DIR or --figures DIR" in refused(run)
     assert "--title is of the page" in refused(run, "--record", tmp_path / "new", "--title", "x")
     assert "leave --record out" in refused(tmp_path / "runs", "--record", tmp_path / "new", "--out", tmp_path / "a.md")
     torn = run / "samples" / "grid.png"

@@ -4,13 +4,17 @@ import csv
 import io
 import json
 import re
+import shutil
+import sys
 
 import pytest
+from PIL import Image
 from report_fixtures import write_run, write_study
 from report_pictures import write_gan
 
 import genshift
 from genshift.cli.main import main
+from genshift.report import figure_files
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +89,32 @@ def test_latex_escapes_names_and_closes_what_it_opens(runs, tmp_path, capsys):
 def test_two_formats_are_one_too_many(runs, capsys):
     assert main(["compare", str(runs), "--json", "--format", "csv"]) == 2
     assert "name two formats" in capsys.readouterr().err
+
+
+# --- drawings as files ------------------------------------------------------------------------------------------------
+
+
+def test_drawings_are_written_as_svg_png_and_pdf_and_pictures_as_they_are(tmp_path, capsys):
+    pytest.importorskip("kaleido")
+    if not any(map(shutil.which, figure_files.BROWSERS)):
+        pytest.skip("no Chrome or Chromium")
+    run = write_gan(tmp_path, "hw2-gan-a")
+    assert main(["report", str(run), "--figures", str(tmp_path / "figures")]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "figures")
+    names = {path.name for path in (tmp_path / "figures").iterdir()}
+    losses = {f"hw2-p1-3-hw2-gan-a-losses.{kind}" for kind in figure_files.KINDS}
+    assert losses <= names and "hw2-p1-2-hw2-gan-a.png" in names
+    content = {
+        kind: (tmp_path / "figures" / f"hw2-p1-3-hw2-gan-a-losses.{kind}").read_bytes() for kind in ("svg", "pdf")
+    }
+    assert b"<svg" in content["svg"][:200] and b"discriminator (D)" in content["svg"] and content["pdf"][:5] == b"%PDF-"
+    with Image.open(tmp_path / "figures" / "hw2-p1-3-hw2-gan-a-losses.png") as drawn:
+        assert drawn.size[0] == figure_files.WIDTH * figure_files.SCALE
+        assert len(drawn.convert("RGB").getcolors(1 << 20)) > 20  # lines and letters, and not an empty sheet
+
+
+def test_drawings_without_the_extra_are_a_sentence(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "kaleido", None)
+    run = write_gan(tmp_path, "hw2-gan-a")
+    assert main(["report", str(run), "--figures", str(tmp_path / "figures")]) == 2
+    assert "genshift[figures]" in capsys.readouterr().err and not (tmp_path / "figures").exists()

@@ -716,6 +716,9 @@ def report(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--to-share", action="store_true", help="leave out real pictures that their terms do not let pass on"
     )
+    parser.add_argument(
+        "--figures", type=Path, metavar="DIR", help="write each drawing here as SVG, PNG and PDF, and each picture"
+    )
     add_data_root(parser)
     args = parser.parse(argv)
     root = existing_root(args)
@@ -724,6 +727,7 @@ def report(argv: Sequence[str]) -> int:
     if args.out is not None and args.out.suffix != ".md":
         say_trained(find_runs(args.folders))
     options = {"record": args.record, "plotly": args.plotly, "data_root": root, "to_share": args.to_share}
+    options["figures"] = args.figures
     say(str(write_report(args.folders, args.out, args.title, **options)))
     print_next("compare", *args.folders, file=sys.stderr)  # what a script reads is the page's path alone
     return 0

@@ -50,6 +50,7 @@ def report(
     plotly: AnyPath | None = None,
     data_root: AnyPath | None = None,
     to_share: bool = False,
+    figures: AnyPath | None = None,
 ) -> Path:
     """Writes a page (`.html`) of the runs in `folders`, or, where `out` ends in `.md`, the table of recorded results
     from one folder of `<study>/<run>/`.
@@ -57,8 +58,9 @@ def report(
     record: a folder that gets a record of each run, with or without a page. plotly: the file of plotly's that the page
     then refers to instead of holding it, for several pages to share; it is written where it is not there. Of records,
     real pictures that they leave out are shown where they are found, below `data_root` or where data is looked for;
-    `to_share` leaves out of any page what a record would. Returns the page, or the record where only that is asked for.
-    Refusal where something cannot be written, before anything is read.
+    `to_share` leaves out of any page what a record would. figures: a folder that gets each drawing as SVG, PNG and PDF,
+    and each picture. Returns the page, or the record or the folder of figures where only that is asked for. Refusal
+    where something cannot be written, before anything is read.
     """
     folders = given_paths(folders)
     of_page = {"title": title, "plotly": plotly, "data_root": data_root, "to_share": to_share or None}
@@ -67,14 +69,16 @@ def report(
     if to_share and root is not None:
         raise Refusal("--to-share leaves out real pictures that --data-root would bring in: give one of them.")
     if out is None:
-        if record is None:
-            raise Refusal("Nothing is to be written: name --out page.html, --record DIR, or both.")
+        if record is None and figures is None:
+            raise Refusal("Nothing is to be written: name --out page.html, --record DIR or --figures DIR.")
         if given:
             raise Refusal(f"{given[0]} is of the page, which is not asked for: name --out page.html too.")
-        return write_record(find_runs(folders), given_path(record))
+        written = None if record is None else write_record(find_runs(folders), given_path(record))
+        return _figures(find_runs(folders), figures) or written or given_path(".")
     out = output_file(out)
     if out.suffix == ".md":
         given += ["--record"] if record is not None else []
+        given += ["--figures"] if figures is not None else []
         if len(folders) != 1:
             raise Refusal("A results table is written from one folder of <study>/<run>/: name just that one.")
         if given:
@@ -86,10 +90,20 @@ def report(
     runs = find_runs(folders)
     if record is not None:
         write_record(runs, given_path(record))
+    _figures(runs, figures)
     if not to_share:
         return write_page(runs, out, title, script, root)
     with TemporaryDirectory() as shared:
         return write_page(find_runs(write_record(runs, Path(shared))), out, title, script, None, fill=False)
+
+
+def _figures(runs: Sequence[Path], figures: AnyPath | None) -> Path | None:
+    """The folder of figures, written, where it is asked for."""
+    if figures is None:
+        return None
+    from genshift.report.figure_files import write_figures
+
+    return write_figures(page_model(readable_runs(runs)[0]), given_path(figures))
 
 
 def write_page(
