@@ -16,7 +16,7 @@ PUBLISHED = "published"
 OURS = "ours"
 YOURS = "yours"
 
-# How runs of 0.2 read, or learnt, which had no such options.
+# How earlier runs read, or learnt, which had no such options.
 LATER = {
     "fit": "crop",
     "background": "white",
@@ -26,6 +26,10 @@ LATER = {
     "first_norm": "on",
     "loaders": "walked",
     "discriminator_width": 0,
+    "recolour": 0.0,
+    "strong": 0.0,
+    "pretrain": 0.0,
+    "pretrain_lr": 1e-3,
 }
 
 # Ours, in every preset that has one: what a generator or a classifier answers swings between steps, and a mean over
