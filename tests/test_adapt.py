@@ -3,6 +3,8 @@
 import csv
 import json
 import shutil
+from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from tiny import refused, told
 from genshift import api, presets
 from genshift.cli import main
 from genshift.data import load
+from genshift.report.page import write_page
 from genshift.runs import checkpoint, files
 from genshift.runs.find import source_only_accuracy, unadapted
 from genshift.runs.folder import RunFolder
@@ -336,3 +339,33 @@ def test_the_encoding_of_labels_is_remembered_by_the_run(tmp_path, capfd):
     assert "did you mean 'gbk'" in refused(capfd, "data", "check", tmp_path / "lab", "--encoding", "gbkk")
     sheet = ("--out", tmp_path / "sheet.png")
     assert names[0] in told(capfd, "data", "check", tmp_path / "lab", "--size", 28, "--encoding", "cp936", *sheet)
+
+
+# --- pictures of one's own ------------------------------------------------------------------------------------------
+
+
+def sheets(run):
+    return {Path(entry["file"]).stem: entry for entry in RunFolder(run).read("evaluation.json").get("pictures", [])}
+
+
+def test_ones_own_pictures_are_shown_by_what_is_said_of_them(adapted, run, tmp_path):
+    """The surest and the least sure of each class, those in two minds, the nearest source pictures; no label needed."""
+    api.evaluate(run, draw=False)
+    shown = sheets(run)
+    assert {"surest", "least-sure", "contested", "nearest"} <= set(shown)
+    rows = api.predict(run, adapted[0] / "unlabelled")
+    counts = Counter(label for _, label, _ in rows)
+    classes = RunFolder(run).config["classes"]
+    assert shown["surest"]["caption"].endswith(", ".join(f"{name} ({counts[name]:,})" for name in classes) + ".")
+    assert len(shown["surest"]["real"]["target"]) == sum(min(8, counts[name]) for name in classes)
+    assert len(shown["contested"]["under"]) == 10 and all("%" in words for words in shown["contested"]["under"])
+    page = write_page([run], tmp_path / "page.html").read_text(encoding="utf-8")
+    assert page.index("What each class looks like to the model") < page.index("Every setting, with its origin")
+
+
+def test_private_pictures_are_not_left_in_the_run(adapted, run, capfd):
+    api.evaluate(run)
+    assert sheets(run) and list((run / "samples").glob("*.png"))
+    told(capfd, "evaluate", run, "--no-pictures")
+    assert sheets(run) == {} and not list((run / "samples").glob("*.png"))
+    assert RunFolder(run).read("evaluation.json")["tsne"] is not None, "a map of points is no picture"

@@ -69,6 +69,7 @@ def train(
     tensorboard: bool = False,
     skip_broken: bool = False,
     evaluate: bool = True,
+    keep_pictures: bool = True,
     log: AnyPath | None = None,
     command: str = "",
     start: AnyPath | None = None,
@@ -78,7 +79,8 @@ def train(
     """Trains a preset, or a method on two sets, into the folder `out`, or continues there; then evaluates it.
 
     preset: a preset's name, a method's, or a preset that was changed with `.replaced`. options: the preset's own, such
-    as `source`, `target`, `images` or `lr`; paths may be strings or Path. minutes: the budget, instead of `images`.
+    as `source`, `target`, `images` or `lr`; paths may be strings or Path. keep_pictures: whether the evaluation may
+    leave real pictures in the run. minutes: the budget, instead of `images`.
     log: a file that gets every line too. start: a run with the same networks, which this one starts from; what that
     held out stays held out. observers: functions of (images seen, method) that look at each check. Returns
     the run, whose `finished` is False where a signal stopped it early; the same call continues. Raises Refusal for
@@ -101,7 +103,7 @@ def train(
     with logging_to(_given(log)), owning(run.folder):
         watched = evaluating.with_observers(run.folder, chosen, settings)
         if run_training(chosen, run.path, watched) and leads_processes():
-            evaluation = EvaluationOptions(root, draw=chosen.draws) if evaluate else None
+            evaluation = EvaluationOptions(root, draw=chosen.draws, keep_pictures=keep_pictures) if evaluate else None
             evaluating.after_training(run.folder, chosen, settings, evaluation)
     return run
 

@@ -38,6 +38,7 @@ from genshift.cli.parser import (
     add_int,
     add_json,
     add_machine,
+    add_no_pictures,
     add_options,
     add_out,
     add_places,
@@ -169,6 +170,7 @@ def train(argv: Sequence[str]) -> int:
     parser.add_argument("--log", type=Path, metavar="FILE", help="add every line of the training to this file too")
     parser.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
     parser.add_argument("--no-evaluate", action="store_true", help="train, and measure nothing at the end")
+    add_no_pictures(parser)
     parser.add_argument(
         "-n", "--dry-run", action="store_true", help="print what would be trained and what it would cost, and leave"
     )
@@ -192,6 +194,7 @@ def train(argv: Sequence[str]) -> int:
         return 0
     # The training, and what it came to.
     how |= {"tensorboard": args.tensorboard, "log": args.log, "evaluate": not args.no_evaluate}
+    how["keep_pictures"] = not args.no_pictures
     run = api.train(preset, args.out, command=command_line("train", *argv), **how)
     if leads():
         end_training(run, as_json=args.json, data_root=root)
@@ -441,6 +444,7 @@ def evaluate(argv: Sequence[str]) -> int:
     parser.add_argument("--download", action="store_true", help="leave to fetch Inception's weights (96 MB)")
     words = "a diffusion model's: the preset's own sampler in N steps draws what is shown, ten a class and the states"
     add_int(parser, "--shown-steps", f"{words} (as what is measured)")
+    add_no_pictures(parser)
     add_machine(parser)
     add_data_root(parser)
     add_json(parser)
@@ -469,6 +473,7 @@ def evaluate(argv: Sequence[str]) -> int:
     of_sets = ("pictures", "reference", "out", "size", "skip_broken")
     names = ("features", "weights", "download", "shown_steps", "device", "threads", *of_sets)
     options = {name: getattr(args, name) for name in names}
+    options["keep_pictures"] = not args.no_pictures
     drawing, places = given_sampling(args), given_places(args)
     results = api.evaluate(args.run, data_root=root, sampling=drawing, places=places, **options)
     if args.json:

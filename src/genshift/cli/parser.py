@@ -234,6 +234,13 @@ def add_out(parser: argparse.ArgumentParser, metavar: str, help: str) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar=metavar, help=help)
 
 
+def add_no_pictures(parser: argparse.ArgumentParser) -> None:
+    """--no-pictures."""
+    parser.add_argument(
+        "--no-pictures", action="store_true", help="leave no real picture in the run: of private data, say"
+    )
+
+
 def add_data_root(parser: argparse.ArgumentParser) -> None:
     """--data-root."""
     parser.add_argument(

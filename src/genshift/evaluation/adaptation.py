@@ -28,6 +28,7 @@ from genshift.methods.base import Domain
 from genshift.metrics.classification import accuracy, confusion
 from genshift.metrics.embedding import tsne
 from genshift.presets import Adaptation
+from genshift.presets.benchmark import OWN_STUDY
 from genshift.runs.find import neighbour_left_out, source_only_accuracy, unadapted
 from genshift.runs.folder import CHOICE, RunFolder
 from genshift.runs.forms import Evaluation, Tsne
@@ -41,6 +42,7 @@ from genshift.training.train import Settings, predecessor_of
 
 CURVE_IMAGES = 1_000  # whose labels the oracle's curve is measured by, at every check
 TSNE_IMAGES = 600  # of each domain
+SHOWN = 2_000  # pictures of a domain at most, among which those to show are looked for
 ORACLE = "oracle/target_test_accuracy"
 
 
@@ -104,6 +106,9 @@ class AdaptationEvaluation(FamilyEvaluation[Adaptation, ClassifierMethod]):
                 measure_difficulty(found, target, predicted == target.labels.to(predicted.device))
                 if options.draw:
                     found.show(panels.mistakes(ImageWriter(run), target, predicted, classes))
+        # Of a user's own pictures, what the model makes of them.
+        if preset.study == OWN_STUDY and target is not None and options.keep_pictures:
+            _show_answers(found, run, method, classes, source, target)
         # What their features tell: the domain, and the class.
         measure_probes(found, method, source, target)
         if options.draw:
@@ -168,6 +173,27 @@ def _accuracy(predicted: Tensor, labels: Tensor, images: ImageSet, wording: str)
     value, error = accuracy(predicted, labels)
     protocol = f"{wording}, {len(images):,} at {images.images.shape[-1]} px; std is the binomial error"
     return Measure(value, len(images), protocol, error)
+
+
+def _show_answers(
+    found: Findings,
+    run: RunFolder,
+    method: ClassifierMethod,
+    classes: tuple[str, ...],
+    source: ImageSet | None,
+    target: ImageSet,
+) -> None:
+    """Pictures of the target by what the model says of them; no label of theirs is looked at."""
+    shown, writer = sample(target, SHOWN), ImageWriter(run)
+    with found.measuring("pictures of the target by what is said of them"):
+        said = method.predict(shown.images)
+        for least in (False, True):
+            found.show(panels.surest(writer, shown, said, classes, least))
+        found.show(panels.contested(writer, shown, said, classes))
+        if source is not None:
+            known = sample(source, SHOWN)
+            features = {"source": method.embed(known.images, "source"), "target": method.embed(shown.images)}
+            found.show(panels.nearest_source(writer, shown, known, features, classes))
 
 
 def _draw(

@@ -23,7 +23,7 @@ from genshift.evaluation.vae import VAEEvaluation
 from genshift.presets import GAN, VAE, Adaptation, Classifier, Diffusion, Preset
 from genshift.runs.files import write_text
 from genshift.runs.folder import RunFolder
-from genshift.runs.forms import Audit, Evaluation
+from genshift.runs.forms import Audit, Evaluation, PictureEntry
 from genshift.runs.manifest import placed
 from genshift.runs.owner import MEASURING, TRAIN, check_owned, owned
 from genshift.runs.results import RESULTS, Results, card, read_results, results_as_json, training_costs
@@ -76,9 +76,11 @@ def is_current(run: RunFolder, options: EvaluationOptions) -> bool:
     drawn = not options.draw or "tsne" in record or record.get("drawn", False)  # adaptation draws a t-SNE alone
     preset = preset_of(run.config)
     as_many = record.get("most") in (None, options.most)
+    private = options.keep_pictures or not any(map(_may_be_real, record.get("pictures", [])))
     return (
         _is_of_this(run, record)
         and drawn
+        and private
         and as_many
         and FAMILIES[preset.family].is_current(run, preset, record, options)
     )
@@ -144,6 +146,8 @@ def _evaluate(path: Path, options: EvaluationOptions) -> tuple[Findings, Results
     remove_litter(run.path)
     with Console().phase("Evaluating"):
         found = family.measure(run, placed(run, preset, options.places), opened.method, opened.classes, options)
+    if not options.keep_pictures:
+        _drop_real_pictures(run, found.record)
     record, data = found.record, found.stamp(opened.checkpoint.name)
     # Measures that an earlier evaluation was asked for and this one was not, where they still hold.
     kept, kept_record = _kept(run, record.get("sampling"), family.not_asked(options), data)
@@ -155,6 +159,21 @@ def _evaluate(path: Path, options: EvaluationOptions) -> tuple[Findings, Results
     asked = {} if options.most is None else {"most": options.most}
     run.write(RECORD, {**kept_record, **stands, **asked, **record})
     return found, results
+
+
+def _drop_real_pictures(run: RunFolder, record: Evaluation) -> None:
+    """Takes real pictures, and those of which it is not known, out of the run: of this evaluation and of earlier
+    ones."""
+    record["pictures"] = [entry for entry in record.get("pictures", []) if not _may_be_real(entry)]
+    stay = {entry["file"] for entry in record["pictures"]}
+    for path in (run.path / "samples").glob("*.*"):
+        snapshot = path.name.startswith(("images-", "latents-"))  # generated, and numbers
+        if not snapshot and f"samples/{path.name}" not in stay:
+            path.unlink()
+
+
+def _may_be_real(entry: PictureEntry) -> bool:
+    return entry.get("real", True) != {}
 
 
 def _kept(

@@ -17,8 +17,9 @@ class EvaluationOptions:
     Inception's, for FID. download: whether these may be fetched. sampling: changes to how a diffusion model draws, by
     the names of `presets.Sampling`. shown_steps: of a diffusion model, steps of the preset's own sampler by which the
     pictures of each class and the reverse process are drawn, apart from those that are measured. device, threads: what
-    it computes on. size, skip_broken: how pictures that belong to no run are read. places: where the run's sets lie
-    now, by the option that names them (data, source, target), where they were moved.
+    it computes on. keep_pictures: whether real pictures of the run's sets may be left in it. size, skip_broken: how
+    pictures that belong to no run are read. places: where the run's sets lie now, by the option that names them (data,
+    source, target), where they were moved.
     """
 
     data_root: Path | None = None
@@ -34,6 +35,7 @@ class EvaluationOptions:
     size: int | None = None
     skip_broken: bool = False
     most: int | None = None
+    keep_pictures: bool = True
 
     @property
     def drawing(self) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from genshift.runs import checkpoint
 from genshift.runs.files import write_whole
 from genshift.runs.folder import RunFolder, images_of
 from genshift.runs.forms import Evaluation, PictureEntry, Stage
-from genshift.runs.png import grid, write_png
+from genshift.runs.png import WHITE, grid, write_png
 
 GRID, COLUMNS = 32, 8  # pictures of a grid of samples
 PANEL = 10  # held-out pictures beside their reconstructions
@@ -69,13 +69,13 @@ class ImageWriter:
         film = {"save_all": True, "append_images": others, "loop": 0, "quality": QUALITY}
         durations = [FRAME_MS] * len(others) + [LAST_MS]
         write_whole(self.run.path / file, lambda path: first.save(path, "WEBP", duration=durations, **film))
-        return {"file": file, "title": title, "caption": caption}
+        return {"file": file, "title": title, "caption": caption, "real": {}}
 
 
 def samples(writer: ImageWriter, method: GeneratorMethod, name: str, title: str) -> PictureEntry:
     """The first pictures of series 0."""
     caption = f"{GRID} samples, seed 0, not chosen." + (" The classes take turns." if method.classes else "")
-    return writer.keep(name, method.sample(GRID, seed=0), COLUMNS, title, caption)
+    return writer.keep(name, method.sample(GRID, seed=0), COLUMNS, title, caption, {})
 
 
 def by_class(writer: ImageWriter, drawn: Tensor, words: str, classes: Sequence[str]) -> PictureEntry:
@@ -87,13 +87,13 @@ def by_class(writer: ImageWriter, drawn: Tensor, words: str, classes: Sequence[s
     rows = drawn.unflatten(0, (EACH, len(classes))).transpose(0, 1).flatten(0, 1)
     how = f", {words}, which the measures were not" if words else ""
     caption = f"The first {EACH} samples of each class, seed 0, not chosen{how}; rows: {', '.join(classes)}."
-    return writer.keep("classes", rows, EACH, "Class by class", caption)
+    return writer.keep("classes", rows, EACH, "Class by class", caption, {})
 
 
 def unclipped(writer: ImageWriter, kept: Tensor, free: Tensor, words: str) -> PictureEntry:
     """uint8 pictures `[N, C, H, W]`, and below each the one of the same noise with no predicted picture clipped."""
     caption = f"Above: the first samples, {words}; below: of the same noise, with no predicted picture kept within it."
-    return writer.keep("unclipped", torch.cat([kept, free]), len(kept), "With and without clipping", caption)
+    return writer.keep("unclipped", torch.cat([kept, free]), len(kept), "With and without clipping", caption, {})
 
 
 def reconstructions(writer: ImageWriter, held_out: Tensor, decoded: Tensor) -> PictureEntry:
@@ -121,7 +121,7 @@ def interpolation(writer: ImageWriter, method: LatentGeneratorMethod, ends: Ends
     labels = None if ends.labels is None else ends.labels[::2].repeat_interleave(STEPS)
     pictures = to_bytes(method.decode(walks, labels))
     caption = f"Each row: {STEPS} steps on the great circle between the latent vectors of {ends.words}."
-    return writer.keep("interpolation", pictures, STEPS, "Interpolation", caption)
+    return writer.keep("interpolation", pictures, STEPS, "Interpolation", caption, {})
 
 
 def drawn_ends(method: LatentGeneratorMethod) -> Ends:
@@ -160,7 +160,7 @@ def arithmetic(writer: ImageWriter, method: VAEMethod, train: ImageSet, held_out
         f"Two held-out pictures, each moved {amounts} times along the mean difference between training pictures with "
         f"an attribute and without; rows: {', '.join(name.replace('_', ' ') for name in names)}."
     )
-    return writer.keep("arithmetic", pictures, 2 * len(AMOUNTS), "Attribute arithmetic", caption)
+    return writer.keep("arithmetic", pictures, 2 * len(AMOUNTS), "Attribute arithmetic", caption, {})
 
 
 def neighbours(writer: ImageWriter, pictures: Tensor, train: Tensor) -> PictureEntry:
@@ -215,6 +215,61 @@ def mistakes(writer: ImageWriter, target: ImageSet, predicted: Tensor, classes: 
     )
     entry = writer.keep("mistakes", to_colour(shown.images, "rgb"), len(rows), "Mistakes", caption)
     return {**entry, "under": under, "real": {"target": list(range(len(rows)))}}
+
+
+def surest(
+    writer: ImageWriter, target: ImageSet, probabilities: Tensor, classes: Sequence[str], least: bool = False
+) -> PictureEntry:
+    """Of each class the pictures that are most surely taken for it, or `least` surely: what the class looks like to the
+    model. probabilities: `[N, K]`, of the pictures of `target`; no label is looked at."""
+    sure, said = probabilities.cpu().max(1)
+    images = to_colour(target.images, "rgb").cpu()
+    blank = torch.full_like(images[:1], WHITE)
+    shown: list[Tensor] = []
+    real: list[int] = []
+    for label in range(min(len(classes), MOST_CLASSES)):
+        rows = (said == label).nonzero().flatten()
+        rows = rows[sure[rows].argsort(descending=not least, stable=True)][:COLUMNS]
+        real += range(len(shown) * COLUMNS, len(shown) * COLUMNS + len(rows))
+        shown.append(torch.cat([images[rows], blank.expand(COLUMNS - len(rows), -1, -1, -1)]))
+    how, name = ("least", "least-sure") if least else ("most", "surest")
+    rows_are = ", ".join(f"{classes[label]} ({int((said == label).sum()):,})" for label in range(len(shown)))
+    caption = (
+        f"Of each class the {COLUMNS} pictures of {target.name} that are {how} surely taken for it; rows, with how "
+        f"many pictures are: {rows_are}."
+    )
+    title = "Least surely taken for it" if least else "What each class looks like to the model"
+    return writer.keep(name, torch.cat(shown), COLUMNS, title, caption, {"target": real})
+
+
+def contested(writer: ImageWriter, target: ImageSet, probabilities: Tensor, classes: Sequence[str]) -> PictureEntry:
+    """The target pictures whose two likeliest classes are nearest each other, with both; arguments as `surest`."""
+    likeliest, named = probabilities.cpu().topk(2, dim=1)
+    rows = (likeliest[:, 0] - likeliest[:, 1]).argsort(stable=True)[:PANEL]
+    pairs = [zip(named[row].tolist(), likeliest[row].tolist(), strict=True) for row in rows.tolist()]
+    under = ["\n".join(f"{classes[label]} {share:.0%}" for label, share in pair) for pair in pairs]
+    caption = f"The {len(rows)} pictures of {target.name} on which the model is most in two minds; its two classes."
+    images = to_colour(target.images[rows], "rgb")
+    entry = writer.keep("contested", images, len(rows), "In two minds", caption, {"target": range(len(rows))})
+    return {**entry, "under": under}
+
+
+def nearest_source(
+    writer: ImageWriter, target: ImageSet, source: ImageSet, features: Mapping[str, Tensor], classes: Sequence[str]
+) -> PictureEntry:
+    """The first target pictures, and below each the source picture whose features are nearest; `features` of both, by
+    "target" and "source", `[N, D]`."""
+    count = min(PANEL, len(target))
+    known = torch.nn.functional.normalize(features["source"].double().cpu(), dim=1)
+    asked = torch.nn.functional.normalize(features["target"][:count].double().cpu(), dim=1)
+    rows = (asked @ known.T).argmax(1)
+    images = torch.cat([to_colour(part, "rgb").cpu() for part in (target.images[:count], source.images[rows])])
+    labels = None if source.labels is None else source.labels[rows].tolist()
+    under = [] if labels is None else [classes[label] for label in labels]
+    caption = f"Above: the first pictures of {target.name}; below: the picture of {source.name} nearest in features."
+    real = {"target": range(count), "source": range(count, 2 * count)}
+    entry = writer.keep("nearest", images, count, "The nearest source pictures", caption, real)
+    return {**entry, "under": under}
 
 
 # --- over training --------------------------------------------------------------------------------------------------

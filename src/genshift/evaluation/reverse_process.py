@@ -131,7 +131,7 @@ def pictures(
         f"The first sample {which}, {in_words(method)}. Above: the noisy state; below: the picture predicted from it, "
         f"after so many steps, at the noise level t{scale}."
     )
-    entry = writer.keep("reverse", shown, len(stages), "The reverse process", caption)
+    entry = writer.keep("reverse", shown, len(stages), "The reverse process", caption, {})
     yield {**entry, "under": [_level(process, stage) for stage in stages]}
     # The film.
     stages = [reverse.stages[done] for done in spread(reverse.steps, FRAMES)]

@@ -46,6 +46,7 @@ SECTIONS: tuple[SectionKind[Subject], ...] = (
         heading=lambda subject: subject.first.task,
         parts=(
             Part(adaptation.finding, only=PAGE),
+            Part(adaptation.answers, only=PAGE),
             Part(shared.warnings, only=PAGE),
             Part(shared.kept_in_part, only=PAGE),
             Part(adaptation.seeds, only=PAGE),

@@ -213,10 +213,15 @@ def many(subject: Subject) -> bool:
     return not few(subject)
 
 
-def pictures(subject: Subject) -> list[Block]:
-    """Pictures of both domains, once, and of every method those that it got wrong."""
+def answers(subject: Subject) -> list[Block]:
+    """Of a user's own pictures, what each method makes of them: no label is needed."""
+    return pictures(subject, ("surest", "least-sure", "contested", "nearest"))
+
+
+def pictures(subject: Subject, names: Sequence[str] = ("domains", "mistakes")) -> list[Block]:
+    """Pictures of both domains, once, and of every method those that it got wrong; or those of other `names`."""
     blocks: list[Block] = []
-    for name in ("domains", "mistakes"):
+    for name in names:
         shown = [
             (group, entry)
             for group in subject.groups
