@@ -99,12 +99,15 @@ def test_the_plan_is_printed_and_nothing_is_written(of, domains, tmp_path, capfd
     )
 
 
-def test_what_is_trained_costs_nothing_more(of, domains, tmp_path):
+def test_what_is_trained_costs_nothing_more(of, domains, tmp_path, monkeypatch):
     study = of(tiny.tiny("demo-source", domains), tiny.tiny("demo-dann", domains))
     run_study(study, "quick", tmp_path, only=["demo-source"])
     runs = plan_study(study, "cpu", tmp_path).runs
     assert [(run.job.preset.method, run.left, run.note) for run in runs] == [("source", 8, "from 8"), ("dann", 16, "")]
     assert [run.note for run in plan_study(study, "quick", tmp_path).runs] == ["trained", ""]
+    monkeypatch.setattr(plan, "_measure", None)  # what is trained is not tried either
+    (run,) = plan_study(study, "quick", tmp_path, only=["demo-source"]).runs
+    assert (run.note, run.minutes, run.disk_gib) == ("trained", 0, 0)
 
 
 def test_a_few_steps_tell_what_a_run_takes(domains, tmp_path):

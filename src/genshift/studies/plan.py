@@ -169,16 +169,17 @@ def _as_begun(job: Job) -> Job:
 
 def _planned(jobs: Sequence[Job]) -> list[PlannedRun]:
     """What each of these runs takes."""
+    lefts = [_left(job) for job in jobs]
+    kinds = {_kind(job.preset): job for job, (left, _) in zip(jobs, lefts, strict=True) if left}
     costs: dict[Any, Cost] = {}
-    planned = []
-    with Console().phase("Taking steps of each kind of run to see how fast it goes"):
-        for job in jobs:
-            kind = _kind(job.preset)
-            if kind not in costs:
-                costs[kind] = _measure(job)
-            left, note = _left(job)
-            planned.append(PlannedRun(job, left, costs[kind], note))
-    return planned
+    if kinds:
+        with Console().phase("Taking steps of each kind of run to see how fast it goes"):
+            costs = {kind: _measure(job) for kind, job in kinds.items()}
+    # What is trained takes nothing more, and is not tried.
+    return [
+        PlannedRun(job, left, costs[_kind(job.preset)] if left else Cost(0.0, 0.0, 0.0), note)
+        for job, (left, note) in zip(jobs, lefts, strict=True)
+    ]
 
 
 def _left(job: Job) -> tuple[int, str]:
