@@ -157,6 +157,12 @@ def test_a_study_is_printed_as_commands_for_a_queue(capfd, tmp_path):
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("flag", ["--photos", "--weights"])
+def test_a_home_that_nobody_has_is_a_sentence(flag, tmp_path, capfd):
+    said = tiny.refused(capfd, "study", "hw2", "-n", flag, "~nobody-here/x", "--out", tmp_path)
+    assert "~nobody-here/x names the home folder of a user who is not known here" in said
+
+
 def test_a_word_that_names_no_run_is_refused_with_the_nearest(capfd, tmp_path):
     said = tiny.refused(capfd, "study", "hw2", "-n", "--only", "hw2-gan-c", "--out", tmp_path)
     assert "There is no run or section of this study 'hw2-gan-c': did you mean 'hw2-gan-" in said

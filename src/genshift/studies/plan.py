@@ -19,7 +19,7 @@ from genshift.data.feed import TrainingSet
 from genshift.data.imageset import ImageSet
 from genshift.errors import Refusal
 from genshift.evaluation.feature_distance import check_weights
-from genshift.paths import output_folder
+from genshift.paths import given_path, output_folder
 from genshift.presets import Preset
 from genshift.report.model.formatting import counted
 from genshift.runs.folder import RunFolder
@@ -135,6 +135,7 @@ def plan_study(
             raise Refusal(f"--{name} must be 1 or more, not {number}.")
     if weights is not None and not any(preset.draws for preset in study.presets()):
         raise Refusal(f"--weights measures generated pictures, and the study {study.name} draws none: leave it out.")
+    weights, photos = (None if path is None else given_path(path) for path in (weights, photos))
     check_weights(weights)
     # Which runs, and which of them cannot be.
     number = seeds_of(study, budget, seeds)
