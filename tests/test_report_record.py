@@ -12,12 +12,14 @@ from pathlib import Path
 import browser
 import faces_tiny
 import pytest
+import tiny
 from PIL import Image
 from report_fixtures import patch_json, write_lines, write_run
 from report_pictures import write_diffusion, write_gan, write_sweep, write_vae
 from test_report_page import PLOTS
 
 import genshift
+from genshift import api
 from genshift.cli import main
 from genshift.data.catalog import CATALOG
 from genshift.errors import Refusal
@@ -182,6 +184,20 @@ def test_real_pictures_are_hidden_and_come_back_from_the_users_own_data(studio, 
         assert grey(cells(shown["Reconstructions"])[0]) and "10 of elsewhere, whose terms nobody knows" in page
         assert "genshift report DIR --data-root ROOT" in page
         assert "real pictures stay hidden" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("colour", ["grey", "rgb"])
+def test_real_pictures_of_two_domains_come_back_whatever_the_networks_take(colour, domains, tmp_path):
+    """Sheets of two domains are in colour; the networks of most of hw3's tasks take grey."""
+    run = tmp_path / "run"
+    api.train(tiny.tiny("demo-source", domains, colour=colour), run, images=8)
+    api.evaluate(run)
+    kept = record([run], tmp_path / "kept") / "run"
+    (entry,) = (e for e in json.loads((kept / "evaluation.json").read_text())["pictures"] if "domains" in e["file"])
+    assert set(entry["hidden"]) == {"source", "target"}
+    shown, page = pictures_of(kept)
+    live, filled = cells(sheet(run / "samples" / "domains.png"), 28), cells(shown["Both domains"], 28)
+    assert "Grey:" not in page and [cell.tobytes() for cell in live] == [cell.tobytes() for cell in filled]
 
 
 def test_a_page_to_share_holds_no_real_picture_though_the_data_is_at_hand(studio, tmp_path, capsys):

@@ -58,8 +58,8 @@ def _pictures(preset: Preset, option: str, data_root: Path | None) -> Iterator[b
     place = getattr(preset, option)
     for split in dict.fromkeys((evaluation_split(place), "train")):
         images, _ = open_set(place, split, preset, data_root=data_root, labels=False, skip_broken=True)
-        pixels: Tensor = images.images
-        if isinstance(preset, Pictures):
-            pixels = to_colour(pixels, "rgb" if channels(preset) == 3 else None)
+        # As sheets show them: of two domains in colour, whatever the networks take.
+        in_colour = channels(preset) == 3 if isinstance(preset, Pictures) else True
+        pixels: Tensor = to_colour(images.images, "rgb" if in_colour else None)
         for picture in pixels:
             yield picture.permute(1, 2, 0).numpy().tobytes()
