@@ -26,6 +26,7 @@ from genshift.presets import OURS, Preset
 from genshift.presets.diffusion import DRAWING
 from genshift.runs import checkpoint
 from genshift.runs.checkpoint import CLEANED
+from genshift.runs.features import RunFeatures
 from genshift.runs.folder import RunFolder
 from genshift.runs.forms import CONFIG, EVALUATION, RESULTS
 from genshift.runs.manifest import remembered, write_manifest
@@ -109,6 +110,7 @@ def train(preset: Preset, out: Path, settings: Settings) -> bool:
             if not begun:
                 run.create()
             remove_litter(run.path)
+        trainer.method.kept = RunFeatures(run.path, writes=world.leads)
         world.wait()
         _introduce(trainer, preset, training_data, settings)
         # From where an earlier sitting saved; then a probe, whose steps are undone, tells how long it takes.
