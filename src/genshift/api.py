@@ -28,7 +28,7 @@ from genshift.methods import class_of, networks_of
 from genshift.model import Pictures, load
 from genshift.nets.pretrained import read_weights, squeezenet_of
 from genshift.paths import AnyPath, given_path, given_paths, output_file, output_folder
-from genshift.presets import YOURS, Preset
+from genshift.presets import YOURS, BenchmarkPreset, Preset
 from genshift.presets.benchmark import OWN, SQUEEZENETS
 from genshift.presets.keywords import TrainOptions
 from genshift.run import Run
@@ -125,6 +125,7 @@ def _with_backbone(preset: Preset, run: RunFolder) -> Preset:
     # The file need not be there any more when a run continues.
     fields = run.config["preset"]["fields"] if run.exists() else {}
     found = fields.get("backbone") or squeezenet_of(read_weights(given_path(weights)))
+    assert isinstance(preset, BenchmarkPreset)  # no other has a backbone
     return preset if found is None else replace(preset, backbone=found)
 
 

@@ -253,9 +253,9 @@ class ClassifierMethod(Method):
         started: list[nn.Parameter] = []
         for net in (self.networks[name] for name in names):
             learnt = isinstance(net, PretrainedBackbone) and getattr(self.preset, "weights", "none") != "none"
-            own = list(net.net.parameters()) if isinstance(net, PretrainedBackbone) and learnt else []
-            fresh += [p for p in net.parameters() if p not in set(own)]
-            started += own
+            own = set(net.net.parameters()) if isinstance(net, PretrainedBackbone) and learnt else set()
+            for parameter in net.parameters():
+                (started if parameter in own else fresh).append(parameter)
         share = getattr(self.preset, "backbone_rate", 1.0)
         groups: list[Any] = [{"params": fresh}, {"params": started, "share": share}]
         return make_optimizer(self.preset.optimizer, groups if started else fresh, lr, self.preset.weight_decay)

@@ -26,6 +26,7 @@ from genshift.presets import BenchmarkPreset
 BATCH = 100  # pictures at a time through the backbone: 128 pixels of SqueezeNet 1.0 take 150 MB
 DOMAINS: tuple[Domain, Domain] = ("source", "target")
 ROWS = 2_000  # whose neighbours are sought at a time
+FLOOR = 1e-3  # so that a feature which is dead in one domain is not blown up where another picture has it (ours)
 SHARPNESS = 0.1  # cosine by which a neighbour's weight falls by e (ours)
 WALKS = 30  # of the propagation: at a share of 0.8 what is left after them is 0.1%
 ITERATIONS = 30  # of L-BFGS a round, from the head of the round before
@@ -108,7 +109,7 @@ class SelfTraining(ClassifierMethod):
         self.moments = {
             f"{prefix}_{kind}": value
             for name, prefix in (("source", "source"), ("target", "running"))
-            for kind, value in (("mean", drawn[name].mean(0)), ("var", drawn[name].var(0, unbiased=False)))
+            for kind, value in moments(drawn[name]).items()
         }
         self._norm.load_state_dict(self.moments, strict=False)
         self.source, self.target = (self._standardised(drawn[name], name) for name in DOMAINS)
@@ -140,7 +141,7 @@ class SelfTraining(ClassifierMethod):
             return value
 
         with torch.enable_grad():
-            optimizer.step(loss)  # type: ignore[no-untyped-call]
+            optimizer.step(loss)
             value = loss().detach()
         optimizer.zero_grad()
         return value
@@ -189,6 +190,12 @@ class SelfTraining(ClassifierMethod):
         for tensor in self._backbone.net.state_dict().values():
             found.update(tensor.cpu().contiguous().numpy().tobytes())
         return found.hexdigest()
+
+
+def moments(features: Tensor) -> dict[str, Tensor]:
+    """`mean` and `var` `[D]` of features `[N, D]`; no variance is below FLOOR of the mean one."""
+    variance = features.var(0, unbiased=False)
+    return {"mean": features.mean(0), "var": variance.clamp_min(FLOOR * float(variance.mean()))}
 
 
 def content(image: Tensor) -> bytes:

@@ -29,7 +29,6 @@ from genshift.presets.benchmark import TIMM, TORCHVISION
 COUNTER = "num_batches_tracked"  # BatchNorm's, which old files lack and nothing needs
 # ImageNet's, by which torchvision's and most of timm's models were trained.
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-EPS = 1e-3  # of the features' normalisation: one that is dead in a domain is not blown up (ours)
 # torchvision's files; their names hold the first eight hex digits of their SHA-256, as torch.hub checks them.
 HOST = "https://download.pytorch.org/models"
 FILES = {"squeezenet1_0": "squeezenet1_0-b66bff10.pth", "squeezenet1_1": "squeezenet1_1-b8a52dc0.pth"}
@@ -77,9 +76,9 @@ class PretrainedBackbone(nn.Module):
         normalised = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in self.net.modules())
         if apart:
             _keep_apart(self.net, name)
-        self.norm: nn.Module | None = None
+        self.norm: BatchNorm1d | None = None
         if apart or not normalised:
-            self.norm = (DomainBatchNorm1d if apart else BatchNorm1d)(self.features, eps=EPS)
+            self.norm = (DomainBatchNorm1d if apart else BatchNorm1d)(self.features)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.normalised(self.raw(x))
@@ -91,7 +90,7 @@ class PretrainedBackbone(nn.Module):
 
     def normalised(self, features: Tensor) -> Tensor:
         """Those features as `forward` gives them."""
-        return features if self.norm is None else self.norm(features.to(self.norm.weight.dtype))
+        return features if self.norm is None else self.norm(features.to(self.norm.running_mean))
 
     def start_from(self, weights: str) -> None:
         """Takes the tensors of a file, or where `weights` is "download" the published ones; none for "none".
@@ -103,14 +102,14 @@ class PretrainedBackbone(nn.Module):
             return
         given = _downloaded(self.name, self.channels) if weights == "download" else read_weights(given_path(weights))
         own = self.net.state_dict()
-        given = {key: given.get(_published(key)) for key in own}
-        unlike = [key for key, value in own.items() if COUNTER not in key and _shape(given[key]) != _shape(value)]
+        given = {key: given[_published(key)] for key in own if _published(key) in given}
+        unlike = [key for key, value in own.items() if COUNTER not in key and _shape(given.get(key)) != _shape(value)]
         if unlike:
             raise Refusal(
                 f"--weights {weights} are not those of {self.name} for {self.channels} channel(s): {len(unlike)} of "
                 f"{len(own)} tensors are absent or of another shape, '{unlike[0]}' first."
             )
-        self.net.load_state_dict({key: own[key] if value is None else value for key, value in given.items()})
+        self.net.load_state_dict({**own, **given})
 
 
 def squeezenet_of(weights: Mapping[str, Tensor]) -> str | None:

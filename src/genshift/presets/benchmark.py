@@ -190,7 +190,7 @@ def presets_for_folders() -> Iterator[BenchmarkPreset]:
     changes: dict[str, Any] = {"images": 300_000, "strong_recolour": 0.0, "prior": "even"}
     yield replace(adamatch, name="adapt", origins=origins, **changes)
     yield replace(source_only, name="adapt-source", images=600_000, strong=0.0)
-    still = {"rotate": 0.0, "shift": 0.0, "scale": 0.0}
+    still: dict[str, Any] = {"rotate": 0.0, "shift": 0.0, "scale": 0.0}  # nothing is moved: features are kept
     pretrained = next(row for row in METHODS.values() if row.pretrained)
     yield replace(preset_of(pretrained, **OWN), name=PHOTOS, backbone=SQUEEZENETS[1], size=PHOTO_SIZE, **still)
 
