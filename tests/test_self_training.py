@@ -10,12 +10,10 @@ from data_files import png
 from safetensors.torch import load_file, save_file
 from sklearn.linear_model import LogisticRegression
 from tiny import refused, told
-from torch import nn
 
 from genshift.cli import main
 from genshift.methods.self_training import SelfTraining, neighbourhood, propagated, surest
 from genshift.nets.pretrained import PretrainedBackbone
-from genshift.nets.squeezenet import SqueezeNet
 from genshift.runs.folder import RunFolder
 from genshift.runs.trained_run import open_run
 from genshift.training.road import colourful
@@ -58,17 +56,6 @@ def test_propagation_is_the_linear_system_solved():
 # --- the road -------------------------------------------------------------------------------------------------------
 
 
-def write_weights(path, version="squeezenet1_1", seed=3):
-    """Random ones, of a scale that signals pass (He et al. 2015)."""
-    torch.manual_seed(seed)
-    net = SqueezeNet(version, 1000)
-    for parameter in net.parameters():
-        if parameter.dim() == 4:
-            nn.init.kaiming_normal_(parameter)
-    save_file(net.state_dict(), path)
-    return path
-
-
 COLOURS = {"blue": (40, 60, 200), "green": (40, 190, 60), "red": (210, 50, 50)}
 
 
@@ -90,7 +77,7 @@ def folders(tmp_path_factory):
     """(source, target, weights)."""
     root = tmp_path_factory.mktemp("road")
     target = write_pictures(root / "target", 1, 12, darker=40)
-    return write_pictures(root / "source", 0, 20), target, write_weights(root / "weights.safetensors")
+    return write_pictures(root / "source", 0, 20), target, tiny.write_squeezenet(root / "weights.safetensors")
 
 
 def words(folders, run, *more):
@@ -213,7 +200,7 @@ def test_the_head_is_the_optimum_and_each_domain_is_standardised(folders, tmp_pa
     y = source.labels[known.trained_on].numpy()
     fit = LogisticRegression(C=1 / (0.1 * len(y)), max_iter=5_000, tol=1e-10).fit(x, y)
     own = first["network/predictor/weight"].double().numpy()
-    np.testing.assert_allclose(own @ x.T, fit.coef_ @ x.T, atol=0.05)
+    np.testing.assert_allclose(own @ x.T, fit.coef_ @ x.T, atol=0.15)
     target = method.embed(load(folders[1], "train", size=32).images)
     assert target.mean(0).abs().max() < 1e-2 and target.var(0, unbiased=False).max() < 1.01
 
@@ -228,7 +215,7 @@ def test_a_run_stopped_and_continued_ends_as_an_undisturbed_one(folders, tmp_pat
 
 
 def test_the_file_says_which_squeezenet_it_is(folders, tmp_path, capfd):
-    other = write_weights(tmp_path / "one.safetensors", "squeezenet1_0")
+    other = tiny.write_squeezenet(tmp_path / "one.safetensors", "squeezenet1_0")
     run = tmp_path / "run"
     assert main.main([str(w) for w in words((*folders[:2], other), run, "--no-evaluate", "--images", 128)]) == 0
     assert json.loads((run / "config.json").read_text())["preset"]["fields"]["backbone"] == "squeezenet1_0"
@@ -261,3 +248,16 @@ def test_digits_do_not_look_like_photographs():
     flat[:, :, 8:20, 8:20] = 200
     assert not colourful(flat)
     assert colourful(torch.randint(0, 256, (20, 3, 64, 64), dtype=torch.uint8))
+
+
+def test_the_whole_network_goes_on_from_there(folders, trained, tmp_path, capfd):
+    """By a method that keeps statistics of each domain, as the first run does; its backbone then moves slowly."""
+    source, target, weights = folders
+    given = ("--source", source, "--target", target, "--from", trained, "--weights", weights, "--images", 64)
+    own = ("--backbone", "squeezenet1_1", "--size", 32, "--precision", "float32", "--ema-half-life", 0)
+    told(capfd, "train", "mcc", *given, *own, "--lr-warmup", 0, "--out", tmp_path / "whole", "--no-evaluate")
+    before, after = tiny.last(trained), tiny.last(tmp_path / "whole")
+    key = "network/extractor/net.features.0.weight"
+    assert 0 < (before[key] - after[key]).abs().max() < 2e-4  # a step of AdamW at a tenth of 1e-3
+    head = "network/predictor/weight"
+    assert 5e-4 < (before[head] - after[head]).abs().max() < 2e-3

@@ -239,8 +239,7 @@ def _fetched(file: str) -> Path:
     path = cache_root() / "backbones" / file
     if path.is_file():
         return path
-    mirror = os.environ.get("GENSHIFT_MIRROR")
-    url = f"{mirror.rstrip('/') if mirror else HOST}/{file}"
+    url = f"{HOST}/{file}"
     unchecked = path.parent / "unchecked" / file
     unchecked.unlink(missing_ok=True)  # of an earlier download that was broken off
     fetch_file(url, DataFile(file, None, None, LARGEST, (url,)), unchecked, None)
