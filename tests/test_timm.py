@@ -114,12 +114,12 @@ def test_models_and_weights_that_do_not_fit_are_refused_in_a_sentence(domains, t
     assert "There is no file x.pth" in refused(capfd, *words, "x.pth")
     save_file({"conv1.weight": torch.zeros(6, 1, 4, 4)}, tmp_path / "other.safetensors")
     said = refused(capfd, *words, tmp_path / "other.safetensors")
-    assert "are not those of small for 3 channel(s): 6 of 7 tensors" in said and "'conv1.weight' first" in said
+    assert "are not those of timm:small for 3 channel(s): 6 of 7 tensors" in said and "'conv1.weight' first" in said
     torch.save({"state_dict": presets.get("adapt")}, tmp_path / "code.pth")
     assert "damaged or holds more than tensors" in refused(capfd, *words, tmp_path / "code.pth")
     (tmp_path / "cut.safetensors").write_bytes(b"cut")
     assert "damaged or holds more than tensors" in refused(capfd, *words, tmp_path / "cut.safetensors")
-    assert "No weights of small were fetched (No pretrained weights" in refused(capfd, *words, "download")
+    assert "No weights of timm:small were fetched (No pretrained weights" in refused(capfd, *words, "download")
 
 
 def test_without_timm_a_sentence_says_how_to_install_it(monkeypatch, capfd):
