@@ -81,10 +81,10 @@ def test_published_weights_know_photographs():
     photos = load(ROOT / "pacs" / "photo", "train", size=224)
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (pretrained.IMAGENET_MEAN, pretrained.IMAGENET_STD))
     for name, numbers in (("elephant", {101, 385, 386}), ("horse", {339}), ("guitar", {402, 546})):
-        rows = (photos.labels == photos.classes.index(name)).nonzero().flatten()[:12]
+        rows = (photos.labels == photos.classes.index(name)).nonzero().flatten()[:24]
         with torch.inference_mode():
             told = net.answer((photos.images[rows] / 255 - mean) / std).argmax(1).tolist()
-        assert sum(number in numbers for number in told) >= 5, (name, told)
+        assert sum(number in numbers for number in told) >= 8, (name, told)
 
 
 # --- as a backbone --------------------------------------------------------------------------------------------------
