@@ -122,6 +122,7 @@ def test_presets_differ_in_the_method_alone_and_read_back():
     """Every option that all methods have is the same, but for those that say what the method is."""
     own = {"adversary", "lam", "lam_schedule", "statistics", "ema_half_life", "strong", "pretrain", "lr", "select"}
     own |= {"batch_source", "batch_target"}  # AdaMatch's
+    own |= {"images"}  # of self-training, whose steps are rounds
     common = presets.get("source-usps-mnistm").options()
     for role in presets.METHODS:
         preset = presets.get(f"{role}-usps-mnistm")

@@ -12,7 +12,7 @@ import torch
 from genshift import nets
 from genshift.data.catalog import CATALOG
 from genshift.methods import networks_of
-from genshift.presets import PRESETS, Adaptation
+from genshift.presets import METHODS, PRESETS, Adaptation
 from genshift.runs.folder import RunFolder
 from genshift.runs.trained_run import open_run
 
@@ -44,8 +44,11 @@ CASES = [
 
 
 def small(name, domains, **changes):
-    """The preset over tiny domains, on a narrow backbone where it has that."""
-    return tiny.tiny(name, domains, **({"width": 8} if "width" in ALL[name].options() else {}), **changes)
+    """The preset over tiny domains, on a narrow backbone where it has that, and from weights where it rests on some."""
+    own = {"width": 8} if "width" in ALL[name].options() else {}
+    if ALL[name].method in METHODS and METHODS[ALL[name].method].pretrained:
+        own |= {"weights": str(tiny.write_squeezenet(domains[0].parent / "weights.safetensors")), "size": 32}
+    return tiny.tiny(name, domains, **own, **changes)
 
 
 @pytest.mark.parametrize(("name", "changes"), CASES)

@@ -24,7 +24,7 @@ from genshift.training import train as training
 
 def test_every_preset_belongs_to_a_study_but_that_of_a_users_own_folders(tmp_path):
     named = [preset.name for study in STUDIES.values() for preset in study.presets()]
-    assert set(named) == set(PRESETS) - {"adapt", "adapt-source"}
+    assert set(named) == set(PRESETS) - {"adapt", "adapt-photos", "adapt-source"}
     counts = {"demo": 4, "hw2": 11, "hw3": 16, "faces": 8, "digits": 3}
     counts |= {
         "adaptation": 72,

@@ -1,7 +1,7 @@
-"""The seam to timm, with a module that has its functions' names and arguments in its place."""
+"""The seams to timm and torchvision, with modules that have their functions' names and arguments in their places."""
 
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import tiny
@@ -11,8 +11,9 @@ from tiny import refused
 from torch import nn
 
 from genshift import presets
+from genshift.nets.pretrained import IMAGENET_MEAN, IMAGENET_STD, PretrainedBackbone
 from genshift.runs.folder import RunFolder
-from genshift.runs.trained_run import open_run
+from genshift.runs.trained_run import open_run, preset_of
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -87,10 +88,16 @@ KEY = "network/extractor/net.conv1.weight"
 
 
 @pytest.mark.usefixtures("timm")
-def test_other_methods_take_it_but_those_with_statistics_for_each_domain(domains, tmp_path, capfd):
+def test_other_methods_take_it_with_statistics_for_each_domain_too(domains, tmp_path, capfd):
     preset = tiny.tiny("shot-usps-mnistm", domains, backbone="timm:small")
     assert tiny.train(preset, tmp_path / "run", images=8)
-    assert "keeps statistics for each domain" in refused(capfd, "show", "mcc-usps-mnistm", "--backbone", "timm:small")
+    # Its BatchNorm keeps statistics for each domain where a method's paper does.
+    preset = tiny.tiny("mcc-usps-mnistm", domains, backbone="timm:small")
+    assert tiny.train(preset, tmp_path / "apart", images=8)
+    held = tiny.last(tmp_path / "apart")
+    for layer in ("net.bn1", "norm"):
+        own, target = (held[f"network/extractor/{layer}.{kind}_mean"] for kind in ("source", "running"))
+        assert not torch.equal(own, target) and not torch.equal(own, torch.zeros_like(own))
 
 
 @pytest.mark.usefixtures("timm")
@@ -98,22 +105,76 @@ def test_models_and_weights_that_do_not_fit_are_refused_in_a_sentence(domains, t
     small = ("show", "adapt", "--backbone")
     assert "did you mean 'small'" in refused(capfd, *small, "timm:smal")
     assert "takes no pictures of 30 px (Input size 30" in refused(capfd, *small, "timm:small", "--size", 30)
-    assert "takes residual, or timm:NAME" in refused(capfd, *small, "resnet18")
-    assert "for timm's models: name one" in refused(capfd, "show", "adapt", "--weights", "x.pth")
+    said = refused(capfd, *small, "resnet18")
+    assert "takes residual, squeezenet1_0, squeezenet1_1, torchvision:NAME or timm:NAME" in said
+    assert "for a pretrained model: name it" in refused(capfd, "show", "adamatch-usps-mnistm", "--weights", "x.pth")
     source, target = domains
-    words = ("train", "adapt", "--source", source, "--target", target, "--backbone", "timm:small", "--images", 4)
+    words = ("train", "adamatch", "--source", source, "--target", target, "--backbone", "timm:small", "--images", 4)
     words = (*words, "--out", tmp_path / "run", "--weights")
     assert "There is no file x.pth" in refused(capfd, *words, "x.pth")
     save_file({"conv1.weight": torch.zeros(6, 1, 4, 4)}, tmp_path / "other.safetensors")
     said = refused(capfd, *words, tmp_path / "other.safetensors")
-    assert "are not those of small for 3 channel(s): 6 of 7 tensors" in said and "'conv1.weight' first" in said
+    assert "are not those of timm:small for 3 channel(s): 6 of 7 tensors" in said and "'conv1.weight' first" in said
     torch.save({"state_dict": presets.get("adapt")}, tmp_path / "code.pth")
     assert "damaged or holds more than tensors" in refused(capfd, *words, tmp_path / "code.pth")
     (tmp_path / "cut.safetensors").write_bytes(b"cut")
     assert "damaged or holds more than tensors" in refused(capfd, *words, tmp_path / "cut.safetensors")
-    assert "fetched no weights of small (No pretrained weights" in refused(capfd, *words, "download")
+    assert "No weights of timm:small were fetched (No pretrained weights" in refused(capfd, *words, "download")
 
 
 def test_without_timm_a_sentence_says_how_to_install_it(monkeypatch, capfd):
     monkeypatch.setitem(sys.modules, "timm", None)
     assert "pip install 'genshift[timm]'" in refused(capfd, "show", "adapt", "--backbone", "timm:resnet18")
+
+
+@pytest.mark.usefixtures("timm")
+def test_pixels_are_by_the_models_own_mean_and_deviation_or_as_they_were(monkeypatch):
+    p = torch.rand(2, 3, 28, 28)
+    monkeypatch.setattr(Small, "pretrained_cfg", {"mean": (0.1, 0.2, 0.3), "std": (0.5, 0.6, 0.7)}, raising=False)
+    mean, std = (torch.tensor(Small.pretrained_cfg[key]).view(3, 1, 1) for key in ("mean", "std"))
+    own, before = PretrainedBackbone("timm:small", 3, 28), PretrainedBackbone("timm:small", 3, 28, None)
+    for backbone, wanted in ((own, (p - mean) / std), (before, (p - 0.5) / 0.5)):
+        backbone.eval()
+        torch.testing.assert_close(backbone.raw((p - 0.5) / 0.5), backbone.net(wanted), atol=1e-5, rtol=1e-4)
+
+
+def test_a_run_of_an_earlier_version_keeps_its_pixels_and_its_rate(domains, tmp_path, timm):
+    preset = tiny.tiny("source-usps-mnistm", domains, backbone="timm:small")
+    tiny.train(preset, tmp_path / "run", images=4)
+    config = RunFolder(tmp_path / "run").config
+    for name in ("pixels", "backbone_rate"):
+        del config["preset"]["fields"][name]
+    old = preset_of(config)
+    assert (old.pixels, old.backbone_rate) == ("preset", 1.0)
+
+
+@pytest.fixture
+def torchvision(monkeypatch):
+    models = ModuleType("torchvision.models")
+    models.list_models = lambda module=None: ["small", "headless"]
+    models.get_model = lambda name, weights=None: Small(3, 1000 if name == "small" else 0)
+    weights = SimpleNamespace(DEFAULT=SimpleNamespace(get_state_dict=lambda check_hash: fetched().state_dict()))
+    models.get_model_weights = lambda name: weights
+    package = ModuleType("torchvision")
+    package.models = models
+    monkeypatch.setitem(sys.modules, "torchvision", package)
+
+
+@pytest.mark.usefixtures("torchvision")
+def test_models_of_torchvision_lose_their_classifier_and_take_imagenets_pixels(capfd):
+    backbone = PretrainedBackbone("torchvision:small", 1, 28).eval()
+    assert backbone.features == 6 and not any("fc" in key for key in backbone.state_dict())
+    backbone.start_from("download")
+    assert torch.equal(backbone.net.conv1.weight, fetched().conv1.weight)
+    p = torch.rand(2, 1, 28, 28)
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
+    torch.testing.assert_close(backbone.raw(2 * p - 1), backbone.net((p - mean) / std), atol=1e-5, rtol=1e-4)
+    assert "ends in no linear classifier" in refused(capfd, "show", "adapt", "--backbone", "torchvision:headless")
+    assert "did you mean 'small'" in refused(capfd, "show", "adapt", "--backbone", "torchvision:smal")
+
+
+def test_without_torchvision_a_sentence_says_so(monkeypatch, capfd):
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    assert "needs torchvision, which does not import" in refused(
+        capfd, "show", "adapt", "--backbone", "torchvision:resnet18"
+    )

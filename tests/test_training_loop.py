@@ -93,7 +93,7 @@ class Blind(Progress):
 def test_a_method_that_goes_by_the_budget_says_so(domains, tmp_path):
     constant = {"lr_schedule": "constant", "lam_schedule": "constant", "select": "last", "width": 4, "validation": 0.0}
     bound = set()
-    for row in METHODS.values():
+    for row in (row for row in METHODS.values() if not row.pretrained):  # that one is in test_self_training
         preset = tiny.tiny(f"{row.name}-usps-mnistm", domains, **constant)
         trainer = trainer_of(preset, tmp_path / row.name)
         trainer.prepare_step()

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 from data_files import png
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from genshift import presets
 from genshift.cli import main
@@ -24,6 +24,7 @@ from genshift.data import ImageSet, pack
 from genshift.device import Arithmetic
 from genshift.evaluation import evaluate
 from genshift.evaluation.options import EvaluationOptions
+from genshift.nets.squeezenet import SqueezeNet
 from genshift.presets import Adaptation, Pictures, Preset
 from genshift.runs.folder import RunFolder
 from genshift.temporary import temporary_name
@@ -89,6 +90,17 @@ def write_flat(folder: Path, seed: int, count: int = 20) -> Path:
     for number, image in enumerate(digits(count, seed).images):
         (folder / f"{number:03}.png").write_bytes(png(image.permute(1, 2, 0).numpy()))
     return folder
+
+
+def write_squeezenet(path: Path, version: str = "squeezenet1_1") -> Path:
+    """Random weights in the layout of the published ones, of a scale that signals pass (He et al. 2015)."""
+    torch.manual_seed(3)
+    net = SqueezeNet(version, 1000)
+    for parameter in net.parameters():
+        if parameter.dim() == 4:
+            torch.nn.init.kaiming_normal_(parameter)
+    save_file(net.state_dict(), path)
+    return path
 
 
 def tiny(name: str, domains: tuple[Path, Path], **changes: Any) -> Adaptation:

@@ -26,9 +26,10 @@ from genshift.evaluation.labels import FOLDER
 from genshift.evaluation.options import EvaluationOptions
 from genshift.methods import class_of, networks_of
 from genshift.model import Pictures, load
+from genshift.nets.pretrained import read_weights, squeezenet_of
 from genshift.paths import AnyPath, given_path, given_paths, output_file, output_folder
-from genshift.presets import Preset
-from genshift.presets.benchmark import OWN
+from genshift.presets import YOURS, BenchmarkPreset, Preset
+from genshift.presets.benchmark import OWN, SQUEEZENETS
 from genshift.presets.keywords import TrainOptions
 from genshift.run import Run
 from genshift.runs.clean import clean as drop_what_continuing_needs
@@ -96,6 +97,7 @@ def train(
         if getattr(chosen, domain, "") == placeholder and not Path(placeholder).exists():
             raise Refusal(f"{chosen.name} learns from your own folders: give --source LABELLED --target UNLABELLED.")
     run, root = Run(out), _given(data_root)
+    chosen = _with_backbone(chosen, run.folder)
     settings = Settings(seed, minutes, device, threads, root, skip_broken, keep, tensorboard, command)
     settings = replace(settings, start=_given(start), observers=list(observers))
     if log is not None and given_path(log).resolve().parent == run.path.resolve() and Path(log).suffix != ".log":
@@ -111,7 +113,20 @@ def train(
 def plan(preset: Preset, out: AnyPath, **settings: Any) -> Plan:
     """What `train` would cost on this machine (minutes, memory, disk), by a few steps; nothing is written."""
     settings["data_root"] = _given(settings.get("data_root"))
-    return plan_training(preset, RunFolder(given_path(out)), Settings(**settings))
+    run = RunFolder(given_path(out))
+    return plan_training(_with_backbone(preset, run), run, Settings(**settings))
+
+
+def _with_backbone(preset: Preset, run: RunFolder) -> Preset:
+    """The preset with the version of SqueezeNet that its file of weights is of, where no backbone was named."""
+    named, weights = (preset.options().get(name, "none") for name in ("backbone", "weights"))
+    if named not in SQUEEZENETS or preset.origins.get("backbone") == YOURS or weights in ("none", "download"):
+        return preset
+    # The file need not be there any more when a run continues.
+    fields = run.config["preset"]["fields"] if run.exists() else {}
+    found = fields.get("backbone") or squeezenet_of(read_weights(given_path(weights)))
+    assert isinstance(preset, BenchmarkPreset)  # no other has a backbone
+    return preset if found is None else replace(preset, backbone=found)
 
 
 def _given(path: AnyPath | None) -> Path | None:
@@ -124,7 +139,7 @@ def _with_options(preset: str | Preset, given: dict[str, Any]) -> Preset:
     if isinstance(preset, str):
         is_method = preset in presets.METHODS
         pair = {domain: given.pop(domain, None) if is_method else None for domain in OWN}
-        preset = presets.named(preset, **pair)
+        preset = presets.named(presets.benchmark.road(preset, given.get("weights")), **pair)
     known = preset.options()
     for name in given:
         if name not in known:

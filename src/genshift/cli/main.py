@@ -138,7 +138,7 @@ def _with_preset(parser: Parser, argv: Sequence[str], sets: Mapping[str, str]) -
     known, _ = first.parse_known_args(argv)
     given_sets = {domain: getattr(known, domain) for domain in presets.benchmark.OWN}
     pair = {domain: sets.get(domain) if given is None else given for domain, given in given_sets.items()}
-    preset = presets.named(known.preset, **pair)
+    preset = presets.named(presets.benchmark.road(known.preset, known.weights), **pair)
     # Then its own options, each of its type.
     add_options(parser.add_argument_group(title), [type(preset)])
     args = parser.parse(argv)

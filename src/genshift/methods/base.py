@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from genshift.methods.schedules import Progress, make_optimizer
 from genshift.metrics.binomial import standard_error
 from genshift.nets.backbone import Adversary, BackboneParts
 from genshift.nets.layers import in_domain
-from genshift.nets.pretrained import TimmBackbone
+from genshift.nets.pretrained import PretrainedBackbone
 from genshift.presets import Adaptation, BenchmarkPreset, Classifier, Generator, LatentGenerator, Preset
 
 EVALUATION_BATCH = 500
@@ -28,6 +28,16 @@ CHUNK = 50  # pictures drawn at a time, always
 WON = 0.99  # share told apart by a discriminator, over a reading, above which it has won
 
 Domain = Literal["source", "target"]
+
+
+class KeptFeatures(Protocol):
+    """Features of pictures by their contents, kept between commands, and which weights they are of."""
+
+    def read(self, weights: str) -> dict[bytes, Tensor]:
+        """Those of these weights, float32 `[D]` each; none where there are none."""
+
+    def write(self, weights: str, features: Mapping[bytes, Tensor]) -> None:
+        """Keeps these in the place of all others, where this process may write."""
 
 
 class Method:
@@ -40,6 +50,7 @@ class Method:
     """
 
     draws: tuple[str, ...]
+    kept: KeptFeatures | None = None  # where features that are computed once stay for later commands
     phases: tuple[float, ...] = (0.0,)
     optimizers: dict[str, Optimizer]
 
@@ -236,9 +247,18 @@ class ClassifierMethod(Method):
         self.optimizers = {"all": self._optimizer(self.preset.lr, *self.networks)}
 
     def _optimizer(self, lr: float, *names: str) -> Optimizer:
-        """The preset's, over the parameters of the networks of these names."""
-        parameters = [p for name in names for p in self.networks[name].parameters()]
-        return make_optimizer(self.preset.optimizer, parameters, lr, self.preset.weight_decay)
+        """The preset's, over the parameters of the networks of these names; a backbone that starts from weights learns
+        at a share of the rate."""
+        fresh: list[nn.Parameter] = []
+        started: list[nn.Parameter] = []
+        for net in (self.networks[name] for name in names):
+            learnt = isinstance(net, PretrainedBackbone) and getattr(self.preset, "weights", "none") != "none"
+            own = set(net.net.parameters()) if isinstance(net, PretrainedBackbone) and learnt else set()
+            for parameter in net.parameters():
+                (started if parameter in own else fresh).append(parameter)
+        share = getattr(self.preset, "backbone_rate", 1.0)
+        groups: list[Any] = [{"params": fresh}, {"params": started, "share": share}]
+        return make_optimizer(self.preset.optimizer, groups if started else fresh, lr, self.preset.weight_decay)
 
     def _descend(self, name: str, loss: Tensor) -> None:
         """One step of the optimizer of that name down `loss`."""
@@ -273,9 +293,9 @@ class ClassifierMethod(Method):
         return (next(features for before, features in outputs.items() if before.endswith("extractor")),)
 
     def start_from_pretrained(self) -> None:
-        """Of timm's backbones the weights that the preset names."""
+        """Of a pretrained backbone the weights that the preset names."""
         backbone = self.extractor_of("source")
-        if isinstance(backbone, TimmBackbone):
+        if isinstance(backbone, PretrainedBackbone):
             backbone.start_from(getattr(self.preset, "weights", "none"))
 
     def extractor_of(self, domain: Domain) -> nn.Module:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,17 +42,18 @@ def learning_rate(lr: float, schedule: str, warmup: int, progress: Progress) -> 
 
 def make_optimizer(
     kind: str,
-    parameters: Iterable[nn.Parameter],
+    parameters: Iterable[nn.Parameter] | Sequence[dict[str, Any]],
     lr: float,
     weight_decay: float = 0.0,
     betas: tuple[float, float] = (0.9, 0.999),
 ) -> Optimizer:
     """Adam, AdamW (PyTorch's defaults but `betas`), Muon for kernels with AdamW for the rest, or SGD with momentum 0.9;
-    fused where every parameter allows it."""
-    parameters = list(parameters)
-    fused = all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in parameters)
+    fused where every parameter allows it. Parameters, or groups of them as torch.optim takes them."""
+    given: list[Any] = list(parameters)
+    every = [p for one in given for p in (one["params"] if isinstance(one, dict) else [one])]
+    fused = all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in every)
     options: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay, "fused": fused}
     if kind == "sgd":
-        return torch.optim.SGD(parameters, momentum=0.9, **options)
+        return torch.optim.SGD(given, momentum=0.9, **options)
     kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "muon": Muon}
-    return kinds[kind](parameters, betas=betas, **options)
+    return kinds[kind](given, betas=betas, **options)

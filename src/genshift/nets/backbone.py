@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from genshift.nets.classifier import SMALL, Block
 from genshift.nets.layers import BatchNorm2d, Conv2d, DomainBatchNorm2d
-from genshift.nets.pretrained import TimmBackbone
+from genshift.nets.pretrained import PretrainedBackbone
 from genshift.presets import BenchmarkPreset
-from genshift.presets.benchmark import BACKBONES, OUR_BACKBONE, TIMM
+from genshift.presets.benchmark import BACKBONES, OUR_BACKBONE
 
 HIDDEN = 512  # of an adversary
 WIDEST = 4096  # inputs of CDAN's adversary; above, its map is drawn at random (CDAN, section 3.2)
@@ -114,13 +114,14 @@ class BackboneParts:
         self.first = self.extractor()
         self.features = self.first.features
 
-    def extractor(self) -> Backbone | TimmBackbone:
+    def extractor(self) -> Backbone | PretrainedBackbone:
         """Pictures `[N, C, H, W]` to features `[N, D]`, freshly initialised."""
         preset = self.preset
         if preset.backbone in BACKBONES:
             return BACKBONES[preset.backbone](self.channels, preset.size)
         if preset.backbone != OUR_BACKBONE:
-            return TimmBackbone(preset.backbone.removeprefix(TIMM), self.channels, preset.size)
+            pixels = (preset.mean, preset.std) if preset.pixels == "model" else None
+            return PretrainedBackbone(preset.backbone, self.channels, preset.size, pixels, preset.statistics == "own")
         return Backbone(preset.width, self.channels, preset.size, preset.statistics == "own")
 
     def predictor(self) -> nn.Linear:

@@ -178,8 +178,8 @@ class BatchNorm2d(_GlobalBatchNorm, nn.BatchNorm2d):
     """`nn.BatchNorm2d` with the statistics of the global batch."""
 
 
-class DomainBatchNorm2d(BatchNorm2d):
-    """BatchNorm2d with running statistics for each of two domains, and one scale and shift (arXiv 1603.04779).
+class _ByDomain(_GlobalBatchNorm):
+    """BatchNorm with running statistics for each of two domains, and one scale and shift (arXiv 1603.04779).
 
     `running_mean` and `running_var` are the target's, `source_mean` and `source_var` the source's; `domain` says whose
     images pass, and `in_domain` sets it.
@@ -188,8 +188,8 @@ class DomainBatchNorm2d(BatchNorm2d):
     source_mean: Tensor
     source_var: Tensor
 
-    def __init__(self, num_features: int) -> None:
-        super().__init__(num_features)
+    def __init__(self, num_features: int, **options: Any) -> None:
+        super().__init__(num_features, **options)
         self.domain: Literal["source", "target"] = "target"
         self.register_buffer("source_mean", torch.zeros(num_features))
         self.register_buffer("source_var", torch.ones(num_features))
@@ -207,10 +207,18 @@ class DomainBatchNorm2d(BatchNorm2d):
         return super()._running() if self.domain == "target" else (self.source_mean, self.source_var)
 
 
+class DomainBatchNorm1d(_ByDomain, BatchNorm1d):
+    """BatchNorm1d with running statistics for each of two domains."""
+
+
+class DomainBatchNorm2d(_ByDomain, BatchNorm2d):
+    """BatchNorm2d with running statistics for each of two domains."""
+
+
 def in_domain(net: nn.Module, domain: Literal["source", "target"]) -> nn.Module:
     """The network, set to normalise images of a domain by that domain's statistics, where it keeps them apart."""
     for module in net.modules():
-        if isinstance(module, DomainBatchNorm2d):
+        if isinstance(module, _ByDomain):
             module.domain = domain
     return net
 

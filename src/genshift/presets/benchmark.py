@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from genshift import plugins
 from genshift.data.catalog import CATALOG, lookup
@@ -17,6 +17,7 @@ from genshift.plugins import is_same_definition, load_installed
 from genshift.presets.adaptation import Adaptation
 from genshift.presets.base import HALF_LIFE, option
 from genshift.presets.methods import METHODS, MethodRow, row_of
+from genshift.presets.papers import DAN_PAPER
 
 NETWORKS = "residual"
 STUDY = "adaptation"
@@ -25,7 +26,10 @@ OWN_STUDY = "own"  # of a user's folders
 OWN = {"source": "source/", "target": "target/"}  # which the user names
 OWN_SIZE = 32  # pixels
 OWN_VALIDATION = 0.1  # share of the source held out: folders are smaller than the catalogue's sets
-OUR_BACKBONE, TIMM = "residual", "timm:"
+OUR_BACKBONE, TIMM, TORCHVISION = "residual", "timm:", "torchvision:"
+SQUEEZENETS = ("squeezenet1_0", "squeezenet1_1")  # which genshift builds itself
+PHOTOS = "adapt-photos"  # the preset of `adapt`'s road with pretrained weights
+PHOTO_SIZE = 128  # pixels: see docs/methods.md
 _B = TypeVar("_B", bound=Callable[[int, int], Any])
 
 
@@ -39,7 +43,7 @@ def backbone(name: str) -> Callable[[_B], _B]:
 
     def add(make: _B) -> _B:
         is_taken = name in BACKBONES and not is_same_definition(make, BACKBONES[name])
-        if is_taken or name == OUR_BACKBONE or name.startswith(TIMM):
+        if is_taken or name == OUR_BACKBONE or is_pretrained(name):
             raise Refusal(f"There is a backbone '{name}' already: give the plugin's another name.")
         BACKBONES[name] = make
         return make
@@ -47,13 +51,29 @@ def backbone(name: str) -> Callable[[_B], _B]:
     return add
 
 
+def is_pretrained(name: str) -> bool:
+    """Whether a backbone is one that weights are published of."""
+    return name in SQUEEZENETS or any(name.startswith(of) and name != of for of in (TIMM, TORCHVISION))
+
+
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkPreset(Adaptation):
     """A method, or a bound, on the common backbone. Its own options are those of its row (see `class_of`)."""
 
-    backbone: str = option("residual, ours; or timm:NAME, an image model of timm's (extra `timm`)", OUR_BACKBONE)
+    backbone: str = option(
+        "residual, ours; squeezenet1_0 or squeezenet1_1; or an image model of a package's, torchvision:NAME (extra "
+        "`fid`) or timm:NAME (extra `timm`)",
+        OUR_BACKBONE,
+    )
     weights: str = option(
-        "what timm's backbone starts from: none, a file of weights (.safetensors, .pth), or download", "none"
+        "what a backbone but ours starts from: none, a file of weights (.safetensors, .pth), or download", "none"
+    )
+    pixels: Literal["model", "preset"] = option(
+        "what that backbone is given: pixels by its own mean and deviation (model), or by --mean and --std (preset)",
+        "model",
+    )
+    backbone_rate: float = option(
+        "learning rate of a backbone that starts from weights, as a share of lr", 0.1, above=0, at_most=1
     )
     width: int = option("channels at half side of our backbone; they double at the next two halvings", 64, above=0)
 
@@ -81,20 +101,21 @@ class BenchmarkPreset(Adaptation):
         if self.backbone == OUR_BACKBONE:
             if self.weights != "none":
                 raise Refusal(
-                    f"--weights {self.weights} are for timm's models: name one, e.g. --backbone timm:resnet18."
+                    f"--weights {self.weights} are for a pretrained model: name it, e.g. --backbone {SQUEEZENETS[1]}."
                 )
             return
-        of_timm = self.backbone.startswith(TIMM) and self.backbone != TIMM
-        if not of_timm and self.backbone not in BACKBONES:
+        if is_pretrained(self.backbone):
+            return
+        if self.backbone not in BACKBONES:
             load_installed(plugins.BACKBONES, self.backbone)
-        if not of_timm and self.backbone not in BACKBONES:
-            others = "".join(f", {name}" for name in BACKBONES)
+        if self.backbone not in BACKBONES:
+            others = ", ".join((OUR_BACKBONE, *BACKBONES, *SQUEEZENETS))
             raise Refusal(
-                f"--backbone takes {OUR_BACKBONE}{others}, or {TIMM}NAME such as timm:resnet18, not {self.backbone}."
+                f"--backbone takes {others}, {TORCHVISION}NAME or {TIMM}NAME (timm:resnet18), not {self.backbone}."
             )
         if self.statistics == "own":
             raise Refusal(
-                f"{self.name} keeps statistics for each domain, which only our backbone does: leave --backbone out."
+                f"{self.name} keeps statistics for each domain, which {self.backbone} does not: leave --backbone out."
             )
 
 
@@ -121,6 +142,7 @@ def preset_of(row: MethodRow, source: str, target: str) -> BenchmarkPreset:
     """The preset of a method that learns from `source` and adapts to `target`: names of the catalogue's, or paths."""
     # What all methods have in common and a row may change; what follows in the call, none changes.
     changeable: dict[str, Any] = {"statistics": "own", "ema_half_life": HALF_LIFE, "strong": 0.5, "lr": 1e-3}
+    changeable |= {"images": 1_000_000, "select": "label-free" if row.adapts else "last"}
     of_catalogue = None not in (lookup(source), lookup(target))
     preset = class_of(row.name)(
         name=f"{row.name}-{source}-{target}" if of_catalogue else row.name,
@@ -129,7 +151,6 @@ def preset_of(row: MethodRow, source: str, target: str) -> BenchmarkPreset:
         networks=NETWORKS,
         source=source,
         target=target,
-        images=1_000_000,
         mean=0.5,
         std=0.5,
         rotate=5.0,
@@ -140,8 +161,11 @@ def preset_of(row: MethodRow, source: str, target: str) -> BenchmarkPreset:
         weight_decay=0.01,
         lr_schedule="cosine",
         lr_warmup=3_200,
-        select="label-free" if row.adapts else "last",
-        origins={**{name: own.origin for name, own in row.options.items() if own.origin}, **row.origins},
+        origins={
+            "backbone_rate": DAN_PAPER.origin,
+            **{name: own.origin for name, own in row.options.items() if own.origin},
+            **row.origins,
+        },
         **{**changeable, **row.values},
     )
     return preset if of_catalogue else replace(preset, size=OWN_SIZE, validation=OWN_VALIDATION)
@@ -166,10 +190,18 @@ def presets_for_folders() -> Iterator[BenchmarkPreset]:
     changes: dict[str, Any] = {"images": 300_000, "strong_recolour": 0.0, "prior": "even"}
     yield replace(adamatch, name="adapt", origins=origins, **changes)
     yield replace(source_only, name="adapt-source", images=600_000, strong=0.0)
+    still: dict[str, Any] = {"rotate": 0.0, "shift": 0.0, "scale": 0.0}  # nothing is moved: features are kept
+    pretrained = next(row for row in METHODS.values() if row.pretrained)
+    yield replace(preset_of(pretrained, **OWN), name=PHOTOS, backbone=SQUEEZENETS[1], size=PHOTO_SIZE, **still)
+
+
+def road(name: str, weights: str | None) -> str:
+    """The preset that is meant by a name: `adapt` has one for pretrained weights, where these are given."""
+    return PHOTOS if name == "adapt" and weights not in (None, "none") else name
 
 
 def all_presets() -> Iterator[BenchmarkPreset]:
     """Those for a user's own folders, and every method on every task of the study."""
     yield from presets_for_folders()
     for source, target in TASKS:
-        yield from (preset_of(row, source, target) for row in METHODS.values())
+        yield from (preset_of(row, source, target) for row in METHODS.values() if not row.pretrained)

@@ -17,6 +17,7 @@ class TrainOptions(TypedDict, total=False):
     answers: Literal["attributes", "classes"]
     attribute: str
     backbone: str
+    backbone_rate: float
     background: Literal["black", "grey", "white"]
     balance: float
     batch: int
@@ -71,10 +72,12 @@ class TrainOptions(TypedDict, total=False):
     margin: float
     mcc: float
     mean: float
+    neighbours: int
     optimizer: Literal["adam", "adamw", "muon", "sgd"]
     patch: int
     penalty_every: int
     perceptual: float
+    pixels: Literal["model", "preset"]
     pooling: Literal["five", "two", "two-averaged"]
     precision: Literal["auto", "bfloat16", "float32", "float64"]
     predict: Literal["edm", "epsilon", "v", "x0"]
@@ -82,14 +85,19 @@ class TrainOptions(TypedDict, total=False):
     pretrain_lr: float
     prior: Literal["even", "mixture", "normal", "source"]
     process: Literal["cosine", "edm", "flow", "linear"]
+    propagation: float
     pseudo: float
     r1: float
     r2: float
     recolour: float
+    ridge: float
     rotate: float
+    rounds: int
     sampler: Literal["ddim", "ddpm", "dpm++2m", "dpm++3m", "heun", "unipc"]
     scale: float
     select: Literal["best", "label-free", "last"]
+    share_first: float
+    share_last: float
     shift: float
     size: int
     skip: float

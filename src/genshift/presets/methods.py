@@ -20,11 +20,14 @@ from genshift.presets.papers import (
     ADABN_PAPER,
     ADAMATCH_PAPER,
     ADDA_PAPER,
+    CBST_PAPER,
     CDAN_PAPER,
     CORAL_PAPER,
+    DAN_PAPER,
     DANN_PAPER,
     ENSEMBLING_PAPER,
     MCC_PAPER,
+    PROPAGATION_PAPER,
     SHOT_PAPER,
     Paper,
 )
@@ -52,6 +55,7 @@ class MethodRow:
     statistics: tuple[str, ...] = ("mixed", "apart", "own")  # what --statistics may be on the common backbone
     networks: tuple[str, ...] = ("residual",)  # families of networks that it is made for
     adapts: bool = True  # False for the bounds, which learn from one domain alone
+    pretrained: bool = False  # rests on a backbone's weights, so the study's digits, learnt from scratch, leave it out
     phased: bool = False  # learns the source's labels first, for a share `pretrain` of the budget, and adapts after
     ramped: bool = False  # a step goes by the share of the budget that is spent, beside what options schedule
 
@@ -149,17 +153,7 @@ _ROWS = (
         "drawn together (DAN)",
         implementation="dan:DAN",
         cpu_images=160_000,
-        papers=(
-            Paper(
-                "long2015dan",
-                "Long, Mingsheng and Cao, Yue and Wang, Jianmin and Jordan, Michael I.",
-                "Learning Transferable Features with Deep Adaptation Networks",
-                "ICML",
-                2015,
-                "1502.02791",
-                short="DAN",
-            ),
-        ),
+        papers=(DAN_PAPER,),
         values={"lam": 1.0},
     ),
     MethodRow(
@@ -400,6 +394,44 @@ _ROWS = (
         values={"statistics": "mixed", "pretrain": 0.4, "lr": 3e-4},
         statistics=("mixed",),
         phased=True,
+    ),
+    MethodRow(
+        name="self-training",
+        title="Self-training on pretrained features",
+        summary="a linear head on a pretrained backbone's features, learnt from labelled {source} and from {target} as "
+        "it labels that itself, round by round",
+        implementation="self_training:SelfTraining",
+        cpu_images=704,
+        papers=(ADABN_PAPER, CBST_PAPER, PROPAGATION_PAPER),
+        options={
+            "rounds": Option("times that the target is labelled and the head is learnt anew", 10, above=0),
+            "share_first": Option(
+                "share of each class's target pictures, the surest, that the first round learns from",
+                0.3,
+                above=0,
+                at_most=1,
+            ),
+            "share_last": Option("the same share of the last round; it rises evenly", 0.9, above=0, at_most=1),
+            "alignment": Option(
+                "how far class frequencies of the target's answers are drawn to even ones: 0 not at all, 1 wholly",
+                0.5,
+                at_least=0,
+                at_most=1,
+            ),
+            "neighbours": Option("nearest target pictures that an answer is propagated to and from", 10, above=0),
+            "propagation": Option(
+                "share of an answer that comes from its neighbours' rather than from the head; 0 for none",
+                0.8,
+                at_least=0,
+                at_most=0.99,
+            ),
+            "ridge": Option("weight of the head's squared weights, halved", 0.1, above=0),
+        },
+        values={"statistics": "own", "ema_half_life": 0, "strong": 0.0, "images": 704, "select": "last"},
+        origins={"statistics": ADABN_PAPER.origin},
+        statistics=("own",),
+        pretrained=True,
+        ramped=True,
     ),
     MethodRow(
         name="target",

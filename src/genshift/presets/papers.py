@@ -24,6 +24,15 @@ ADABN_PAPER = Paper(
     "misc",
     short="AdaBN",
 )
+DAN_PAPER = Paper(
+    "long2015dan",
+    "Long, Mingsheng and Cao, Yue and Wang, Jianmin and Jordan, Michael I.",
+    "Learning Transferable Features with Deep Adaptation Networks",
+    "ICML",
+    2015,
+    "1502.02791",
+    short="DAN",
+)
 CORAL_PAPER = Paper(
     "sun2016coral",
     "Sun, Baochen and Saenko, Kate",
@@ -99,4 +108,33 @@ ENSV_PAPER = Paper(
     "Towards Reliable Model Selection for Unsupervised Domain Adaptation: An Empirical Study and a Certified Baseline",
     "NeurIPS Datasets and Benchmarks",
     2024,
+)
+SQUEEZENET_PAPER = Paper(
+    "iandola2016squeezenet",
+    "Iandola, Forrest N. and Han, Song and Moskewicz, Matthew W. and Ashraf, Khalid and Dally, William J. and "
+    "Keutzer, Kurt",
+    "{SqueezeNet}: {AlexNet}-level accuracy with 50x fewer parameters and <0.5{MB} model size",
+    "preprint",
+    2016,
+    "1602.07360",
+    "misc",
+    short="SqueezeNet",
+)
+CBST_PAPER = Paper(
+    "zou2018cbst",
+    "Zou, Yang and Yu, Zhiding and Kumar, B. V. K. Vijaya and Wang, Jinsong",
+    "Unsupervised Domain Adaptation for Semantic Segmentation via Class-Balanced Self-Training",
+    "ECCV",
+    2018,
+    "1810.07911",
+    short="CBST",
+)
+PROPAGATION_PAPER = Paper(
+    "iscen2019propagation",
+    "Iscen, Ahmet and Tolias, Giorgos and Avrithis, Yannis and Chum, Ond{\\v{r}}ej",
+    "Label Propagation for Deep Semi-supervised Learning",
+    "CVPR",
+    2019,
+    "1904.04717",
+    short="label propagation",
 )

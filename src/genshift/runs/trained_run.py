@@ -24,6 +24,7 @@ from genshift.presets.base import of_kind
 from genshift.presets.methods import is_known
 from genshift.runs import checkpoint
 from genshift.runs.checkpoint import CLEANED
+from genshift.runs.features import RunFeatures
 from genshift.runs.folder import RunFolder
 
 
@@ -56,6 +57,7 @@ def open_run(
     # The arithmetic that it was trained in, where this is the same kind of machine.
     precision = config["precision"] if chosen.type == config["device"] else preset.precision
     method = build_method(preset, len(config["classes"]), device.choose_arithmetic(precision, chosen), seed=0)
+    method.kept = RunFeatures(folder.path)
     path = (None if which else folder.selected()) or folder.chosen(which or preset.select)
     load_networks(method, path, config["images"])
     return TrainedRun(folder, config, preset, method, tuple(config["classes"]), path)
@@ -78,8 +80,10 @@ def preset_of(config: dict[str, Any]) -> Preset:
             raise Refusal(f"config.json has fields unknown to genshift {genshift.__version__}: {extra}.")
         kinds = get_type_hints(family)
         fields = {name: _of_kind(kinds[name], name, value) for name, value in stored["fields"].items()}
-        # Runs of 0.2 and before took 16 bits as they are, and asked for no depth.
-        return family(method=stored["role"], **plain, **{"depth": 16, **fields}).checked()
+        # Runs of 0.2 and before took 16 bits as they are, asked for no depth, and knew one rule of pixels and one rate.
+        before = {"depth": 16, "pixels": "preset", "backbone_rate": 1.0}
+        before = {name: value for name, value in before.items() if name in kinds}
+        return family(method=stored["role"], **plain, **{**before, **fields}).checked()
     except (KeyError, TypeError) as error:
         raise Refusal(f"config.json describes no preset ({error}): restore it, or name another run folder.") from None
 

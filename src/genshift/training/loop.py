@@ -140,7 +140,7 @@ class Trainer:
             own = optimizer.defaults["lr"]
             rate = learning_rate(own, self.schedule.lr_schedule, self.schedule.lr_warmup, progress)
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group.get("share", 1.0)
         self.method.train_mode(True)
         return progress
 

@@ -26,6 +26,7 @@ from genshift.presets import OURS, Preset
 from genshift.presets.diffusion import DRAWING
 from genshift.runs import checkpoint
 from genshift.runs.checkpoint import CLEANED
+from genshift.runs.features import RunFeatures
 from genshift.runs.folder import RunFolder
 from genshift.runs.forms import CONFIG, EVALUATION, RESULTS
 from genshift.runs.manifest import remembered, write_manifest
@@ -39,6 +40,7 @@ from genshift.training.domains import FEWEST_HELD_OUT
 from genshift.training.ema import MovingAverage
 from genshift.training.loop import Observer, Schedule, Trainer
 from genshift.training.probe import STEPS, Probe, probe
+from genshift.training.road import road_taken
 from genshift.training.training_data import TrainingData, open_training_data
 
 LOGS = 100  # readings of the scalars in a training: a curve needs no more points
@@ -109,6 +111,7 @@ def train(preset: Preset, out: Path, settings: Settings) -> bool:
             if not begun:
                 run.create()
             remove_litter(run.path)
+        trainer.method.kept = RunFeatures(run.path, writes=world.leads)
         world.wait()
         _introduce(trainer, preset, training_data, settings)
         # From where an earlier sitting saved; then a probe, whose steps are undone, tells how long it takes.
@@ -187,6 +190,8 @@ def _introduce(trainer: Trainer, preset: Preset, training_data: TrainingData, se
     console, arithmetic = trainer.console, trainer.method.arithmetic
     for note in dict.fromkeys(training_data.notes):
         console.say(f"note: {note}")
+    for line in road_taken(preset, training_data):
+        console.say(line)
     console.say(f"{preset.name}: {preset.summary}; seed {settings.seed}, into {trainer.run.path}")
     console.say(f"{device.machine(arithmetic.device)}, {torch.get_num_threads()} threads; {arithmetic.reason}.")
     trainer.observers = list(settings.observers)
