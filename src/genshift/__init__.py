@@ -59,7 +59,10 @@ _HOMES = {
     "data_set": "genshift.data:register",
     "load_plugin": "genshift.plugins:load_plugin",
     **{verb: f"genshift.api:{verb}" for verb in ("clean", "demo", "embed", "evaluate", "export", "label")},
-    **{verb: f"genshift.api:{verb}" for verb in ("predict", "reconstruct", "sample", "select", "show", "study", "sweep", "train")},
+    **{
+        verb: f"genshift.api:{verb}"
+        for verb in ("predict", "reconstruct", "sample", "select", "show", "study", "sweep", "train")
+    },
 }
 _PACKAGES = ("data", "presets", "report")  # report can be called: see there
 __all__ = [

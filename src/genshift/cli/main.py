@@ -558,8 +558,8 @@ def export(argv: Sequence[str]) -> int:
     """what a run answers with, as one file that runs without genshift"""
     parser = Parser(
         "genshift export",
-        description="Writes a run's chosen checkpoint as one file: reading of pictures, networks and softmax as an ONNX "
-        "graph or PyTorch's exported program, or the weights alone. It is written only if it answers as PyTorch does.",
+        description="Writes a run's chosen checkpoint as one file: reading of pictures, networks and softmax as an "
+        "ONNX graph or PyTorch's exported program, or the weights alone. It is written only if it answers as PyTorch does.",
     )
     parser.add_argument("run", type=Path)
     formats = ("onnx", "pt2", "safetensors")

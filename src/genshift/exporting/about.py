@@ -47,7 +47,9 @@ def metadata(run: TrainedRun, part: Part) -> dict[str, str]:
     }
     if "pictures" in part.takes:
         told |= {"decoding": DECODING, "background": preset.background}
-    return {name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for name, value in told.items()}
+    return {
+        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for name, value in told.items()
+    }
 
 
 def _measures(run: TrainedRun) -> dict[str, Any]:

@@ -29,7 +29,6 @@ class Reading(nn.Module):
         self.mean, self.std = mean, std
 
     def forward(self, pictures: Tensor) -> Tensor:
-        # One of each is too few for a first and last place to be told apart.
         rows = torch.arange(pictures.shape[1], dtype=torch.float64, device=pictures.device)
         columns = torch.arange(pictures.shape[2], dtype=torch.float64, device=pictures.device)
         x = pictures.permute(0, 3, 1, 2).float()
@@ -42,7 +41,9 @@ class Reading(nn.Module):
             x = ((x.sum(1, keepdim=True) + 32768) / 65536).floor()
         across = triangle(self.size, widths[1], side, 4 * self.size)
         down = triangle(self.size, heights[1], side, 4 * self.size)
-        x = (down @ (x.double() @ across.T)).round().clamp(0, 255).float()
+        x = down @ (x.double() @ across.T)
+        # First to a fraction of a byte: else the last bit of a sum would say to which side a half goes.
+        x = ((x * FIXED).round() / FIXED).round().clamp(0, 255).float()
         x = (x - 255.0 * self.mean) / (255.0 * self.std)
         return x.expand(-1, self.channels, -1, -1)
 

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from genshift.errors import Refusal
+from genshift.errors import Refusal, of_exhaustion
 from genshift.exporting.parts import Inputs, Part
 from genshift.runs.files import write_whole
 
@@ -103,8 +103,16 @@ def _program(part: Part) -> torch.export.ExportedProgram:
     """The part as a graph, for any length of its free axes."""
     dynamic = tuple({axis: torch.export.Dim.DYNAMIC for axis in part.free[name]} for name in part.examples[0])
     example = part.examples[1 if "height" in part.free[next(iter(part.free))].values() else 0]
-    with torch.no_grad():
-        return torch.export.export(part.module.eval(), tuple(example.values()), dynamic_shapes=dynamic)
+    try:
+        with torch.no_grad():
+            return torch.export.export(part.module.eval(), tuple(example.values()), dynamic_shapes=dynamic)
+    except RuntimeError as error:  # of a plugin's network, such as one that asks for the values of its input
+        if isinstance(ended := of_exhaustion(error), Refusal):
+            raise ended from error
+        raise Refusal(
+            f"The {part.name} cannot be made a graph ({str(error).splitlines()[0]}): give --format safetensors, or write "
+            "its network without what depends on values or fixes the batch."
+        ) from error
 
 
 def _onnx(part: Part, metadata: Mapping[str, str], path: Path) -> Answer:
@@ -132,6 +140,7 @@ def _name_axes(model: Any, part: Part) -> None:
     for value in model.graph.input:
         for axis, name in part.free[value.name].items():
             value.type.tensor_type.shape.dim[axis].dim_param = name
+    model.graph.output[0].type.tensor_type.shape.dim[0].dim_param = "batch"
 
 
 def _pt2(part: Part, metadata: Mapping[str, str], path: Path) -> Answer:
