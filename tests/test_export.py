@@ -1,4 +1,4 @@
-"""What `genshift export` writes, by the command line, run as somebody without genshift would; its readings and refusals."""
+"""What `genshift export` writes, run as somebody without genshift would; its reading of pictures, and refusals."""
 
 import json
 import re
@@ -170,16 +170,18 @@ def test_a_vaes_encoder_and_prior(form, studio, tmp_path, capfd):
 def test_the_guides_loop_around_the_denoiser_draws_what_sample_draws(form, denoising, tmp_path, capfd):
     """The guide's lines as they stand, of one chunk's own noise; in pt2 with the few lines that run it otherwise."""
     file = exported(capfd, denoising, form, tmp_path)
-    code = re.search(r"```python\n(import json\n.*?denoiser.*?)```", GUIDE, re.S).group(1)
+    code = re.search(r"```python\n(.*?)```", GUIDE.partition("### The sampler's loop")[2], re.S).group(1)
     method = open_generator(RunFolder(denoising)).method
     generator, labels = method.start(0, 7)
     noise = method.noise(generator).permute(0, 2, 3, 1).contiguous().numpy()
     names = {"noise": noise, "labels": labels.numpy(), "FILE": str(file)}
     if form == "pt2":
-        code = re.sub(r"session = .*\nabout = .*\n", "", code)
-        names["about"] = run_pt2(file, noise[:1], np.ones(1, np.float32), np.ones(1, np.int64))[1]
-        names["denoise"] = lambda x, t, y: run_pt2(file, x, np.full(len(x), t, np.float32), y)[0]
-        code = re.sub(r"def denoise.*?\n\n", "", code, flags=re.S)
+        code = code.partition("# --- the loop\n")[2]
+        extra = {"genshift.json": ""}
+        with file.open("rb") as stream:
+            net = torch.export.load(stream, extra_files=extra).module()
+        names |= {"json": json, "np": np, "about": json.loads(extra["genshift.json"])}
+        names["denoise"] = lambda x, t, y: net(*map(torch.from_numpy, (x, np.full(len(x), t, np.float32), y))).numpy()
     exec(compile(code, "guide", "exec"), names)  # noqa: S102
     expected = method.sample(50, 7).permute(0, 2, 3, 1).numpy().astype(int)
     assert np.abs(names["pictures"].astype(int) - expected).max() <= 1

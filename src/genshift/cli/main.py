@@ -559,7 +559,7 @@ def export(argv: Sequence[str]) -> int:
     parser = Parser(
         "genshift export",
         description="Writes a run's chosen checkpoint as one file: reading of pictures, networks and softmax as an "
-        "ONNX graph or PyTorch's exported program, or the weights alone. It is written only if it answers as PyTorch does.",
+        "ONNX graph or PyTorch's exported program, or the weights alone; only if it answers as PyTorch does.",
     )
     parser.add_argument("run", type=Path)
     formats = ("onnx", "pt2", "safetensors")

@@ -19,8 +19,9 @@ from genshift.runs.trained_run import TrainedRun
 # What is done before the graph, and not in it.
 DECODING = (
     "Before the graph, by whoever reads files: decode to 8-bit RGB, upright by EXIF, transparent parts laid over the "
-    "background; grey pictures have three channels alike. genshift decodes a JPEG of four times the size or more at 1/2, "
-    "1/4 or 1/8 (Pillow: image.draft(None, (4 * size, 4 * size)) before image.load()); without that, bytes differ a little."
+    "background; grey pictures have three channels alike. genshift decodes a JPEG of eight times the size or more at "
+    "1/2, 1/4 or 1/8 (Pillow: image.draft(None, (4 * size, 4 * size)) before image.load()); without it, bytes differ a "
+    "little."
 )
 
 

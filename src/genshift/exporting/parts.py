@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from genshift import nets
+from genshift.data.pixels import to_colour
 from genshift.device import Arithmetic
 from genshift.diffusion.process import Parametrisation, Process, levels
 from genshift.errors import Refusal, unknown
@@ -114,8 +115,6 @@ def _pictures(size: int) -> tuple[Inputs, ...]:
 
 def _own_bytes(preset: Preset, pictures: Tensor) -> Tensor:
     """The first example as genshift holds it: uint8 `[N, C, size, size]`."""
-    from genshift.data.pixels import to_colour
-
     return to_colour(pictures.permute(0, 3, 1, 2).contiguous(), preset.colour)
 
 
@@ -233,8 +232,8 @@ def _prior(method: VAEMethod, preset: Any) -> Part:
 
 
 class Denoiser(nn.Module):
-    """Noisy pictures `[N, H, W, C]` = α(t) picture + σ(t) noise, their times t `[N]` in [0, 1], and labels `[N]`, to the
-    pictures that the network sees in them; in its pixel rule's range, (picture - mean)/std."""
+    """Noisy pictures `[N, H, W, C]` = α(t) picture + σ(t) noise, their times t `[N]` in [0, 1], and labels `[N]`, to
+    the pictures that the network sees in them; in its pixel rule's range, (picture - mean)/std."""
 
     def __init__(
         self, net: nn.Module, process: Process, parametrisation: Parametrisation, ends: tuple[float, float] | None

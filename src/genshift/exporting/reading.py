@@ -15,6 +15,9 @@ FIXED = 2.0**22  # Pillow's fixed-point weights have 22 bits after the point (li
 LUMA = (19595.0, 38470.0, 7471.0)  # of 65,536, as `data.pixels.to_colour`; exact in float32
 
 
+Extent = tuple[Tensor, Tensor, Tensor]  # of one direction: pixels taken, pixels after averaging, place of the first
+
+
 class Reading(nn.Module):
     """uint8 pictures `[N, H, W, 3]` to float32 `[N, channels, size, size]`, normalised.
 
@@ -47,8 +50,8 @@ class Reading(nn.Module):
         x = (x - 255.0 * self.mean) / (255.0 * self.std)
         return x.expand(-1, self.channels, -1, -1)
 
-    def _extents(self, height: Tensor, width: Tensor) -> tuple[tuple[Tensor, Tensor, Tensor], ...]:
-        """Of both directions (pixels taken, pixels after averaging, place of the first taken); and the square's side."""
+    def _extents(self, height: Tensor, width: Tensor) -> tuple[Extent, Extent, Tensor]:
+        """Of the rows, of the columns, and the side of the square that they make."""
         if self.fit == "crop":
             side = torch.minimum(height, width)
             after = torch.where(side >= 4 * self.size, 2.0 * self.size, side)
@@ -64,7 +67,7 @@ class Reading(nn.Module):
 
 
 def shrunk(x: Tensor, places: Tensor, taken: Tensor, after: Tensor, first: Tensor, room: int) -> Tensor:
-    """`[…, extent]` to `[…, room]`: the `taken` bytes from place `first` on, averaged to `after` and rounded, then zeros.
+    """`[…, extent]` to `[…, room]`: `taken` bytes from place `first` on, averaged to `after` and rounded, then zeros.
 
     Pillow's box filter (libImaging/Resample.c): each mean is of the whole pixels whose centres lie in its share, by
     fixed-point weights. Where `after` is `taken`, they are copied. places: 0, 1, … of the extent.

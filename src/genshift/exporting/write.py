@@ -75,8 +75,8 @@ def check_extra(form: str) -> None:
             importlib.import_module(name)
         except ImportError as error:
             raise Refusal(
-                f"--format {form} needs {name}, which does not import ({error}): `pip install 'genshift[export]'` installs "
-                "it; pt2 and safetensors need nothing more."
+                f"--format {form} needs {name}, which does not import ({error}): `pip install 'genshift[export]'` "
+                "installs it; pt2 and safetensors need nothing more."
             ) from error
 
 
@@ -110,8 +110,8 @@ def _program(part: Part) -> torch.export.ExportedProgram:
         if isinstance(ended := of_exhaustion(error), Refusal):
             raise ended from error
         raise Refusal(
-            f"The {part.name} cannot be made a graph ({str(error).splitlines()[0]}): give --format safetensors, or write "
-            "its network without what depends on values or fixes the batch."
+            f"The {part.name} cannot be made a graph ({str(error).splitlines()[0]}): give --format safetensors, or "
+            "write its network without what depends on values or fixes the batch."
         ) from error
 
 
