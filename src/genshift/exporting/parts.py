@@ -37,7 +37,8 @@ class Part:
     """module: answers the inputs of `examples`, in this order. free: their axes that may have any length, by name.
     output: the answer's name. own: genshift's own answer to the first example, None where chance is part of it.
     networks: whose weights it needs. takes, gives: what each input and the answer are, in words. about: what else its
-    user must know."""
+    user must know. gains: of each example, by what the network's own answer is multiplied in it, where that is above 1:
+    rounding grows alike."""
 
     name: str
     module: nn.Module
@@ -49,6 +50,7 @@ class Part:
     takes: Mapping[str, str]
     gives: str
     about: Mapping[str, Any] = field(default_factory=dict)
+    gains: tuple[float, ...] = (1.0, 1.0, 1.0)
 
 
 def open_part(run: RunFolder, name: str | None, sampling: Mapping[str, Any]) -> tuple[TrainedRun, Part]:
@@ -69,7 +71,7 @@ def open_part(run: RunFolder, name: str | None, sampling: Mapping[str, Any]) -> 
         no_sampling(run, preset, sampling)
     method.arithmetic = FLOAT32
     for net in method.networks.values():
-        net.to("cpu", torch.float32, memory_format=torch.contiguous_format)
+        _plain(net)
     method.train_mode(False)
     part = parts[name](method, preset)
     with torch.inference_mode():
@@ -79,6 +81,12 @@ def open_part(run: RunFolder, name: str | None, sampling: Mapping[str, Any]) -> 
             f"{run.path} answers with values that are not finite: its training diverged; train with a lower --lr."
         )
     return opened, part
+
+
+def _plain(net: nn.Module) -> None:
+    """Brings a network's weights to float32, in the order in which files hold them."""
+    for parameter in net.float().parameters():
+        parameter.data = parameter.data.contiguous()
 
 
 # --- what reads pictures ----------------------------------------------------------------------------------------------
@@ -128,9 +136,11 @@ def _classifier(method: ClassifierMethod, preset: Preset) -> Part:
 
 
 def _encoder(method: ClassifierMethod | VAEMethod, preset: Preset) -> Part:
-    vae = isinstance(method, VAEMethod)
-    networks = {"encoder": method.networks["encoder"]} if vae else {"extractor": method.extractor_of("target")}
-    gives = f"float32 [batch, features]: {'means of the posterior' if vae else 'latent features'}, as of embed"
+    if isinstance(method, VAEMethod):
+        networks, what = {"encoder": method.networks["encoder"]}, "means of the posterior"
+    else:
+        networks, what = {"extractor": method.extractor_of("target")}, "latent features"
+    gives = f"float32 [batch, features]: {what}, as of embed"
     return _of_pictures("encoder", method, preset, networks, "", "features", gives, method.embed)
 
 
@@ -259,7 +269,7 @@ def _denoiser(method: DiffusionMethod, preset: Any) -> Part:
 def _weak(method: DiffusionMethod, preset: Any) -> Part:
     if method.weak is None:
         raise Refusal("This run guides by no early state of its own: leave --part out, or give --guide weak or both.")
-    method.weak.to("cpu", torch.float32, memory_format=torch.contiguous_format)
+    _plain(method.weak)
     return _denoiser_of("weak", method.weak, method, preset)
 
 
@@ -272,9 +282,11 @@ def _denoiser_of(name: str, net: nn.Module, method: DiffusionMethod, preset: Any
     places = sorted({0, len(ladder) // 2, len(ladder) - 1})
     shape = (EXAMPLES, preset.size, preset.size, nets.channels(preset))
     random = torch.Generator().manual_seed(0)
-    examples = []
+    examples, gains = [], []
     for place in places:
         alpha, sigma = ladder.alpha[place].item(), ladder.sigma[place].item()
+        _, b, _ = method.parametrisation.coefficients(ladder.alpha[place], ladder.sigma[place])
+        gains.append(max(1.0, abs(b.item())))
         picture = (torch.rand(shape, generator=random) - preset.mean) / preset.std
         inputs = {
             "noisy": alpha * picture + sigma * torch.randn(shape, generator=random),
@@ -300,8 +312,9 @@ def _denoiser_of(name: str, net: nn.Module, method: DiffusionMethod, preset: Any
     gives = f"float32 {['batch', *shape[1:]]}: the picture seen in it, (pixel - mean)/std"
     free = dict.fromkeys(first, BATCH)
     return Part(
-        name, module, tuple(examples), free, "picture", own.permute(0, 2, 3, 1), {"unet": net}, takes, gives, about
-    )
+        name, module, tuple(examples), free, "picture", own.permute(0, 2, 3, 1), {"unet": net}, takes, gives, about,
+        tuple(gains),
+    )  # fmt: skip
 
 
 # The parts of each kind of run; the first answers for it.
