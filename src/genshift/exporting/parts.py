@@ -84,8 +84,8 @@ def open_part(run: RunFolder, name: str | None, sampling: Mapping[str, Any]) -> 
 
 
 def _plain(net: nn.Module) -> None:
-    """Brings a network's weights to float32, in the order in which files hold them."""
-    for parameter in net.float().parameters():
+    """Brings a network's weights to float32, in the order in which files hold them, and to take no gradient."""
+    for parameter in net.float().requires_grad_(False).parameters():
         parameter.data = parameter.data.contiguous()
 
 
