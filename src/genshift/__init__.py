@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from genshift.api import demo as demo
     from genshift.api import embed as embed
     from genshift.api import evaluate as evaluate
+    from genshift.api import export as export
     from genshift.api import label as label
     from genshift.api import predict as predict
     from genshift.api import reconstruct as reconstruct
@@ -57,8 +58,11 @@ _HOMES = {
     "backbone": "genshift.presets:backbone",
     "data_set": "genshift.data:register",
     "load_plugin": "genshift.plugins:load_plugin",
-    **{verb: f"genshift.api:{verb}" for verb in ("clean", "demo", "embed", "evaluate", "label", "predict")},
-    **{verb: f"genshift.api:{verb}" for verb in ("reconstruct", "sample", "select", "show", "study", "sweep", "train")},
+    **{verb: f"genshift.api:{verb}" for verb in ("clean", "demo", "embed", "evaluate", "export", "label")},
+    **{
+        verb: f"genshift.api:{verb}"
+        for verb in ("predict", "reconstruct", "sample", "select", "show", "study", "sweep", "train")
+    },
 }
 _PACKAGES = ("data", "presets", "report")  # report can be called: see there
 __all__ = [
@@ -75,6 +79,7 @@ __all__ = [
     "demo",
     "embed",
     "evaluate",
+    "export",
     "label",
     "load",
     "load_plugin",

@@ -24,6 +24,9 @@ from genshift.evaluation import sweep as sweeping
 from genshift.evaluation.audited_choice import choose_by_labels
 from genshift.evaluation.labels import FOLDER
 from genshift.evaluation.options import EvaluationOptions
+from genshift.exporting import write as exporting
+from genshift.exporting.about import metadata
+from genshift.exporting.parts import open_part
 from genshift.methods import class_of, networks_of
 from genshift.model import Pictures, load
 from genshift.nets.pretrained import read_weights, squeezenet_of
@@ -46,7 +49,7 @@ from genshift.studies import BudgetName
 from genshift.studies.plan import StudyPlan
 from genshift.studies.plan import plan_study as study_plan
 from genshift.studies.running import run_study
-from genshift.training.console import Console, logging_to
+from genshift.training.console import Console, logging_to, say_training
 from genshift.training.loop import Observer
 from genshift.training.plan import Plan
 from genshift.training.plan import plan as plan_training
@@ -412,6 +415,32 @@ def embed(
     if output is not None:
         write_whole(output, write)
     return features
+
+
+def export(
+    run: AnyPath, out: AnyPath | None = None, *, format: str | None = None, part: str | None = None, **sampling: Any
+) -> exporting.Exported:
+    """Writes what a run answers with as one file that runs without genshift.
+
+    format: "onnx" (needs the extra `export`), "pt2" (`torch.export`) or "safetensors" (the weights alone); by default
+    what `out` ends in, else onnx. out: by default NAME.onnx in the current folder, NAME-PART.onnx of a part that was
+    asked for. part: one of `genshift.exporting.parts.PARTS`, where it is not the classifier, decoder, generator or
+    denoiser. sampling: of a diffusion run, as in `sample`: how its noise levels lie. Raises Refusal for a part that the
+    run has not, a run that has diverged, a missing extra, and, before any work, where `out` cannot be written.
+    """
+    folder = RunFolder(given_path(run))
+    ending = "" if out is None else given_path(out).suffix.removeprefix(".")
+    chosen = format or (ending if ending in exporting.FORMATS else "onnx")
+    if chosen not in exporting.FORMATS:
+        raise unknown("format", chosen, exporting.FORMATS)
+    if ending in exporting.FORMATS and ending != chosen:
+        raise Refusal(f"{out} is named as another format than {chosen}: name it .{chosen}, or give --format {ending}.")
+    name = folder.path.resolve().name + (f"-{part}" if part else "")
+    file = output_file(f"{name}.{chosen}" if out is None else out)
+    exporting.check_extra(chosen)
+    opened, exported = open_part(folder, part, sampling)
+    say_training(opened)
+    return exporting.write(exported, metadata(opened, exported), chosen, file)
 
 
 def _say_escaped(names: Sequence[str]) -> None:

@@ -554,6 +554,36 @@ def label(argv: Sequence[str]) -> int:
     return 0
 
 
+def export(argv: Sequence[str]) -> int:
+    """what a run answers with, as one file that runs without genshift"""
+    parser = Parser(
+        "genshift export",
+        description="Writes a run's chosen checkpoint as one file: reading of pictures, networks and softmax as an "
+        "ONNX graph or PyTorch's exported program, or the weights alone; only if it answers as PyTorch does.",
+    )
+    parser.add_argument("run", type=Path)
+    formats = ("onnx", "pt2", "safetensors")
+    words = "onnx (extra `export`), pt2 or safetensors (what --out ends in, else onnx)"
+    parser.add_argument("--format", type=choice(formats, "--format"), metavar="FORMAT", help=words)
+    parser.add_argument("--out", type=Path, metavar="FILE", help="(RUN's name and the format, in the current folder)")
+    parts = "classifier or encoder; of a VAE decoder, encoder or prior; generator; denoiser or weak (the first of each)"
+    parser.add_argument("--part", metavar="NAME", help=parts)
+    add_json(parser)
+    add_sampling(parser)
+    args = parser.parse(argv)
+    from genshift import api
+
+    done = api.export(args.run, args.out, format=args.format, part=args.part, **given_sampling(args))
+    if args.json:
+        print_json(asdict(done))
+        return 0
+    size = f"{done.bytes / 1e6:,.1f} MB"
+    say(f"{done.file}: {done.part}, {size}; agrees with PyTorch to {done.difference:.1e} (at most 1e-4 is written).")
+    print_unfinished(RunFolder(args.run))
+    print_next("report", args.run, "--out", "page.html")
+    return 0
+
+
 def compare(argv: Sequence[str]) -> int:
     """one table over runs"""
     parser = Parser("genshift compare", description="Prints one table over runs, or folders of runs.")
@@ -804,8 +834,8 @@ def _complete_values(parser: Parser) -> None:
 
 
 VERBS = (
-    *(ls, show, train, sample, sweep, reconstruct, select, label, predict, embed, evaluate, compare, study, report),
-    *(data, demo, clean, completion),
+    *(ls, show, train, sample, sweep, reconstruct, select, label, predict, embed, export, evaluate, compare, study),
+    *(report, data, demo, clean, completion),
 )
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {verb.__name__: verb for verb in VERBS}
 

@@ -99,7 +99,7 @@ class DCGANGenerator(nn.Module):
         )
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.l2_5(self.l1(z).view(len(z), 512, 4, 4))
+        return self.l2_5(self.l1(z).view(z.shape[0], 512, 4, 4))  # len(z) would fix the batch of a graph
 
     def _get_name(self) -> str:
         return "Generator"
@@ -267,7 +267,7 @@ class ResidualGenerator(nn.Module):
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         if self.label is not None:
             z = z + self.label(labels)
-        x = self.first(z).view(len(z), -1, SMALLEST, SMALLEST)
+        x = self.first(z).view(z.shape[0], -1, SMALLEST, SMALLEST)
         return F.pixel_shuffle(self.last(F.relu(self.norm(self.blocks(x)))), 2).tanh()
 
 
