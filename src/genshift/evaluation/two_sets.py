@@ -69,6 +69,8 @@ def compare_sets(
         if run.exists():
             preset = placed(run, preset_of(run.config))
             real, words = families[preset.family].reference(run, preset, options)
+            for note in real.notes:
+                console.say(f"note: {note}")
             size: int | None = preset.size
         else:
             size = options.size or (None if space.measures is not MEASURES else space.side)
