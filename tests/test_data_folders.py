@@ -380,7 +380,17 @@ def test_a_class_named_as_a_part_is_a_class(tmp_path):
     assert evaluation_split(str(tmp_path / "study")) == "train"
 
 
-@pytest.mark.parametrize("names", [("Train", "Test"), ("TRAINING", "testing"), ("training_set", "test_set")])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("Train", "Test"),
+        ("TRAINING", "testing"),
+        ("training_set", "test_set"),
+        ("train2017", "test2017"),
+        ("digits-train", "digits-Test"),
+        ("imgTrain", "imgTest"),
+    ],
+)
 def test_parts_are_known_in_any_case_and_spelling(tmp_path, names):
     train, test = (load(parted(tmp_path / "pets", *names), split) for split in ("train", "test"))
     assert train.classes == test.classes == ("cat", "dog") and len(train) == len(test) == 2
@@ -395,6 +405,11 @@ def test_validation_pictures_are_measured_on_or_said_not_to_be(tmp_path):
     parted(path, "test")
     assert "test/ (2 pictures) is the part to measure on, Dev/ (2 pictures) is not used" in load(path).notes[0]
     assert evaluation_split(str(path)) == "test"
+
+
+def test_classes_that_have_a_parts_word_in_their_names_are_classes(tmp_path):
+    for number, names in enumerate([("train_station", "test_track"), ("express_train", "bus"), ("contest", "strain")]):
+        assert load(classes(tmp_path / str(number), names)).classes == tuple(sorted(names))
 
 
 @pytest.mark.parametrize(
@@ -413,6 +428,8 @@ def test_validation_pictures_are_measured_on_or_said_not_to_be(tmp_path):
             ("cat/train", "cat/test", "dog/train", "dog/test"),
             r"cat holds test, train, .* above the classes \(train/cat\)",
         ),
+        (("trainA", "testA", "trainB", "testB"), r"holds testA, testB, trainA, trainB, .* of one set into a folder"),
+        (("train2017", "val2017", "extra"), r"holds train2017, val2017, named as parts .* rename them if they are"),
         (("test", "val"), r"has no part 'train': it has test, val; name .*val to read that alone"),
     ],
 )
