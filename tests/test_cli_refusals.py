@@ -265,6 +265,13 @@ def test_a_truncated_tar(capfd, tmp_path):
     assert "mnist_m.tar.gz" in said and "cut short or damaged" in said
 
 
+@pytest.mark.parametrize("name", ["pets.tar", "pets.tar.gz", "pets.zip"])
+def test_an_archive_that_is_none(name, capfd, tmp_path):
+    """Python's tarfile says in five lines that it is of no kind."""
+    (tmp_path / name).write_bytes(b"no archive at all" * 100)
+    assert name in tiny.refused(capfd, "data", "check", tmp_path / name)
+
+
 def test_a_tar_with_a_member_outside_of_it(capfd, tmp_path):
     write_tar(tmp_path / "mnist_m" / "mnist_m.tar.gz", {**mnistm_members(), "mnist_m/../../evil.png": b"x"})
     said = on_embedded(capfd, tmp_path, "mnistm")

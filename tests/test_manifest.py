@@ -307,6 +307,20 @@ def test_config_holds_the_digest_and_the_counts_of_the_manifest(trained):
     assert (told["n"], told["held_out"]) == (len(known["data"].trained_on), len(known["data"].held_out))
 
 
+def test_what_is_recorded_of_a_run_has_the_digest_and_no_name(trained, tmp_path, capfd):
+    _, run = moved(trained, tmp_path)
+    known = remembered(RunFolder(run))
+    assert known is not None and known["data"].names is not None
+    tiny.told(capfd, "report", run, "--record", tmp_path / "kept", "--out", tmp_path / "page.html")
+    (config,) = (tmp_path / "kept").rglob("config.json")
+    entry = json.loads(config.read_text())["data"]["data"]
+    assert entry["manifest"] == known["data"].digest() and entry["n"] + entry["held_out"] == known["data"].count
+    given = [path for path in (*(tmp_path / "kept").rglob("*"), tmp_path / "page.html") if path.is_file()]
+    assert MANIFEST not in {path.name for path in given}
+    names = {Path(name).name.encode() for name in known["data"].names}
+    assert not [path for path in given for name in names if name in path.read_bytes()]
+
+
 def test_a_packed_set_is_known_by_its_pixels(tmp_path):
     one, other = tiny.digits(40, 0), tiny.digits(40, 1)
     known = manifest_of("place", one, torch.tensor([3, 1]))
@@ -397,9 +411,9 @@ def test_what_was_not_read_of_a_test_part_is_told_when_it_is_measured_on(trained
 # --- what results say -----------------------------------------------------------------------------------------------
 
 
-def test_a_value_says_of_which_data_and_checkpoint_it_is(trained, tmp_path):
+def test_a_value_says_of_which_data_and_checkpoint_it_is(trained, tmp_path, capfd):
     folder, run = moved(trained, tmp_path)
-    entry = api.evaluate(run, places={"data": str(folder)}, threads=1)["test_accuracy"]
+    entry = json.loads(tiny.told(capfd, "evaluate", run, "--data", folder, "--json"))["test_accuracy"]
     assert len(entry["data"]) == 16 and entry["checkpoint"] in {p.name for p in (run / "checkpoints").iterdir()}
     known = remembered(RunFolder(run))
     (folder / known["data"].names[int(known["data"].held_out[0])]).unlink()
