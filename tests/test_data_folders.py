@@ -121,6 +121,10 @@ def test_archives_of_pictures(tmp_path, kind):
         ('image_name,label\n000.png,1\n"001.png,2\n', r"cannot be read from line 3 on \(unexpected end of data\)"),
         (f'image_name,label\n"000.png,1\n{"x" * 140_000}', r"from line 2 on \(field larger .*close the quote"),
         ("image_name,label\n000.png,\n", "no label in line 2"),
+        (
+            "image_name,label\n000.png,cat\n001.png,cat, grey\n",
+            r"more in line 3 \('001\.png,cat, grey'\) than its head",
+        ),
         ("image_name,label\n000.png,1\n000.png,1\n", "twice, again in line 3"),
         ("image_name,label\n", "names no picture"),
         ("000.png,1\n", "expected the header 'image_name,label'"),
@@ -278,6 +282,12 @@ def test_marks_at_the_beginning_tell_the_encoding_and_others_have_names(tmp_path
     for wrong, nearest in (("win-1252", "did you mean 'windows-1252'"), ("hex", "expected one of utf-8"), ("", "")):
         with pytest.raises(Refusal, match=f"There is no encoding '{wrong}': {nearest}"):
             load(folder, encoding=wrong)
+
+
+def test_further_columns_and_empty_ones_are_no_labels(tmp_path):
+    csv = write_pictures(tmp_path / "set", 3) / "labels.csv"
+    csv.write_text('image_name,label,by\n000.png,cat,me\n001.png,"cat, grey",\n002.png,dog,you,\n')
+    assert load(tmp_path / "set").classes == ("cat", "cat, grey", "dog")
 
 
 def test_labels_are_text_as_written_and_their_order_is_total(tmp_path):
