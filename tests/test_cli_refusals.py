@@ -198,7 +198,8 @@ def test_output_that_nobody_takes(into, status, says, tmp_path):
 def on_embedded(capfd, tmp_path, source, *more):
     """What `train` says of a source beside the embedded target."""
     flags = ("--data-root", tmp_path, "--batch-source", 4, "--images", 4, "--out", tmp_path / "run")
-    said = tiny.refused(capfd, "train", "demo-source", "--source", source, *flags, *more)
+    words = ("train", "demo-source", "--source", source, *flags, *more)
+    said = tiny.refused(capfd, *words, last_line=True)  # a busy machine says before that it reads
     assert not (tmp_path / "run").exists(), "a refused command made a run folder"
     return said
 
@@ -263,6 +264,13 @@ def test_a_truncated_tar(capfd, tmp_path):
     cut(write_tar(tmp_path / "mnist_m" / "mnist_m.tar.gz", mnistm_members()))
     said = on_embedded(capfd, tmp_path, "mnistm")
     assert "mnist_m.tar.gz" in said and "cut short or damaged" in said
+
+
+@pytest.mark.parametrize("name", ["pets.tar", "pets.tar.gz", "pets.zip"])
+def test_an_archive_that_is_none(name, capfd, tmp_path):
+    """Python's tarfile says in five lines that it is of no kind."""
+    (tmp_path / name).write_bytes(b"no archive at all" * 100)
+    assert name in tiny.refused(capfd, "data", "check", tmp_path / name)
 
 
 def test_a_tar_with_a_member_outside_of_it(capfd, tmp_path):

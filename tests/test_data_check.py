@@ -204,10 +204,11 @@ def test_data_check_says_it_too(kind, tmp_path, capfd):
     assert sheet.exists() == (kind != "12 bits"), "what can be shown is shown all the same"
 
 
-def test_a_test_split_is_looked_at_before_it_is_measured_on(tmp_path):
+@pytest.mark.parametrize("part", ["test", "valid"])
+def test_a_part_is_looked_at_before_it_is_measured_on(part, tmp_path):
     for split, images in {
         "train": load("uci-m"),
-        "test": changed(load("uci-m", "test"), load("uci-m", "test").images // 255),
+        part: changed(load("uci-m", "test"), load("uci-m", "test").images // 255),
     }.items():
         pack(images, tmp_path / split)
     preset = presets.get("digits-classifier").replaced(data=str(tmp_path), size=16)

@@ -121,6 +121,10 @@ def test_archives_of_pictures(tmp_path, kind):
         ('image_name,label\n000.png,1\n"001.png,2\n', r"cannot be read from line 3 on \(unexpected end of data\)"),
         (f'image_name,label\n"000.png,1\n{"x" * 140_000}', r"from line 2 on \(field larger .*close the quote"),
         ("image_name,label\n000.png,\n", "no label in line 2"),
+        (
+            "image_name,label\n000.png,cat\n001.png,cat, grey\n",
+            r"more in line 3 \('001\.png,cat, grey'\) than its head",
+        ),
         ("image_name,label\n000.png,1\n000.png,1\n", "twice, again in line 3"),
         ("image_name,label\n", "names no picture"),
         ("000.png,1\n", "expected the header 'image_name,label'"),
@@ -280,6 +284,12 @@ def test_marks_at_the_beginning_tell_the_encoding_and_others_have_names(tmp_path
             load(folder, encoding=wrong)
 
 
+def test_further_columns_and_empty_ones_are_no_labels(tmp_path):
+    csv = write_pictures(tmp_path / "set", 3) / "labels.csv"
+    csv.write_text('image_name,label,by\n000.png,cat,me\n001.png,"cat, grey",\n002.png,dog,you,\n')
+    assert load(tmp_path / "set").classes == ("cat", "cat, grey", "dog")
+
+
 def test_labels_are_text_as_written_and_their_order_is_total(tmp_path):
     images = load(labelled(tmp_path / "set", ("10", "1", "001", "01", "2", "1")))
     assert images.classes == ("001", "01", "1", "2", "10") and images.labels.tolist() == [4, 2, 0, 1, 3, 2]
@@ -380,7 +390,17 @@ def test_a_class_named_as_a_part_is_a_class(tmp_path):
     assert evaluation_split(str(tmp_path / "study")) == "train"
 
 
-@pytest.mark.parametrize("names", [("Train", "Test"), ("TRAINING", "testing"), ("training_set", "test_set")])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("Train", "Test"),
+        ("TRAINING", "testing"),
+        ("training_set", "test_set"),
+        ("train2017", "test2017"),
+        ("digits-train", "digits-Test"),
+        ("imgTrain", "imgTest"),
+    ],
+)
 def test_parts_are_known_in_any_case_and_spelling(tmp_path, names):
     train, test = (load(parted(tmp_path / "pets", *names), split) for split in ("train", "test"))
     assert train.classes == test.classes == ("cat", "dog") and len(train) == len(test) == 2
@@ -395,6 +415,11 @@ def test_validation_pictures_are_measured_on_or_said_not_to_be(tmp_path):
     parted(path, "test")
     assert "test/ (2 pictures) is the part to measure on, Dev/ (2 pictures) is not used" in load(path).notes[0]
     assert evaluation_split(str(path)) == "test"
+
+
+def test_classes_that_have_a_parts_word_in_their_names_are_classes(tmp_path):
+    for number, names in enumerate([("train_station", "test_track"), ("express_train", "bus"), ("contest", "strain")]):
+        assert load(classes(tmp_path / str(number), names)).classes == tuple(sorted(names))
 
 
 @pytest.mark.parametrize(
@@ -413,6 +438,8 @@ def test_validation_pictures_are_measured_on_or_said_not_to_be(tmp_path):
             ("cat/train", "cat/test", "dog/train", "dog/test"),
             r"cat holds test, train, .* above the classes \(train/cat\)",
         ),
+        (("trainA", "testA", "trainB", "testB"), r"holds testA, testB, trainA, trainB, .* of one set into a folder"),
+        (("train2017", "val2017", "extra"), r"holds train2017, val2017, named as parts .* rename them if they are"),
         (("test", "val"), r"has no part 'train': it has test, val; name .*val to read that alone"),
     ],
 )

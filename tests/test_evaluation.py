@@ -219,6 +219,14 @@ def test_labels_that_are_gone_leave_no_accuracy_of_before(tmp_path):
     assert "oracle/target_test_accuracy" not in after and "source_test_accuracy" in after
 
 
+def test_a_test_part_that_shows_nothing_leaves_what_needs_none(tmp_path, quick):
+    write_pictures(tmp_path / "set" / "train", portraits(12, 0).images)
+    write_pictures(tmp_path / "set" / "test", torch.zeros_like(portraits(4, 0).images))
+    results, warnings = evaluated(trained("gan", tmp_path / "set", tmp_path / "run", "--batch", 2))
+    assert "sharpness" in results
+    assert any(line.startswith("Not measured: held-out pictures. 'set' shows nothing: 4 of 4") for line in warnings)
+
+
 def test_a_refused_map_leaves_the_accuracies(domains, tmp_path, monkeypatch):
     def refuse(*given, **more):
         raise Refusal("3 of 40 feature rows hold a value that is not finite.")

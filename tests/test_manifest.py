@@ -20,6 +20,7 @@ from genshift.data import ImageSet, load, seed_of
 from genshift.data.manifest import _matched, manifest_of
 from genshift.errors import Refusal
 from genshift.evaluation.options import EvaluationOptions
+from genshift.runs import checkpoint
 from genshift.runs.folder import MANIFEST, RunFolder
 from genshift.runs.manifest import remembered
 from genshift.training import train as training
@@ -64,6 +65,15 @@ def trained(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def fast(quick):
     """Every training here checks twice, and no file waits for the disk."""
+
+
+def before_manifests(run: Path) -> None:
+    """Makes it a run of genshift 0.2."""
+    (run / MANIFEST).unlink()
+    config = json.loads((run / "config.json").read_text())
+    for entry in config["data"].values():
+        del entry["manifest"]
+    (run / "config.json").write_text(json.dumps(config))
 
 
 def measured(run: Path, **options: object) -> tuple[float, int, str]:
@@ -183,9 +193,11 @@ def test_a_test_part_loses_what_was_trained_on(trained, tmp_path):
 
 def test_a_run_without_a_manifest_goes_by_the_old_rule_and_says_so(trained, tmp_path, capfd):
     folder, run = moved(trained, tmp_path)
-    (run / MANIFEST).unlink()
+    before_manifests(run)
+    capfd.readouterr()
     value = api.evaluate(run, places={"data": str(folder)}, threads=1)["test_accuracy"]
     assert value["n"] == int(0.3 * 80)
+    assert "kept no manifest: what it held out of noise is worked out again" in capfd.readouterr().err
     images = load(folder)
     assert torch.equal(hold_out_by_name(images, 0.3), torch.randperm(80, generator=_seeded(images.name))[:24])
 
@@ -295,6 +307,20 @@ def test_config_holds_the_digest_and_the_counts_of_the_manifest(trained):
     assert (told["n"], told["held_out"]) == (len(known["data"].trained_on), len(known["data"].held_out))
 
 
+def test_what_is_recorded_of_a_run_has_the_digest_and_no_name(trained, tmp_path, capfd):
+    _, run = moved(trained, tmp_path)
+    known = remembered(RunFolder(run))
+    assert known is not None and known["data"].names is not None
+    tiny.told(capfd, "report", run, "--record", tmp_path / "kept", "--out", tmp_path / "page.html")
+    (config,) = (tmp_path / "kept").rglob("config.json")
+    entry = json.loads(config.read_text())["data"]["data"]
+    assert entry["manifest"] == known["data"].digest() and entry["n"] + entry["held_out"] == known["data"].count
+    given = [path for path in (*(tmp_path / "kept").rglob("*"), tmp_path / "page.html") if path.is_file()]
+    assert MANIFEST not in {path.name for path in given}
+    names = {Path(name).name.encode() for name in known["data"].names}
+    assert not [path for path in given for name in names if name in path.read_bytes()]
+
+
 def test_a_packed_set_is_known_by_its_pixels(tmp_path):
     one, other = tiny.digits(40, 0), tiny.digits(40, 1)
     known = manifest_of("place", one, torch.tensor([3, 1]))
@@ -344,12 +370,50 @@ def test_a_manifest_that_lies_is_refused_in_a_sentence(trained, tmp_path, capfd,
     assert "does not say which images 'data' was" in tiny.refused(capfd, "evaluate", run)
 
 
+@pytest.mark.parametrize("says", [{}, {"other": "data"}, None], ids=["of no set", "of another set", "gone"])
+def test_a_manifest_that_is_not_the_runs_is_refused(says, trained, tmp_path, capfd):
+    """Its parts are whole, and not those that config.json names."""
+    folder, run = moved(trained, tmp_path)
+    stored = checkpoint.load(run / MANIFEST)
+    if says is None:
+        (run / MANIFEST).unlink()
+    else:
+        tensors = {name.replace("data/", "other/"): tensor for name, tensor in stored.tensors.items()}
+        about = {part: stored.about[known] for part, known in says.items()}
+        checkpoint.save(run / MANIFEST, checkpoint.Checkpoint(tensors, about))
+    for words in (("evaluate", run, "--data", folder), ("train", "digits-classifier", "--data", folder, "--out", run)):
+        assert "without it nobody knows which images were held out" in tiny.refused(capfd, *words, last_line=True)
+
+
+def test_a_manifest_that_a_killed_start_left_means_nothing(trained, tmp_path):
+    """It was written, and config.json was not: the run is begun anew, on whatever pictures."""
+    _, run = trained
+    (tmp_path / "run").mkdir()
+    shutil.copy(run / MANIFEST, tmp_path / "run")
+    other = noise(tmp_path / "other", count=20, seed=5)
+    assert tiny.train(classifier(other), tmp_path / "run", images=16)
+    known = remembered(RunFolder(tmp_path / "run"))
+    assert known is not None and known["data"].count == 40
+
+
+def test_what_was_not_read_of_a_test_part_is_told_when_it_is_measured_on(trained, tmp_path, capfd):
+    """Training reads no test part, and so could not say it."""
+    folder, run = moved(trained, tmp_path)
+    parts = tmp_path / "parts"
+    shutil.copytree(folder, parts / "train")
+    noise(parts / "test", count=10, seed=8)
+    (parts / "test" / "a" / "drawing.psd").write_bytes(b"8BPS")
+    capfd.readouterr()
+    api.evaluate(run, places={"data": str(parts)}, threads=1)
+    assert "not read: 1 of .psd" in capfd.readouterr().err
+
+
 # --- what results say -----------------------------------------------------------------------------------------------
 
 
-def test_a_value_says_of_which_data_and_checkpoint_it_is(trained, tmp_path):
+def test_a_value_says_of_which_data_and_checkpoint_it_is(trained, tmp_path, capfd):
     folder, run = moved(trained, tmp_path)
-    entry = api.evaluate(run, places={"data": str(folder)}, threads=1)["test_accuracy"]
+    entry = json.loads(tiny.told(capfd, "evaluate", run, "--data", folder, "--json"))["test_accuracy"]
     assert len(entry["data"]) == 16 and entry["checkpoint"] in {p.name for p in (run / "checkpoints").iterdir()}
     known = remembered(RunFolder(run))
     (folder / known["data"].names[int(known["data"].held_out[0])]).unlink()
@@ -412,5 +476,5 @@ def test_what_cannot_be_started_from_is_refused(trained, tmp_path, capfd):
     assert "is no run that remembers" in tiny.refused(capfd, *words, "--from", tmp_path / "nowhere")
     other_width = ("--width", 16, "--batch", 8, "--from", start)
     assert "name a run of the same preset" in tiny.refused(capfd, *words, *other_width, last_line=True)
-    (start / MANIFEST).unlink()
+    before_manifests(start)
     assert "is no run that remembers" in tiny.refused(capfd, *words, "--from", start)

@@ -102,6 +102,15 @@ def test_too_few_pictures_end_one_measure_or_all(studio, folder, tmp_path, capfd
             assert f"{few} could not be compared. Not measured: frechet. There are 1 images" in sentence
 
 
+def test_pictures_that_show_nothing_are_measured_and_that_is_told(studio, folder, tmp_path, capfd):
+    for number in range(12):
+        (tmp_path / f"{number}.png").write_bytes(png(torch.zeros(SIDE, SIDE, 3, dtype=torch.uint8).numpy()))
+    capfd.readouterr()
+    results = api.evaluate(pictures=tmp_path, reference=folder, features=studio["judge"])
+    assert results["precision"]["value"] == 0
+    assert "shows nothing: 12 of 12 pictures looked at are of one colour, black" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

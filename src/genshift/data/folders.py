@@ -314,6 +314,8 @@ def _from_csv(
     known = _known(found.names)
     chosen: dict[str, str] = {}
     for number, row in enumerate(rows[1:], 2):
+        if found.options.labels:
+            check_uncut(where, number, row, len(rows[0]))
         label = label_in(where, number, row) if found.options.labels else ""
         place = _place(known, prefixes, row[0])
         if place is None:
@@ -328,6 +330,15 @@ def _from_csv(
         chosen[place] = label
     chosen = {place: label for place, label in chosen.items() if place not in elsewhere}
     return _classed(where, chosen) if found.options.labels else Layout(list(chosen))
+
+
+def check_uncut(where: str, number: int, row: Sequence[str], columns: int) -> None:
+    """Refuses a line of more than the header's columns: a comma in its label would cut that."""
+    if any(cell.strip() for cell in row[columns:]):
+        raise Refusal(
+            f"{where} holds more in line {number} ('{','.join(row)[:60]}') than its header names: put a label with a "
+            "comma into quotes, or name the column."
+        )
 
 
 def label_in(where: str, number: int, row: Sequence[str]) -> str:

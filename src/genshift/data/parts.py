@@ -17,11 +17,44 @@ WORDS = {
 MEASURED_ON = ("test", "valid")  # the first that there is
 _OF = {word: part for part, words in WORDS.items() for word in words}
 _ENDING = re.compile(r"[ _-]?(set|data|images)$")
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")  # of a name: "val" of val2017, "train" of trainA and digits_train
 
 
 def part_of(name: str) -> str | None:
     """The part that a folder's or CSV's name (without its suffix) says, or None: 'Testing' → 'test'."""
     return _OF.get(_ENDING.sub("", name.lower()))
+
+
+def _within(name: str) -> tuple[str, str] | None:
+    """The part that one word of a name says, and the rest of the name: 'val2017' → ('valid', '2017')."""
+    said = [(part, match) for match in _WORD.finditer(name) if (part := _OF.get(match.group().lower()))]
+    if len(said) != 1:
+        return None
+    part, match = said[0]
+    return part, f"{name[: match.start()]} {name[match.end() :]}".casefold().strip(" _-.")
+
+
+def _named(folders: Iterable[str]) -> tuple[dict[str, str], str]:
+    """Of sibling folders those named as parts are, with the part of each, and why that is doubtful ('': it is not).
+
+    Where none says a part alone, each may say more, as COCO's train2017 and val2017 do, if all say the same more. Names
+    of several such sets, as CycleGAN's trainA, testA, trainB and testB, or others beside one, are doubtful.
+    """
+    folders = sorted(folders)
+    if named := {folder: part for folder in folders if (part := part_of(folder))}:
+        return named, ""
+    within = {folder: said for folder in folders if (said := _within(folder))}
+    of_rest: dict[str, set[str]] = {}
+    for part, rest in within.values():
+        of_rest.setdefault(rest, set()).add(part)
+    sets = [rest for rest, parts in of_rest.items() if "train" in parts and len(parts) > 1]
+    if not sets:
+        return {}, ""
+    if len(of_rest) == 1 and len(within) == len(folders):
+        return {folder: part for folder, (part, _) in within.items()}, ""
+    parts = listed(folder for folder, (_, rest) in within.items() if rest in sets)
+    way = "put train/ and test/ of one set into a folder of their own, or rename them if they are classes."
+    return {}, f"{parts}, named as parts of a set are: {way}"
 
 
 def measured_on(parts: Iterable[str]) -> str:
@@ -78,9 +111,11 @@ def _folders(names: Sequence[str], top: str) -> tuple[Counter[str], dict[str, se
 
 def _parts_among(path: Path, top: str, folders: Counter[str], inside: Mapping[str, set[str]], loose: int) -> Parts:
     """The parts among sibling folders."""
-    named = {folder: part for folder in sorted(folders) if (part := part_of(folder))}
+    named, doubt = _named(folders)
     others = sorted(set(folders) - set(named))
     where = path / top
+    if doubt:
+        return Parts(doubt=f"{where} holds {doubt}")
     if not named:
         return Parts(doubt=_parts_in_classes(where, inside))
     if others:

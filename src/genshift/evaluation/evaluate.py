@@ -148,6 +148,7 @@ def _evaluate(path: Path, options: EvaluationOptions) -> tuple[Findings, Results
         found = family.measure(run, placed(run, preset, options.places), opened.method, opened.classes, options)
     if not options.keep_pictures:
         _drop_real_pictures(run, found.record)
+    _say_notes(run, found)
     record, data = found.record, found.stamp(opened.checkpoint.name)
     # Measures that an earlier evaluation was asked for and this one was not, where they still hold.
     kept, kept_record = _kept(run, record.get("sampling"), family.not_asked(options), data)
@@ -174,6 +175,16 @@ def _drop_real_pictures(run: RunFolder, record: Evaluation) -> None:
 
 def _may_be_real(entry: PictureEntry) -> bool:
     return entry.get("real", True) != {}
+
+
+def _say_notes(run: RunFolder, found: Findings) -> None:
+    """Says what was noted when the sets were read that stands neither in config.json, from when the run was begun, nor
+    among the warnings."""
+    said = {note for entry in run.config["data"].values() for note in entry.get("notes", [])}
+    said.update(found.record["warnings"])
+    for note in dict.fromkeys(note for images in found.images for note in images.notes):
+        if note not in said:
+            Console().say(f"note: {note}")
 
 
 def _kept(

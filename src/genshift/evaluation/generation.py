@@ -189,8 +189,8 @@ class GeneratorEvaluation(FamilyEvaluation[G, M]):
         """
         # What is measured, and by whom: a judge that is none is refused before anything is drawn.
         judge = None if options.features is None else feature_distance.classifier_space(options.features)
-        train, held_out = self.real_pictures(run, preset, method, classes, options)
         found, writer = Findings(classes), ImageWriter(run)
+        train, held_out = self.real_pictures(run, preset, method, found, options)
         found.images += [images for images in (train, held_out) if images is not None]
         record = found.record
         record |= {"pictures": [], "snapshots": panels.snapshots(run), "drawn": options.draw}
@@ -212,12 +212,14 @@ class GeneratorEvaluation(FamilyEvaluation[G, M]):
         return found
 
     def real_pictures(
-        self, run: RunFolder, preset: G, method: M, classes: tuple[str, ...], options: EvaluationOptions
+        self, run: RunFolder, preset: G, method: M, found: Findings, options: EvaluationOptions
     ) -> tuple[ImageSet, ImageSet | None]:
-        """The pictures that were trained on, and those that were not; None without any, or of other classes."""
-        skip_broken = bool(run.config.get("skip_broken"))
-        train = training_pictures(run, preset, options.data_root)
-        held_out = held_out_pictures(run, preset, options.data_root, skip_broken)
+        """The pictures that were trained on, and those that were not; None without any, of other classes, or where they
+        cannot be read, which takes no other measure with it."""
+        skip_broken, classes = bool(run.config.get("skip_broken")), tuple(found.record["classes"])
+        train, held_out = training_pictures(run, preset, options.data_root), None
+        with found.measuring("held-out pictures"):
+            held_out = held_out_pictures(run, preset, options.data_root, skip_broken)
         if method.classes:  # labels count in the run's classes; held-out pictures of other classes say nothing of it
             train = in_classes(train, classes)
             labelled = None if held_out is None else in_classes(held_out, classes)

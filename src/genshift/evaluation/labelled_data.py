@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from genshift.data import check_pictures
@@ -38,8 +39,8 @@ def evaluation_images(
     # Of a set whose labels training saw, labels are needed; of another they may be absent.
     labels = True if seen_labels else "any"
     images, _ = open_set(name, split, preset, data_root=data_root, skip_broken=skip_broken, labels=labels)
-    if split == "test":
-        check_pictures(images)
+    if split != "train":
+        images = replace(images, notes=(*images.notes, *check_pictures(images)))
     if split == "train" and not seen_labels:
         return images, f"{shown}, the training images, whose labels training never saw"
     # What a run without a manifest held out is worked out again from the set, which must be the same.

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from genshift.data.dataset import ReadOptions
-from genshift.data.folders import HEADER, csv_rows, label_in
+from genshift.data.folders import HEADER, check_uncut, csv_rows, label_in
 from genshift.data.imageset import ImageSet
 from genshift.data.manifest import SetManifest, manifest_of
 from genshift.data.text import UTF8, check_encoding, composed
@@ -277,6 +277,8 @@ def _lines(file: Path, encoding: str) -> list[tuple[int, list[str]]]:
         raise Refusal(f"{file} begins with '{','.join(head)[:60]}': expected the header 'image_name,label'.")
     if len(rows) == 1:
         raise Refusal(f"{file} names no picture: expected lines 'image_name,label'.")
+    for number, row in enumerate(rows[1:], 2):
+        check_uncut(str(file), number, row, len(head))
     return list(enumerate(rows[1:], 2))
 
 

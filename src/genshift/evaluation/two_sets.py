@@ -11,6 +11,7 @@ from torch import Tensor
 
 from genshift import device
 from genshift.data import load
+from genshift.data.check import look
 from genshift.data.files import is_archive
 from genshift.data.imageset import ImageSet
 from genshift.errors import Refusal
@@ -69,6 +70,8 @@ def compare_sets(
         if run.exists():
             preset = placed(run, preset_of(run.config))
             real, words = families[preset.family].reference(run, preset, options)
+            for note in real.notes:
+                console.say(f"note: {note}")
             size: int | None = preset.size
         else:
             size = options.size or (None if space.measures is not MEASURES else space.side)
@@ -97,7 +100,8 @@ def _spaces(run: RunFolder, options: EvaluationOptions, console: Console) -> lis
 def _read(name: str, size: int | None, options: EvaluationOptions, console: Console) -> tuple[ImageSet, str]:
     """A folder's or a set's pictures, and what they are in words; says what is to be known of them."""
     images = load(name, data_root=options.data_root, size=size, labels=False, skip_broken=options.skip_broken)
-    for note in images.notes:
+    against, unusual = look(images)  # pictures of a generator that has collapsed are measured all the same
+    for note in (*images.notes, *filter(None, [against]), *unusual):
         console.say(f"note: {note}")
     path = given_path(name)
     parted = (not path.is_file() or is_archive(path)) and evaluation_split(name) == "test"

@@ -22,6 +22,7 @@ from genshift.presets import Preset
 from genshift.runs import checkpoint
 from genshift.runs.checkpoint import Checkpoint
 from genshift.runs.folder import MANIFEST, RunFolder
+from genshift.runs.forms import CONFIG
 
 P = TypeVar("P", bound=Preset)
 SEPARATOR = "\0"  # between names: no file's name holds it
@@ -43,12 +44,23 @@ def write_manifest(run: RunFolder, manifest: Manifest) -> None:
 
 def remembered(run: RunFolder) -> Manifest | None:
     """What the run learns from: None before it is begun, empty of a run that a genshift before 0.3 began. Refusal where
-    it is damaged."""
+    it is damaged, or is not the one that config.json names."""
+    if not run.exists():
+        return None  # one that lies there is of a process that was killed before it wrote config.json
+    named = {part: entry["manifest"] for part, entry in run.config.get("data", {}).items() if "manifest" in entry}
     path = run.path / MANIFEST
     if not path.exists():
-        return {} if run.exists() else None
+        if named:
+            raise Refusal(f"{path} is gone: restore it; without it nobody knows which images were held out.")
+        return {}
     status = path.stat()
-    return _read(path.absolute(), status.st_size, status.st_mtime_ns)
+    manifest = _read(path.absolute(), status.st_size, status.st_mtime_ns)
+    if {part: known.digest() for part, known in manifest.items()} != named:
+        raise Refusal(
+            f"{path} is not the one that {run.path / CONFIG} names: restore it; without it nobody knows "
+            "which images were held out."
+        )
+    return manifest
 
 
 @lru_cache(maxsize=4)  # a command asks often, and of few runs

@@ -106,14 +106,20 @@ def parted(
     else:
         kept = None if names is None or images.digests is None else tuple(names)
         known = manifest_of(place, images, _held_out(images, share, memory), kept)
-        if memory.own is not None and not images.catalogued:
-            images = replace(images, notes=(*images.notes, UNREMEMBERED.format(place)))
+        images = _unremembered(images, place, memory)
     return images, known.trained_on if len(known.held_out) else None, known
 
 
 def _held_out(images: ImageSet, share: float, memory: Memory) -> Tensor | None:
     """The rows held out by a run that begins now, or that was begun without a manifest."""
     return hold_out(images, share, memory.before)[1] if memory.own is None else hold_out_by_name(images, share)
+
+
+def _unremembered(images: ImageSet, place: str, memory: Memory) -> ImageSet:
+    """The same, with a note where the run keeps no manifest: of a user's own set nobody knows what it held out."""
+    if memory.own is None or images.catalogued:
+        return images
+    return replace(images, notes=(*images.notes, UNREMEMBERED.format(place)))
 
 
 def _in_content_order(target: ImageSet) -> ImageSet:
@@ -279,6 +285,7 @@ def unseen(
         return images.take(rows), f"{words}, without {len(images) - len(rows):,} that were trained on"
     if known is None:
         held_out = _held_out(images, share, memory)
+        images = _unremembered(images, images.name, memory)
         return (None if held_out is None else images.take(held_out[:most])), "held-out training images"
     if not len(known.held_out):
         return None, "held-out training images"
