@@ -96,8 +96,10 @@ def _two_domains(preset: Adaptation, data_root: Path | None, skip_broken: bool, 
 
 
 def open_pictures(preset: Pictures, split: str, data_root: Path | None, **options: Any) -> tuple[ImageSet, list[str]]:
-    """A split of the preset's set in its size and colour, with one name an image."""
-    options = {"data_root": data_root, **preset.reading(split), **options}
+    """A split of the preset's set in its size and colour, with one name an image. Of what learns no labels these need
+    not be there, nor be right."""
+    labels = "any" if preset.learns == "nothing" else True
+    options = {"data_root": data_root, "labels": labels, **preset.reading(split), **options}
     images, names = load_named(preset.data, split, **options)
     if preset.labelling_attribute:
         images = images.by_attribute(preset.labelling_attribute)
