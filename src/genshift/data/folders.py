@@ -20,7 +20,7 @@ from genshift.data.files import Files, ListedFiles, open_files
 from genshift.data.formats import HEAD, begins_picture
 from genshift.data.imageset import ImageSet
 from genshift.data.parts import Parts, find_parts, listed, part_of
-from genshift.data.pictures import is_picture, read_pictures
+from genshift.data.pictures import Pictures, is_picture, read_pictures
 from genshift.data.text import composed, decode_text
 from genshift.errors import Refusal, of_os_error
 
@@ -95,8 +95,13 @@ def read_folder(path: Path, options: ReadOptions) -> tuple[ImageSet, list[str]]:
     pictures = read_pictures(
         found.files, names, options.size, options.colour, skip_broken=options.skip_broken, decoding=options.decoding
     )
+    return set_of(path, found, layout, pictures), [names[place] for place in pictures.kept]
+
+
+def set_of(path: Path, found: Found, layout: Layout, pictures: Pictures) -> ImageSet:
+    """The pictures that were read, with their labels, and notes on what was read as what and what was not."""
     labels, classes = None, layout.classes
-    if options.labels and layout.labels is not None:
+    if found.options.labels and layout.labels is not None:
         labels = torch.tensor([layout.labels[place] for place in pictures.kept])
     else:
         classes = ()
@@ -104,8 +109,7 @@ def read_folder(path: Path, options: ReadOptions) -> tuple[ImageSet, list[str]]:
     unread = "; ".join(part for part in (unread_of(found.files, found.names, layout.source), pictures.further) if part)
     told = [f"{name}: {note}" for note in (*layout.notes, f"not read: {unread}." if unread else "") if note]
     notes = (*told, *pictures.notes)
-    images = ImageSet(name, pictures.images, labels, classes, notes=notes, digests=pictures.digests)
-    return images, [names[place] for place in pictures.kept]
+    return ImageSet(name, pictures.images, labels, classes, notes=notes, digests=pictures.digests)
 
 
 def parts_in(path: Path) -> set[str]:

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genshift.data.dataset import ReadOptions
 from genshift.data.columns import HEADER, listing_of
+from genshift.data.dataset import ReadOptions
 from genshift.data.folders import csv_rows, label_in
 from genshift.data.imageset import ImageSet
 from genshift.data.manifest import SetManifest, manifest_of
