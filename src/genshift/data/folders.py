@@ -354,9 +354,11 @@ def _from_csv(
         label = label_in(where, number, row) if found.options.labels else ""
         place = _place(found.files, known, prefixes, row[0])
         if place is None:
+            name = row[0].strip()
+            shown = name if len(name) <= 60 else f"…{name[-59:]}"
             raise Refusal(
-                f"{where} names '{row[0].strip()[:60]}' in line {number}, which is not in {found.files.path}: add the "
-                "picture or remove the line."
+                f"{where} names '{shown}' in line {number}, which is not in {found.files.path}: add the picture or "
+                "remove the line."
             )
         if place in chosen:
             raise Refusal(
