@@ -27,6 +27,7 @@ from genshift.data import (
     pack,
 )
 from genshift.data.catalog import entry
+from genshift.data.check import CAPTION
 from genshift.errors import Refusal
 from genshift.report.model.grouping import conditions_of
 from genshift.report.model.run_records import read_runs
@@ -79,8 +80,11 @@ def test_contact_sheet_shows_a_class_a_row(tmp_path):
     images = torch.arange(10, dtype=torch.uint8).repeat(5)[:, None, None, None].expand(-1, 1, 8, 8) * 20 + 10
     labelled = ImageSet("x", images.contiguous(), torch.arange(10).repeat(5), tuple("0123456789"))
     sheet = np.asarray(Image.open(contact_sheet(labelled, tmp_path / "a" / "sheet.png", columns=4)))
-    assert sheet.shape == (10 * 66 + 2, 4 * 66 + 2, 3)
-    assert [int(sheet[34 + 66 * row, 34, 0]) for row in range(10)] == [10 + 20 * row for row in range(10)]
+    assert sheet.shape == (10 * (66 + CAPTION) + 2, 4 * 66 + 2, 3)
+    middles = [CAPTION + 34 + (66 + CAPTION) * row for row in range(10)]
+    assert [int(sheet[middle, 34, 0]) for middle in middles] == [10 + 20 * row for row in range(10)]
+    captions = [sheet[middle - 34 - CAPTION : middle - 34] for middle in middles]
+    assert all((caption < 128).any() for caption in captions), "each class is named over its row"
     again = contact_sheet(labelled, tmp_path / "b.png", columns=4)
     assert again.read_bytes() == (tmp_path / "a" / "sheet.png").read_bytes()
     other = contact_sheet(load("uci-m", "test").sealed(), tmp_path / "c.png", rows=3)
@@ -201,7 +205,7 @@ def test_data_check_says_it_too(kind, tmp_path, capfd):
     sheet = tmp_path / "sheet.png"
     said = refused(capfd, "data", "check", write_two(tmp_path / "set", draw), "--out", sheet)
     assert re.search(words, said)
-    assert sheet.exists() == (kind != "12 bits"), "what can be shown is shown all the same"
+    assert sheet.exists(), "what can be shown is shown all the same"
 
 
 @pytest.mark.parametrize("part", ["test", "valid"])

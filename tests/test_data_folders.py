@@ -85,10 +85,12 @@ def test_a_csv_of_other_things_or_of_predictions_gives_no_labels(tmp_path):
         assert load(folder, labels=False).labels is None
         (folder / "more.csv").unlink()
         assert load(folder, labels=False).labels is None
-        if labelled:
-            assert load(folder).labels.tolist() == [0, 0, 0, 1, 1, 1]
-        else:
-            with pytest.raises(Refusal, match="expected the header 'image_name,label'"):
+        # Class folders tell more; where there are none, two columns of which one names pictures are labels.
+        assert load(folder).labels.tolist() == ([0, 0, 0, 1, 1, 1] if labelled else [0])
+        assert load_named(folder, labels="any")[0].labels is None or labelled
+        (folder / "meta.csv").write_text("file,camera,lens\n000.png,a,x\n")
+        if not labelled:
+            with pytest.raises(Refusal, match="expected the header 'image_name,label'; add it, or give two columns"):
                 load(folder)
 
 
@@ -127,7 +129,13 @@ def test_archives_of_pictures(tmp_path, kind):
         ),
         ("image_name,label\n000.png,1\n000.png,1\n", "twice, again in line 3"),
         ("image_name,label\n", "names no picture"),
-        ("000.png,1\n", "expected the header 'image_name,label'"),
+        ("000,1\n", "begins with '000,1', and neither of its columns names pictures: expected the header"),
+        ("a.png,b.png\n", "begins with 'a.png,b.png', and both of its columns name pictures: expected the header"),
+        ("c,d;000.png\n", "may be parted by commas or by semicolons: in both cases a column names pictures"),
+        ("path,label,more\n000.png,1,x\n", "begins with 'path,label,more': expected the header"),
+        ("path;kind\n9.png;1\n", r"names '9\.png' in line 2, which is not in"),
+        ("9.png;1\n", r"names '9\.png' in line 1, which is not in"),
+        ("/nowhere/000.png,1\n", r"names '/nowhere/000\.png' in line 1, which is not in"),
         ("", "expected the header"),
         ("image_name,label\n../../000.png,1\n", "which is not in"),
     ],
@@ -136,6 +144,59 @@ def test_bad_csv(tmp_path, text, words):
     (write_pictures(tmp_path / "set") / "labels.csv").write_text(text)
     with pytest.raises(Refusal, match=words):
         load(tmp_path / "set")
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("header", ["", "path{}label\n", "Bild{}Sorte\n", "image_name{}label\n"])
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_any_csv_of_two_columns_is_read(tmp_path, delimiter, header, quote):
+    folder = write_pictures(tmp_path / "set", 3)
+    rows = "".join(f"{quote}00{n}.png{quote}{delimiter}{quote}{word}{quote}\n" for n, word in ((2, "b"), (0, "a")))
+    (folder / "labels.csv").write_text(header.format(delimiter) + rows)
+    images, names = load_named(folder)
+    assert images.classes == ("a", "b") and images.labels.tolist() == [1, 0] and names == ["002.png", "000.png"]
+    told = [note for note in images.notes if "so it is read" in note]
+    assert len(told) == (not header.startswith("image_name")), "what was guessed is said"
+
+
+def test_the_columns_of_a_csv_may_stand_in_either_order_and_names_hold_commas(tmp_path):
+    folder = write_pictures(tmp_path / "set", 2)
+    (folder / "000.png").rename(folder / "a,b.png")
+    (folder / "labels.csv").write_text("kind;file\ncat;a,b.png\ndog;001.png\n")
+    images, names = load_named(folder)
+    assert images.labels.tolist() == [0, 1] and images.classes == ("cat", "dog") and names == ["a,b.png", "001.png"]
+
+
+def test_absolute_paths_in_a_csv(tmp_path):
+    one, other = write_pictures(tmp_path / "x" / "one", 2), write_pictures(tmp_path / "x" / "y" / "two", 2)
+    listed = [(one / "001.png", "b"), (other / "000.png", "a")]
+    (tmp_path / "elsewhere").mkdir()
+    given = tmp_path / "elsewhere" / "list.csv"
+    given.write_text("".join(f"{path},{label}\n" for path, label in listed))
+    images, names = load_named(given)
+    assert images.labels.tolist() == [1, 0] and names == ["one/001.png", "y/two/000.png"] and images.name == "list"
+    assert torch.equal(images.images[0], load(one).images[1]) and len(load(given, labels=False)) == 2
+    # Inside of the folder that they are of, and one that is not there.
+    (one / "labels.csv").write_text(f"{one / '001.png'},b\n000.png,a\n")
+    assert load_named(one)[1] == ["001.png", "000.png"]
+    given.write_text(f"{one / '009.png'},b\n{one / '000.png'},a\n")
+    with pytest.raises(Refusal, match=r"names '.*009\.png' in line 1, which is not in"):
+        load(given)
+
+
+def test_pictures_beside_and_inside_of_folders_are_all_read_where_no_labels_are_needed(tmp_path):
+    folder = classes(tmp_path / "mixed")
+    write_pictures(folder, 2)
+    images = load(folder, labels=False)
+    assert len(images) == 8 and images.labels is None
+    (note,) = images.notes
+    assert note == "mixed: 2 picture(s) beside its folders and 6 inside of them (cat, dog): all are read."
+    with pytest.raises(
+        Refusal, match=r"both beside and inside of its folders, 2 beside and 6 inside of them \(cat, dog\)"
+    ):
+        load(folder)
+    images, _ = load_named(folder, labels="any")
+    assert len(images) == 8 and images.labels is None and "labels are left out" in images.notes[-1]
 
 
 def test_bad_folders(tmp_path):

@@ -478,3 +478,75 @@ def test_what_cannot_be_started_from_is_refused(trained, tmp_path, capfd):
     assert "name a run of the same preset" in tiny.refused(capfd, *words, *other_width, last_line=True)
     before_manifests(start)
     assert "is no run that remembers" in tiny.refused(capfd, *words, "--from", start)
+
+
+# --- what a user holds out ------------------------------------------------------------------------------------------
+
+
+def held(folder: Path, to: Path, count: int = 6) -> Path:
+    """Some pictures of each class, moved to a folder of their own."""
+    for label in "ab":
+        (to / label).mkdir(parents=True)
+        for path in sorted((folder / label).glob("*.png"))[:count]:
+            path.rename(to / label / path.name)
+    return to
+
+
+@pytest.mark.parametrize("kind", ["folder", "csv inside", "csv of absolute paths"])
+def test_what_a_user_holds_out_is_held_out_for_ever(kind, tmp_path, capfd):
+    folder = noise(tmp_path / "noise")
+    given = tmp_path / "held"
+    if kind == "csv inside":  # pictures of the set's own
+        given = folder / "held.csv"
+        given.write_text("".join(f"{label}/00{number}.png;{label}\n" for label in "ab" for number in range(6)))
+    elif kind == "csv of absolute paths":
+        held(folder, tmp_path / "there")
+        given = tmp_path / "held.csv"
+        given.write_text("".join(f"{path},{path.parent.name}\n" for path in sorted(tmp_path.glob("there/*/*.png"))))
+    else:
+        held(folder, given)
+    preset = classifier(folder, validation=0.0, held_out=str(given))
+    api.train(preset, tmp_path / "run", threads=1)
+    known = remembered(RunFolder(tmp_path / "run"))
+    assert known is not None and len(known["data"].held_out) == 12 and known["data"].count == 80
+    assert known["data"].beside == str(given)
+    before = measured(tmp_path / "run")
+    assert before[1] == 12
+    # Elsewhere, and with further pictures in the set: the same ones.
+    if kind == "folder":
+        one_more(folder)
+        given.rename(tmp_path / "moved")
+        assert measured(tmp_path / "run", places={"held_out": str(tmp_path / "moved")})[:2] == before[:2]
+    # A run is not continued without them.
+    other = ("train", "digits-classifier", "--data", folder, "--out", tmp_path / "run", "--threads", 1)
+    other += tuple(word for name, value in SMALL.items() for word in (f"--{name.replace('_', '-')}", value))
+    other += ("--rotate", 0, "--shift", 0, "--scale", 0, "--recolour", 0)
+    assert "begun with --held-out" in tiny.refused(capfd, *other, "--validation", 0, last_line=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("all of a class", "leaves no picture of class 'a' to train on: hold fewer out"),
+        ("stranger", "There is no class 'c'"),
+        ("unlabelled", "has no labels: give class folders, or a CSV"),
+        ("both", "takes the place of --validation 0.2: give one"),
+        ("nothing", "There is no folder or file"),
+    ],
+)
+def test_a_hold_out_that_cannot_be_meant_is_refused(kind, words, tmp_path, capfd):
+    folder = noise(tmp_path / "noise", count=8)
+    given = tmp_path / "held"
+    if kind == "stranger":
+        noise(given, count=2, classes=("a", "c"), seed=3)
+    elif kind == "unlabelled":
+        noise(given, count=2, classes=("a",), seed=3)
+    elif kind == "all of a class":
+        given = folder / "held.csv"
+        given.write_text("".join(f"a/00{number}.png,a\n" for number in range(8)) + "b/000.png,b\n")
+    elif kind == "both":
+        held(folder, given, 2)
+    share = ("--validation", 0.2) if kind == "both" else ()
+    command = ("train", "digits-classifier", "--data", folder, "--held-out", given, "--size", 16, *share)
+    assert words in tiny.refused(capfd, *command, "--out", tmp_path / "run", last_line=True)
+    assert not (tmp_path / "run").exists()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from genshift.cli.endings import print_next, say, where_data_lies
 from genshift.cli.parser import (
@@ -26,11 +26,16 @@ from genshift.paths import output_file
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
+    from genshift.data.check import Description
+    from genshift.data.survey import Survey
+
+ROWS = 50  # of a contact sheet: a class, or ten pictures without one, in each
+
 USAGE = """usage: genshift data COMMAND …
 
   ls                                  sets, what of them is here, licence and terms
   get NAME [--split S]                download with checksums
-  check NAME [--out SHEET.png]        shape, range, labels, checksum, contact sheet
+  check NAME [--sheet SHEET.png]      what is there, of which sizes, kinds and classes; contact sheet
   build mnistm --photos DIR           MNIST-M from MNIST and any photos
   pack NAME --out DIR                 memory-mapped shards of a set or folder"""
 
@@ -118,34 +123,105 @@ class Downloads:
 
 
 def check(parser: Parser, argv: Sequence[str]) -> int:
-    """Prints shape, range, label histogram and checksum of a set or folder, and draws a contact sheet."""
+    """Says what a set or folder holds, of which sizes, kinds, parts and classes, what is left out or broken, and draws
+    a contact sheet."""
     parser.add_argument("name", type=name_or_path)
-    parser.add_argument("--split", default="train", help="train or test (train)")
-    parser.add_argument("--out", type=Path, metavar="PNG", help="the contact sheet (NAME-SPLIT.png)")
-    add_int(parser, "--size", "side in pixels, for pictures of many sizes")
+    parser.add_argument("--split", help="train or test (train); of a folder of pictures every part is looked at")
+    words = "the contact sheet (NAME-SPLIT.png)"
+    parser.add_argument("--out", "--sheet", type=Path, metavar="PNG", help=words)
+    add_int(parser, "--size", "side in pixels to look at (a folder's own, or 64 where it has many)")
     parser.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
     add_decoding(parser, "crop, white, 16 where that is clear, utf-8")
     add_data_root(parser)
+    add_json(parser)
     args = parser.parse(argv)
     root = existing_root(args)
-    out = output_file(args.out or Path(f"{Path(args.name).name or 'sheet'}-{args.split}.png"))
+    out = output_file(args.out or Path(f"{Path(args.name).name or 'sheet'}-{args.split or 'train'}.png"))
     from genshift.data import check_set, contact_sheet
+    from genshift.data import survey as survey_of
+    from genshift.data.loading import is_pictures
 
     how = {"size": args.size, "skip_broken": args.skip_broken, **given_decoding(args)}
-    images, facts = check_set(args.name, args.split, root, **how)
-    for key, value in facts.items():
-        if key not in ("files", "notes", "against") and value not in (None, []):
-            say(f"{key:<12} {value}")
-    for line in facts.get("files", []):
-        say(f"file         {line}")
-    for note in facts["notes"]:
-        say(f"note         {note}")
-    say(f"sheet        {contact_sheet(images, out)}")
-    if "against" in facts:  # last: what it is like is to be seen
-        raise Refusal(facts["against"])
-    sets = ("--source", args.name, "--target", "UNLABELLED", *where_data_lies(args.data_root))
-    print_next("train", "adapt", *sets, "--out", "runs/mine")
+    facts: Mapping[str, Any]
+    if is_pictures(args.name):
+        sets, survey = survey_of(args.name, args.split, **how)
+        facts, lines, against = survey, survey_lines(survey), survey["against"]
+        labelled = any(len(images.classes) > 1 for images in sets.values())
+    else:
+        images, described = check_set(args.name, args.split or "train", root, **how)
+        sets = {"": images}
+        facts, lines = described, description_lines(described)
+        against, labelled = [described["against"]] if "against" in described else [], True
+    # What it is like is to be seen, whatever speaks against it.
+    sheet = contact_sheet(sets if len(sets) > 1 else next(iter(sets.values())), out, rows=ROWS) if sets else None
+    if args.json:
+        print(json.dumps({**facts, "sheet": str(sheet) if sheet else None}, indent=1, ensure_ascii=False))
+    else:
+        lines += [f"sheet        {sheet}"] if sheet else []
+        for line in [*lines, *(f"problem      {sentence}" for sentence in against[:-1])]:
+            say(line)
+    if against:
+        raise Refusal(against[-1])
+    if not args.json:
+        sides = (args.name, "UNLABELLED") if labelled else ("LABELLED", args.name)
+        lies = where_data_lies(args.data_root)
+        print_next("train", "adapt", "--source", sides[0], "--target", sides[1], *lies, "--out", "runs/mine")
     return 0
+
+
+def description_lines(facts: Description) -> list[str]:
+    """What `genshift data check` prints of a set, a line each."""
+    told = {key: value for key, value in facts.items() if key not in ("files", "notes", "against")}
+    return [
+        *(f"{key:<12} {value}" for key, value in told.items() if value not in (None, [])),
+        *(f"file         {line}" for line in facts.get("files", [])),
+        *(f"note         {note}" for note in facts["notes"]),
+    ]
+
+
+def survey_lines(facts: Survey) -> list[str]:
+    """What `genshift data check` prints of a folder, a line each."""
+    lines = [
+        f"name         {facts['name']}",
+        f"pictures     {facts['pictures']:,}: {_counted(facts['kinds'])}",
+        f"colours      {_counted(facts['colours'], '; ')}",
+    ]
+    if sizes := facts["sizes"]:
+        smallest, commonest, largest = ("×".join(map(str, sizes[key])) for key in ("smallest", "commonest", "largest"))
+        many = f"{sizes['different']:,} different, {smallest} the smallest, {largest} the largest, "
+        often = f"{commonest} the commonest ({sizes['times']:,})"
+        lines.append(f"sizes        {many + often if sizes['different'] > 1 else f'all {commonest}'}")
+    for part, described in facts["parts"].items():
+        title, labels = f"part {part}", described["labels"]
+        of = "no labels" if labels is None else f"{len(labels):,} classes: {_counted(labels, names_first=True)}"
+        channels, height, width = described["shape"][1:]
+        looked_at = f"looked at as {'grey' if channels == 1 else 'colour'} {width}×{height}"
+        mean, std = (" ".join(f"{value:.3f}" for value in described[key]) for key in ("mean", "std"))
+        lines += [
+            f"{title if len(facts['parts']) > 1 else 'holds':<12} {described['images']:,} pictures, {of}",
+            f"pixels       {described['min']} to {described['max']}, {looked_at}; mean {mean}, deviation {std} of 1",
+            f"fingerprint  {described['fingerprint']}",
+        ]
+    lines += [f"broken       {name}: {reason}" for name, reason in facts["broken"].items()]
+    lines += [f"note         {note}" for note in notes_of(facts)]
+    return lines
+
+
+def notes_of(facts: Survey) -> list[str]:
+    """What is unusual in a folder, each sentence once."""
+    notes = [note for described in facts["parts"].values() for note in described["notes"]]
+    if facts["copies"]:
+        notes.append(f"{facts['copies']:,} pictures are copies of others, byte for byte.")
+    if facts["under_two_labels"]:
+        notes.append(f"{facts['under_two_labels']:,} pictures stand under two labels: one of them is wrong.")
+    if facts["in_two_parts"]:
+        notes.append(f"{facts['in_two_parts']:,} pictures are in two parts: what is trained on is not measured on.")
+    return list(dict.fromkeys(notes))
+
+
+def _counted(counts: Mapping[str, int], between: str = ", ", names_first: bool = False) -> str:
+    """Counts with what they are of."""
+    return between.join(f"{name} {n:,}" if names_first else f"{n:,} {name}" for name, n in counts.items()) or "none"
 
 
 def build(parser: Parser, argv: Sequence[str]) -> int:

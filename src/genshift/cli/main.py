@@ -265,7 +265,7 @@ def sweep(argv: Sequence[str]) -> int:
     }
     for flag, (read, help) in lists.items():
         parser.add_argument(flag, type=several(read), metavar="A,B,…", help=help)
-    add_places(parser, "data")
+    add_places(parser, "data", "held_out")
     add_data_root(parser)
     add_json(parser)
     args = parser.parse(argv)
@@ -303,7 +303,7 @@ def select(argv: Sequence[str]) -> int:
     )
     by = "choose by these labels of target pictures instead (CSVs as of `label`), and say what such a choice costs"
     parser.add_argument("--labels", type=Path, nargs="+", metavar="FILE", help=by)
-    add_places(parser, "source", "target")
+    add_places(parser, "source", "target", "held_out")
     add_data_root(parser)
     add_json(parser)
     args = parser.parse(argv)
@@ -449,7 +449,7 @@ def evaluate(argv: Sequence[str]) -> int:
     add_data_root(parser)
     add_json(parser)
     add_sampling(parser)
-    add_places(parser, "data", "source", "target")
+    add_places(parser, "data", "source", "target", "held_out")
     few = parser.add_argument_group("a few labels of an adapted run's target, instead of its test splits")
     few.add_argument(
         "--labels",

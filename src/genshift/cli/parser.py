@@ -196,12 +196,13 @@ def add_places(parser: argparse.ArgumentParser, *options: str) -> None:
     """Where the sets that a run learns from lie, if not where it was trained from them."""
     group = parser.add_argument_group("where the run's own pictures lie now, if they were moved")
     for option in options:
-        group.add_argument(f"--{option}", metavar="DIR", help=f"what stood at the run's --{option}")
+        flag = f"--{option.replace('_', '-')}"
+        group.add_argument(flag, metavar="DIR", help=f"what stood at the run's {flag}")
 
 
 def given_places(args: argparse.Namespace) -> dict[str, str]:
     """Those that were given, by the preset's options."""
-    places = {name: getattr(args, name, None) for name in ("data", "source", "target")}
+    places = {name: getattr(args, name, None) for name in ("data", "source", "target", "held_out")}
     return {name: place for name, place in places.items() if place is not None}
 
 

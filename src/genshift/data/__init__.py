@@ -4,9 +4,10 @@
   `catalog` is the view of them by name. `places` finds a set on this machine, `download` fetches it.
 - **Reading**: `loading.load` gives any set, folder, archive or file as one `ImageSet` (`imageset`): uint8 images, with
   labels or without. Readers by format: `idx`, `mat`, `libsvm`, `folders` (a user's own pictures, with `files`,
-  `formats`, `parts`, `pictures`, `pixels`, `text` and `bounds` below it), `packed` (memory-mapped arrays). `build` and
-  `blend` make MNIST-M.
-- **Before training**: `check` looks at a set's pixels, describes it and compares two domains.
+  `columns`, `formats`, `parts`, `pictures`, `pixels`, `text` and `bounds` below it), `packed` (memory-mapped arrays).
+  `build` and `blend` make MNIST-M.
+- **Before training**: `check` looks at a set's pixels, describes it and compares two domains; `survey` tells all that
+  lies in a user's folder, whatever its state.
 - **Training**: `batches` (which image comes when, bytes to floats), `augment` and `strong` (weak and strong views),
   `feed` (the batches of a step). All are functions of (seed, images seen); nothing keeps a random state.
 
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from genshift.data.places import cache_root as cache_root
     from genshift.data.places import locate as locate
     from genshift.data.places import roots as roots
+    from genshift.data.survey import survey as survey
 
 _HOMES = {
     "Augment": "augment",
@@ -71,6 +73,7 @@ _HOMES = {
     "register": "dataset",
     "roots": "places",
     "seed_of": "batches",
+    "survey": "survey",
     "to_float": "batches",
 }
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import math
 import os
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from genshift.data.batches import seed_of
@@ -35,6 +35,7 @@ NEARLY_BLACK = 8  # … and of 255 so much more, which between two dark domains 
 FLAT = 1.0  # standard deviation, of 255, below which a picture shows nothing
 UNSCALED = 0.05  # share of pictures in 0–1 among others from which on a set is refused: a class of them, not a dark few
 DIM = 64  # of 255: a set without a brighter pixel is a dark one, or of another scale
+PAD, CAPTION = 2, 16  # pixels of a contact sheet: between its tiles, and over a row for its class
 LOOKED_AT_ONCE = 2**24  # pixels: bounds the floats that a look needs
 
 
@@ -146,44 +147,68 @@ def histogram(images: ImageSet) -> dict[str, int] | None:
     return dict(zip(names, counts, strict=True))
 
 
-def contact_sheet(images: ImageSet, path: Path | str, *, columns: int = 10, rows: int = 10, seed: int = 0) -> Path:
-    """A PNG of `columns` images of each class, a row a class (at most `rows`), or of any where unlabelled.
+def contact_sheet(
+    images: ImageSet | Mapping[str, ImageSet],
+    path: Path | str,
+    *,
+    columns: int = 10,
+    rows: int = 10,
+    seed: int = 0,
+) -> Path:
+    """A PNG of `columns` images of each class, a row a class (at most `rows`), or of any where unlabelled; of several
+    sets, the parts of one by their names, one below the other.
 
-    Which images are shown is a function of the seed. Small images are enlarged by whole pixels.
+    Which images are shown is a function of the seed. Small images are enlarged by whole pixels. Over each row stands
+    whose it is, where there are several.
     """
     path = output_file(path)
-    places = _chosen(images, columns, rows, seed)
-    tiles = iter(images.images[torch.tensor([place for place in places if place >= 0])].cpu().numpy())
-    height, width = images.images.shape[2:]
-
-    # White paper with tiles on it, each zoomed to about 64 pixels.
-    zoom, pad = max(1, 64 // max(height, width)), 2
-    cell = height * zoom + pad, width * zoom + pad
-    size = math.ceil(len(places) / columns) * cell[0] + pad, columns * cell[1] + pad
-    sheet = np.full((*size, 3), 255, np.uint8)
-    for number, place in enumerate(places):
-        if place >= 0:
-            row, column = divmod(number, columns)
-            tile = next(tiles).repeat(zoom, 1).repeat(zoom, 2).transpose(1, 2, 0)
-            top, left = pad + row * cell[0], pad + column * cell[1]
-            sheet[top : top + height * zoom, left : left + width * zoom] = tile  # grey tiles broadcast to RGB
-    _save(Image.fromarray(sheet), path)
+    sets = {"": images} if isinstance(images, ImageSet) else images
+    strips = [strip for part, own in sets.items() for strip in _strips(own, part, columns, rows, seed)]
+    sheet = Image.new(
+        "RGB", (max(strip.width for strip in strips), sum(strip.height for strip in strips) + PAD), "white"
+    )
+    top = 0
+    for strip in strips:
+        sheet.paste(strip, (0, top))
+        top += strip.height
+    _save(sheet, path)
     return path
 
 
-def _chosen(images: ImageSet, columns: int, rows: int, seed: int) -> list[int]:
-    """Places in the set, `columns` to a row; −1 leaves a tile empty."""
+def _strips(images: ImageSet, part: str, columns: int, rows: int, seed: int) -> Iterator[Image.Image]:
+    """The rows of a sheet, each with its caption: white paper with tiles on it, zoomed to about 64 pixels."""
+    height, width = images.images.shape[2:]
+    zoom = max(1, 64 // max(height, width))
+    for caption, places in _chosen(images, columns, rows, seed):
+        words = " ".join(word for word in (part, caption) if word)
+        above = CAPTION if words else 0
+        strip = np.full((above + PAD + height * zoom, columns * (width * zoom + PAD) + PAD, 3), 255, np.uint8)
+        for column, tile in enumerate(images.images[places].cpu().numpy()):
+            left = PAD + column * (width * zoom + PAD)
+            enlarged = tile.repeat(zoom, 1).repeat(zoom, 2).transpose(1, 2, 0)
+            strip[above + PAD :, left : left + width * zoom] = enlarged  # grey tiles broadcast to RGB
+        drawn = Image.fromarray(strip)
+        if words:
+            ImageDraw.Draw(drawn).text((PAD, 1), _written(words), "black", ImageFont.load_default(CAPTION - 4))
+        yield drawn
+
+
+def _written(words: str) -> str:
+    """What a caption can show of a name: no control characters, no more than a line of letters."""
+    return "".join(letter if letter.isprintable() else "?" for letter in words[:60])
+
+
+def _chosen(images: ImageSet, columns: int, rows: int, seed: int) -> Iterator[tuple[str, Tensor]]:
+    """Rows of at most `columns` places in the set, each with its class."""
     generator = torch.Generator().manual_seed(seed_of("contact sheet", seed))
     order = torch.randperm(len(images), generator=generator)
     if images.labels is None:
-        return order[: columns * rows].tolist()
+        yield from (("", places) for places in order[: columns * rows].split(columns))
+        return
     # Of each class, a row of the first in that order; what a small class lacks is left white.
     shuffled = images.labels.cpu()[order]
-    places: list[int] = []
     for label in shuffled.unique().tolist()[:rows]:
-        row = order[shuffled == label][:columns].tolist()
-        places += row + [-1] * (columns - len(row))
-    return places
+        yield images.classes[label] if images.classes else str(label), order[shuffled == label][:columns]
 
 
 def _save(sheet: Image.Image, path: Path) -> None:

@@ -106,6 +106,17 @@ class FolderFiles:
             return stream.read(count)
 
 
+class ListedFiles(FolderFiles):
+    """The files at these absolute paths that are there, as paths relative to the folder that holds all of them; nothing
+    else of it is looked at."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self.path = Path(os.path.commonpath([os.path.dirname(path) for path in paths]))
+        self.left_out: Counter[str] = Counter()
+        there = {os.path.normpath(path) for path in paths if os.path.isfile(path)}
+        self.names = sorted(Path(path).relative_to(self.path).as_posix() for path in there)
+
+
 class ZipFiles:
     """The members of a zip; raises Refusal where it is damaged or a member points outside of it."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,17 +14,17 @@ from pathlib import Path, PurePosixPath
 
 import torch
 
+from genshift.data.columns import HEADER, Listing, delimiter_of, listing_of
 from genshift.data.dataset import ReadOptions
-from genshift.data.files import Files, open_files
+from genshift.data.files import Files, ListedFiles, open_files
 from genshift.data.formats import HEAD, begins_picture
 from genshift.data.imageset import ImageSet
 from genshift.data.parts import Parts, find_parts, listed, part_of
-from genshift.data.pictures import is_picture, read_pictures
+from genshift.data.pictures import Pictures, is_picture, read_pictures
 from genshift.data.text import composed, decode_text
 from genshift.errors import Refusal, of_os_error
 
 LABELS = "labels.csv"
-HEADER = ["image_name", "label"]  # of a CSV with labels; further columns are left unread
 MAX_KINDS = 6  # of unread files, in a note
 MAX_CLASSES = 10_000  # a whole number beyond it is an identity or a time, and no class
 NOTE, SHEET = "sample.json", "grid.png"  # beside pictures that genshift drew; the sheet is none of them
@@ -48,9 +49,10 @@ class Found:
     listings: dict[str, list[str]]
     options: ReadOptions
 
-    def rows(self, name: str) -> list[list[str]]:
-        """The rows of a CSV among the files."""
-        return csv_rows(self.files.path / name, self.files.read(name), self.options)
+    def listing(self, name: str) -> Listing:
+        """A CSV among the files."""
+        where = self.files.path / name
+        return listing_of(where, csv_rows(where, self.files.read(name), self.options))
 
     def below(self, split: str) -> list[str]:
         """The folders in which a part's pictures lie."""
@@ -77,51 +79,66 @@ def read_folder(path: Path, options: ReadOptions) -> tuple[ImageSet, list[str]]:
 
     Layouts: `CLASS/picture`; pictures alone; pictures with a CSV (`image_name,label`) named `labels.csv`, or the only
     one there, or `FOLDER.csv` beside; each also below `train/`, `test/`, `valid/` or with one CSV a part (`train.csv`
-    …; `data.parts` says which names, and when folders are parts). A CSV of another header, or with confidences, which
-    are a model's guesses, gives no labels; only where these are asked for (`labels` True, and not "any"), and no class
-    folders give them, is another header refused. Without labels a CSV counts where it names a part's pictures, and
-    nowhere else. Links are followed. Hidden files and folders are left out, and so is the grid beside pictures that
-    genshift drew. What was read as what, and what was not read, stands in the notes. `path` may be the CSV itself.
-    Raises Refusal where there is no picture, folders may be parts or classes, the CSV names a picture that is missing,
-    or a folder or picture cannot be read (left out, with a note, where `skip_broken`).
+    …; `data.parts` says which names, and when folders are parts). Without labels pictures beside and inside of folders
+    are all read. A CSV of two columns, of which one names pictures, is read under any header or none where it has one
+    of these names, or where labels are asked for (`labels` True, and not "any") and no class folders give them; there
+    another CSV is refused, and elsewhere it gives no labels, nor does one with confidences, a model's guesses. Without
+    labels a CSV counts where it names a part's pictures, and nowhere else. Links are followed. Hidden files and
+    folders are left out, and so is the grid beside pictures that genshift drew. What was read as what, and what was not
+    read, stands in the notes. `path` may be the CSV itself; where all of its names are absolute, its pictures may lie
+    anywhere. Raises Refusal where there is no picture, folders may be parts or classes, the CSV names a picture that is
+    missing, or a folder or picture cannot be read (left out, with a note, where `skip_broken`).
     """
-    listing = path if path.suffix.lower() == ".csv" else None
-    found = _look(path.parent if listing else path, options)
-    try:
-        layout = _scan(found, listing)
-    except Refusal as refusal:
-        if options.labels != "any":
-            raise
-        # Labels that need not be there are no reason to read nothing.
-        layout = _scan(replace(found, options=replace(options, labels=False)), listing)
-        layout = replace(layout, labels=None, notes=(*layout.notes, f"{UNREAD}: {refusal}"))
+    found, listing = look_through(path, options)
+    layout = layout_of(found, listing)
     names = layout.names[: options.limit]  # before decoding, which is what takes time
     pictures = read_pictures(
         found.files, names, options.size, options.colour, skip_broken=options.skip_broken, decoding=options.decoding
     )
+    return set_of(path, found, layout, pictures), [names[place] for place in pictures.kept]
+
+
+def set_of(path: Path, found: Found, layout: Layout, pictures: Pictures) -> ImageSet:
+    """The pictures that were read, with their labels, and notes on what was read as what and what was not."""
     labels, classes = None, layout.classes
-    if options.labels and layout.labels is not None:
+    if found.options.labels and layout.labels is not None:
         labels = torch.tensor([layout.labels[place] for place in pictures.kept])
     else:
         classes = ()
-    name = path.stem if listing else path.resolve().name
+    name = name_of(path)
     unread = "; ".join(part for part in (unread_of(found.files, found.names, layout.source), pictures.further) if part)
     told = [f"{name}: {note}" for note in (*layout.notes, f"not read: {unread}." if unread else "") if note]
     notes = (*told, *pictures.notes)
-    images = ImageSet(name, pictures.images, labels, classes, notes=notes, digests=pictures.digests)
-    return images, [names[place] for place in pictures.kept]
+    return ImageSet(name, pictures.images, labels, classes, notes=notes, digests=pictures.digests)
 
 
 def parts_in(path: Path) -> set[str]:
     """The parts that `read_folder` can read of a folder or archive; none where it is not parted."""
     # What is left out here is refused where the pictures are read.
-    found = _look(path, ReadOptions(labels=False, skip_broken=True))
+    return parts_of(look_through(path, ReadOptions(labels=False, skip_broken=True))[0])
+
+
+def parts_of(found: Found) -> set[str]:
+    """The parts of a folder that was looked through."""
     return {*found.listings, *(found.parts.folders if len(found.parts.folders) > 1 else ())}
 
 
-def _look(path: Path, options: ReadOptions) -> Found:
-    """Looks through a folder or archive; Refusal where there is no picture."""
-    files = open_files(path, options.skip_broken)
+def name_of(path: Path) -> str:
+    """What a folder, archive or CSV is called as a set."""
+    return path.stem if path.suffix.lower() == ".csv" else path.resolve().name
+
+
+def look_through(path: Path, options: ReadOptions) -> tuple[Found, Path | None]:
+    """Looks through a folder or archive, or that of a CSV (or where it says), which is then given back too; Refusal
+    where there is no picture."""
+    listing = path if path.suffix.lower() == ".csv" else None
+    if listing is None:
+        files: Files = open_files(path, options.skip_broken)
+    else:
+        rows = listing_of(listing, csv_rows(listing, _bytes(listing), options)).rows
+        away = bool(rows) and all(os.path.isabs(row[0].strip()) for row in rows)
+        names = [row[0].strip() for row in rows]
+        files = ListedFiles(names) if away else open_files(path.parent, options.skip_broken)
     drawn = {name.removesuffix(NOTE) + SHEET for name in files.names if name.rpartition("/")[2] == NOTE}
     names = [name for name in files.names if name not in drawn and _is_picture(files, name)]
     if not names:
@@ -136,9 +153,9 @@ def _look(path: Path, options: ReadOptions) -> Found:
     top = f"{tops.pop()}/" if wraps else ""
     found = Found(files, names, top, find_parts(files.path, names, top), {}, options)
     for name in _csvs(files, top):
-        if (part := part_of(PurePosixPath(name).stem)) and _lists(found.rows(name)):
+        if (part := part_of(PurePosixPath(name).stem)) and _lists(found.listing(name), named=True):
             found.listings.setdefault(part, []).append(name)
-    return found
+    return found, listing
 
 
 def _is_picture(files: Files, name: str) -> bool:
@@ -175,6 +192,18 @@ def _serves(files: Files, name: str, source: str) -> bool:
     return csv or path.name == NOTE or str(files.path / name) == source
 
 
+def layout_of(found: Found, listing: Path | None) -> Layout:
+    """The pictures of a part, and their labels. Labels that need not be there are no reason to read nothing: where they
+    cannot be read, a note says why."""
+    try:
+        return _scan(found, listing)
+    except Refusal as refusal:
+        if found.options.labels != "any":
+            raise
+        layout = _scan(replace(found, options=replace(found.options, labels=False)), listing)
+        return replace(layout, labels=None, notes=(*layout.notes, f"{UNREAD}: {refusal}"))
+
+
 def _scan(found: Found, listing: Path | None) -> Layout:
     """The pictures of a part by whichever layout there is; `listing` is a CSV that the user named."""
     split, labels, folders = (
@@ -190,15 +219,17 @@ def _scan(found: Found, listing: Path | None) -> Layout:
     elsewhere = set() if listing else _of_other_parts(found, split)
 
     # A CSV that the user named, or with labels that are wanted, or without which there would be none.
-    where, rows = _csv(found, below, split, listing) or ("", [])
+    where, table = _csv(found, below, split, listing) or ("", Listing())
     # Without labels a CSV matters only where it parts the pictures: what it says of some is no reason to drop others.
     parts = part_of(Path(where).stem) == split
-    needed = where and labels is True and not _guesses(rows) and len(set(_folders(own, below).values())) < 2
-    if listing is not None or ((labels or parts) and _lists(rows)) or needed:
-        layout = _from_csv(found, _prefixes(found, split), where, rows, set() if parts else elsewhere)
+    named = parts or Path(where).name.lower() == LABELS or where == str(_beside(found.files))
+    needed = where and labels is True and not _guesses(table) and len(set(_folders(own, below).values())) < 2
+    if listing is not None or ((labels or parts) and _lists(table, named)) or needed:
+        layout = _from_csv(found, _prefixes(found, split), where, table, set() if parts else elsewhere)
         left = len(set(own) - set(layout.names) - elsewhere)
         note = f"{left:,} picture(s) that {Path(where).name} does not name: not read." if left else ""
-        return replace(layout, notes=(found.parts.note if listing is None else "", note), source=where)
+        told = (found.parts.note if listing is None else "", table.note, note)
+        return replace(layout, notes=told, source=where)
     if found.parts.doubt and split != "all":
         raise Refusal(found.parts.doubt)
     layout = _from_names(found, [name for name in own if name not in elsewhere], below)
@@ -233,8 +264,8 @@ def _of_other_parts(found: Found, split: str) -> set[str]:
     names, known = {name for name in found.names if name.startswith(others)}, _known(found.names)
     for part in found.listings.keys() - {split}:
         prefixes = _prefixes(found, part)
-        rows = [row for name in found.listings[part] for row in found.rows(name)[1:]]
-        names.update(place for row in rows if (place := _place(known, prefixes, row[0])))
+        rows = [row for name in found.listings[part] for row in found.listing(name).rows]
+        names.update(place for row in rows if (place := _place(found.files, known, prefixes, row[0])))
     return names
 
 
@@ -243,9 +274,15 @@ def _known(names: Sequence[str]) -> dict[str, str]:
     return {composed(name): name for name in names} | {name: name for name in names}
 
 
-def _place(known: Mapping[str, str], prefixes: Sequence[str], name: str) -> str | None:
-    """The picture that a CSV means by a name; None where there is none."""
-    paths = [prefix + name.strip() for prefix in prefixes]
+def _place(files: Files, known: Mapping[str, str], prefixes: Sequence[str], name: str) -> str | None:
+    """The picture that a CSV means by a name, or by an absolute path; None where there is none."""
+    name = name.strip()
+    if os.path.isabs(name):
+        roots = (f"{root}/" for root in (files.path.absolute(), files.path.resolve()))
+        inside = next((name.removeprefix(root) for root in roots if name.startswith(root)), None)
+        paths = [] if inside is None else [inside]
+    else:
+        paths = [prefix + name for prefix in prefixes]
     return next((known[path] for path in (*paths, *map(composed, paths)) if path in known), None)
 
 
@@ -255,12 +292,16 @@ def _csvs(files: Files, below: str) -> list[str]:
     return [name for name in inside if "/" not in name.removeprefix(below)]
 
 
-def _csv(found: Found, below: Sequence[str], split: str, given: Path | None) -> tuple[str, list[list[str]]] | None:
-    """The CSV's name and rows, or None where there is none."""
-    files = found.files
-    beside = given or files.path.parent / f"{files.path.name}.csv"
+def _beside(files: Files) -> Path:
+    """The CSV that lies beside a folder under its name, where there is one."""
+    return files.path.parent / f"{files.path.name}.csv"
+
+
+def _csv(found: Found, below: Sequence[str], split: str, given: Path | None) -> tuple[str, Listing] | None:
+    """The CSV's name and what it says, or None where there is none."""
+    files, beside = found.files, _beside(found.files)
     if given is not None:
-        return str(given), csv_rows(given, _bytes(given), found.options)
+        return str(given), listing_of(given, csv_rows(given, _bytes(given), found.options))
 
     # By its name, else the only one beside the pictures, else the only one there that lists labels.
     named = [name for name in _csvs(files, below[0]) if name.lower() == f"{below[0]}{LABELS}".lower()]
@@ -270,58 +311,56 @@ def _csv(found: Found, below: Sequence[str], split: str, given: Path | None) -> 
     chosen = named or own or shared or free
     if not found.options.labels:  # others are not even opened: they may be broken
         chosen = [name for name in chosen if part_of(PurePosixPath(name).stem) == split]
-    if len(chosen) > 1:
-        chosen = [name for name in chosen if _lists(found.rows(name))]
+    for loosely in (False, True):  # of several the one with the header, else the one that can be read without
+        if len(chosen) > 1:
+            listing = [name for name in chosen if _lists(found.listing(name), loosely)]
+            chosen = listing if listing or loosely else chosen
     if len(chosen) > 1:
         raise Refusal(
             f"{files.path} holds {len(chosen)} CSV files ({', '.join(chosen[:3])}): name the one with the labels "
             "labels.csv."
         )
     if chosen:
-        return str(files.path / chosen[0]), found.rows(chosen[0])
+        return str(files.path / chosen[0]), found.listing(chosen[0])
     if not files.path.is_dir() or not beside.is_file() or not (found.options.labels or part_of(beside.stem) == split):
         return None
-    return str(beside), csv_rows(beside, _bytes(beside), found.options)
+    return str(beside), listing_of(beside, csv_rows(beside, _bytes(beside), found.options))
 
 
-def _head(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The columns' names."""
-    return [cell.strip() for cell in rows[0]] if rows else []
-
-
-def _guesses(rows: Sequence[Sequence[str]]) -> bool:
+def _guesses(listing: Listing) -> bool:
     """Whether a CSV is what `genshift predict` wrote."""
-    return "confidence" in _head(rows)
+    return "confidence" in listing.head
 
 
-def _lists(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether a CSV names pictures and their labels."""
-    return _head(rows)[:2] == HEADER and not _guesses(rows)
+def _lists(listing: Listing, named: bool = False) -> bool:
+    """Whether a CSV names pictures and their labels; one that is `named` for it does so under any header, or none."""
+    return (listing.exact or (named and not listing.against)) and not _guesses(listing)
 
 
 def _from_csv(
-    found: Found, prefixes: Sequence[str], where: str, rows: Sequence[Sequence[str]], elsewhere: AbstractSet[str]
+    found: Found, prefixes: Sequence[str], where: str, listing: Listing, elsewhere: AbstractSet[str]
 ) -> Layout:
     """The pictures that a CSV lists, in its order, but for those `elsewhere`, in other parts; its names are sought
     below each of `prefixes`, and its labels are not looked at where none are wanted."""
-    if _head(rows)[:2] != HEADER:
-        first = ",".join(rows[0]) if rows else ""
-        raise Refusal(f"{where} begins with '{first[:60]}': expected the header 'image_name,label'; add it.")
-    if len(rows) == 1:
+    if listing.against:
+        raise Refusal(listing.against)
+    if not listing.rows:
         raise Refusal(f"{where} names no picture: expected lines 'image_name,label'.")
 
     # Every line must name one picture that is there, once: a label that goes astray would be silent.
     known = _known(found.names)
     chosen: dict[str, str] = {}
-    for number, row in enumerate(rows[1:], 2):
+    for number, row in enumerate(listing.rows, listing.first):
         if found.options.labels:
-            check_uncut(where, number, row, len(rows[0]))
+            check_uncut(where, number, row, max(len(HEADER), len(listing.head)))
         label = label_in(where, number, row) if found.options.labels else ""
-        place = _place(known, prefixes, row[0])
+        place = _place(found.files, known, prefixes, row[0])
         if place is None:
+            name = row[0].strip()
+            shown = name if len(name) <= 60 else f"…{name[-59:]}"
             raise Refusal(
-                f"{where} names '{row[0].strip()[:60]}' in line {number}, which is not in {found.files.path}: add the "
-                "picture or remove the line."
+                f"{where} names '{shown}' in line {number}, which is not in {found.files.path}: add the picture or "
+                "remove the line."
             )
         if place in chosen:
             raise Refusal(
@@ -363,7 +402,8 @@ def csv_rows(where: Path, data: bytes, options: ReadOptions) -> list[list[str]]:
     """The rows that hold anything; Refusal where bytes are no text, a quote is not closed or the like."""
     # Without labels the pictures' names alone count, whose bytes may be any.
     text = decode_text(data, where, options.encoding, "strict" if options.labels else "surrogateescape")
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    delimiter = delimiter_of(where, text)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
     begun = 0  # lines read before the row that fails: a quote that is not closed swallows the rest of the file
     rows = []
     try:
@@ -407,11 +447,14 @@ def _from_names(found: Found, names: Sequence[str], below: Sequence[str]) -> Lay
         raise Refusal(f"{where} holds no picture: expected PNG, JPEG or the like; check the path.")
     folder_of = _folders(names, below)
     folders = set(folder_of.values())
-    if "" in folders and len(folders) > 1:
-        raise Refusal(
-            f"{where} holds pictures both beside and inside of its folders: put every picture into a "
-            "class folder, or all into one folder."
-        )
+    if (loose := sum(not folder for folder in folder_of.values())) and len(folders) > 1:
+        inside = f"{len(names) - loose:,} inside of them ({listed(sorted(folders - {''}))})"
+        if found.options.labels:
+            raise Refusal(
+                f"{where} holds pictures both beside and inside of its folders, {loose:,} beside and {inside}: which "
+                "class the former are of cannot be told; put every picture into a class folder, or all into one folder."
+            )
+        return Layout(list(names), notes=(f"{loose:,} picture(s) beside its folders and {inside}: all are read.",))
     if len(folders) < 2:  # one folder parts nothing
         return Layout(list(names))
     # Class by class, and by name within one: an order that does not hang on how a system lists folders.

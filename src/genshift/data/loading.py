@@ -191,6 +191,15 @@ def splits_of(name_or_path: str | Path) -> set[str]:
     return {"train", *(parts_in(path) if path.is_dir() or is_archive(path) else ())}
 
 
+def is_pictures(name_or_path: str | Path) -> bool:
+    """Whether it is a folder, archive or CSV of a user's pictures, and no set by its name or format."""
+    path = given_path(name_or_path)
+    if lookup(name_or_path) is not None or not (path.exists() or path.suffix.lower() == ".csv"):
+        return False
+    known = is_packed(path) or packed_parts(path) or _published_in(path) or _is_all_of(path)
+    return not known and (path.is_dir() or path.suffix.lower() == ".csv" or is_archive(path))
+
+
 def _published_in(path: Path) -> DataSet | None:
     """The data set whose published files lie in this folder, as in `data/mnist`, or None."""
     for data in CATALOG.values():

@@ -29,6 +29,7 @@ class SetManifest:
     training. content: the digest of its pixels, where many images lie in one file; '' otherwise. digests: uint8
     `[N, 16]` of its picture files, or None. held_out: int64, the rows that training does not see, in the order in which
     they are looked at. names: the pictures' files below the set; None of a target, whose folders may tell labels.
+    beside: where those that a user gave to hold out were read from; '' where there are none.
     """
 
     place: str
@@ -37,6 +38,7 @@ class SetManifest:
     digests: Tensor | None
     held_out: Tensor
     names: tuple[str, ...] | None = None
+    beside: str = ""
 
     @property
     def trained_on(self) -> Tensor:
@@ -115,12 +117,16 @@ NEW = Memory()
 
 
 def manifest_of(
-    place: str, images: ImageSet, held_out: Tensor | None, names: tuple[str, ...] | None = None
+    place: str,
+    images: ImageSet,
+    held_out: Tensor | None,
+    names: tuple[str, ...] | None = None,
+    beside: str = "",
 ) -> SetManifest:
     """What there is to remember of a set that was read from `place`."""
     rows = torch.empty(0, dtype=torch.int64) if held_out is None else held_out
     content = pixels_of(images) if images.digests is None else ""
-    return SetManifest(standing(place), len(images), content, images.digests, rows, names)
+    return SetManifest(standing(place), len(images), content, images.digests, rows, names, beside)
 
 
 def standing(place: str) -> str:

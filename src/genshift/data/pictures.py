@@ -37,13 +37,15 @@ Digested = tuple[bytes, Decoded | Exception]  # a file's digest, and what it sho
 @dataclass(frozen=True)
 class Pictures:
     """images: uint8 `[M, C, H, W]`; kept: the places, among the names asked for, of the M that were read; digests:
-    uint8 `[M, 16]`, their files by content; further: which pages and frames were not read, in words."""
+    uint8 `[M, 16]`, their files by content; further: which pages and frames were not read, in words; broken: names of
+    those that were left out, each with the reason."""
 
     images: Tensor
     kept: list[int]
     notes: tuple[str, ...]
     digests: Tensor
     further: str = ""
+    broken: tuple[tuple[str, str], ...] = ()
 
 
 def is_picture(name: str) -> bool:
@@ -71,7 +73,7 @@ def read_pictures(
     """
     out: Tensor | None = None
     kept: list[int] = []
-    broken: list[str] = []
+    broken: list[tuple[str, str]] = []
     deepest: list[int] = []  # of the 16-bit ones
     clear = 0
     digests: list[bytes] = []
@@ -80,7 +82,7 @@ def read_pictures(
         if isinstance(decoded, Exception):
             if not skip_broken:
                 raise _unreadable(files, names[place], decoded) from decoded
-            broken.append(names[place])
+            broken.append((names[place], why_broken(names[place], decoded)))
             continue
         image = finish(torch.from_numpy(decoded.pixels)[None], size, colour)[0]
         deepest += [decoded.deepest] if decoded.deepest else []
@@ -113,9 +115,10 @@ def read_pictures(
         )
     if broken:
         more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
-        notes.append(f"{len(broken)} broken picture(s) in {files.path} left out: {', '.join(broken[:3])}{more}.")
+        named = ", ".join(name for name, _ in broken[:3])
+        notes.append(f"{len(broken)} broken picture(s) in {files.path} left out: {named}{more}.")
     contents = torch.frombuffer(bytearray(b"".join(digests)), dtype=torch.uint8).view(len(kept), DIGEST_BYTES)
-    return Pictures(out[: len(kept)], kept, tuple(notes), contents, _told(pages))
+    return Pictures(out[: len(kept)], kept, tuple(notes), contents, _told(pages), tuple(broken))
 
 
 def _told(pages: Sequence[tuple[str, int]]) -> str:
@@ -205,20 +208,23 @@ def _decoded(
             yield from waiting.popleft().result()
 
 
-def _unreadable(files: Files, name: str, error: Exception) -> Refusal:
-    """The sentence for a picture that is broken; `error` is one of `BROKEN`."""
+def why_broken(name: str, error: Exception) -> str:
+    """Why a picture cannot be read, in words; `error` is one of `BROKEN`."""
     if missing := lacking(name):
-        reason = f"it needs {missing}"
-    elif isinstance(error, UnidentifiedImageError):
-        reason = "its format is none that is known"
-    elif isinstance(error, Image.DecompressionBombError):
-        reason = (
+        return f"it needs {missing}"
+    if isinstance(error, UnidentifiedImageError):
+        return "its format is none that is known"
+    if isinstance(error, Image.DecompressionBombError):
+        return (
             f"it claims more than {bound('pixels'):,} pixels, as a decompression bomb does; GENSHIFT_MAX_PIXELS in the "
             "environment sets another bound"
         )
-    else:
-        reason = str(error).rstrip(".") or type(error).__name__
+    return str(error).rstrip(".") or type(error).__name__
+
+
+def _unreadable(files: Files, name: str, error: Exception) -> Refusal:
+    """The sentence for a picture that is broken; `error` is one of `BROKEN`."""
     return Refusal(
-        f"{files.path / name} is no picture that can be read ({reason}): expected a whole PNG, JPEG or the like; "
-        "replace it, move it out of the folder, or give --skip-broken to leave such files out."
+        f"{files.path / name} is no picture that can be read ({why_broken(name, error)}): expected a whole PNG, JPEG "
+        "or the like; replace it, move it out of the folder, or give --skip-broken to leave such files out."
     )

@@ -125,6 +125,35 @@ def decode(data: bytes, size: int | None = None, fraction: float = 1.0, decoding
         return as_array(image, size, fraction, decoding, halved)
 
 
+class Head(NamedTuple):
+    """What a picture's first bytes say: its format, width and height as it is shown, colours and depth in words."""
+
+    format: str
+    width: int
+    height: int
+    colours: str
+
+
+def head_of(data: bytes) -> Head:
+    """Of the bytes of a picture, which need not be whole; raises one of `BROKEN` where they are none."""
+    with _opened(data) as image:
+        width, height = image.size
+        if image.getexif().get(0x0112, 1) in range(5, 9):  # the tag of orientation: it lies on its side
+            width, height = height, width
+        return Head(image.format or "", width, height, _colours_of(image))
+
+
+def _colours_of(image: Image.Image) -> str:
+    """Colours and bits a channel, in words."""
+    deep = _is_halved(image) or image.mode.startswith("I")
+    kinds = {"1": "black and white", "P": "palette", "PA": "palette", "CMYK": "CMYK", "F": "floating point"}
+    grey = image.mode in GREY_MODES or image.mode.startswith("I")
+    kind = kinds.get(image.mode, "grey" if grey else "colour")
+    depth = "" if image.mode in ("1", "F") else f", {16 if deep else 8} bits"
+    alpha = image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
+    return f"{kind}{depth}{', alpha' if alpha else ''}"
+
+
 def as_array(
     image: Image.Image,
     size: int | None = None,

@@ -51,7 +51,7 @@ class AdaptationEvaluation(FamilyEvaluation[Adaptation, ClassifierMethod]):
 
     def observers(self, run: RunFolder, preset: Adaptation, settings: Settings) -> list[Observer]:
         """One keeps checkpoints to choose from, where the run adapts; one writes the oracle's curve."""
-        keepers = [checkpoint_selection.keeper(run)] if preset.adapts and preset.validation else []
+        keepers = [checkpoint_selection.keeper(run)] if preset.adapts and (preset.validation or preset.held_out) else []
         curve = oracle_curve(run, preset, settings)
         return [*keepers, *([] if curve is None else [curve])]
 

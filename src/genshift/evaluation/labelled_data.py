@@ -15,7 +15,7 @@ from genshift.methods.base import Domain
 from genshift.presets import Adaptation
 from genshift.runs.folder import RunFolder
 from genshift.runs.manifest import remembered
-from genshift.training.domains import HELD_OUT_IMAGES, evaluation_split, open_set, unseen
+from genshift.training.domains import HELD_OUT_IMAGES, evaluation_split, open_set, unseen, with_held_out
 
 
 def evaluation_images(
@@ -38,7 +38,10 @@ def evaluation_images(
     split, memory = evaluation_split(name), Memory(remembered(run), before)
     # Of a set whose labels training saw, labels are needed; of another they may be absent.
     labels = True if seen_labels else "any"
-    images, _ = open_set(name, split, preset, data_root=data_root, skip_broken=skip_broken, labels=labels)
+    options = {"data_root": data_root, "skip_broken": skip_broken}
+    images, names = open_set(name, split, preset, labels=labels, **options)
+    if split == "train" and seen_labels:
+        images, _, _ = with_held_out(images, names, preset, **options)
     if split != "train":
         images = replace(images, notes=(*images.notes, *check_pictures(images)))
     if split == "train" and not seen_labels:

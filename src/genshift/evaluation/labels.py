@@ -20,8 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genshift.data.columns import HEADER, listing_of
 from genshift.data.dataset import ReadOptions
-from genshift.data.folders import HEADER, check_uncut, csv_rows, label_in
+from genshift.data.folders import check_uncut, csv_rows, label_in
 from genshift.data.imageset import ImageSet
 from genshift.data.manifest import SetManifest, manifest_of
 from genshift.data.text import UTF8, check_encoding, composed
@@ -273,13 +274,14 @@ def _lines(file: Path, encoding: str) -> list[tuple[int, list[str]]]:
     if not rows:
         raise Refusal(f"{file} is empty: expected the header 'image_name,label' and a line a picture.")
     head = [cell.strip() for cell in rows[0]]
-    if head[:2] != HEADER or (len(head) > 2 and head != ANSWERS):
+    listing = listing_of(file, rows)
+    if listing.against or (len(head) > 2 and head != ANSWERS):
         raise Refusal(f"{file} begins with '{','.join(head)[:60]}': expected the header 'image_name,label'.")
-    if len(rows) == 1:
+    if not listing.rows:
         raise Refusal(f"{file} names no picture: expected lines 'image_name,label'.")
-    for number, row in enumerate(rows[1:], 2):
-        check_uncut(str(file), number, row, len(head))
-    return list(enumerate(rows[1:], 2))
+    for number, row in enumerate(listing.rows, listing.first):
+        check_uncut(str(file), number, row, max(len(HEADER), len(listing.head)))
+    return list(enumerate(listing.rows, listing.first))
 
 
 def _answer(

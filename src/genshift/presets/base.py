@@ -30,6 +30,7 @@ LATER = {
     "strong": 0.0,
     "pretrain": 0.0,
     "pretrain_lr": 1e-3,
+    "held_out": "",
 }
 
 # Ours, in every preset that has one: what a generator or a classifier answers swings between steps, and a mean over
@@ -119,6 +120,7 @@ class Preset:
         "probability that an image is moved, recoloured and cut strongly, in training", 0.0, at_least=0, at_most=1
     )
     validation: float = option("share of each training split held out", 0.0)
+    held_out: str = option("pictures, labelled as the set is, held out instead of that share: a folder or CSV", "")
     select: Literal["last", "best", "label-free"] = option(
         "checkpoint to use: last, best on held-out images (the latest within one standard error), or, of a run that "
         "adapts, label-free: what `genshift select` chooses, after training",
@@ -221,7 +223,7 @@ class Preset:
             if name not in self.options():
                 raise unknown("option", name, self.options())
             changes[name] = of_kind(kinds[name], name, value)
-        other_data = {"source", "target", "extra", "data"} & set(changes)
+        other_data = {"source", "target", "extra", "data", "held_out"} & set(changes)
         published = {} if other_data else self.published
         return dataclasses.replace(self, **changes, origins=origins, published=published).checked()
 
@@ -237,9 +239,11 @@ class Preset:
             raise Refusal(f"--depth is a number of bits from 1 to 16, or 0, not {self.depth}.")
         if not 0 <= self.validation <= 0.9:
             raise Refusal(f"--validation is a share from 0 to 0.9, not {self.validation}.")
+        if self.held_out and self.validation and self.origins.get("validation") == YOURS:
+            raise Refusal(f"--held-out {self.held_out} takes the place of --validation {self.validation:g}: give one.")
         if self.select == "label-free" and not self.adapts:
             raise Refusal(f"--select label-free chooses for an unlabelled target, and {self.name} adapts to none.")
-        if self.select != "last" and self.validation == 0:
+        if self.select != "last" and self.validation == 0 and not self.held_out:
             raise Refusal(f"--select {self.select} needs held-out images: give --validation a share, e.g. 0.3.")
         return self
 

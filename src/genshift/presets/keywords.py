@@ -55,6 +55,7 @@ class TrainOptions(TypedDict, total=False):
     guidance_from: float
     guidance_to: float
     guide: Literal["both", "unconditional", "weak"]
+    held_out: str
     images: int
     information: float
     kl_warmup: int

@@ -33,6 +33,7 @@ def write_manifest(run: RunFolder, manifest: Manifest) -> None:
     tensors, about = {}, {}
     for part, known in manifest.items():
         about[part] = {"place": known.place, "count": known.count, "content": known.content, "digest": known.digest()}
+        about[part] |= {"beside": known.beside} if known.beside else {}
         tensors[f"{part}/held_out"] = known.held_out
         if known.digests is not None:
             tensors[f"{part}/digests"] = known.digests
@@ -80,8 +81,9 @@ def _read(path: Path, size: int, changed: int) -> Manifest:
 def _set_of(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> SetManifest | None:
     """A set as `write_manifest` wrote it, or None where it is not so."""
     place, count, content = (about.get(key) for key in ("place", "count", "content"))
+    beside = about.get("beside", "")
     held_out, digests, names = (tensors.get(key) for key in ("held_out", "digests", "names"))
-    if not (isinstance(place, str) and isinstance(count, int) and isinstance(content, str)):
+    if not (isinstance(place, str) and isinstance(count, int) and isinstance(content, str) and isinstance(beside, str)):
         return None
     if digests is not None and (digests.dtype, *digests.shape) != (torch.uint8, count, 16):
         return None
@@ -90,23 +92,27 @@ def _set_of(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> SetManif
     if not ((held_out >= 0) & (held_out < count)).all():
         return None
     if names is None:
-        return SetManifest(place, count, content, digests, held_out)
+        return SetManifest(place, count, content, digests, held_out, beside=beside)
     if names.dtype != torch.uint8 or names.ndim != 1:
         return None
     named = tuple(bytes(names.numpy()).decode("utf-8", "surrogateescape").split(SEPARATOR))
-    return SetManifest(place, count, content, digests, held_out, named) if len(named) == count else None
+    return SetManifest(place, count, content, digests, held_out, named, beside) if len(named) == count else None
 
 
 def placed(run: RunFolder, preset: P, places: Mapping[str, str] | None = None) -> P:
     """The run's preset with its sets where they lie: at the `places` given by option (`data`, or `source` and
-    `target`), else where the run read them, whatever the current folder."""
+    `target`, and `held_out`), else where the run read them, whatever the current folder."""
     for name, place in (places or {}).items():
         if name not in preset.options():
             raise Refusal(f"{run.path} is a run of {preset.name}, which has no --{name}: leave it out.")
+        if name == "held_out" and not preset.held_out:
+            raise Refusal(f"{run.path} was begun without --held-out: leave it out.")
         if lookup(place) is None and not os.path.exists(given_path(place)):
             raise Refusal(f"There is nothing at --{name} {place}: name where the run's own pictures lie now.")
     # The bound learns from the target as others do from a source.
     options = {"source": "target"} if preset.method == "target" else {}
-    lies = {options.get(part, part): known.place for part, known in (remembered(run) or {}).items()}
+    manifest = remembered(run) or {}
+    lies = {options.get(part, part): known.place for part, known in manifest.items()}
+    lies.update(("held_out", known.beside) for known in manifest.values() if known.beside)
     moved = {**lies, **(places or {})}
     return preset.replaced(**{name: place for name, place in moved.items() if getattr(preset, name) != place})

@@ -42,6 +42,7 @@ from genshift.runs.manifest import placed, remembered
 from genshift.runs.records import SOURCE_ONLY
 from genshift.runs.results import Measure, Results
 from genshift.runs.trained_run import load_networks, open_run, preset_of
+from genshift.selection.evidence import nearest_of
 from genshift.selection.rules import (
     ESTIMATE,
     ESTIMATES,
@@ -62,12 +63,15 @@ from genshift.training.loop import Observer
 IMAGES = 2_000  # of the source's and of the target's training images, the same for every checkpoint and run
 PREDICTIONS = "scores.safetensors"
 PARTS = 10  # more candidates cost disk (hw2's networks 15 MB each) and scoring time; averaged, neighbours are alike
+SCARCE, KNOWN, FEWEST = 0.1, 0.8, 20  # ours: of expected images, of a class's source images, images
+TAIL = 0.95  # of held-out source images: what lies beyond is far, or unsure
 SMALLEST = 1e-12  # a probability's, before its logarithm is a loss
 PROTOCOL = (
     "source_accuracy and its binomial standard error on held-out source images, class_entropy and commonest of their "
-    "labels (the largest share of a class); entropy, diversity, information and snd of predictions on target training "
-    "images; dev_risk from features of all; agreement among these checkpoints; atc and doc, estimates of target "
-    "accuracy. No target label was read."
+    "labels (the largest share of a class); missed, classes by number that hardly any target image is taken for; "
+    "strange, the share of target images that are far from the source's and unsure, less that of held-out ones; "
+    "entropy, diversity, information and snd of predictions on target training images; dev_risk from features of all; "
+    "agreement among these checkpoints; atc and doc, estimates of target accuracy. No target label was read."
 )
 
 
@@ -150,9 +154,9 @@ def scores_of(method: ClassifierMethod, data: ScoringData) -> tuple[ModelScores,
     value, error = accuracy(on_source.argmax(1), labels)
     # DEV's loss is the cross-entropy: of the few source images that are got wrong, errors alone would tell little.
     losses = -on_source.gather(1, labels[:, None])[:, 0].double().clamp(min=SMALLEST).log()
-    ratio = density_ratio(
-        method.embed(data.source, "source"), method.embed(data.target), method.embed(data.held_out, "source")
-    )
+    learnt, seen = method.embed(data.source, "source"), method.embed(data.held_out, "source")
+    of_target = method.embed(data.target)
+    ratio = density_ratio(learnt, of_target, seen)
     class_shares = torch.bincount(labels, minlength=on_source.shape[1])[None] / len(labels)
     scores: ModelScores = {
         "source_accuracy": value,
@@ -166,8 +170,33 @@ def scores_of(method: ClassifierMethod, data: ScoringData) -> tuple[ModelScores,
         "doc": difference_of_confidences(on_source, labels, on_target),
         "class_entropy": entropy(class_shares),
         "commonest": class_shares.max().item(),
+        "missed": _missed(on_source, labels, on_target),
+        "strange": _strange(nearest_of(seen, learnt, 1)[0], on_source, nearest_of(of_target, learnt, 1)[0], on_target),
     }
     return scores, on_target
+
+
+def _missed(on_source: Tensor, labels: Tensor, on_target: Tensor) -> list[int]:
+    """The classes that hardly any target image is taken for, although the model knows them on the source: fewer than
+    SCARCE of what the source's shares would give, where that is FEWEST images or more."""
+    classes = on_source.shape[1]
+    said = on_source.argmax(1).cpu()
+    counts, right = (part.bincount(minlength=classes) for part in (labels, labels[said == labels]))
+    expected = counts.double() / len(labels) * len(on_target)
+    found = on_target.argmax(1).cpu().bincount(minlength=classes)
+    missed = (found < SCARCE * expected) & (expected >= FEWEST) & (right >= KNOWN * counts)
+    return [int(place) for place in missed.nonzero().flatten()]
+
+
+def _strange(far_source: Tensor, on_source: Tensor, far_target: Tensor, on_target: Tensor) -> float:
+    """The share of target images that lie farther from every source training image than TAIL of the held-out ones do,
+    and of which the model is less sure than of TAIL of these; less the share of held-out ones of which both is so."""
+
+    def share(far: Tensor, said: Tensor) -> float:
+        return ((far[:, 0] > reach) & (said.amax(1).cpu() < sure)).double().mean().item()
+
+    reach, sure = far_source[:, 0].quantile(TAIL), on_source.amax(1).cpu().quantile(1 - TAIL)
+    return share(far_target, on_target) - share(far_source, on_source)
 
 
 def checkpoints_of(run: RunFolder) -> list[Path]:
@@ -317,7 +346,9 @@ def _doubts(candidates: Sequence[Candidate], chosen: Candidate, source_only: flo
     rows = [candidate.row for candidate in candidates if candidate.run is chosen.run]
     validated = [row["valid/source_accuracy"] for row in chosen.run.rows() if "valid/source_accuracy" in row]
     best = max([*validated, *(row["source_accuracy"] for row in rows)])
-    return tuple(doubts(rows, rows.index(chosen.row), best, source_only, _held_out(chosen.run)))
+    return tuple(
+        doubts(rows, rows.index(chosen.row), best, source_only, _held_out(chosen.run), chosen.run.config["classes"])
+    )
 
 
 def estimate_of(candidate: Candidate) -> Estimate:

@@ -73,7 +73,7 @@ def evidence_of(
         _, gap = disagreement_bound(said["source"], said["target"], value, classes)
         bounds[name] = max(0.0, value - gap)
     # What the nearest source images are, and how near.
-    nearest = {domain: _nearest(at, learnt, min(NEIGHBOURS, len(learnt))) for domain, at in features.items()}
+    nearest = {domain: nearest_of(at, learnt, min(NEIGHBOURS, len(learnt))) for domain, at in features.items()}
     voted = {domain: _vote(source_labels[rows], classes) for domain, (_, rows) in nearest.items()}
     far = nearest["source"][0][:, 0].quantile(NEAR)
     shares = {
@@ -105,7 +105,7 @@ def evidence_of(
     }
 
 
-def _nearest(at: Tensor, among: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def nearest_of(at: Tensor, among: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Distances [N, count], the smallest first, and rows int64 [N, count] of the nearest of `among`, by the angle."""
     one, other = F.normalize(at, dim=1), F.normalize(among, dim=1)
     found = [(1 - part @ other.T).topk(count, largest=False) for part in one.split(ROWS)]

@@ -16,6 +16,7 @@ from genshift.errors import unknown
 # other candidates (docs/results.md).
 MARGIN = 0.05
 ENOUGH = 100  # held-out source images below which no accuracy is stated, nor that it fell
+STRANGE = 0.07  # ours: share of such target images from which on classes that the source lacks are suspected
 COLLAPSED = 0.5  # ours: share of the source's effective classes below which target predictions are of few
 DEFAULT_RULE = "default"
 LAST = "last"
@@ -38,6 +39,8 @@ class ModelScores(TypedDict):
     doc: float
     class_entropy: float  # of the held-out source labels
     commonest: float  # the largest share of a class among them
+    missed: NotRequired[list[int]]  # classes that hardly any target image is taken for; scores of 0.2 have none
+    strange: NotRequired[float]  # share of target images unlike any of the source's, and unsure, above what is usual
 
 
 class ScoreRow(ModelScores):
@@ -191,12 +194,17 @@ def choice_lines(choice: Choice, estimate: bool = True) -> list[str]:
 
 
 def doubts(
-    rows: Sequence[ScoreRow], place: int, best: float, source_only: float | None = None, held_out: int = ENOUGH
+    rows: Sequence[ScoreRow],
+    place: int,
+    best: float,
+    source_only: float | None = None,
+    held_out: int = ENOUGH,
+    classes: Sequence[str] = (),
 ) -> list[str]:
     """Why the candidate at `place` may do worse on the target than a model that was not adapted: sentences.
 
     rows: of its run, the earliest first. best: the highest source accuracy that its training showed. source_only: as in
-    `choose`. held_out: how many source images were held out.
+    `choose`. held_out: how many source images were held out. classes: their names.
     """
     row, sentences = rows[place], []
     accuracy = row["source_accuracy"]
@@ -225,6 +233,21 @@ def doubts(
         sentences.append(
             f"Target images are taken for few classes, effectively {named:.1f} of the source's {there:.1f}: unless the "
             "target holds no more, adaptation has collapsed."
+        )
+    # Classes that do not match: some that the target may lack, some that the source may.
+    if (missed := row.get("missed", [])) and held_out >= ENOUGH:
+        names = [f"'{classes[number]}'" if number < len(classes) else str(number) for number in missed]
+        more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+        sentences.append(
+            f"Hardly any target image is taken for {', '.join(names[:4])}{more}, which the model knows on the source: "
+            "the target may lack them, and then --alignment 0 or --prior source keeps others from getting their names; "
+            "or it does not know them again there."
+        )
+    if learnt and held_out >= ENOUGH and row.get("strange", 0.0) > STRANGE:
+        sentences.append(
+            f"{row['strange']:.0%} more target images than source ones are unlike any source image, and the model is "
+            "unsure of them: they may be of classes that the source lacks, which all get a wrong name; look at those "
+            "of the lowest confidence (`genshift predict --least`)."
         )
     # A target accuracy that fell, counted from the first candidate that knows the source: before, what a model says of
     # itself means nothing.

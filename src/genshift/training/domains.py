@@ -69,7 +69,9 @@ def open_domains(
         )
     if len(labelled.classes) < 2:
         raise Refusal(f"{preset.trains_on} has {len(labelled.classes)} class: two or more are needed.")
-    labelled, train, known = parted(labelled, "source", preset.trains_on, preset.validation, memory, names)
+    labelled, names, given = with_held_out(labelled, names, preset, **options)
+    share, beside = preset.validation, preset.held_out
+    labelled, train, known = parted(labelled, "source", preset.trains_on, share, memory, names, given, beside)
     shown = labelled.take(known.held_out[:HELD_OUT_IMAGES]) if len(known.held_out) else None
     if preset.method == "target":
         remarks = tuple(check_pictures(labelled))
@@ -96,16 +98,20 @@ def parted(
     share: float,
     memory: Memory,
     names: list[str] | None = None,
+    given: Tensor | None = None,
+    beside: str = "",
 ) -> tuple[ImageSet, Tensor | None, SetManifest]:
     """The images in the order of training, the rows drawn from (None: all), and what is to be remembered of them: as
-    the run remembers them, else parted now."""
+    the run remembers them, else parted now, by the share or, where a user gave those to hold out from `beside`, by the
+    rows `given`."""
     if memory.own:
         known = memory.own[part]
         images = known.arranged(images, place)
-        known = replace(known, place=standing(place))  # they may lie elsewhere now
+        known = replace(known, place=standing(place), beside=beside and standing(beside))  # elsewhere now, perhaps
     else:
         kept = None if names is None or images.digests is None else tuple(names)
-        known = manifest_of(place, images, _held_out(images, share, memory), kept)
+        rows = _held_out(images, share, memory) if given is None else _as_given(images, given, beside, memory.before)
+        known = manifest_of(place, images, rows, kept, beside and standing(beside))
         images = _unremembered(images, place, memory)
     return images, known.trained_on if len(known.held_out) else None, known
 
@@ -120,6 +126,67 @@ def _unremembered(images: ImageSet, place: str, memory: Memory) -> ImageSet:
     if memory.own is None or images.catalogued:
         return images
     return replace(images, notes=(*images.notes, UNREMEMBERED.format(place)))
+
+
+def with_held_out(
+    images: ImageSet, names: list[str], preset: Preset, **options: Any
+) -> tuple[ImageSet, list[str], Tensor | None]:
+    """A set with the pictures that a user gave to hold out (`preset.held_out`), the names of all, and the rows of
+    those, int64; None where none are given. Some or all of them may lie in the set itself: they are known by content.
+
+    Raises Refusal where they have no labels and the set has some, are of other classes, or where either is no files.
+    """
+    if not preset.held_out:
+        return images, names, None
+    flag = f"--held-out {preset.held_out}"
+    held, of_held = open_set(preset.held_out, "train", preset, **{**options, "labels": images.labels is not None})
+    given, there = held.digests, images.digests
+    if there is None or given is None:
+        whose = images.name if there is None else preset.held_out
+        raise Refusal(f"{flag} goes by the content of picture files, and {whose} holds none: give --validation.")
+    if images.labels is not None:
+        if held.labels is None:
+            raise Refusal(f"{flag} has no labels: give class folders, or a CSV of pictures and their labels.")
+        known = set(map(composed, images.classes))
+        if strangers := [name for name in held.classes if composed(name) not in known]:
+            raise unknown("class", strangers[0], images.classes, f"{flag} is to have those that are learnt.")
+        held = in_classes(held, images.classes)
+    # Those of the set stay where they are, the others join it.
+    chosen, own = (set(map(bytes, known.numpy())) for known in (given, there))
+    fresh = [row for row, digest in enumerate(given.numpy()) if bytes(digest) not in own]
+    further = held.take(torch.tensor(fresh, dtype=torch.int64))
+    labels = None if images.labels is None or further.labels is None else torch.cat([images.labels, further.labels])
+    digests = torch.cat([there, given[fresh]])
+    joined = replace(
+        images,
+        images=torch.cat([images.images, further.images]) if fresh else images.images,
+        labels=labels,
+        digests=digests,
+        notes=(*images.notes, *held.notes),
+    )
+    rows = [row for row, digest in enumerate(digests.numpy()) if bytes(digest) in chosen]
+    return joined, [*names, *(of_held[row] for row in fresh)], torch.tensor(rows)
+
+
+def _as_given(images: ImageSet, given: Tensor, flag: str, before: Manifest | None) -> Tensor:
+    """The rows that a user gave to hold out, and those that the run held out which this one starts from. Refusal where
+    a class is left none to train on, or where that run has trained on some of them."""
+    held = torch.zeros(len(images), dtype=torch.bool)
+    held[given] = True
+    for known in (before or {}).values():
+        rows = known.rows_in(images)
+        learnt, kept = rows[known.trained_on], rows[known.held_out]
+        if count := int(held[learnt[learnt >= 0]].sum()):
+            raise Refusal(f"--held-out {flag} holds {count:,} pictures that --from has trained on: give others.")
+        held[kept[kept >= 0]] = True
+    if held.all():
+        raise Refusal(f"--held-out {flag} holds every picture out: some must be left to train on.")
+    if images.labels is not None:
+        left = images.labels[~held].bincount(minlength=len(images.classes))
+        if gone := [name for name, count in zip(images.classes, left.tolist(), strict=True) if not count]:
+            raise Refusal(f"--held-out {flag} leaves no picture of class '{gone[0]}' to train on: hold fewer out.")
+    rows = held.nonzero().flatten()
+    return rows[_places(images)[rows].argsort(stable=True)]  # the first of them stand for all
 
 
 def _in_content_order(target: ImageSet) -> ImageSet:

@@ -45,7 +45,7 @@ from genshift.training.training_data import TrainingData, open_training_data
 
 LOGS = 100  # readings of the scalars in a training: a curve needs no more points
 CHECKS = 20  # checkpoints in a training: at most a twentieth is lost where the machine dies
-MOVABLE = ("data", "source", "target")  # options that name places
+MOVABLE = ("data", "source", "target", "held_out")  # options that name places
 MOST_MINUTES = 1_000_000  # two years: above it, something else was meant
 
 
@@ -348,8 +348,9 @@ def check_choice(preset: Preset, training_data: TrainingData) -> None:
     """Refuses a choice by held-out images where too few are held out."""
     count = 0 if training_data.held_out is None else len(training_data.held_out)
     if preset.select == "label-free" and count < FEWEST_HELD_OUT:
+        given = f"--held-out {preset.held_out}" if preset.held_out else f"--validation {preset.validation:g}"
         raise Refusal(
-            f"--validation {preset.validation:g} holds {count} of {preset.trains_on}'s pictures out, and choosing a "
+            f"{given} holds {count} of {preset.trains_on}'s pictures out, and choosing a "
             f"checkpoint needs {FEWEST_HELD_OUT} or more: give a larger share, more pictures, or --select last."
         )
 
@@ -375,9 +376,10 @@ def check_same(run: RunFolder, preset: Preset, settings: Settings) -> None:
         larger = name == "images" and value > begun[name]
         if begun[name] == value or (larger and not bound):
             continue
-        if name not in moved or {begun[name], value} & set(CATALOG):
+        if name not in moved or "" in (begun[name], value) or {begun[name], value} & set(CATALOG):
             flag, why = f"--{name.replace('_', '-')}", f", and {bound}" if larger else ""
-            raise Refusal(f"{run.path} was begun with {flag} {begun[name]}, not {value}{why}: name another --out.")
+            before, after = (setting if setting != "" else "left out" for setting in (begun[name], value))
+            raise Refusal(f"{run.path} was begun with {flag} {before}, not {after}{why}: name another --out.")
 
 
 def _draw_as_now(run: RunFolder, preset: Preset, console: Console) -> None:

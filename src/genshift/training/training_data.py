@@ -14,7 +14,7 @@ from genshift.data.imageset import ImageSet
 from genshift.data.manifest import NEW, Manifest, Memory
 from genshift.errors import Refusal
 from genshift.presets import Adaptation, Pictures, Preset
-from genshift.training.domains import HELD_OUT_IMAGES, evaluation_split, open_domains, parted, unseen
+from genshift.training.domains import HELD_OUT_IMAGES, evaluation_split, open_domains, parted, unseen, with_held_out
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,10 @@ def _two_domains(preset: Adaptation, data_root: Path | None, skip_broken: bool, 
 
 
 def open_pictures(preset: Pictures, split: str, data_root: Path | None, **options: Any) -> tuple[ImageSet, list[str]]:
-    """A split of the preset's set in its size and colour, with one name an image."""
-    options = {"data_root": data_root, **preset.reading(split), **options}
+    """A split of the preset's set in its size and colour, with one name an image. Of what learns no labels these need
+    not be there, nor be right."""
+    labels = "any" if preset.learns == "nothing" else True
+    options = {"data_root": data_root, "labels": labels, **preset.reading(split), **options}
     images, names = load_named(preset.data, split, **options)
     if preset.labelling_attribute:
         images = images.by_attribute(preset.labelling_attribute)
@@ -109,7 +111,9 @@ def open_unseen(
 ) -> tuple[ImageSet | None, str]:
     """The pictures to measure on, as `unseen` tells them: the test split, else the share held out."""
     split = evaluation_split(preset.data)
-    images, _ = open_pictures(preset, split, data_root, skip_broken=skip_broken)
+    images, names = open_pictures(preset, split, data_root, skip_broken=skip_broken)
+    if split == "train":
+        images, _, _ = with_held_out(images, names, preset, data_root=data_root, skip_broken=skip_broken)
     if split != "train":
         images = replace(images, notes=(*images.notes, *check_pictures(images)))
     return unseen(images, split, preset.validation, memory, "data")
@@ -119,7 +123,9 @@ def _one_set(preset: Pictures, data_root: Path | None, skip_broken: bool, memory
     images, names = open_pictures(preset, "train", data_root, skip_broken=skip_broken)
     remarks = check_pictures(images)
     classes = _learnt(preset, images)
-    images, rows, known = parted(images, "data", preset.data, preset.validation, memory, names)
+    images, names, given = with_held_out(images, names, preset, data_root=data_root, skip_broken=skip_broken)
+    share, beside = preset.validation, preset.held_out
+    images, rows, known = parted(images, "data", preset.data, share, memory, names, given, beside)
     shown = images.take(known.held_out[:HELD_OUT_IMAGES]) if len(known.held_out) else None
     part = TrainingSet(images, preset.step_images, "--batch", rows)
     if len(part) < 2:
