@@ -208,6 +208,12 @@ def test_a_page_to_share_holds_no_real_picture_though_the_data_is_at_hand(studio
     assert main.main([*argv, "--data-root", str(tmp_path)]) == 2 and "give one of them" in capsys.readouterr().err
 
 
+def test_runs_of_one_name_from_two_folders_are_shared_on_one_page(tmp_path, capsys):
+    twins = [write_gan(tmp_path / name, values={"frechet": value}) for name, value in (("a", 20.0), ("b", 30.0))]
+    page = genshift.report(twins, tmp_path / "page.html", to_share=True).read_text(encoding="utf-8")
+    assert "2 runs" in page
+
+
 def test_what_nobody_says_of_is_real_and_of_every_set_of_the_run(tmp_path):
     """A sheet of both domains, drawn by whoever: hidden unless both may be passed on."""
     for target, allowed in (("svhn", False), ("uci", True)):

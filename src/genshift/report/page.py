@@ -93,8 +93,13 @@ def report(
     _figures(runs, figures)
     if not to_share:
         return write_page(runs, out, title, script, root)
+    # Runs of one folder stay beside each other: those of another may bear the same names.
+    beside: dict[Path, list[Path]] = {}
+    for run in runs:
+        beside.setdefault(run.resolve().parent, []).append(run)
     with TemporaryDirectory() as shared:
-        return write_page(find_runs(write_record(runs, Path(shared))), out, title, script, None, fill=False)
+        kept = [write_record(group, Path(shared, str(place))) for place, group in enumerate(beside.values())]
+        return write_page(find_runs(kept), out, title, script, None, fill=False)
 
 
 def _figures(runs: Sequence[Path], figures: AnyPath | None) -> Path | None:

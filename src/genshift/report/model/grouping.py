@@ -64,6 +64,8 @@ def conditions_of(run: RunRecord) -> Conditions:
         if key not in RESOLVED and value not in ("", LATER.get(key, "")):
             conditions[key] = f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}"
     conditions["budget"] = f"{run.config.get('minutes')} minutes" if run.budget is None else f"{run.budget:,} images"
+    if run.evaluated and run.budget is not None and run.images is not None and run.images < run.budget:
+        conditions["budget"] = f"{run.images:,} of {run.budget:,} images"  # it was measured before its end
     conditions["precision"] = str(run.config.get("precision") or run.fields.get("precision"))
     for part, entry in run.data.items():
         if part in PARTS:  # the first digits of a fingerprint are enough to tell two sets apart
