@@ -510,9 +510,8 @@ def test_an_end_for_want_of_memory_or_threads_is_a_sentence(kind, tmp_path, monk
     def end(*args, **options):
         raise error
 
-    write_pictures(tmp_path / "a", 2)
     monkeypatch.setattr(genshift.data.check, "load", end)
-    assert words in refused(capfd, "data", "check", tmp_path / "a")
+    assert words in refused(capfd, "data", "check", "uci", "--out", tmp_path / "sheet.png")
 
 
 def test_another_error_stays_one(tmp_path, monkeypatch):
@@ -521,7 +520,7 @@ def test_another_error_stays_one(tmp_path, monkeypatch):
 
     monkeypatch.setattr(genshift.data.check, "load", end)
     with pytest.raises(RuntimeError, match="own"):
-        main.main(["data", "check", str(tmp_path)])
+        main.main(["data", "check", "uci", "--out", str(tmp_path / "sheet.png")])
 
 
 def test_a_picture_too_large_for_memory_is_named(tmp_path, monkeypatch, capfd):

@@ -208,6 +208,7 @@ def test_the_cost_of_a_choice():
         (b"image_name,label\n007.png,nan\n", "gives the label 'nan' in line 2"),
         ("image_name,label\n007.png,zéro\n".encode("latin-1"), "holds bytes in line 2 that are no text in UTF-8"),
         (b"image_name,label,confidence\n007.png,7,0.9\n", "expected the header 'image_name,label'"),
+        (b"007,7\n", "begins with '007,7'"),
         (b'image_name,label\n"007.png,7\n', "cannot be read from line 2 on"),
         (b"image_name,label,answer,plan\n007.png,,skipped,\n", "holds no label"),
         (b"image_name,label,answer,plan\n007.png,7,,0badf00d\n", "drawn by plan 0badf00d, which is not there"),

@@ -1,7 +1,7 @@
 """A study of one's own, read from a TOML file: methods × tasks × seeds × variants, planned and shown as the others.
 
     name = "mine"
-    methods = ["source", "dann", "adamatch-im"]
+    methods = ["source", "dann"]
     tasks = [["photos", "sketches"], ["mnistm", "svhn"]]   # labelled source, unlabelled target: folders, or sets' names
     images = 60_000                                         # of every run
     seeds = 2

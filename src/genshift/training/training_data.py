@@ -114,7 +114,7 @@ def open_unseen(
     images, names = open_pictures(preset, split, data_root, skip_broken=skip_broken)
     if split == "train":
         images, _, _ = with_held_out(images, names, preset, data_root=data_root, skip_broken=skip_broken)
-    if split != "train":
+    else:
         images = replace(images, notes=(*images.notes, *check_pictures(images)))
     return unseen(images, split, preset.validation, memory, "data")
 
