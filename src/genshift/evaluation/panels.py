@@ -17,7 +17,7 @@ from genshift.methods import GeneratorMethod, LatentGeneratorMethod
 from genshift.methods.base import to_bytes
 from genshift.methods.vae import VAEMethod, attribute_direction, interpolate
 from genshift.metrics.embedding import tsne
-from genshift.metrics.neighbours import nearest_rows
+from genshift.metrics.neighbours import nearest_of, nearest_rows
 from genshift.runs import checkpoint
 from genshift.runs.files import write_whole
 from genshift.runs.folder import RunFolder, images_of
@@ -260,9 +260,7 @@ def nearest_source(
     """The first target pictures, and below each the source picture whose features are nearest; `features` of both, by
     "target" and "source", `[N, D]`."""
     count = min(PANEL, len(target))
-    known = torch.nn.functional.normalize(features["source"].double().cpu(), dim=1)
-    asked = torch.nn.functional.normalize(features["target"][:count].double().cpu(), dim=1)
-    rows = (asked @ known.T).argmax(1)
+    rows = nearest_of(features["target"][:count], features["source"], 1)[1][:, 0]
     images = torch.cat([to_colour(part, "rgb").cpu() for part in (target.images[:count], source.images[rows])])
     labels = None if source.labels is None else source.labels[rows].tolist()
     under = [] if labels is None else [classes[label] for label in labels]

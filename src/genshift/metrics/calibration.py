@@ -7,7 +7,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from genshift.errors import Refusal
 from genshift.metrics.inputs import as_points
 from genshift.metrics.label_free import as_probabilities
 
@@ -56,8 +55,6 @@ def expected_calibration_error(confidence: npt.ArrayLike | Tensor, right: npt.Ar
         raise ValueError(f"there are {len(sure)} confidences and {len(true)} answers: expected one an image")
     if bool(((sure < 0) | (sure > 1)).any()):
         raise ValueError("confidences must lie in [0, 1]")
-    if not len(sure):
-        raise Refusal("There is no image to hold confidence against: expected one or more.")
     places = (sure * BINS).ceil().clamp(1, BINS).long() - 1  # bins (a, b], the first with 0
     off = torch.zeros(BINS, dtype=torch.float64).index_add_(0, places, sure - true)
     return (off.abs().sum() / len(sure)).item()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from genshift.errors import Refusal
 
@@ -120,3 +121,11 @@ def _flat(images: Tensor) -> Tensor:
     """[N, …] as float32 [N, D]; uint8 brought to [0, 1]."""
     flat = images.detach().flatten(1)
     return flat.float() / 255 if flat.dtype == torch.uint8 else flat.float()
+
+
+def nearest_of(at: Tensor, among: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Of each of features `at` [N, D] the `count` rows of `among` [M, D] at the smallest angle, the nearest first: one
+    less the cosine, float64 [N, count], and their places, int64 [N, count], on the CPU."""
+    own, others = (F.normalize(part.double().cpu(), dim=1) for part in (at, among))
+    found = [(1 - part @ others.T).topk(count, largest=False) for part in own.split(ROWS)]
+    return torch.cat([near.values for near in found]), torch.cat([near.indices for near in found])

@@ -73,8 +73,12 @@ def report(
             raise Refusal("Nothing is to be written: name --out page.html, --record DIR or --figures DIR.")
         if given:
             raise Refusal(f"{given[0]} is of the page, which is not asked for: name --out page.html too.")
-        written = None if record is None else write_record(find_runs(folders), given_path(record))
-        return _figures(find_runs(folders), figures) or written or given_path(".")
+        runs = find_runs(folders)
+        if record is None:
+            assert figures is not None  # one of both is asked for
+            return _write_figures(runs, figures)
+        written = write_record(runs, given_path(record))
+        return written if figures is None else _write_figures(runs, figures)
     out = output_file(out)
     if out.suffix == ".md":
         given += ["--record"] if record is not None else []
@@ -90,7 +94,8 @@ def report(
     runs = find_runs(folders)
     if record is not None:
         write_record(runs, given_path(record))
-    _figures(runs, figures)
+    if figures is not None:
+        _write_figures(runs, figures)
     if not to_share:
         return write_page(runs, out, title, script, root)
     # Runs of one folder stay beside each other: those of another may bear the same names.
@@ -102,10 +107,8 @@ def report(
         return write_page(find_runs(kept), out, title, script, None, fill=False)
 
 
-def _figures(runs: Sequence[Path], figures: AnyPath | None) -> Path | None:
-    """The folder of figures, written, where it is asked for."""
-    if figures is None:
-        return None
+def _write_figures(runs: Sequence[Path], figures: AnyPath) -> Path:
+    """Writes the drawings of the runs' page into the folder `figures`, which is returned."""
     from genshift.report.figure_files import write_figures
 
     return write_figures(page_model(readable_runs(runs)[0]), given_path(figures))

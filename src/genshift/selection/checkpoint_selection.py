@@ -33,6 +33,7 @@ from genshift.metrics.label_free import (
     soft_neighbourhood_density,
     thresholded_confidence,
 )
+from genshift.metrics.neighbours import nearest_of
 from genshift.presets import Adaptation
 from genshift.runs import checkpoint
 from genshift.runs.checkpoint import Checkpoint
@@ -42,7 +43,6 @@ from genshift.runs.manifest import placed, remembered
 from genshift.runs.records import SOURCE_ONLY
 from genshift.runs.results import Measure, Results
 from genshift.runs.trained_run import load_networks, open_run, preset_of
-from genshift.selection.evidence import nearest_of
 from genshift.selection.rules import (
     ESTIMATE,
     ESTIMATES,

@@ -14,16 +14,15 @@ from torch.nn import functional as F
 
 from genshift.methods import ClassifierMethod
 from genshift.methods.base import Domain
-from genshift.metrics.calibration import at_temperature, temperature
+from genshift.metrics.calibration import SMALLEST, at_temperature, temperature
 from genshift.metrics.classification import accuracy
 from genshift.metrics.discrepancy import Said, disagreement_bound
 from genshift.metrics.label_free import difference_of_confidences, optimal_transport, thresholded_confidence
 from genshift.metrics.linear_probe import linear_probe
+from genshift.metrics.neighbours import nearest_of
 
 NEIGHBOURS = 5
 NEAR = 0.95  # of held-out source images lie nearer to a training one than what counts as far
-SMALLEST = 1e-12  # a probability's, before its logarithm
-ROWS = 500  # of a matrix of distances at a time
 
 
 class Evidence(TypedDict):
@@ -105,13 +104,6 @@ def evidence_of(
     }
 
 
-def nearest_of(at: Tensor, among: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Distances [N, count], the smallest first, and rows int64 [N, count] of the nearest of `among`, by the angle."""
-    one, other = F.normalize(at, dim=1), F.normalize(among, dim=1)
-    found = [(1 - part @ other.T).topk(count, largest=False) for part in one.split(ROWS)]
-    return torch.cat([near.values for near in found]), torch.cat([near.indices for near in found])
-
-
 def _vote(labels: Tensor, classes: int) -> Tensor:
     """The commonest class of each row of labels [N, k]; of several, that of the nearest."""
     votes = F.one_hot(labels, classes).sum(1).double()
@@ -128,8 +120,7 @@ def _steady(method: ClassifierMethod, images: Tensor, said: Tensor, domain: Doma
     padded = F.pad(x, (step, step, step, step), mode="replicate")
     views = [padded[..., a : a + images.shape[-2], b : b + side] for a, b in ((0, step), (step, 0))]
     views += [padded[..., a : a + images.shape[-2], b : b + side] for a, b in ((2 * step, step), (step, 2 * step))]
-    wide = F.pad(x, (step, step, step, step), mode="replicate")
-    views.append(F.interpolate(wide, size=images.shape[-2:], mode="bilinear", antialias=True))
+    views.append(F.interpolate(padded, size=images.shape[-2:], mode="bilinear", antialias=True))
     middle = x.mean((2, 3), keepdim=True)
     views.append(middle + 0.8 * (x - middle))
     stays = [

@@ -372,20 +372,17 @@ def of_classes(images: ImageSet, classes: tuple[str, ...]) -> tuple[ImageSet, di
     name. Where no picture is of them, all of the set without its labels: it is about other things."""
     if images.labels is None:
         return images, {}
-    known = set(map(composed, classes))
-    counts = images.labels.bincount(minlength=len(images.classes)).tolist()
-    foreign = {name: count for name, count in zip(images.classes, counts, strict=True) if composed(name) not in known}
-    foreign = {name: count for name, count in foreign.items() if count}
-    if sum(foreign.values()) == len(images):
+    wanted = [composed(name) for name in classes]
+    places = [wanted.index(name) if name in wanted else -1 for name in map(composed, images.classes)]
+    labels = torch.tensor(places)[images.labels]
+    counts = images.labels.bincount(minlength=len(places)).tolist()
+    of_each = zip(images.classes, places, counts, strict=True)
+    foreign = {name: count for name, place, count in of_each if place < 0 and count}
+    known = labels >= 0
+    if not known.any():
         return images.sealed(), foreign
-    own = torch.tensor([composed(name) in known for name in images.classes])
-    kept = images.take(own[images.labels].nonzero().flatten()) if foreign else images
-    # What is left counts in its own names; those that have no picture are no class of it.
-    names = [name for name in images.classes if composed(name) in known]
-    places = {name: place for place, name in enumerate(names)}
-    table = torch.tensor([places.get(name, 0) for name in images.classes])
-    assert kept.labels is not None
-    return in_classes(replace(kept, labels=table[kept.labels], classes=tuple(names)), classes), foreign
+    kept = images.take(known.nonzero().flatten()) if foreign else images
+    return replace(kept, labels=labels[known], classes=classes), foreign
 
 
 def foreign_note(name: str, foreign: Mapping[str, int], left: bool) -> str:
