@@ -21,6 +21,7 @@ from genshift.runs import checkpoint, files
 from genshift.runs.find import source_only_accuracy, unadapted
 from genshift.runs.folder import RunFolder
 from genshift.runs.trained_run import build_method
+from genshift.selection.verdict import estimate_of
 from genshift.training import train as train_module
 
 SMALL = (
@@ -154,7 +155,7 @@ def test_a_run_that_diverged_predicts_nothing(adapted, run, capfd, tmp_path):
 
 def test_the_estimate_is_told_of_the_runs_target_alone(adapted, run, capfd, tmp_path):
     shutil.copytree(adapted[0] / "unlabelled", tmp_path / "others")
-    assert "Estimated" not in told(capfd, "predict", run, tmp_path / "others", "--out", tmp_path / "labels.csv")
+    assert "Verdict" not in told(capfd, "predict", run, tmp_path / "others", "--out", tmp_path / "labels.csv")
 
 
 def test_a_training_ends_with_the_choice_of_a_checkpoint(adapted):
@@ -163,18 +164,18 @@ def test_a_training_ends_with_the_choice_of_a_checkpoint(adapted):
     choice, results = run.read("selection.json"), run.read("results.json")
     assert choice["rule"] == "default" and run.selected().name == choice["checkpoint"]
     rows = {row["checkpoint"]: row for row in run.read("scores.json")["checkpoints"]}
-    assert choice["estimate"]["value"] == rows[choice["checkpoint"]]["atc"]
-    assert results["estimate/atc"]["value"] == choice["estimate"]["value"]
+    evidence = rows[choice["checkpoint"]]["evidence"]
+    assert choice["verdict"]["value"] == estimate_of(evidence)[0] and evidence["images"] == choice["verdict"]["n"]
+    assert [name for name in results if "estimate" in name] == ["estimate/verdict"], "one number, and no other beside"
+    assert results["estimate/verdict"]["value"] == choice["verdict"]["value"]
     assert "oracle/target_test_accuracy" not in results and "source_test_accuracy" in results
-    assert (
-        "Estimated" not in (run.path / "card.md").read_text() and "estimate/atc" in (run.path / "card.md").read_text()
-    )
+    assert f"verdict: {choice['verdict']['word']}" in (run.path / "card.md").read_text()
 
 
 def test_a_choice_of_the_users_stands_when_the_command_is_given_again(adapted, run, capfd):
     folder, _ = adapted
     api.select(run, rule="last")
-    assert "Estimated accuracy" in told(capfd, *training(folder, run))
+    assert "Verdict: " in told(capfd, *training(folder, run))
     assert json.loads((run / "selection.json").read_text())["rule"] == "last"
 
 

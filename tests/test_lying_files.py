@@ -69,7 +69,7 @@ LIES = {
         ("rule", 3),
         ("checkpoint", "../x"),
         ("warnings", "x"),
-        ("estimate", {"by": "x"}),
+        ("verdict", {"word": "x"}),
     ],
     "sweep.json": [
         *((key, "x") for key in ("images", "n", "rows", "best")),

@@ -8,7 +8,7 @@ import torch
 from scipy.optimize import linprog
 
 from genshift.errors import Refusal
-from genshift.metrics.calibration import at_temperature, expected_calibration_error, temperature
+from genshift.metrics.calibration import at_temperature, expected_calibration_error, temperature, temperature_of_mean
 from genshift.metrics.discrepancy import Said, disagreement_bound, disagreement_loss
 from genshift.metrics.label_free import optimal_transport
 
@@ -114,3 +114,13 @@ def test_calibration_error_is_the_binned_mean():
     assert expected_calibration_error([0.0, 1.0], [0, 1]) == 0
     with pytest.raises(ValueError, match=r"in \[0, 1\]"):
         expected_calibration_error([1.5], [1])
+
+
+def test_a_temperature_brings_the_mean_confidence_to_a_share():
+    said = predictions(200, 5, 3, sharp=4.0)
+    for share in (0.35, 0.6, 0.9):
+        assert at_temperature(said, temperature_of_mean(said, share)).amax(1).mean().item() == pytest.approx(
+            share, abs=1e-6
+        )
+    assert temperature_of_mean(said, 0.1) == 20.0, "five classes are never less sure than a fifth"
+    assert temperature_of_mean(said, 1.0) == 0.05

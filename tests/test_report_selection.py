@@ -168,8 +168,9 @@ def test_the_error_of_estimates_is_measured_over_all_runs_that_have_both(tmp_pat
     folders = [
         write_run(tmp_path, "own", "a→b", "dann", seed, value) for seed, value in enumerate((0.6, 0.8, 0.5, 0.7))
     ]
-    for folder, atc in zip((folders[0], folders[1], folders[3]), (0.75, 0.79, 0.9), strict=True):
-        values = {"atc": atc, "doc": 0.7, "agreement": 1.0}
+    stated = ((0.75, 0.64), (0.79, 0.74), (0.9, 0.5))
+    for folder, (atc, verdict) in zip((folders[0], folders[1], folders[3]), stated, strict=True):
+        values = {"verdict": verdict, "atc": atc, "doc": 0.7, "agreement": 1.0}
         entries = {f"estimate/{name}": {"value": value, "std": 0, "n": 9} for name, value in values.items()}
         results = {**json.loads((folder / "results.json").read_text()), **entries}
         if folder == folders[3]:
@@ -178,13 +179,13 @@ def test_the_error_of_estimates_is_measured_over_all_runs_that_have_both(tmp_pat
     (section,) = trust(folders)
     errors, truths = (block for block in section.blocks if block.kind == "table")
     rows = [[float(cell.text) for cell in cells[1:]] for _, body in errors.bodies for cells in body]
-    assert rows == [pytest.approx([8, 15, 7]), pytest.approx([10, 10, 0]), pytest.approx([30, 40, 30])]
-    assert [[cell.text for cell in cells[1:]] for _, body in truths.bodies for cells in body] == [
-        ["60.00", "75.00", "70.00", "100.00"],
-        ["80.00", "79.00", "70.00", "100.00"],
-        ["–", "90.00", "70.00", "100.00"],
+    assert rows == [*(pytest.approx([2, *row]) for row in ([5, 6, -1], [8, 15, 7], [10, 10, 0], [30, 40, 30]))]
+    assert [[cell.text for cell in cells[2:]] for _, body in truths.bodies for cells in body] == [
+        ["60.00", "64.00", "75.00", "70.00", "100.00"],
+        ["80.00", "74.00", "79.00", "70.00", "100.00"],
+        ["–", "50.00", "90.00", "70.00", "100.00"],
     ]
-    assert "off by 8.00 points on average" in section.blocks[0].text
+    assert "off by 5.00 points on average" in section.blocks[0].text
     (alone,) = trust(folders[3:])
     assert alone.title == "Estimated accuracy" and "No target label says here how far off" in alone.blocks[0].text
     (tmp_path / "kept").mkdir()

@@ -82,7 +82,7 @@ def print_choice(run: RunFolder, images: str | None = None) -> None:
 
     if leads() and (run.path / CHOICE).exists():
         target = run.whole_config["preset"]["fields"].get("target", "")
-        for line in choice_lines(run.read(CHOICE), estimate=images is None or same_set(images, target)):
+        for line in choice_lines(run.read(CHOICE), verdict=images is None or same_set(images, target)):
             say(line)
 
 

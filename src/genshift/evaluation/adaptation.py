@@ -34,7 +34,8 @@ from genshift.runs.folder import CHOICE, RunFolder
 from genshift.runs.forms import Evaluation, Tsne
 from genshift.runs.results import RESULTS, Measure, read_results
 from genshift.selection import checkpoint_selection
-from genshift.selection.rules import ESTIMATES, Choice
+from genshift.selection.rules import Choice
+from genshift.selection.verdict import ESTIMATE
 from genshift.training.console import Console
 from genshift.training.domains import foreign_note, of_classes
 from genshift.training.loop import Observer
@@ -57,7 +58,7 @@ class AdaptationEvaluation(FamilyEvaluation[Adaptation, ClassifierMethod]):
 
     def is_current(self, run: RunFolder, preset: Adaptation, record: Evaluation, options: EvaluationOptions) -> bool:
         """Whether the estimates of target accuracy, where the checkpoints were scored, are among the results."""
-        return set(checkpoint_selection.estimates_of(run)) <= set(run.read(RESULTS))
+        return set(checkpoint_selection.estimate_of_run(run)) <= set(run.read(RESULTS))
 
     def reference(self, run: RunFolder, preset: Adaptation, options: EvaluationOptions) -> tuple[ImageSet, str]:
         """The target's."""
@@ -116,8 +117,8 @@ class AdaptationEvaluation(FamilyEvaluation[Adaptation, ClassifierMethod]):
             if source is not None and target is not None:
                 _draw(found, run, method, source, target, min(TSNE_IMAGES, options.most or TSNE_IMAGES))
         # What was said without them.
-        with found.measuring(*(f"estimate/{name}" for name in ESTIMATES)):
-            results |= checkpoint_selection.estimates_of(run)
+        with found.measuring(ESTIMATE):
+            results |= checkpoint_selection.estimate_of_run(run)
             record["warnings"] += checkpoint_selection.warnings_of(run)
         if preset.adapts:  # a record may stand alone, without the run that this was read from
             record["source_only_accuracy"] = source_only_accuracy(run)

@@ -63,7 +63,7 @@ def after_training(run: RunFolder, preset: Preset, settings: Settings, options: 
             if preset.select == "label-free" and run.selected() is None:
                 checkpoint_selection.select([run], DEFAULT_RULE, settings.data_root)
             else:
-                checkpoint_selection.scored(run, settings.data_root)
+                checkpoint_selection.score(run, settings.data_root)
         if options is not None and not is_current(run, options):
             _evaluate(run.path, options)
 

@@ -28,6 +28,7 @@ from genshift.data.manifest import SetManifest, manifest_of
 from genshift.data.text import UTF8, check_encoding, composed
 from genshift.errors import Refusal, of_os_error, unknown
 from genshift.methods import ClassifierMethod
+from genshift.metrics.binomial import NORMAL_95
 from genshift.metrics.labelled_share import balanced_share, labelled_share
 from genshift.presets import Adaptation
 from genshift.runs import checkpoint
@@ -414,7 +415,7 @@ def audited(run: RunFolder, path: Path) -> Results:
     results: Results = {}
     for name in ("accuracy", "balanced_accuracy"):
         entry = found[name]
-        error = (entry["high"] - entry["low"]) / (2 * 1.959963984540054)
+        error = (entry["high"] - entry["low"]) / (2 * NORMAL_95)
         words = f"{found['n']:,} labels of {found['of']:,} target pictures, {drawn}; 95% interval "
         words += f"{entry['low']:.4f} to {entry['high']:.4f}, of which std is the half over 1.96"
         results[f"audit/{name}"] = Measure(entry["value"], found["n"], words, error, checkpoint=path.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+NORMAL_95 = 1.959963984540054  # standard errors either way that hold 95% of a normal distribution
 ROUNDING = 1e-6  # of a share that is a mean of float32: one picture of fewer than a million tells more
 
 
@@ -26,7 +27,7 @@ def standard_error(share: float, n: int) -> float:
 def interval(share: float, n: int) -> tuple[float, float]:
     """Wilson's 95% interval of a `share` in [0, 1] that was counted over `n` images: within [0, 1], and of some width
     where all are right, or none."""
-    z = 1.959963984540054  # of 97.5%
+    z = NORMAL_95
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     return max(0.0, middle - half), min(1.0, middle + half)

@@ -38,6 +38,24 @@ def temperature(probabilities: Tensor, labels: Tensor) -> float:
     return float(np.exp(minimize_scalar(loss, bounds=(np.log(COOLEST), np.log(HOTTEST)), method="bounded").x))
 
 
+def temperature_of_mean(probabilities: Tensor, mean: float) -> float:
+    """The T in [0.05, 20] at which the mean confidence of predictions [N, K], the largest of softmax(log p / T) in each
+    row, is `mean`: where the share of right answers is known or estimated, confidence then says it, as far as one
+    number can bring that about. The nearest end where no T reaches it. Raises as `as_probabilities` does.
+    """
+    from scipy.optimize import brentq
+
+    logs = as_probabilities(probabilities).clamp(min=SMALLEST).log()
+
+    def too_sure(log_temperature: float) -> float:
+        return (logs / np.exp(log_temperature)).softmax(1).amax(1).mean().item() - mean
+
+    coolest, hottest = float(np.log(COOLEST)), float(np.log(HOTTEST))
+    if too_sure(coolest) <= 0:
+        return COOLEST
+    return HOTTEST if too_sure(hottest) >= 0 else float(np.exp(brentq(too_sure, coolest, hottest)))
+
+
 def at_temperature(probabilities: Tensor, temperature: float) -> Tensor:
     """softmax(log p / T) of each row of `probabilities` [N, K], float64: the same order of classes, less sure where T
     is above 1. Raises as `as_probabilities` does."""

@@ -266,6 +266,28 @@ class Evaluation(TypedDict, total=False):
 # --- scores.json, selection.json --------------------------------------------------------------------------------------
 
 
+class EvidenceEntry(TypedDict):
+    """What a verdict is made of (`selection.verdict.Evidence`)."""
+
+    source: Share
+    held_out: Count
+    images: Count
+    temperature: Number
+    confidence: Share
+    thresholded: Share
+    difference: Share
+    transport: Share
+    bound_logits: Share
+    bound_features: Share
+    neighbours: Share
+    neighbours_source: Share
+    steady: Share
+    steady_source: Share
+    near: Share
+    mixed: Share
+    shares: Share
+
+
 class Scores(TypedDict, total=False):
     """The scores of a checkpoint; earlier versions took no estimates (`atc`, `doc`)."""
 
@@ -283,6 +305,7 @@ class Scores(TypedDict, total=False):
     doc: Share
     class_entropy: Present[Entropy]
     commonest: Share
+    evidence: EvidenceEntry
 
 
 class ImagesScored(TypedDict, total=False):
@@ -302,25 +325,28 @@ class ScoresFile(TypedDict, total=False):
     checkpoints: Present[list[Scores]]
 
 
-class EstimateEntry(TypedDict, total=False):
-    """The target accuracy to expect of the chosen checkpoint."""
+class VerdictEntry(TypedDict, total=False):
+    """How many of a target's pictures are named rightly, without a label of theirs, and what to make of it."""
 
+    word: Present[str]
     value: Present[Share]
-    by: Present[str]
+    low: Present[Share]
+    high: Present[Share]
     n: Present[Count]
-    source_accuracy: Share
-    held_out: Count
+    source: Present[Share]
+    reasons: Present[list[str]]
+    temperature: Present[Number]
 
 
 class Choice(TypedDict, total=False):
-    """selection.json: which checkpoint a rule took, and after how many images; 0.1 and before wrote no estimate."""
+    """selection.json: which checkpoint a rule took, and after how many images; 0.3 and before wrote no verdict."""
 
     rule: Present[str]
     why: str
     checkpoint: Present[FileName]
     images: Present[Count]
     candidates: Count
-    estimate: EstimateEntry
+    verdict: VerdictEntry
     among: list[str]
     warnings: list[str]
     source_only_accuracy: Share | None

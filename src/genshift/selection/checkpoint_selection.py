@@ -6,8 +6,8 @@ checkpoint), scores.safetensors (what each checkpoint predicts of the same targe
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from torch import Tensor
 from genshift.data.manifest import NEW, Memory
 from genshift.errors import Refusal, unknown
 from genshift.methods import ClassifierMethod, Method
-from genshift.metrics.binomial import standard_error
+from genshift.metrics.binomial import NORMAL_95
+from genshift.metrics.calibration import temperature_of_mean
 from genshift.metrics.classification import accuracy
 from genshift.metrics.embedding import fixed_sample
 from genshift.metrics.label_free import (
@@ -43,24 +44,25 @@ from genshift.runs.manifest import placed, remembered
 from genshift.runs.records import SOURCE_ONLY
 from genshift.runs.results import Measure, Results
 from genshift.runs.trained_run import load_networks, open_run, preset_of
+from genshift.selection.evidence import evidence_of
 from genshift.selection.rules import (
-    ESTIMATE,
     ESTIMATES,
     RULES,
     Choice,
-    Estimate,
     ModelScores,
     ScoreRow,
     above_floor,
     choose,
     doubts,
 )
+from genshift.selection.verdict import ESTIMATE, Verdict, verdict_of
 from genshift.temporary import remove_litter
 from genshift.training.console import Console
 from genshift.training.domains import FEWEST_HELD_OUT, open_domains
 from genshift.training.loop import Observer
 
 IMAGES = 2_000  # of the source's and of the target's training images, the same for every checkpoint and run
+JUDGED = 1_000  # of each kind that a verdict's evidence is taken from
 PREDICTIONS = "scores.safetensors"
 PARTS = 10  # more candidates cost disk (hw2's networks 15 MB each) and scoring time; averaged, neighbours are alike
 SCARCE, KNOWN, FEWEST = 0.1, 0.8, 20  # ours: of expected images, of a class's source images, images
@@ -77,12 +79,13 @@ PROTOCOL = (
 
 @dataclass(frozen=True)
 class ScoringData:
-    """What scores are computed from, uint8 images `[N, C, H, W]`: held-out source images with labels int64 `[N]`,
-    source training images, and target training images, which are nothing but pixels."""
+    """What scores are computed from, uint8 images `[N, C, H, W]`: held-out source images and source training images,
+    both with labels int64 `[N]`, and target training images, which are nothing but pixels."""
 
     held_out: Tensor
     labels: Tensor
     source: Tensor
+    source_labels: Tensor
     target: Tensor
 
 
@@ -139,11 +142,29 @@ def open_scoring_data(
             f"{preset.name} was trained with --validation {preset.validation:g}, which holds fewer than "
             f"{FEWEST_HELD_OUT} source images out, and a choice needs them: train with a larger share."
         )
-    rows = torch.arange(len(domains.labelled)) if domains.labelled_rows is None else domains.labelled_rows
+    labelled = domains.labelled
+    assert labelled.labels is not None  # `open_domains` refuses a source without
+    rows = torch.arange(len(labelled)) if domains.labelled_rows is None else domains.labelled_rows
     source, target = (torch.from_numpy(fixed_sample(len(part), IMAGES, 0)) for part in (rows, domains.target))
+    of_source = rows[source]
     return ScoringData(
-        held_out.images, held_out.labels, domains.labelled.images[rows[source]], domains.target.images[target]
+        held_out.images,
+        held_out.labels,
+        labelled.images[of_source],
+        labelled.labels[of_source],
+        domains.target.images[target],
     )
+
+
+Reading = Callable[[], ScoringData]
+
+
+def reading(run: RunFolder, data_root: Path | None = None, places: Mapping[str, str] | None = None) -> Reading:
+    """What a run's scores are computed from, read once, when it is first asked for. Refusal now for a run that adapts
+    nothing, or places of sets that it has not."""
+    preset = placed(run, _adapting(run), places)
+    skip_broken = bool(run.config.get("skip_broken"))
+    return functools.cache(lambda: open_scoring_data(preset, data_root, skip_broken, Memory(remembered(run))))
 
 
 def scores_of(method: ClassifierMethod, data: ScoringData) -> tuple[ModelScores, Tensor]:
@@ -210,17 +231,12 @@ def checkpoints_of(run: RunFolder) -> list[Path]:
     return paths
 
 
-def score_run(
-    run: RunFolder, data_root: Path | None = None, places: Mapping[str, str] | None = None
-) -> list[Candidate]:
+def score_run(run: RunFolder, read: Reading) -> list[Candidate]:
     """Scores every checkpoint of a run and writes scores.json; agreement is within the run.
 
-    Raises Refusal for a run that adapts nothing, has no checkpoint or held no source images out.
+    Raises Refusal for a run that has no checkpoint or held no source images out.
     """
-    preset = _adapting(run)
-    paths = checkpoints_of(run)
-    skip_broken = bool(run.config.get("skip_broken"))
-    data = open_scoring_data(placed(run, preset, places), data_root, skip_broken, Memory(remembered(run)))
+    paths, data = checkpoints_of(run), read()
     method: Any = open_run(run, "last").method  # of an adapting preset: it classifies
     # Every checkpoint's networks in turn, in the same method.
     scored = []
@@ -241,26 +257,63 @@ def score_run(
     return [Candidate(run, row, on_target) for row, (_, on_target) in zip(rows, scored, strict=True)]
 
 
-def scored(run: RunFolder, data_root: Path | None = None, places: Mapping[str, str] | None = None) -> list[Candidate]:
+def scored(run: RunFolder, read: Reading) -> list[Candidate]:
     """The candidates of a run with their scores: as they were written, or measured now where these are of other
     checkpoints. Refusal as `score_run`."""
-    placed(run, _adapting(run), places)  # its refusals, also where the scores are there and no picture is read
     remove_litter(run.path)
     names = [path.name for path in checkpoints_of(run)]
     if not all((run.path / name).is_file() for name in (SCORES, PREDICTIONS)):
-        return score_run(run, data_root, places)
+        return score_run(run, read)
     written = run.read(SCORES)
     rows: list[ScoreRow] = written["checkpoints"]
     stored = checkpoint.load(run.path / PREDICTIONS)
     complete = all(set(ESTIMATES) <= set(row) for row in rows) and bool(rows)  # earlier versions took no estimates
     if not complete or not [row["checkpoint"] for row in rows] == stored.about.get("of") == names:
-        return score_run(run, data_root, places)
+        return score_run(run, read)
     shape = len(rows), written["n"].get("target", 0), len(run.config["classes"])
     said = torch.empty(shape, device="meta")
     checkpoint.check_tensors(stored.tensors, {"said": said}, run.path / PREDICTIONS)
     if not are_probabilities(stored.tensors["said"]):
         raise Refusal(f"{run.path / PREDICTIONS} holds what are no probabilities: move it away and select again.")
     return [Candidate(run, row, on_target) for row, on_target in zip(rows, stored.tensors["said"], strict=True)]
+
+
+def with_evidence(candidate: Candidate, read: Reading) -> Candidate:
+    """The candidate with the evidence of its verdict in its row: as it was written, or taken now and written."""
+    if "evidence" in candidate.row:
+        return candidate
+    run, name, data = candidate.run, candidate.row["checkpoint"], read()
+    method: Any = open_run(run, "last").method
+    (path,) = (path for path in checkpoints_of(run) if path.name == name)
+    load_networks(method, path, run.config["images"])
+    held_out, source, target = (
+        torch.from_numpy(fixed_sample(len(part), JUDGED, 0)) for part in (data.held_out, data.source, data.target)
+    )
+    evidence = evidence_of(
+        method, data.held_out[held_out], data.labels[held_out], data.source[source], data.source_labels[source],
+        data.target[target],
+    )  # fmt: skip
+    written = run.read(SCORES)
+    for row in written["checkpoints"]:
+        if row["checkpoint"] == name:
+            row["evidence"] = evidence
+    run.write(SCORES, written)
+    return replace(candidate, row={**candidate.row, "evidence": evidence})
+
+
+def score(run: RunFolder, data_root: Path | None = None) -> None:
+    """Scores a run's checkpoints, and takes the evidence of the one that stands for it, each where it is not done."""
+    read = reading(run, data_root)
+    images = _standing(run)[1]
+    for candidate in scored(run, read):
+        if candidate.row["images"] == images:
+            with_evidence(candidate, read)
+
+
+def _standing(run: RunFolder) -> tuple[Path, int]:
+    """The checkpoint that stands for a run, and after how many images it was written."""
+    path = run.selected() or run.chosen(preset_of(run.config).select)
+    return path, checkpoint.images_seen(checkpoint.about(path), path)
 
 
 def _adapting(run: RunFolder) -> Adaptation:
@@ -278,7 +331,8 @@ def _adapting(run: RunFolder) -> Adaptation:
 class Selection:
     """Candidates of one or more runs, what each rule takes of them (their places), and by which rule it was chosen.
 
-    `kept` are the places that the default rule chooses among (`rules.above_floor`); `warnings` are sentences.
+    `kept` are the places that the default rule chooses among (`rules.above_floor`); `warnings` are sentences; `verdict`
+    is on the chosen one.
     """
 
     candidates: tuple[Candidate, ...]
@@ -286,6 +340,7 @@ class Selection:
     rule: str
     kept: tuple[int, ...]
     warnings: tuple[str, ...]
+    verdict: Verdict
 
     @property
     def chosen(self) -> Candidate:
@@ -298,7 +353,7 @@ class Selection:
             "rule": self.rule,
             "run": str(self.chosen.run.path),
             "checkpoint": self.chosen.row["checkpoint"],
-            "estimate": estimate_of(self.chosen),
+            "verdict": self.verdict,
             "choices": self.choices,
             "above_floor": list(self.kept),
             "warnings": list(self.warnings),
@@ -320,14 +375,19 @@ def select(
         raise unknown("rule", rule, RULES, "`genshift select --help` lists them.")
     _check_alike(runs)
     # Scores, with the agreement among the candidates of all runs.
-    candidates = together([candidate for run in runs for candidate in scored(run, data_root, places)])
+    reads = [reading(run, data_root, places) for run in runs]
+    candidates = together([candidate for run, read in zip(runs, reads, strict=True) for candidate in scored(run, read)])
     rows = [candidate.row for candidate in candidates]
     accuracies = [value for run in runs if (value := source_only_accuracy(run)) is not None]
     source_only = max(accuracies, default=None)
     # What every rule takes of them, and what its own run says against the chosen one.
     choices = {name: choose(name, rows, source_only) for name in RULES}
-    warnings = _doubts(candidates, candidates[choices[rule]], source_only)
-    selection = Selection(tuple(candidates), choices, rule, tuple(above_floor(rows, source_only)), warnings)
+    chosen = candidates[choices[rule]]
+    warnings = _doubts(candidates, chosen, source_only)
+    read = next(read for run, read in zip(runs, reads, strict=True) if run is chosen.run)
+    candidates[choices[rule]] = chosen = with_evidence(chosen, read)
+    kept = tuple(above_floor(rows, source_only))
+    selection = Selection(tuple(candidates), choices, rule, kept, warnings, verdict_on(chosen, warnings))
     _write(selection, runs, source_only)
     return selection
 
@@ -351,15 +411,10 @@ def _doubts(candidates: Sequence[Candidate], chosen: Candidate, source_only: flo
     )
 
 
-def estimate_of(candidate: Candidate) -> Estimate:
-    """The target accuracy that a user is told to expect of a candidate."""
-    return {
-        "value": candidate.row[ESTIMATE],
-        "by": ESTIMATE,
-        "n": len(candidate.predictions),
-        "source_accuracy": candidate.row["source_accuracy"],
-        "held_out": _held_out(candidate.run),
-    }
+def verdict_on(candidate: Candidate, warnings: Sequence[str]) -> Verdict:
+    """The verdict on a candidate whose evidence was taken."""
+    verdict = verdict_of(candidate.row["evidence"], warnings)
+    return {**verdict, "temperature": temperature_of_mean(candidate.predictions, verdict["value"])}
 
 
 def _held_out(run: RunFolder) -> int:
@@ -376,7 +431,7 @@ def _write(selection: Selection, runs: Sequence[RunFolder], source_only: float |
         "checkpoint": chosen.row["checkpoint"],
         "images": chosen.row["images"],
         "candidates": len(selection.candidates),
-        "estimate": estimate_of(chosen),
+        "verdict": selection.verdict,
         "among": [run.path.name for run in runs],
         "warnings": list(selection.warnings),
         "source_only_accuracy": source_only,
@@ -413,33 +468,33 @@ def _in_words(source: str, target: str, classes: tuple[str, ...], count: int) ->
 # --- what evaluation says of it -------------------------------------------------------------------------------------
 
 
-def estimates_of(run: RunFolder) -> Results:
-    """Target accuracies estimated for the checkpoint that stands for the run; none where it was not scored.
-
-    Their std is that of drawing so many images, no more: how far off an estimate is, only labels can tell.
-    """
+def verdict_of_run(run: RunFolder) -> Verdict | None:
+    """The verdict on the checkpoint that stands for a run: that of its choice, or of its scores; None without."""
+    if run.selected() is not None:
+        choice: Choice = run.read(CHOICE)
+        return choice.get("verdict")
     if not (run.path / SCORES).exists():
+        return None
+    _, images = _standing(run)
+    rows: list[ScoreRow] = run.read(SCORES)["checkpoints"]
+    stored = checkpoint.load(run.path / PREDICTIONS)
+    for row, said in zip(rows, stored.tensors["said"], strict=True):
+        if row["images"] == images and "evidence" in row:
+            return verdict_on(Candidate(run, row, said), [])
+    return None
+
+
+def estimate_of_run(run: RunFolder) -> Results:
+    """The verdict's estimate of the target accuracy, as a measure; none where there is no verdict."""
+    verdict = verdict_of_run(run)
+    if verdict is None:
         return {}
-    scores = run.read(SCORES)
-    rows: list[ScoreRow] = scores["checkpoints"]
-    path = run.selected() or run.chosen(preset_of(run.config).select)
-    images = checkpoint.images_seen(checkpoint.about(path), path)
-    row = next((row for row in rows if row["images"] == images and ESTIMATE in row), None)
-    n = scores["n"].get("target", 0)
-    if row is None or not n:
-        return {}
-    protocol = f"{n:,} target training images, no target label read; std is its sampling error alone"
-    return {
-        f"estimate/{name}": Measure(
-            row[name],
-            n,
-            f"{what}; {protocol}",
-            math.hypot(standard_error(row[name], n), row["source_error"]),
-            data=run.config["data"]["target"].get("manifest", ""),  # of images alone: no label of theirs moves it
-            checkpoint=path.name,
-        )
-        for name, what in ESTIMATES.items()
-    }
+    words = f"verdict: {verdict['word']}; 95% interval {verdict['low']:.4f} to {verdict['high']:.4f}, of which std is "
+    words += f"the half over 1.96; {verdict['n']:,} target training images, no target label read"
+    error = (verdict["high"] - verdict["low"]) / (2 * NORMAL_95)
+    data = run.config["data"]["target"].get("manifest", "")  # of images alone: no label of theirs moves it
+    measured = _standing(run)[0].name
+    return {ESTIMATE: Measure(verdict["value"], verdict["n"], words, error, data=data, checkpoint=measured)}
 
 
 def warnings_of(run: RunFolder) -> list[str]:

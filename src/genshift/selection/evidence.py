@@ -6,8 +6,6 @@ images, and target training images that are nothing but pixels.
 
 from __future__ import annotations
 
-from typing import TypedDict
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -20,31 +18,10 @@ from genshift.metrics.discrepancy import Said, disagreement_bound
 from genshift.metrics.label_free import difference_of_confidences, optimal_transport, thresholded_confidence
 from genshift.metrics.linear_probe import linear_probe
 from genshift.metrics.neighbours import nearest_of
+from genshift.selection.verdict import Evidence
 
 NEIGHBOURS = 5
 NEAR = 0.95  # of held-out source images lie nearer to a training one than what counts as far
-
-
-class Evidence(TypedDict):
-    """Shares in [0, 1], but for `temperature`; each says of the target's images, unless it says otherwise."""
-
-    source: float  # accuracy on held-out source images
-    held_out: int  # how many these are
-    images: int  # of the target
-    temperature: float  # by which held-out source predictions are calibrated; above 1: they were too sure
-    confidence: float  # mean largest probability, calibrated
-    thresholded: float  # ATC, calibrated
-    difference: float  # DoC, calibrated
-    transport: float  # COT, calibrated
-    bound_logits: float  # 1 − ε − Δ of DIS² on logits, without its concentration term
-    bound_features: float  # the same on features
-    neighbours: float  # where the nearest source features' labels agree with the prediction
-    neighbours_source: float  # the same of held-out source images
-    steady: float  # where small shifts, scales and contrasts leave the prediction as it is, a mean over them
-    steady_source: float  # the same of held-out source images
-    near: float  # images no farther from the source's features than NEAR of held-out source images
-    mixed: float  # twice the error of a linear probe that tells the domains: 0 told apart, 1 mixed
-    shares: float  # overlap of predicted class shares with the source's: 1 the same
 
 
 def evidence_of(

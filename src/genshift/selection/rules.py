@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, NotRequired, TypedDict
 
 from genshift.errors import unknown
+from genshift.selection.verdict import Evidence, Verdict, sentence
 
 # Ours: of source accuracy that may be lost (adversaries take some, collapse takes more), and of agreement with the
 # other candidates (docs/results.md).
@@ -41,6 +42,7 @@ class ModelScores(TypedDict):
     commonest: float  # the largest share of a class among them
     missed: NotRequired[list[int]]  # classes that hardly any target image is taken for; scores of 0.2 have none
     strange: NotRequired[float]  # share of target images unlike any of the source's, and unsure, above what is usual
+    evidence: NotRequired[Evidence]  # of the candidate that was chosen, or stands for its run
 
 
 class ScoreRow(ModelScores):
@@ -52,6 +54,7 @@ class ScoreRow(ModelScores):
 
 
 EstimateName = Literal["atc", "doc", "agreement"]
+THRESHOLDED: Final = "atc"
 
 
 @dataclass(frozen=True)
@@ -86,9 +89,6 @@ ESTIMATES: dict[EstimateName, str] = {
     "doc": "source accuracy less the difference of confidences (arXiv 2107.03315)",
     "agreement": "agreement with the mean prediction of the run's candidates",
 }
-ESTIMATE: Final = "atc"  # the one that a user is told; how far each is off is measured in the report
-# As docs/results.md has it; a test compares.
-OFF = "where the truth is known it was off by 13 points on average, by 37 at most, mostly too hopeful: docs/results.md"
 
 
 # --- rules ----------------------------------------------------------------------------------------------------------
@@ -152,16 +152,6 @@ def harmed(rows: Sequence[ScoreRow], source_only: float | None) -> bool:
 # --- what a user is told --------------------------------------------------------------------------------------------
 
 
-class Estimate(TypedDict):
-    """The target accuracy to expect of a candidate, by which of ESTIMATES, from n target images."""
-
-    value: float
-    by: EstimateName
-    n: int
-    source_accuracy: NotRequired[float]
-    held_out: NotRequired[int]  # source images that the candidates were scored by
-
-
 class Choice(TypedDict):
     """selection.json: the checkpoint to use for a run, and what speaks for and against it."""
 
@@ -170,27 +160,22 @@ class Choice(TypedDict):
     checkpoint: str
     images: int
     candidates: int
-    estimate: NotRequired[Estimate]  # choices of 0.1 and before have none
+    verdict: NotRequired[Verdict]  # choices of 0.3 and before have none
     among: list[str]
     warnings: list[str]
     source_only_accuracy: NotRequired[float | None]  # of the run that was not adapted, on held-out source images
 
 
-def choice_lines(choice: Choice, estimate: bool = True) -> list[str]:
-    """What a user is told of a choice, a line each: the accuracy to expect, where `estimate` asks for it, then
-    warnings; nothing of a choice without an estimate."""
-    if "estimate" not in choice:
-        return []
-    expected, warnings = choice["estimate"], [f"warning: {warning}" for warning in choice.get("warnings", [])]
-    if not estimate:
+def choice_lines(choice: Choice, verdict: bool = True) -> list[str]:
+    """What a user is told of a choice, a line each: the verdict, where `verdict` asks for it, then warnings. A choice
+    of 0.3 and before has no verdict, which a line says."""
+    warnings = [f"warning: {warning}" for warning in choice.get("warnings", [])]
+    if not verdict:
         return warnings
-    if (held_out := expected.get("held_out", ENOUGH)) < ENOUGH:
-        few = f"The accuracy on the run's target cannot be told from {held_out} held-out source images"
-        return [f"{few}: hold {ENOUGH} or more out (--validation).", *warnings]
-    by = f"{ESTIMATES.get(expected['by'], expected['by'])}, of {expected['n']:,} unlabelled images"
-    known = f"; {expected['source_accuracy']:.1%} on held-out source images" if "source_accuracy" in expected else ""
-    about = f"Estimated accuracy on the run's target: about {expected['value']:.1%} ({by}{known}); {OFF}."
-    return [about, *warnings]
+    if "verdict" not in choice:
+        note = "note: an earlier version chose the checkpoint, and gave no verdict; `genshift select` gives one."
+        return [note, *warnings]
+    return [sentence(choice["verdict"]), *warnings]
 
 
 def doubts(
@@ -252,9 +237,9 @@ def doubts(
     # A target accuracy that fell, counted from the first candidate that knows the source: before, what a model says of
     # itself means nothing.
     first = next((earlier for earlier in rows[:place] if _reaches(earlier, best)), row)
-    if learnt and held_out >= ENOUGH and row[ESTIMATE] < first[ESTIMATE] - MARGIN:
+    if learnt and held_out >= ENOUGH and row[THRESHOLDED] < first[THRESHOLDED] - MARGIN:
         sentences.append(
-            f"Adaptation probably harms: the estimated target accuracy fell from {first[ESTIMATE]:.2%} at "
-            f"{first['images']:,} images to {row[ESTIMATE]:.2%}."
+            f"Adaptation probably harms: the estimated target accuracy fell from {first[THRESHOLDED]:.2%} at "
+            f"{first['images']:,} images to {row[THRESHOLDED]:.2%}."
         )
     return sentences

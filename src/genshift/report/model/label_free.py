@@ -5,11 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from genshift.report.model.grouping import Group
 from genshift.report.model.measures import TARGET_ACCURACY
 from genshift.runs.records import RunRecord
-from genshift.selection.rules import ESTIMATE, ESTIMATES, RULES, EstimateName, choose
+from genshift.selection.rules import ESTIMATES, RULES, choose
+from genshift.selection.verdict import ESTIMATE
+
+VERDICT = "verdict"
+STATED = {VERDICT: "the verdict"} | {str(name): words for name, words in ESTIMATES.items()}  # by their columns
 
 
 @dataclass(frozen=True)
@@ -28,13 +33,15 @@ class RuleChoices:
 
 @dataclass(frozen=True)
 class Estimates:
-    """The accuracies that a run states without labels, by their names in ESTIMATES, and the oracle's as `truth`."""
+    """The accuracies that a run states without labels, by their names in STATED, and the oracle's as `truth`; `word`
+    is its verdict's."""
 
     name: str
     truth: float | None
-    values: dict[EstimateName, float | None]
+    values: dict[str, float | None]
+    word: str
 
-    def error(self, estimate: EstimateName) -> float | None:
+    def error(self, estimate: str) -> float | None:
         """An estimate less the oracle's accuracy on the target's test images."""
         value = self.values[estimate]
         return None if self.truth is None or value is None else value - self.truth
@@ -83,12 +90,19 @@ def _question(run: RunRecord) -> tuple[object, ...]:
 
 
 def estimates(names: dict[RunRecord, str]) -> list[Estimates]:
-    """Of the runs that state the accuracy that a user is told."""
+    """Of the runs that state an accuracy."""
     stated = []
     for run, name in names.items():
-        values: dict[EstimateName, float | None] = {
-            estimate: run.value(f"estimate/{estimate}") for estimate in ESTIMATES
-        }
-        if values[ESTIMATE] is not None:
-            stated.append(Estimates(name, run.value(TARGET_ACCURACY), values))
+        values = {VERDICT: run.value(ESTIMATE)} | {str(name): _scored(run, name) for name in ESTIMATES}
+        if any(value is not None for value in values.values()):
+            verdict: Any = run.choice.get(VERDICT) or {}
+            stated.append(Estimates(name, run.value(TARGET_ACCURACY), values, verdict.get("word", "")))
     return stated
+
+
+def _scored(run: RunRecord, estimate: str) -> float | None:
+    """An estimate of the checkpoint that was chosen; of 0.3 and before, as the results have it."""
+    for row in run.scores:
+        if row["images"] == run.choice.get("images") and estimate in row:
+            return float(row[estimate])
+    return run.value(f"estimate/{estimate}")

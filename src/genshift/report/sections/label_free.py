@@ -10,10 +10,10 @@ import plotly.graph_objects as go
 from genshift.report.blocks import Block, Cell, Choice, Figure, Figures, Heading, Option, Prose, Table, Terms
 from genshift.report.figures.plotting import LINES, TARGET, curve, over_images, spec
 from genshift.report.model.formatting import NONE, counted
-from genshift.report.model.label_free import Estimates, RuleChoices
+from genshift.report.model.label_free import STATED, VERDICT, Estimates, RuleChoices
 from genshift.report.model.measures import percent
 from genshift.report.model.page_model import PageModel
-from genshift.selection.rules import BEST, DEFAULT_RULE, ESTIMATE, ESTIMATES, MARGIN, OFF, RULES, SCORES, Score
+from genshift.selection.rules import BEST, DEFAULT_RULE, MARGIN, RULES, SCORES, Score
 
 RULES_TITLE = "Which rule should a user trust?"
 CURVES_NOTE = (
@@ -114,34 +114,38 @@ def estimates(model: PageModel) -> list[Block]:
     """The accuracies that runs state without labels, and how far from the oracle they are where there is one."""
     known = [run for run in model.estimates if run.truth is not None]
     lead = (
-        "An adapted run states which accuracy to expect on its target, without a target label, by "
-        f"{ESTIMATES[ESTIMATE]}."
+        "An adapted run states which accuracy to expect on its target, without a target label: its verdict. It is made "
+        "of independent signs, some of which stand beside it."
     )
     if not known:
-        lead += f" No target label says here how far off that is; {OFF}."
-        return [Prose(lead), _estimates_table(model.estimates)]
-    mean = statistics.fmean(abs(run.error(ESTIMATE) or 0.0) for run in known)
-    lead += f" Over {counted(len(known), 'run')} whose truth is known it was off by {percent(mean)} points on average."
+        return [Prose(f"{lead} No target label says here how far off it is."), _estimates_table(model.estimates)]
+    errors = [abs(error) for run in known if (error := run.error(VERDICT)) is not None]
+    if errors:
+        told = f"{counted(len(errors), 'run')} whose truth is known it was off by {percent(statistics.fmean(errors))}"
+        lead += f" Over {told} points on average."
     return [Prose(lead), _error_table(known), _estimates_table(model.estimates)]
 
 
 def _error_table(runs: Sequence[Estimates]) -> Table:
     """One row an estimate: mean, largest and signed mean error over the runs, in points."""
     body = []
-    for estimate, description in ESTIMATES.items():
-        errors = [error for run in runs if (error := run.error(estimate)) is not None] or [0.0]
+    for estimate, description in STATED.items():
+        errors = [error for run in runs if (error := run.error(estimate)) is not None]
+        if not errors:
+            continue
         sizes = [abs(error) for error in errors]
         values = [statistics.fmean(sizes), max(sizes), statistics.fmean(errors)]
-        body.append([Cell(description), *(Cell(percent(value)) for value in values)])
-    note = "Points of accuracy; of the third column, above 0 is too hopeful."
-    return Table(["estimate", "mean error", "largest error", "mean, signed"], [("", body)], note)
+        body.append([Cell(description), Cell(str(len(errors))), *(Cell(percent(value)) for value in values)])
+    note = "Points of accuracy; of the last column, above 0 is too hopeful."
+    return Table(["estimate", "runs", "mean error", "largest error", "mean, signed"], [("", body)], note)
 
 
 def _estimates_table(runs: Sequence[Estimates]) -> Table:
     """One row a run: the oracle's accuracy, and each estimate."""
     body = []
     for run in runs:
-        values = [run.truth, *(run.values[estimate] for estimate in ESTIMATES)]
-        body.append([Cell(run.name), *(Cell(NONE if value is None else percent(value)) for value in values)])
+        values = [run.truth, *(run.values[estimate] for estimate in STATED)]
+        told = [Cell(NONE if value is None else percent(value)) for value in values]
+        body.append([Cell(run.name), Cell(run.word or NONE), *told])
     note = "In percent: the oracle on the target's test images, the estimates on target training images."
-    return Table(["run", "oracle", *ESTIMATES], [("", body)], note)
+    return Table(["run", "word", "oracle", *STATED], [("", body)], note)

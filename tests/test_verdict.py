@@ -1,0 +1,45 @@
+"""The verdict: one number with its interval, and one word, of signs that are held against each other."""
+
+import pytest
+
+from genshift.metrics.binomial import standard_error
+from genshift.selection.verdict import ABOVE, APART, BELOW, HALF, SAFE, WELL, estimate_of, sentence, verdict_of
+
+GOOD = {
+    "source": 0.97, "held_out": 1000, "images": 1000, "temperature": 1.2, "confidence": 0.95, "thresholded": 0.96,
+    "difference": 0.95, "transport": 0.94, "bound_logits": 0.92, "bound_features": 0.5, "neighbours": 0.96,
+    "neighbours_source": 0.98, "steady": 0.95, "steady_source": 0.97, "near": 0.9, "mixed": 0.8, "shares": 0.95,
+}  # fmt: skip
+
+
+def test_the_estimate_is_the_mean_of_three_signs_and_its_interval_grows_as_they_part():
+    value, low, high = estimate_of(GOOD)
+    assert value == pytest.approx((0.96 + 0.94 + 0.92) / 3)
+    drawn, apart = 1.959964 * standard_error(value, 1000), 0.96 - 0.92
+    assert value - low == pytest.approx(((BELOW[0] + BELOW[1] * apart) ** 2 + drawn**2) ** 0.5)
+    assert high == pytest.approx(min(1.0, value + ((ABOVE[0] + ABOVE[1] * apart) ** 2 + drawn**2) ** 0.5))
+    apart = estimate_of({**GOOD, "thresholded": 0.98, "bound_logits": 0.6})
+    assert apart[2] - apart[1] > high - low
+    few = estimate_of({**GOOD, "held_out": 20})
+    assert few[1] < low, "few held-out pictures tell less"
+
+
+@pytest.mark.parametrize(
+    ("changes", "warnings", "word", "reason"),
+    [
+        ({}, (), "good", None),
+        ({}, ("Adaptation probably harms.",), "doubtful", "a warning speaks against it"),
+        ({"thresholded": 0.99, "bound_logits": 0.7}, (), "doubtful", "the signs disagree: thresholded confidence says"),
+        ({"thresholded": 0.8, "transport": 0.75, "bound_logits": 0.7}, (), "doubtful", "is certain"),
+        ({"thresholded": 0.8, "transport": 0.4, "bound_logits": 0.1}, (), "do not use", "fewer than half"),
+    ],
+)
+def test_the_word_is_no_better_than_the_signs_allow(changes, warnings, word, reason):
+    verdict = verdict_of({**GOOD, **changes}, warnings)
+    assert verdict["word"] == word
+    assert verdict["reasons"] == [] if reason is None else any(reason in each for each in verdict["reasons"])
+    assert sentence(verdict).startswith(f"Verdict: {word}")
+
+
+def test_the_limits_are_in_order():
+    assert 0 < HALF < SAFE < WELL < 1 and 0 < APART < 1
