@@ -75,14 +75,15 @@ def say_trained(runs: Iterable[Path]) -> None:
             say(f"note: {run.path} is being trained by {owner}; {shown}.", file=sys.stderr)
 
 
-def print_choice(run: RunFolder, images: str | None = None) -> None:
-    """What the choice of a checkpoint, where one was made, says of the run; of its accuracy nothing where `images` are
-    others than the run's target."""
+def print_choice(run: RunFolder, images: str | None = None, warned: bool = False) -> None:
+    """What the choice of a checkpoint, where one was made, says of the run; no verdict where `images` are others than
+    the run's target, and no warnings where the user was `warned`."""
     from genshift.selection.rules import choice_lines
 
     if leads() and (run.path / CHOICE).exists():
         target = run.whole_config["preset"]["fields"].get("target", "")
-        for line in choice_lines(run.read(CHOICE), verdict=images is None or same_set(images, target)):
+        choice = run.read(CHOICE) | ({"warnings": []} if warned else {})
+        for line in choice_lines(choice, verdict=images is None or same_set(images, target)):
             say(line)
 
 
@@ -105,7 +106,7 @@ def end_training(run: Run, as_json: bool, data_root: Path | None) -> None:
     elif run.finished:
         if run.results:
             print_results(run.folder)
-        print_choice(run.folder)
+        print_choice(run.folder, warned=bool(run.results))
         after_training(run.folder, data_root)
 
 

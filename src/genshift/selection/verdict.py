@@ -103,8 +103,8 @@ def verdict_of(evidence: Evidence, warnings: Sequence[str] = ()) -> Verdict:
 
 def sentence(verdict: Verdict) -> str:
     """What a user is told: the word, the number with its interval, and the reasons."""
-    because = f", for {'; '.join(verdict['reasons'])}" if verdict["reasons"] else ""
-    share = f"about {verdict['value']:.1%} of the target's pictures are named rightly"
+    share = f"About {verdict['value']:.1%} of the target's pictures are named rightly"
     interval = f"(95% interval {verdict['low']:.1%} to {verdict['high']:.1%})"
-    of = f"from {verdict['n']:,} of them without a label; {verdict['source']:.1%} of held-out source pictures"
-    return f"Verdict: {verdict['word']}{because}. By estimate {share} {interval}, {of}."
+    of = f"estimated from {verdict['n']:,} without a label; of held-out source pictures {verdict['source']:.1%} are"
+    why = f" Why no better: {'; '.join(verdict['reasons'])}." if verdict["reasons"] else ""
+    return f"Verdict: {verdict['word']}. {share} {interval}, {of}.{why}"
