@@ -7,6 +7,7 @@ import html
 import io
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -36,12 +37,14 @@ from genshift.errors import Refusal
 from genshift.methods import Attributes, ClassifierMethod
 from genshift.methods.base import to_bytes
 from genshift.methods.vae import VAEMethod
+from genshift.metrics.calibration import at_temperature
 from genshift.nets import channels
 from genshift.paths import AnyPath, given_path
 from genshift.runs.png import grid
 from genshift.runs.trained_run import TrainedRun, open_run
 from genshift.sampling.trained_generator import open_generator
 from genshift.sampling.write_samples import asks_for_labels, class_number
+from genshift.selection.checkpoint_selection import verdict_of_run
 from genshift.training.console import say_training
 from genshift.training.domains import in_classes, open_set
 
@@ -78,6 +81,13 @@ class Model:
         """The names of what was learnt beside the pictures; none where nothing was."""
         return self.run.classes
 
+    @cached_property
+    def temperature(self) -> float:
+        """What confidence is divided by, in logits: of a run with a verdict, so that over its target confidence is in
+        the mean what the verdict takes for right; 1 of others."""
+        verdict = verdict_of_run(self.run.folder)
+        return 1.0 if verdict is None else verdict["temperature"]
+
     # --- asking -----------------------------------------------------------------------------------------------------
 
     def predict(self, pictures: Pictures, **reading: Any) -> Any:
@@ -100,7 +110,9 @@ class Model:
         return isinstance(self.run.method, Attributes)
 
     def likeliest(self, probabilities: Tensor, names: Sequence[str]) -> list[Prediction]:
-        """The likeliest class of each row of probabilities `[N, K]`."""
+        """The likeliest class of each row of probabilities `[N, K]`, and its confidence, at `temperature`."""
+        if self.temperature != 1:
+            probabilities = at_temperature(probabilities, self.temperature)
         confidence, label = probabilities.max(1)
         answers = zip(names, label.tolist(), confidence.tolist(), strict=True)
         return [Prediction(name, self.classes[k], sure) for name, k, sure in answers]

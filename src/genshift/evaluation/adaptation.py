@@ -25,6 +25,7 @@ from genshift.evaluation.panels import ImageWriter
 from genshift.evaluation.probes import measure_probes, sample
 from genshift.methods import ClassifierMethod
 from genshift.methods.base import Domain
+from genshift.metrics.calibration import at_temperature, coverage, expected_calibration_error
 from genshift.metrics.classification import accuracy, confusion
 from genshift.metrics.embedding import tsne
 from genshift.presets import Adaptation
@@ -100,11 +101,14 @@ class AdaptationEvaluation(FamilyEvaluation[Adaptation, ClassifierMethod]):
         # What the target's labels say: the oracle.
         if target is not None and target.labels is not None:
             with found.measuring(ORACLE):
-                predicted = method.predict(target.images).argmax(1)
+                said = method.predict(target.images)
+                predicted = said.argmax(1)
                 results[ORACLE] = _accuracy(predicted, target.labels, target, target_words)
                 record["confusion"] = confusion(predicted, target.labels, len(classes)).tolist()
                 record["warnings"] += warnings_of(run, preset, results)
-                measure_difficulty(found, target, predicted == target.labels.to(predicted.device))
+                right = predicted == target.labels.to(predicted.device)
+                measure_difficulty(found, target, right)
+                _measure_confidence(found, run, said, right)
                 if options.draw:
                     found.show(panels.mistakes(ImageWriter(run), target, predicted, classes))
         # Of a user's own pictures, what the model makes of them.
@@ -174,6 +178,21 @@ def _accuracy(predicted: Tensor, labels: Tensor, images: ImageSet, wording: str)
     value, error = accuracy(predicted, labels)
     protocol = f"{wording}, {len(images):,} at {images.images.shape[-1]} px; std is the binomial error"
     return Measure(value, len(images), protocol, error)
+
+
+def _measure_confidence(found: Findings, run: RunFolder, said: Tensor, right: Tensor) -> None:
+    """How far confidence is from the truth, as it is told and as the network has it, and what the surest are worth."""
+    verdict = checkpoint_selection.verdict_of_run(run)
+    told = said if verdict is None else at_temperature(said, verdict["temperature"])
+    for name, sure, words in (
+        ("oracle/calibration_error", told, "at the verdict's temperature" if verdict else "as the network has it"),
+        ("oracle/calibration_error_raw", said, "as the network has it"),
+    ):
+        protocol = f"expected calibration error of 15 bins (arXiv 1706.04599), confidence {words}"
+        found.results[name] = Measure(expected_calibration_error(sure.amax(1), right), len(right), protocol)
+    found.record["coverage"] = [
+        {"least": least, "coverage": share, "accuracy": value} for least, share, value in coverage(told.amax(1), right)
+    ]
 
 
 def _show_answers(

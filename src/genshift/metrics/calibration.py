@@ -12,6 +12,7 @@ from genshift.metrics.label_free import as_probabilities
 
 COOLEST, HOTTEST = 0.05, 20.0  # temperatures that are looked at
 SMALLEST = 1e-12  # a probability's, before its logarithm
+STEPS = 20  # of coverage
 BINS = 15  # of confidence (Guo et al. 2017)
 
 
@@ -76,3 +77,12 @@ def expected_calibration_error(confidence: npt.ArrayLike | Tensor, right: npt.Ar
     places = (sure * BINS).ceil().clamp(1, BINS).long() - 1  # bins (a, b], the first with 0
     off = torch.zeros(BINS, dtype=torch.float64).index_add_(0, places, sure - true)
     return (off.abs().sum() / len(sure)).item()
+
+
+def coverage(confidence: Tensor, right: Tensor) -> list[tuple[float, float, float]]:
+    """What is right of the surest pictures alone: for each twentieth of `confidence` [N], the least confidence among
+    so many of the surest, their share of all, and the share of them that is `right` [N]."""
+    order = confidence.detach().cpu().double().argsort(descending=True, stable=True)
+    sure, true = confidence.detach().cpu().double()[order], right.detach().cpu().double()[order].cumsum(0)
+    counts = dict.fromkeys(max(1, round(len(sure) * step / STEPS)) for step in range(1, STEPS + 1))
+    return [(sure[n - 1].item(), n / len(sure), true[n - 1].item() / n) for n in counts]

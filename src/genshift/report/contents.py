@@ -22,6 +22,7 @@ from genshift.report.sections import (
     provenance,
     shared,
     shortfalls,
+    verdict,
 )
 
 # The results of all runs, above the sections.
@@ -47,11 +48,13 @@ SECTIONS: tuple[SectionKind[Subject], ...] = (
         parts=(
             Part(adaptation.finding, only=PAGE),
             Part(adaptation.answers, only=PAGE),
+            Part(verdict.verdicts, only=PAGE),
             Part(shared.warnings, only=PAGE),
             Part(shared.kept_in_part, only=PAGE),
             Part(adaptation.seeds, only=PAGE),
             Part(adaptation.task_table, only=RESULTS_MD),
             Part(adaptation.pictures, only=PAGE),
+            Part(verdict.coverage, only=PAGE),
             Part(adaptation.probes),
             Part(adaptation.difficulty, only=PAGE),
             Part(adaptation.latent_space, only=PAGE, when=adaptation.few),

@@ -231,6 +231,14 @@ class DifficultyRow(TypedDict, total=False):
     error: Share
 
 
+class CoverageRow(TypedDict, total=False):
+    """Of the surest pictures, so large a share of all, how many are right, and the least confidence among them."""
+
+    least: Present[Share]
+    coverage: Present[Share]
+    accuracy: Present[Share]
+
+
 class Evaluation(TypedDict, total=False):
     """evaluation.json: what reports show of a run beside its measures, and of which checkpoint these are. A family has
     what it writes of it."""
@@ -247,6 +255,7 @@ class Evaluation(TypedDict, total=False):
     confusion: list[list[Count]]  # true class by predicted class
     attributes: dict[str, Number]  # accuracy by attribute
     difficulty: list[DifficultyRow]  # of house numbers
+    coverage: list[CoverageRow]
     tsne: Tsne | None  # None where a domain has no images
     source_only_accuracy: Share | None  # of the run beside it that was not adapted, on held-out source images
     # Of generators.

@@ -227,6 +227,22 @@ def other_curves(run: RunRecord, label: str) -> Figure | None:
     return _curves(run, keys, f"{label}: further curves", f"Further logged values of {label} over images seen")
 
 
+def coverage_curves(runs: Sequence[tuple[str, RunRecord]]) -> Figure:
+    """Accuracy of the surest share of the target's test pictures over that share, a line a run."""
+    figure = go.Figure()
+    for (label, run), colour in zip(runs, cycle(LINES), strict=False):
+        rows = run.evaluation["coverage"]
+        x, y = ([round(row[key], 4) for row in rows] for key in ("coverage", "accuracy"))
+        hover = [f"confidence {row['least']:.2f} or more" for row in rows]
+        line = {"color": colour, "width": 2}
+        figure.add_trace(go.Scatter(x=x, y=y, name=escape(label), mode="lines", line=line, text=hover))
+    figure.update_xaxes(title="share of pictures, surest first", range=[0, 1], tickformat=".0%")
+    figure.update_yaxes(title="of these right", range=[0, 1.02], tickformat=".0%")
+    figure.update_layout(showlegend=True, hovermode="x unified", margin={"l": 8, "r": 10, "t": 8, "b": 8})
+    alt = "Accuracy of the surest share of the target's test pictures over that share"
+    return Figure(spec(figure), "Accuracy against coverage", alt, 340)
+
+
 def _curves(run: RunRecord, keys: Sequence[str], title: str, alt: str) -> Figure | None:
     if not keys:
         return None

@@ -217,6 +217,25 @@ METRICS = {
         percent=True,
         bar="se",
     ),
+    "estimate/verdict": Metric(
+        "estimated accuracy",
+        "higher",
+        "target accuracy by the verdict, without a target label; ± is the half of its 95% interval over 1.96",
+        percent=True,
+        bar="se",
+    ),
+    "oracle/calibration_error": Metric(
+        "calibration error",
+        "lower",
+        "how far confidence, as it is told, is from the share that is right",
+        percent=True,
+    ),
+    "oracle/calibration_error_raw": Metric(
+        "of softmax alone",
+        "lower",
+        "how far the network's own softmax is from the share that is right",
+        percent=True,
+    ),
     "oracle/lost_to_blur": Metric(
         "lost to blur",
         "lower",
