@@ -180,16 +180,19 @@ def _accuracy(predicted: Tensor, labels: Tensor, images: ImageSet, wording: str)
     return Measure(value, len(images), protocol, error)
 
 
+def as_told(run: RunFolder, said: Tensor) -> Tensor:
+    """Predictions `[N, K]` at the temperature of the run's verdict, where it has one: what a user sees of them."""
+    verdict = checkpoint_selection.verdict_of_run(run)
+    return said if verdict is None else at_temperature(said, verdict["temperature"])
+
+
 def _measure_confidence(found: Findings, run: RunFolder, said: Tensor, right: Tensor) -> None:
     """How far confidence is from the truth, as it is told and as the network has it, and what the surest are worth."""
-    verdict = checkpoint_selection.verdict_of_run(run)
-    told = said if verdict is None else at_temperature(said, verdict["temperature"])
-    for name, sure, words in (
-        ("oracle/calibration_error", told, "at the verdict's temperature" if verdict else "as the network has it"),
-        ("oracle/calibration_error_raw", said, "as the network has it"),
-    ):
+    told, kinds = as_told(run, said), {"": "as it is told", "_raw": "as the network has it"}
+    for (end, words), sure in zip(kinds.items(), (told, said), strict=True):
         protocol = f"expected calibration error of 15 bins (arXiv 1706.04599), confidence {words}"
-        found.results[name] = Measure(expected_calibration_error(sure.amax(1), right), len(right), protocol)
+        value = expected_calibration_error(sure.amax(1), right)
+        found.results[f"oracle/calibration_error{end}"] = Measure(value, len(right), protocol)
     found.record["coverage"] = [
         {"least": least, "coverage": share, "accuracy": value} for least, share, value in coverage(told.amax(1), right)
     ]
@@ -206,7 +209,7 @@ def _show_answers(
     """Pictures of the target by what the model says of them; no label of theirs is looked at."""
     shown, writer = sample(target, SHOWN), ImageWriter(run)
     with found.measuring("pictures of the target by what is said of them"):
-        said = method.predict(shown.images)
+        said = as_told(run, method.predict(shown.images))
         for least in (False, True):
             found.show(panels.surest(writer, shown, said, classes, least))
         found.show(panels.contested(writer, shown, said, classes))

@@ -14,7 +14,7 @@ from genshift.report.model.page_model import Subject
 from genshift.runs.records import RunRecord
 from genshift.selection.verdict import SIGNS, Evidence, sentence
 
-# What each sign of the evidence is, in the order of the table's columns.
+# What each sign of the evidence is, in the order of the table.
 MEANINGS = {
     "right on the source": "accuracy on held-out source pictures",
     "thresholded confidence": "share of pictures above the confidence that tells right from wrong on the source (ATC)",
@@ -38,14 +38,11 @@ def verdicts(subject: Subject) -> list[Block]:
         verdict: Any = group.first.choice["verdict"]
         named = f"{group.label}. " if len(subject.groups) > 1 else ""
         blocks.append(Prose(named + sentence(verdict)))
-    body = [
-        [Cell(group.label), *map(Cell, _signs(evidence).values())]
-        for group in known
-        if (evidence := _evidence(group.first))
-    ]
-    if body:
+    evident = {group.label: _signs(evidence) for group in known if (evidence := _evidence(group.first))}
+    if evident:
+        body = [[Cell(name), *(Cell(signs[name]) for signs in evident.values())] for name in MEANINGS]
         terms = [(name, f"{meaning}.") for name, meaning in MEANINGS.items()]
-        blocks += [Table(["", *MEANINGS], [("", body)]), Terms(terms, "What each sign is")]
+        blocks += [Table(["", *evident], [("", body)]), Terms(terms, "What each sign is")]
     return blocks
 
 
@@ -71,7 +68,7 @@ def _evidence(run: RunRecord) -> Evidence | None:
 
 
 def _signs(evidence: Evidence) -> dict[str, str]:
-    """The cells of one run's evidence, in the order of MEANINGS."""
+    """One run's evidence as MEANINGS names it, in percent."""
 
     def beside(own: float, source: float) -> str:
         return f"{percent(own)} / {percent(source)}"
