@@ -2,16 +2,19 @@
 
     python benchmarks/shapes.py PHOTOS SHAPES --labelled
     python benchmarks/verdict.py train OUT --data-root DATA --pacs PACS --shapes SHAPES [--only WORD]
+    python benchmarks/verdict.py fit OUT
     python benchmarks/verdict.py judge OUT
 
 `train` trains the runs that `planned` lists one after the other, short ones, and keeps of each what it says of source
 and target (NAME.npz) and its evidence and truth (NAME.json), 40 kB together; the run itself is dropped. What is there
-is not trained again. The verdict is developed on the tasks of DEVELOPED; the others judge it.
+is not trained again. The verdict is developed on the tasks of DEVELOPED: `fit` gives its constants from them. `judge`
+says how far it is off on the others, beside each sign alone. Warnings, which can only make a word worse, are left out.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import time
 from dataclasses import dataclass, field
@@ -19,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.optimize import minimize
+from scipy.special import expit, logit
 
 import genshift
 from genshift.data.manifest import Memory
@@ -29,10 +34,12 @@ from genshift.runs.folder import RunFolder
 from genshift.runs.manifest import remembered
 from genshift.runs.trained_run import open_run, preset_of
 from genshift.selection.evidence import evidence_of
+from genshift.selection.verdict import APART, EDGE, SIGNS, verdict_of
 from genshift.training.domains import in_classes, open_domains
 
 DEVELOPED = ("mnistm-usps", "photo-art_painting")
 IMAGES = 1_000  # of each kind that evidence is computed from
+RIDGE = 0.02
 
 
 @dataclass(frozen=True)
@@ -143,15 +150,74 @@ def train(run: Planned, out: Path, given: argparse.Namespace) -> None:
     shutil.rmtree(folder)
 
 
+# --- what is made of them ---------------------------------------------------------------------------------------------
+
+
+def known(out: Path, developed: bool) -> list[dict[str, Any]]:
+    """The runs that are there, of the tasks that the verdict was developed on or of the others."""
+    runs = [json.loads(path.read_text()) for path in sorted(out.glob("*.json"))]
+    return [run for run in runs if (run["task"] in DEVELOPED) == developed]
+
+
+def fit(out: Path) -> None:
+    """Prints SLOPE and SHIFT by least squares, each task of the same weight, with a ridge toward 1 and 0, for the tasks
+    are few; and how far off they leave the runs, in log-odds."""
+    runs = known(out, developed=True)
+    truth, chance = np.array([run["truth"] for run in runs]), np.array([1 / run["evidence"]["classes"] for run in runs])
+    signs = np.array([[sign(run["evidence"]) for sign in SIGNS.values()] for run in runs])
+    tasks = [run["task"] for run in runs]
+    weights = np.array([1 / tasks.count(task) for task in tasks])
+    odds = logit(((signs.mean(1) - chance) / (1 - chance)).clip(EDGE, 1 - EDGE))
+
+    def loss(x: np.ndarray) -> float:
+        said = chance + (1 - chance) * expit(x[0] * odds + x[1])
+        return float((weights * (said - truth) ** 2).sum() + RIDGE * ((x[0] - 1) ** 2 + x[1] ** 2))
+
+    found = minimize(loss, [1.0, 0.0], method="Nelder-Mead").x
+    off = logit(truth) - logit(chance + (1 - chance) * expit(found[0] * odds + found[1]))
+    apart = np.ptp(signs, 1)
+    for name, chosen in (("near", apart <= APART), ("apart", apart > APART)):
+        deviation = np.sqrt((off[chosen] ** 2).mean())
+        print(f"signs {name}: {chosen.sum()} runs, {apart[chosen].mean():.2f} apart, {deviation:.2f} off")
+    print(f"{len(runs)} runs: SLOPE, SHIFT = {found[0]:.2f}, {found[1]:.2f}")
+
+
+def judge(out: Path) -> None:
+    """Prints how the verdict does on the tasks that it was not developed on, beside each sign alone."""
+    runs = known(out, developed=False)
+    truth = np.array([run["truth"] for run in runs])
+    verdicts = [verdict_of(run["evidence"]) for run in runs]
+    low, high = (np.array([verdict[end] for verdict in verdicts]) for end in ("low", "high"))
+    print(f"{len(runs)} runs of {len({run['task'] for run in runs})} tasks; in points of accuracy")
+    told = {"the verdict": [verdict["value"] for verdict in verdicts]}
+    for name, sign in SIGNS.items():
+        told[name] = [sign(run["evidence"]) for run in runs]
+    told["difference of confidences"] = [run["evidence"]["difference"] for run in runs]
+    for name, values in told.items():
+        off = 100 * (np.array(values) - truth)
+        sizes = f"{abs(off).mean():5.1f} on average, {abs(off).max():5.1f} at most"
+        print(f"{name:28} off by {sizes}, {off.mean():+5.1f} signed")
+    inside = (low <= truth) & (truth <= high)
+    print(f"95% interval: right in {inside.mean():.0%}, {100 * (high - low).mean():.0f} wide on average")
+    words = np.array([verdict["word"] for verdict in verdicts])
+    for least, most in ((0.9, 1.01), (0.75, 0.9), (0.5, 0.75), (0.0, 0.5)):
+        here = words[(least <= truth) & (truth < most)]
+        counts = ", ".join(f"{(here == word).sum()} {word}" for word in ("good", "doubtful", "do not use"))
+        print(f"truth {least:.0%} to {min(most, 1):.0%}: {len(here)} runs, {counts}")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["train"])
+    parser.add_argument("what", choices=["train", "fit", "judge"])
     parser.add_argument("out", type=Path)
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--pacs", type=Path)
     parser.add_argument("--shapes", type=Path)
     parser.add_argument("--only", default="")
     given = parser.parse_args()
+    if given.what != "train":
+        {"fit": fit, "judge": judge}[given.what](given.out)
+        raise SystemExit
     given.out.mkdir(parents=True, exist_ok=True)
     for run in planned():
         if given.only in run.name and not (given.out / f"{run.name}.json").exists():

@@ -167,7 +167,7 @@ def test_a_choice_is_told_in_lines_and_an_older_one_without_a_verdict():
     assert first.startswith("Verdict: doubtful. About 72.4% of") and "(95% interval 55.1% to 83.0%)" in first
     assert first.endswith("Why no better: no more than 55% is certain.") and second == "warning: It harms."
     assert choice_lines({"verdict": verdict, "warnings": []}, verdict=False) == []
-    assert choice_lines({"warnings": ["It harms."]})[0].startswith("note: an earlier version chose the checkpoint")
+    assert choice_lines({"warnings": ["It harms."]})[0].startswith("note: no verdict: ")
 
 
 def test_classes_that_do_not_match_are_told_by_name():

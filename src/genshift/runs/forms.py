@@ -278,6 +278,7 @@ class Evaluation(TypedDict, total=False):
 class EvidenceEntry(TypedDict):
     """What a verdict is made of (`selection.verdict.Evidence`)."""
 
+    classes: Count
     source: Share
     held_out: Count
     images: Count

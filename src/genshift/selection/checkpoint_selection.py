@@ -62,7 +62,7 @@ from genshift.training.domains import FEWEST_HELD_OUT, open_domains
 from genshift.training.loop import Observer
 
 IMAGES = 2_000  # of the source's and of the target's training images, the same for every checkpoint and run
-JUDGED = 1_000  # of each kind that a verdict's evidence is taken from
+JUDGED, FEWEST_JUDGED = 1_000, 10  # of each kind that a verdict's evidence is taken from
 PREDICTIONS = "scores.safetensors"
 PARTS = 10  # more candidates cost disk (hw2's networks 15 MB each) and scoring time; averaged, neighbours are alike
 SCARCE, KNOWN, FEWEST = 0.1, 0.8, 20  # ours: of expected images, of a class's source images, images
@@ -279,10 +279,13 @@ def scored(run: RunFolder, read: Reading) -> list[Candidate]:
 
 
 def with_evidence(candidate: Candidate, read: Reading) -> Candidate:
-    """The candidate with the evidence of its verdict in its row: as it was written, or taken now and written."""
+    """The candidate with the evidence of its verdict in its row: as it was written, or taken now and written; without
+    where fewer than FEWEST_JUDGED images of a kind are there."""
     if "evidence" in candidate.row:
         return candidate
     run, name, data = candidate.run, candidate.row["checkpoint"], read()
+    if min(len(data.held_out), len(data.source), len(data.target)) < FEWEST_JUDGED:
+        return candidate
     method: Any = open_run(run, "last").method
     (path,) = (path for path in checkpoints_of(run) if path.name == name)
     load_networks(method, path, run.config["images"])
@@ -332,7 +335,7 @@ class Selection:
     """Candidates of one or more runs, what each rule takes of them (their places), and by which rule it was chosen.
 
     `kept` are the places that the default rule chooses among (`rules.above_floor`); `warnings` are sentences; `verdict`
-    is on the chosen one.
+    is on the chosen one, None where there are too few images for one.
     """
 
     candidates: tuple[Candidate, ...]
@@ -340,7 +343,7 @@ class Selection:
     rule: str
     kept: tuple[int, ...]
     warnings: tuple[str, ...]
-    verdict: Verdict
+    verdict: Verdict | None
 
     @property
     def chosen(self) -> Candidate:
@@ -411,8 +414,10 @@ def _doubts(candidates: Sequence[Candidate], chosen: Candidate, source_only: flo
     )
 
 
-def verdict_on(candidate: Candidate, warnings: Sequence[str]) -> Verdict:
-    """The verdict on a candidate whose evidence was taken."""
+def verdict_on(candidate: Candidate, warnings: Sequence[str]) -> Verdict | None:
+    """The verdict on a candidate; None where its evidence was not taken."""
+    if "evidence" not in candidate.row:
+        return None
     verdict = verdict_of(candidate.row["evidence"], warnings)
     return {**verdict, "temperature": temperature_of_mean(candidate.predictions, verdict["value"])}
 
@@ -431,11 +436,12 @@ def _write(selection: Selection, runs: Sequence[RunFolder], source_only: float |
         "checkpoint": chosen.row["checkpoint"],
         "images": chosen.row["images"],
         "candidates": len(selection.candidates),
-        "verdict": selection.verdict,
         "among": [run.path.name for run in runs],
         "warnings": list(selection.warnings),
         "source_only_accuracy": source_only,
     }
+    if selection.verdict is not None:
+        choice["verdict"] = selection.verdict
     chosen.run.write(CHOICE, choice)
 
 
@@ -479,7 +485,7 @@ def verdict_of_run(run: RunFolder) -> Verdict | None:
     rows: list[ScoreRow] = run.read(SCORES)["checkpoints"]
     stored = checkpoint.load(run.path / PREDICTIONS)
     for row, said in zip(rows, stored.tensors["said"], strict=True):
-        if row["images"] == images and "evidence" in row:
+        if row["images"] == images:
             return verdict_on(Candidate(run, row, said), [])
     return None
 

@@ -61,6 +61,7 @@ def evidence_of(
         torch.cat([learnt[:count], features["target"][:count]]), torch.arange(2).repeat_interleave(count)
     )
     return {
+        "classes": classes,
         "source": value,
         "held_out": len(labels),
         "images": len(target),

@@ -168,12 +168,14 @@ class Choice(TypedDict):
 
 def choice_lines(choice: Choice, verdict: bool = True) -> list[str]:
     """What a user is told of a choice, a line each: the verdict, where `verdict` asks for it, then warnings. A choice
-    of 0.3 and before has no verdict, which a line says."""
+    of 0.3 and before, or by few images, has no verdict, which a line says."""
     warnings = [f"warning: {warning}" for warning in choice.get("warnings", [])]
     if not verdict:
         return warnings
     if "verdict" not in choice:
-        note = "note: an earlier version chose the checkpoint, and gave no verdict; `genshift select` gives one."
+        note = (
+            "note: no verdict: fewer than ten images of a kind, or chosen by 0.3 or before (`genshift select` again)."
+        )
         return [note, *warnings]
     return [sentence(choice["verdict"]), *warnings]
 

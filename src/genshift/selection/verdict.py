@@ -14,16 +14,19 @@ from genshift.metrics.binomial import NORMAL_95, standard_error
 ESTIMATE: Final = "estimate/verdict"  # its name in results.json
 Word = Literal["good", "doubtful", "do not use"]
 
-# Fixed on two tasks, MNIST-M→USPS and PACS photo→art painting (benchmarks/verdict.py); all others judged.
-BELOW, ABOVE = (0.06, 0.5), (0.05, 0.3)  # the interval: a least width, and a share of how far the signs are apart
+# Fixed on two tasks, MNIST-M→USPS and PACS photo→art painting (benchmarks/verdict.py); the others judge.
+SLOPE, SHIFT = 1.35, -0.32  # of log-odds, from the signs' mean to the estimate
+LEAST, PART = 0.42, 0.17  # the estimate's deviation in log-odds: at least, and for how far the signs are apart
+EDGE = 0.01  # no sign tells shares closer to 0 and 1 apart
 HALF = 0.5  # of answers that are right, below which a model is no use
 WELL, SAFE = 0.85, 0.7  # a good one's estimate, and its interval's lower end
-APART = 0.2  # of the signs, from which on they disagree
+APART = 0.25  # of the signs, from which on they disagree
 
 
 class Evidence(TypedDict):
-    """Shares in [0, 1], but for `temperature`; each says of the target's images, unless it says otherwise."""
+    """Shares in [0, 1], but for counts and `temperature`; of the target's images, unless a line says otherwise."""
 
+    classes: int
     source: float  # accuracy on held-out source images
     held_out: int  # how many these are
     images: int  # of the target
@@ -68,15 +71,29 @@ class Verdict(TypedDict):
 def estimate_of(evidence: Evidence) -> tuple[float, float, float]:
     """The share of target pictures that are named rightly, and its 95% interval.
 
-    The mean of SIGNS: thresholded confidence and optimal transport are too hopeful where a model is sure of what it
-    gets wrong, the disagreement bound is too careful where the domains stay apart. How far they are apart says how far
-    their mean may be off.
+    The mean of SIGNS, counted from what chance gives and moved away from the middle: thresholded confidence and optimal
+    transport are too hopeful where a model is sure of what it gets wrong, the disagreement bound is too careful where
+    the domains stay apart, and a mean of signs that each miss something stays too near to a half (log-odds are
+    stretched as Satopää et al. 2014, "Combining multiple probability predictions using a simple logit model", do with
+    forecasts). How far the signs are apart says how far the estimate may be off; drawing few images adds to it.
     """
     signs = [sign(evidence) for sign in SIGNS.values()]
-    value, apart = statistics.fmean(signs), max(signs) - min(signs)
-    drawn = NORMAL_95 * standard_error(value, min(evidence["held_out"], evidence["images"]))
-    below, above = (math.hypot(least + slope * apart, drawn) for least, slope in (BELOW, ABOVE))
-    return value, max(0.0, value - below), min(1.0, value + above)
+    chance, apart = 1 / evidence["classes"], max(signs) - min(signs)
+    above = min(1 - EDGE, max(EDGE, (statistics.fmean(signs) - chance) / (1 - chance)))
+    value = chance + (1 - chance) * _share(SLOPE * _odds(above) + SHIFT)
+    drawn = standard_error(value, min(evidence["held_out"], evidence["images"])) / (value * (1 - value))
+    half = NORMAL_95 * math.hypot(LEAST + PART * apart, drawn)
+    return value, _share(_odds(value) - half), _share(_odds(value) + half)
+
+
+def _odds(share: float) -> float:
+    """The log-odds of a share in (0, 1)."""
+    return math.log(share / (1 - share))
+
+
+def _share(odds: float) -> float:
+    """The share of log-odds."""
+    return 1 / (1 + math.exp(-odds))
 
 
 def verdict_of(evidence: Evidence, warnings: Sequence[str] = ()) -> Verdict:
