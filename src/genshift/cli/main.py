@@ -31,6 +31,7 @@ from genshift.cli.endings import (
     say_trained,
     where_data_lies,
 )
+from genshift.cli.hub import bundle, push
 from genshift.cli.parser import (
     Parser,
     add_data_root,
@@ -166,7 +167,9 @@ def train(argv: Sequence[str]) -> int:
         metavar="RUN",
         help="start from the networks of this run; what it held out stays held out",
     )
-    parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard events too")
+    trackers = ("tensorboard", "wandb", "mlflow")
+    words = "tell tensorboard, wandb or mlflow too (an extra each), on this machine unless that is told a server"
+    parser.add_argument("--track", type=choice(trackers, "--track"), metavar="NAME", help=words)
     parser.add_argument("--log", type=Path, metavar="FILE", help="add every line of the training to this file too")
     parser.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
     parser.add_argument("--no-evaluate", action="store_true", help="train, and measure nothing at the end")
@@ -193,7 +196,7 @@ def train(argv: Sequence[str]) -> int:
         print(plan.sentence(), file=sys.stderr)
         return 0
     # The training, and what it came to.
-    how |= {"tensorboard": args.tensorboard, "log": args.log, "evaluate": not args.no_evaluate}
+    how |= {"track": args.track, "log": args.log, "evaluate": not args.no_evaluate}
     how["keep_pictures"] = not args.no_pictures
     run = api.train(preset, args.out, command=command_line("train", *argv), **how)
     if leads():
@@ -835,7 +838,7 @@ def _complete_values(parser: Parser) -> None:
 
 VERBS = (
     *(ls, show, train, sample, sweep, reconstruct, select, label, predict, embed, export, evaluate, compare, study),
-    *(report, data, demo, clean, completion),
+    *(bundle, push, report, data, demo, clean, completion),
 )
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {verb.__name__: verb for verb in VERBS}
 

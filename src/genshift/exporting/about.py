@@ -42,8 +42,8 @@ def metadata(run: TrainedRun, part: Part) -> dict[str, str]:
         **part.about,
         "checkpoint": run.checkpoint.name,
         "images": checkpoint.about(run.checkpoint).get("images"),
-        "measures": _measures(run),
-        "data": {option: _data(run, option, entry) for option, entry in config["data"].items()},
+        "measures": measures_of(run),
+        "data": {option: data_of(run, option, entry) for option, entry in config["data"].items()},
         "preset": {**stored, "fields": {name: _named(value) for name, value in stored["fields"].items()}},
     }
     if "pictures" in part.takes:
@@ -53,19 +53,19 @@ def metadata(run: TrainedRun, part: Part) -> dict[str, str]:
     }
 
 
-def _measures(run: TrainedRun) -> dict[str, Any]:
+def measures_of(run: TrainedRun) -> dict[str, Any]:
     """Those of the exported checkpoint."""
     entries = run.folder.read_if_there(RESULTS).items()
     return {name: entry for name, entry in entries if entry.get("checkpoint") in (None, "", run.checkpoint.name)}
 
 
-def _data(run: TrainedRun, option: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+def data_of(run: TrainedRun, option: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     """What one set was, and its licence where the catalog knows it."""
     known = lookup(str(getattr(run.preset, option, "")))
-    told = {name: entry[name] for name in ("name", "n", "fingerprint")}
+    told = {name: entry[name] for name in ("name", "n", "held_out", "fingerprint", "extra") if name in entry}
     if known is None:
         return {**told, "licence": "not known to genshift: its owner's"}
-    return {**told, "licence": known.licence, "terms": known.terms}
+    return {**told, "title": known.title, "licence": known.licence, "terms": known.terms}
 
 
 def _named(value: Any) -> Any:

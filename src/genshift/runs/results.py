@@ -87,11 +87,7 @@ def card(run: RunFolder, preset: Preset, results: Mapping[str, Measure], warning
     """A page in Markdown that says what the model is, from what, how good, and how to make it again."""
     config = run.config
     lines = [f"# {preset.name}, seed {config['seed']}", "", f"{preset.task}: {preset.summary}.", ""]
-    lines += ["| measure | value | std | floor | n | protocol |", "|---|---|---|---|---|---|"]
-    for name, measure in results.items():
-        numbers = " | ".join(map(as_text, (measure.value, measure.std, measure.floor)))
-        lines.append(f"| {name} | {numbers} | {measure.n:,} | {measure.protocol} |")
-    lines += ["", *[f"**Warning.** {warning}" for warning in warnings]]
+    lines += [*measures_table(results), "", *[f"**Warning.** {warning}" for warning in warnings]]
     lines += ["", "Trained on:", ""]
     for part, data in config["data"].items():
         extra = f" ({data['extra']['n']:,} of them from {data['extra']['name']})" if "extra" in data else ""
@@ -100,3 +96,12 @@ def card(run: RunFolder, preset: Preset, results: Mapping[str, Measure], warning
     if preset.family == "adaptation":
         lines += ["Target labels were used for the oracle measures alone.", ""]
     return "\n".join(lines)
+
+
+def measures_table(results: Mapping[str, Measure]) -> list[str]:
+    """The lines of a Markdown table of measures."""
+    lines = ["| measure | value | std | floor | n | protocol |", "|---|---|---|---|---|---|"]
+    for name, measure in results.items():
+        numbers = " | ".join(map(as_text, (measure.value, measure.std, measure.floor)))
+        lines.append(f"| {name} | {numbers} | {measure.n:,} | {measure.protocol} |")
+    return lines
