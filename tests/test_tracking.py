@@ -8,7 +8,7 @@ from collections import Counter
 import faces_tiny
 import pytest
 import tiny
-from tiny import refused, told
+from tiny import refused
 
 import genshift
 from genshift.training import tracking
@@ -59,15 +59,28 @@ def of_tensorboard(run):
     return points, pictures, settings, 1
 
 
+def records(content):
+    """What an offline run's file holds, after its header of 7 bytes: LevelDB's log, records in parts within blocks."""
+    place, held = 7, b""
+    while place + 7 <= len(content):
+        left = 32768 - place % 32768
+        if left < 7:
+            place += left
+            continue
+        length, kind = int.from_bytes(content[place + 4 : place + 6], "little"), content[place + 6]
+        held += content[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in (1, 4):  # whole, or the last part
+            yield held
+            held = b""
+
+
 def of_wandb(run):
     from wandb.proto import wandb_internal_pb2
-    from wandb.sdk.internal.datastore import DataStore
 
     points, pictures, settings, ids = [], [], {}, set()
     for file in sorted((run / "wandb").glob("offline-run-*/*.wandb")):
-        store = DataStore()
-        store.open_for_scan(str(file))
-        while (held := store.scan_data()) is not None:
+        for held in records(file.read_bytes()):
             record = wandb_internal_pb2.Record()
             record.ParseFromString(held)
             if record.WhichOneof("record_type") == "run":
@@ -214,4 +227,3 @@ def test_what_is_not_installed_or_not_known_is_refused_before_any_work(data, tmp
     with pytest.raises(genshift.Refusal, match="--track takes tensorboard, wandb, mlflow, not neptune"):
         train(data, tmp_path / "run", track="neptune")
     assert not (tmp_path / "run").exists()
-    assert "--track NAME" in told(capfd, "train", "--help")
