@@ -109,7 +109,8 @@ def without_places(preset: Preset) -> Preset:
     """The preset with the last names alone of what it was given as paths."""
     values = {name: value for name, value in preset.options().items() if isinstance(value, str) and value}
     paths = {name: value for name, value in values.items() if name in SETS or "/" in value or "\\" in value}
-    return replace(preset, **{name: _ended(value) for name, value in paths.items()})
+    changed: dict[str, Any] = {name: _ended(value) for name, value in paths.items()}
+    return replace(preset, **changed)
 
 
 def _ended(place: str) -> str:

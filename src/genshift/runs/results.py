@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from genshift.errors import Refusal
 from genshift.presets import Preset
 from genshift.runs.folder import RunFolder
 from genshift.runs.forms import RESULTS
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,15 @@ def read_results(run: RunFolder) -> Results:
     evaluated."""
     entries = run.read(RESULTS).items()
     return {name: Measure.from_json(entry) for name, entry in entries if entry["value"] is not None}
+
+
+def as_frame(rows: Sequence[Mapping[str, Any]]) -> DataFrame:
+    """A pandas DataFrame of rows; Refusal where pandas is missing."""
+    try:
+        from pandas import DataFrame
+    except ImportError:
+        raise Refusal("A frame needs pandas, which is not installed: pip install 'genshift[pandas]'.") from None
+    return DataFrame([dict(row) for row in rows])
 
 
 def training_costs(run: RunFolder) -> Results:

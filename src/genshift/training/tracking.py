@@ -78,12 +78,12 @@ class WeightsAndBiases:
         import wandb
 
         mode: Any = os.environ.get("WANDB_MODE", "offline")
-        quiet = {"silent": True, "console": "off", "disable_git": True, "disable_code": True}
-        private = {"x_disable_meta": True, "x_disable_stats": True, "x_disable_machine_info": True}
+        quiet: dict[str, Any] = {"silent": True, "console": "off", "disable_git": True, "disable_code": True}
+        quiet |= {"x_disable_meta": True, "x_disable_stats": True, "x_disable_machine_info": True}
         self.wandb, self.run = wandb, wandb.init(
             dir=str(run.path), id=id or None, name=run.path.resolve().name, config=dict(settings), mode=mode,
             project=os.environ.get("WANDB_PROJECT", PROJECT), resume="allow" if mode == "online" else None,
-            settings=wandb.Settings(**quiet, **private),
+            settings=wandb.Settings(**quiet),
         )  # fmt: skip
         self.id = str(self.run.id)
         self.run.define_metric("*", step_metric="images")
