@@ -225,7 +225,7 @@ def test_what_needs_the_run_itself_is_refused_of_a_bundle(adapted, studio, tmp_p
         assert sentence in refused(capfd, *words), words
     assert "prior" in refused(capfd, "export", out, "--part", "prior", "--format", "pt2", "--out", tmp_path / "a.pt2")
     # What a bundle can do: predict, be listed, compared, exported, and judge.
-    told(capfd, "predict", out, target, "--out", tmp_path / "labels.csv")
+    assert f"next: genshift export {out}" in told(capfd, "predict", out, target, "--out", tmp_path / "labels.csv")
     assert "adamatch" in told(capfd, "ls", tmp_path) and "AdaMatch" in told(capfd, "compare", out)
     told(capfd, "export", out, "--out", tmp_path / "a.safetensors")
 

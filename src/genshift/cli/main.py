@@ -24,6 +24,7 @@ from genshift.cli.endings import (
     print_json,
     print_measures,
     print_next,
+    print_next_evaluation,
     print_next_training,
     print_results,
     print_unfinished,
@@ -234,7 +235,7 @@ def sample(argv: Sequence[str]) -> int:
     if leads():
         say(f"{args.out}: {args.count:,} pictures and grid.png.")
     print_unfinished(RunFolder(args.run))
-    print_next("evaluate", args.run)
+    print_next_evaluation(RunFolder(args.run))
     return 0
 
 
@@ -392,7 +393,7 @@ def predict(argv: Sequence[str]) -> int:
         say(f"{args.sort}: {len(rows) - doubtful:,} {'links' if args.link else 'copies'} in class folders{apart}.")
     print_unfinished(RunFolder(args.run))
     print_choice(RunFolder(args.run), args.images)
-    print_next("evaluate", args.run)
+    print_next_evaluation(RunFolder(args.run))
     return 0
 
 
@@ -409,7 +410,7 @@ def embed(argv: Sequence[str]) -> int:
     features = api.embed(args.run, args.images, args.out, device=args.device, threads=args.threads, **_reading(args))
     say(f"{args.out}: features {features.shape[0]:,} × {features.shape[1]}.")
     print_unfinished(RunFolder(args.run))
-    print_next("evaluate", args.run)
+    print_next_evaluation(RunFolder(args.run))
     return 0
 
 
