@@ -62,7 +62,8 @@ def measures_of(run: TrainedRun) -> dict[str, Any]:
 def data_of(run: TrainedRun, option: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     """What one set was, and its licence where the catalog knows it."""
     known = lookup(str(getattr(run.preset, option, "")))
-    told = {name: entry[name] for name in ("name", "n", "held_out", "fingerprint", "extra") if name in entry}
+    told = {name: entry[name] for name in ("name", "n", "held_out", "fingerprint") if name in entry}
+    told |= {"extra": dict(entry["extra"])} if "extra" in entry else {}
     if known is None:
         return {**told, "licence": "not known to genshift: its owner's"}
     return {**told, "title": known.title, "licence": known.licence, "terms": known.terms}

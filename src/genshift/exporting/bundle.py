@@ -26,6 +26,7 @@ from genshift.runs.trained_run import TrainedRun, open_run
 from genshift.sampling import autoguidance
 from genshift.sampling.sampler_settings import swept
 from genshift.sampling.trained_generator import MIXTURE, open_generator
+from genshift.training.console import say_training
 
 README = "README.md"
 HELD = (README, CONFIG, RESULTS, SAMPLING, WEIGHTS, MIXTURE, f"checkpoints/{autoguidance.FILE}")
@@ -48,6 +49,7 @@ def bundle(run: RunFolder, out: Path, licence: str | None = None, repo: str | No
     run.check_no_bundle()
     _check_place(out)
     opened = open_run(run, on="cpu")
+    say_training(opened)
     others = open_generator(run).weights[1:] if isinstance(opened.preset, Generator) else ()
     with replacing(out, WEIGHTS, "bundle") as fresh:
         _write(opened, others, fresh, licence, repo)
@@ -100,7 +102,9 @@ def published_config(run: TrainedRun) -> dict[str, Any]:
     told = {name: run.config[name] for name in KEPT if name in run.config}
     told["preset"] = {**stored, "task": preset.task, "summary": preset.summary, "fields": preset.options()}
     data = {part: data_of(run, part, entry) for part, entry in run.config["data"].items()}
-    told["data"] = {part: {**entry, "name": _ended(entry["name"])} for part, entry in data.items()}
+    for entry in (*data.values(), *(entry["extra"] for entry in data.values() if "extra" in entry)):
+        entry["name"] = _ended(entry["name"])
+    told["data"] = data
     bundled = {"checkpoint": run.checkpoint.name, "seen": run.folder.seen}
     return {**told, "command": "", "bundle": bundled}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import logging
 import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -53,7 +52,6 @@ def _client() -> Any:
 def _send(client: Any, folder: Path, repo: str, public: bool) -> str:
     """One commit of the folder's files."""
     api = client.HfApi(library_name="genshift", library_version=genshift.__version__)
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
         address = str(api.create_repo(repo, private=not public, exist_ok=True))
         api.upload_folder(

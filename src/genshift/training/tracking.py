@@ -106,7 +106,6 @@ class MLflow:
 
     def __init__(self, run: RunFolder, id: str, settings: Mapping[str, Any]) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # else importing it asks its makers' server
-        os.environ.setdefault("MLFLOW_ENABLE_ASYNC_LOGGING", "false")
         from mlflow import MlflowClient, entities
 
         logging.getLogger("mlflow").setLevel(logging.ERROR)
