@@ -68,6 +68,7 @@ def test_an_adapted_run_predicts_alike_by_its_chosen_checkpoint(adapted, tmp_pat
     run = genshift.load(adapted[0])
     out = genshift.load(bundled(capfd, adapted[0], tmp_path / "b"))
     assert out.predict(pictures(6, 28)) == run.predict(pictures(6, 28))
+    assert out.temperature == run.temperature != 1, "confidence is told alike"
     config = json.loads((tmp_path / "b" / "config.json").read_text())
     assert config["bundle"]["checkpoint"] == run.run.checkpoint.name and run.run.checkpoint.name.startswith("candidate")
 
@@ -111,7 +112,7 @@ def test_a_bundle_tells_no_place_and_no_file_of_the_users(adapted, tmp_path, cap
     run, folders = adapted
     out = bundled(capfd, run, tmp_path / "b", "--license", "apache-2.0")
     names = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
-    assert names == {"README.md", "config.json", "results.json", "model.safetensors"}
+    assert names == {"README.md", "config.json", "results.json", "selection.json", "model.safetensors"}
     text = "".join(path.read_bytes().decode("utf-8", "replace") for path in out.rglob("*") if path.is_file())
     assert "labelled-things" in text, "a folder's last name is told"
     assert str(tmp_path.parent) not in text and str(run.parent) not in text

@@ -15,6 +15,7 @@ from genshift.exporting.parts import Part
 from genshift.runs import checkpoint
 from genshift.runs.forms import RESULTS
 from genshift.runs.trained_run import TrainedRun
+from genshift.selection.checkpoint_selection import verdict_of_run
 
 # What is done before the graph, and not in it.
 DECODING = (
@@ -46,6 +47,9 @@ def metadata(run: TrainedRun, part: Part) -> dict[str, str]:
         "data": {option: data_of(run, option, entry) for option, entry in config["data"].items()},
         "preset": {**stored, "fields": {name: _named(value) for name, value in stored["fields"].items()}},
     }
+    verdict = verdict_of_run(run.folder) if part.name == "classifier" else None
+    if verdict is not None:  # confidence, as predict tells it, is that of softmax(log p / temperature)
+        told["temperature"] = verdict["temperature"]
     if "pictures" in part.takes:
         told |= {"decoding": DECODING, "background": preset.background}
     return {

@@ -20,16 +20,17 @@ from genshift.runs import checkpoint
 from genshift.runs.checkpoint import Checkpoint, pack_networks
 from genshift.runs.files import write_json, write_text
 from genshift.runs.folder import WEIGHTS, RunFolder
-from genshift.runs.forms import CONFIG, EVALUATION, RESULTS, SAMPLING
+from genshift.runs.forms import CHOICE, CONFIG, EVALUATION, RESULTS, SAMPLING
 from genshift.runs.results import Measure
 from genshift.runs.trained_run import TrainedRun, open_run
 from genshift.sampling import autoguidance
 from genshift.sampling.sampler_settings import swept
 from genshift.sampling.trained_generator import MIXTURE, open_generator
+from genshift.selection.checkpoint_selection import verdict_of_run
 from genshift.training.console import say_training
 
 README = "README.md"
-HELD = (README, CONFIG, RESULTS, SAMPLING, WEIGHTS, MIXTURE, f"checkpoints/{autoguidance.FILE}")
+HELD = (README, CONFIG, RESULTS, CHOICE, SAMPLING, WEIGHTS, MIXTURE, f"checkpoints/{autoguidance.FILE}")
 # Of config.json what opens a model again and says how it was made; the rest says where on whose machine.
 KEPT = (
     *("genshift", "preset", "seed", "images", "minutes", "classes", "precision", "precision_reason", "device"),
@@ -86,13 +87,16 @@ def _write(run: TrainedRun, others: tuple[Path, ...], out: Path, licence: str | 
     chosen = swept(run.folder)
     if chosen is not None and chosen["images"] == run.folder.seen:
         write_json(out / SAMPLING, {"sampling": chosen["sampling"], "images": chosen["images"]})
+    verdict = verdict_of_run(run.folder)
+    if verdict is not None:  # which says, too, how sure the model is of its answers
+        write_json(out / CHOICE, {"rule": "bundle", "checkpoint": WEIGHTS, **about, "verdict": verdict})
     told = without_places(run.preset)
     results = {name: _measure(entry, run.preset) for name, entry in measures_of(run).items()}
     if results:
         write_json(out / RESULTS, results)
     warnings = [_plain(text, run.preset) for text in run.folder.read_if_there(EVALUATION).get("warnings", [])]
     measures = {name: Measure.from_json(entry) for name, entry in results.items()}
-    write_text(out / README, model_card(told, config, measures, warnings, licence, repo))
+    write_text(out / README, model_card(told, config, measures, warnings, verdict, licence, repo))
     write_json(out / CONFIG, config)
 
 

@@ -10,6 +10,7 @@ from genshift.errors import plain
 from genshift.presets import Adaptation, Preset
 from genshift.presets.methods import METHODS
 from genshift.runs.results import Measure, measures_table
+from genshift.selection.verdict import Verdict, sentence
 
 Config = Mapping[str, Any]
 SHOWN = 40  # classes that are named
@@ -20,18 +21,20 @@ def model_card(
     config: Config,
     results: Mapping[str, Measure],
     warnings: Sequence[str],
+    verdict: Verdict | None = None,
     licence: str | None = None,
     repo: str | None = None,
 ) -> str:
     """The page in Markdown, below a header of YAML.
 
-    preset, config, results: as the bundle tells them. warnings: of the run's evaluation. licence: of the weights, by
+    preset, config, results: as the bundle tells them. warnings: of the run's evaluation. verdict: of an
+    adapted run, on its target. licence: of the weights, by
     the hub's name of it; None leaves it unsaid. repo: where the bundle lies on a hub; None: it is in a folder.
     """
     sections = [
         ("Load it", _loading(preset, repo)),
         ("What it learnt from", _data(config)),
-        ("How good it is", _measures(results)),
+        ("How good it is", _measures(results, verdict)),
         ("Limits", [f"- {plain(line)}" for line in (*_limits(preset, config), *warnings)]),
     ]
     lines = ["---", *_header(preset, results, licence), "---", "", f"# {preset.name}", ""]
@@ -106,12 +109,13 @@ def _data(config: Config) -> list[str]:
     return [*lines, "", plain(f"{told}; {config['machine']}, {config['precision']}.")]
 
 
-def _measures(results: Mapping[str, Measure]) -> list[str]:
-    """The table of what was measured of these weights."""
+def _measures(results: Mapping[str, Measure], verdict: Verdict | None) -> list[str]:
+    """The verdict, and the table of what was measured of these weights."""
+    told = [] if verdict is None else [plain(sentence(verdict)), ""]
     if not results:
-        return ["It was not measured."]
+        return [*told, "It was not measured."]
     said = "The floor is the same measure of real pictures; n is how many were measured."
-    return [said, "", *map(plain, measures_table(results))]
+    return [*told, said, "", *map(plain, measures_table(results))]
 
 
 def _limits(preset: Preset, config: Config) -> Iterator[str]:

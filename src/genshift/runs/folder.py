@@ -170,7 +170,7 @@ class RunFolder:
         """The checkpoint that `genshift select` chose; None where it was not asked. Refusal where it is gone."""
         if not (self.path / CHOICE).exists():
             return None
-        path = self.checkpoints / str(self.read(CHOICE).get("checkpoint"))
+        path = (self.path if self.is_bundle else self.checkpoints) / str(self.read(CHOICE).get("checkpoint"))
         if not path.is_file():
             raise Refusal(f"{self.path / CHOICE} chose {path.name}, which is gone: run `genshift select` again.")
         return path
