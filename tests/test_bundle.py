@@ -162,6 +162,19 @@ def test_the_readme_of_a_catalogued_set_has_its_licence(tmp_path, capfd):
     assert "CC BY 4.0" in text and "Alpaydin and Kaynak" in text and "It was not measured." in text
 
 
+def test_a_header_holds_whatever_names_classes_and_measures_have(studio, tmp_path, capfd):
+    yaml = pytest.importorskip("yaml")
+    run = shutil.copytree(studio["judge"], tmp_path / "run")
+    results = json.loads((run / "results.json").read_text())
+    odd = 'a "b": \u009f\u2028 |é→🙂 # --- {x}'
+    results[odd] = {**results["test_accuracy"], "protocol": odd}
+    results["not_taken"] = {**results["test_accuracy"], "value": None}
+    (run / "results.json").write_text(json.dumps(results))
+    _, header, _ = (bundled(capfd, run, tmp_path / "b") / "README.md").read_text().split("---\n", 2)
+    metrics = yaml.safe_load(header)["model-index"][0]["results"][0]["metrics"]
+    assert odd in [metric["name"] for metric in metrics] and "not_taken" not in [metric["name"] for metric in metrics]
+
+
 def test_the_hubs_client_reads_the_card(studio, tmp_path, capfd):
     client = pytest.importorskip("huggingface_hub")
     out = bundled(capfd, studio["judge"], tmp_path / "b", "--license", "mit")
@@ -291,7 +304,8 @@ def test_what_the_hub_refuses_is_one_sentence(hub, studio, tmp_path, capfd, monk
     run = studio["judge"]
     hub.status = 507
     assert "the hub answered 507" in refused(capfd, "push", run, "me/faces", last_line=True)
-    assert "no name of a repository" in refused(capfd, "push", run, "me/faces/more")
+    for name in ("me/faces/more", "faces"):
+        assert "no name of a repository: expected OWNER/NAME" in refused(capfd, "push", run, name)
     monkeypatch.setenv("HF_TOKEN", "of somebody else")
     assert "`hf auth login`" in refused(capfd, "push", run, "me/faces")
     monkeypatch.delenv("HF_TOKEN")

@@ -91,7 +91,8 @@ def _write(run: TrainedRun, others: tuple[Path, ...], out: Path, licence: str | 
     if verdict is not None:  # which says, too, how sure the model is of its answers
         write_json(out / CHOICE, {"rule": "bundle", "checkpoint": WEIGHTS, **about, "verdict": verdict})
     told = without_places(run.preset)
-    results = {name: _measure(entry, run.preset) for name, entry in measures_of(run).items()}
+    entries = {name: entry for name, entry in measures_of(run).items() if entry["value"] is not None}
+    results = {name: _measure(entry, run.preset) for name, entry in entries.items()}
     if results:
         write_json(out / RESULTS, results)
     warnings = [_plain(text, run.preset) for text in run.folder.read_if_there(EVALUATION).get("warnings", [])]

@@ -15,7 +15,7 @@ from genshift.runs.folder import RunFolder
 
 EXTRA = "Pushing needs huggingface_hub, which is not installed: pip install 'genshift[hub]'."
 LOG_IN = "log in with `hf auth login`, or set HF_TOKEN to a token that may write there"
-REPO = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)  # NAME or OWNER/NAME
+REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 LICENCE = re.compile(r"[a-z0-9][a-z0-9.+-]*")  # as the hub names licences: apache-2.0, cc-by-nc-4.0, other
 
 

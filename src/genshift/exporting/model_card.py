@@ -28,8 +28,8 @@ def model_card(
     """The page in Markdown, below a header of YAML.
 
     preset, config, results: as the bundle tells them. warnings: of the run's evaluation. verdict: of an
-    adapted run, on its target. licence: of the weights, by
-    the hub's name of it; None leaves it unsaid. repo: where the bundle lies on a hub; None: it is in a folder.
+    adapted run, on its target. licence: of the weights, by the hub's name of it; None leaves it unsaid. repo: where the
+    bundle lies on a hub; None: it is in a folder.
     """
     sections = [
         ("Load it", _loading(preset, repo)),
@@ -59,7 +59,7 @@ def _header(preset: Preset, results: Mapping[str, Measure], licence: str | None)
             {"name": preset.name, "results": [{"task": task, "dataset": dataset, "metrics": metrics}]}
         ]
     for name, value in told.items():
-        yield f"{name}: {json.dumps(value, ensure_ascii=False)}"
+        yield plain(f"{name}: {json.dumps(value, ensure_ascii=False)}")
 
 
 def _metric(name: str, measure: Measure) -> dict[str, Any]:
