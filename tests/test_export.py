@@ -134,7 +134,7 @@ def test_an_adapted_run_answers_with_its_chosen_checkpoint(form, domains, tmp_pa
     expected = model.probabilities(model.read(list(pictures))[0].images).numpy()
     answer, about = RUNNERS[form](file, pictures)
     assert np.abs(answer - expected).max() < 1e-4 and about["checkpoint"] == model.run.checkpoint.name
-    assert last in ("", about["checkpoint"])
+    assert last in ("", about["checkpoint"]) and float(about.get("temperature", 1)) == model.temperature
 
 
 @pytest.mark.parametrize("form", RUNNERS)

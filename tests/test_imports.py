@@ -10,7 +10,7 @@ ABSENT = ("resource", "fcntl", "pwd", "grp", "termios", "tty", "pty", "readline"
 OTHERS = ("torch", "numpy", "scipy.linalg", "sklearn.datasets", "PIL.Image", "rich.progress", "safetensors.torch",
           "pooch", "openTSNE", "plotly", "jinja2", "shtab", "multiprocessing.resource_tracker", "filelock")  # fmt: skip
 EXTRAS = ("timm", "dlib", "torch_fidelity", "torchvision", "tensorboard", "IPython", "diffusers", "playwright",
-          "onnx", "onnxruntime", "onnxscript")  # fmt: skip
+          "onnx", "onnxruntime", "onnxscript", "huggingface_hub", "pandas", "wandb", "mlflow")  # fmt: skip
 
 
 def test_every_module_imports_without_what_windows_lacks_and_without_extras():

@@ -73,6 +73,43 @@ def test_generators_stand_by_measure_above_real_pictures(runs, capsys):
     assert cells(text, "real pictures")[place]
 
 
+def test_where_noise_is_not_known_nothing_is_the_best(tmp_path, capsys):
+    write_gan(tmp_path, "hw2-gan-a", values={"frechet": 90.0, "seconds_per_image": 0.2})
+    write_gan(tmp_path, "faces-gan", values={"frechet": 20.0, "seconds_per_image": 0.1})
+    results = [path for path in tmp_path.rglob("results.json")]
+    for path in results:
+        entries = json.loads(path.read_text())
+        entries["seconds_per_image"] = {
+            **entries["frechet"],
+            "value": entries["seconds_per_image"]["value"],
+            "std": None,
+        }
+        path.write_text(json.dumps(entries))
+    text = printed(capsys, tmp_path, "--format", "markdown")
+    head = next(line for line in text.splitlines() if "Fréchet ↓" in line)
+    place = [cell.strip() for cell in head.strip("|").split("|")].index("seconds a picture ↓")
+    assert len(results) == 2 and "**" in text
+    assert not any("**" in cells(text, label)[place] for label in ("faces-gan", "hw2-gan-a"))
+
+
+def test_a_comparison_is_a_frame_for_pandas(runs, monkeypatch):
+    pandas = pytest.importorskip("pandas")
+    rows = genshift.compare(runs)
+    frame = rows.frame()
+    assert isinstance(frame, pandas.DataFrame) and list(frame) == [name for name in rows[0] if name != "text"]
+    assert len(frame) == len(rows) and frame["mean"].tolist() == [row["mean"] for row in rows]
+    assert frame["sd"].isna().tolist() == [row["sd"] is None for row in rows]
+    wide = frame[frame.family == "adaptation"].pivot_table("mean", "label", "task")
+    assert wide.loc["DANN"].max() <= 1 and frame["seeds"][0] == rows[0]["seeds"]
+    run = genshift.Run(rows[0]["runs"][0])
+    own = run.frame().set_index("measure")
+    assert own["value"].to_dict() == {name: entry["value"] for name, entry in run.results.items()}
+    assert "n" in own and "floor" in own and "protocol" in own
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(genshift.Refusal, match=r"pip install 'genshift\[pandas\]'"):
+        rows.frame()
+
+
 def test_latex_escapes_names_and_closes_what_it_opens(runs, tmp_path, capsys):
     write_run(tmp_path, "own_study 50% & more", "a_b→c", "source", 0, 0.4)
     text = printed(capsys, runs, tmp_path, "--format", "latex")

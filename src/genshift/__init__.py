@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from genshift import data as data
     from genshift import presets as presets
+    from genshift.api import bundle as bundle
     from genshift.api import clean as clean
     from genshift.api import demo as demo
     from genshift.api import embed as embed
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from genshift.api import export as export
     from genshift.api import label as label
     from genshift.api import predict as predict
+    from genshift.api import push as push
     from genshift.api import reconstruct as reconstruct
     from genshift.api import sample as sample
     from genshift.api import select as select
@@ -58,10 +60,10 @@ _HOMES = {
     "backbone": "genshift.presets:backbone",
     "data_set": "genshift.data:register",
     "load_plugin": "genshift.plugins:load_plugin",
-    **{verb: f"genshift.api:{verb}" for verb in ("clean", "demo", "embed", "evaluate", "export", "label")},
+    **{verb: f"genshift.api:{verb}" for verb in ("bundle", "clean", "demo", "embed", "evaluate", "export", "label")},
     **{
         verb: f"genshift.api:{verb}"
-        for verb in ("predict", "reconstruct", "sample", "select", "show", "study", "sweep", "train")
+        for verb in ("predict", "push", "reconstruct", "sample", "select", "show", "study", "sweep", "train")
     },
 }
 _PACKAGES = ("data", "presets", "report")  # report can be called: see there
@@ -72,6 +74,7 @@ __all__ = [
     "Refusal",
     "Run",
     "backbone",
+    "bundle",
     "clean",
     "compare",
     "data",
@@ -87,6 +90,7 @@ __all__ = [
     "method",
     "predict",
     "presets",
+    "push",
     "reconstruct",
     "report",
     "sample",

@@ -24,8 +24,10 @@ from genshift.evaluation import sweep as sweeping
 from genshift.evaluation.audited_choice import choose_by_labels
 from genshift.evaluation.labels import FOLDER
 from genshift.evaluation.options import EvaluationOptions
+from genshift.exporting import hub
 from genshift.exporting import write as exporting
 from genshift.exporting.about import metadata
+from genshift.exporting.bundle import bundle as write_bundle
 from genshift.exporting.parts import open_part
 from genshift.methods import class_of, networks_of
 from genshift.model import Pictures, load
@@ -53,6 +55,7 @@ from genshift.training.console import Console, logging_to, say_training
 from genshift.training.loop import Observer
 from genshift.training.plan import Plan
 from genshift.training.plan import plan as plan_training
+from genshift.training.tracking import Tracking
 from genshift.training.train import Settings, owning
 from genshift.training.train import train as run_training
 
@@ -70,7 +73,7 @@ def train(
     device: str = "auto",
     threads: int | None = None,
     keep: int = 2,
-    tensorboard: bool = False,
+    track: str | None = None,
     skip_broken: bool = False,
     evaluate: bool = True,
     keep_pictures: bool = True,
@@ -85,10 +88,11 @@ def train(
     preset: a preset's name, a method's, or a preset that was changed with `.replaced`. options: the preset's own, such
     as `source`, `target`, `images` or `lr`; paths may be strings or Path. keep_pictures: whether the evaluation may
     leave real pictures in the run. minutes: the budget, instead of `images`.
-    log: a file that gets every line too. start: a run with the same networks, which this one starts from; what that
-    held out stays held out. observers: functions of (images seen, method) that look at each check. Returns
-    the run, whose `finished` is False where a signal stopped it early; the same call continues. Raises Refusal for
-    wrong input.
+    log: a file that gets every line too. track: "tensorboard", "wandb" or "mlflow" (an extra each), which gets
+    scalars, samples, settings and results too, on this machine unless its environment variables say otherwise.
+    start: a run with the same networks, which this one starts from; what that held out stays held out. observers:
+    functions of (images seen, method) that look at each check. Returns the run, whose `finished` is False where a
+    signal stopped it early; the same call continues. Raises Refusal for wrong input.
     """
     given: dict[str, Any] = {}
     for name, value in options.items():
@@ -101,11 +105,15 @@ def train(
             raise Refusal(f"{chosen.name} learns from your own folders: give --source LABELLED --target UNLABELLED.")
     run, root = Run(out), _given(data_root)
     chosen = _with_backbone(chosen, run.folder)
-    settings = Settings(seed, minutes, device, threads, root, skip_broken, keep, tensorboard, command)
-    settings = replace(settings, start=_given(start), observers=list(observers))
+    settings = Settings(seed, minutes, device, threads, root, skip_broken, keep, command, _given(start))
+    settings = replace(settings, observers=list(observers))
     if log is not None and given_path(log).resolve().parent == run.path.resolve() and Path(log).suffix != ".log":
         raise Refusal(f"--log {log} lies in the run folder, whose files are genshift's own: let its name end in .log.")
-    with logging_to(_given(log)), owning(run.folder):
+    with ExitStack() as stack:
+        stack.enter_context(logging_to(_given(log)))
+        stack.enter_context(owning(run.folder))
+        if track is not None and leads_processes():
+            settings = replace(settings, tracking=stack.enter_context(Tracking(run.folder, track, Console().say)))
         watched = evaluating.with_observers(run.folder, chosen, settings)
         if run_training(chosen, run.path, watched) and leads_processes():
             evaluation = EvaluationOptions(root, draw=chosen.draws, keep_pictures=keep_pictures) if evaluate else None
@@ -441,6 +449,33 @@ def export(
     opened, exported = open_part(folder, part, sampling)
     say_training(opened)
     return exporting.write(exported, metadata(opened, exported), chosen, file)
+
+
+def bundle(run: AnyPath, out: AnyPath, *, license: str | None = None) -> Path:
+    """Writes a run in a model hub's form into the folder `out`, which `genshift.load` opens: what it answers with, its
+    configuration and measures, and a README.md; nothing of its data but what they were, how many, and their licences.
+
+    license: of the weights, by the hub's name of it (apache-2.0); by default the README states none. The folder is
+    whole or absent; an earlier bundle there is replaced. Returns `out`. Raises Refusal for a run that cannot answer
+    yet, and where anything else stands there.
+    """
+    hub.check_licence(license)
+    return write_bundle(RunFolder(given_path(run)), output_folder(out), license)
+
+
+def push(run: AnyPath, repo: str, *, license: str | None = None, public: bool = False) -> str:
+    """Sends a run, as `bundle` writes it, or a bundle to the repository `repo` of a model hub (extra `hub`), and
+    returns its address.
+
+    The hub is the one that HF_ENDPOINT names, huggingface.co by default; its client finds the token. license: as in
+    `bundle`. public: whether everybody may read a repository that is new. Raises Refusal where nobody is logged in, or
+    the hub refuses or is not reached.
+    """
+    hub.check_licence(license)
+    folder = RunFolder(given_path(run))
+    if license is not None and folder.is_bundle:
+        raise Refusal(f"{folder.path} is a bundle, whose README states its licence already: leave license out.")
+    return hub.push(folder, repo, license, public)
 
 
 def _say_escaped(names: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,11 @@ from PIL import Image
 from genshift.paths import AnyPath, given_path
 from genshift.runs.folder import RunFolder
 from genshift.runs.forms import EVALUATION, RESULTS
-from genshift.runs.results import Measure
+from genshift.runs.results import Measure, as_frame
 
 if TYPE_CHECKING:  # opening a model imports torch
+    from pandas import DataFrame
+
     from genshift.model import Model
 
 PICTURES = (".png", ".webp")
@@ -47,6 +50,12 @@ class Run:
     def results(self) -> dict[str, Any]:
         """What was measured, by name: value, std, n, protocol, and a floor where there is one; empty before."""
         return self.folder.read_if_there(RESULTS)
+
+    def frame(self) -> DataFrame:
+        """`results` as a pandas DataFrame, a line a measure by its name; NaN where a measure has no std or floor.
+        Refusal without the extra `pandas`."""
+        measures = ((name, Measure.from_json(entry)) for name, entry in self.results.items())
+        return as_frame([{"measure": name, **asdict(measure)} for name, measure in measures])
 
     @property
     def warnings(self) -> list[str]:

@@ -93,6 +93,11 @@ def print_next(*words: object, file: TextIO | None = None) -> None:
         say(f"next: {command_line(*words)}", file=file)
 
 
+def print_next_evaluation(run: RunFolder) -> None:
+    """After a question to a run: how good it is. A bundle does not know on what to measure that."""
+    print_next("export" if run.is_bundle else "evaluate", run.path)
+
+
 def command_line(*words: object) -> str:
     """A command of genshift as it is typed, with the plugins that are loaded."""
     files = [word for file in loaded_files() for word in ("--plugin", file)]

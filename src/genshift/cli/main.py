@@ -24,6 +24,7 @@ from genshift.cli.endings import (
     print_json,
     print_measures,
     print_next,
+    print_next_evaluation,
     print_next_training,
     print_results,
     print_unfinished,
@@ -31,6 +32,7 @@ from genshift.cli.endings import (
     say_trained,
     where_data_lies,
 )
+from genshift.cli.hub import bundle, push
 from genshift.cli.parser import (
     Parser,
     add_data_root,
@@ -166,7 +168,9 @@ def train(argv: Sequence[str]) -> int:
         metavar="RUN",
         help="start from the networks of this run; what it held out stays held out",
     )
-    parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard events too")
+    trackers = ("tensorboard", "wandb", "mlflow")
+    words = "tell tensorboard, wandb or mlflow too (an extra each), on this machine unless that is told a server"
+    parser.add_argument("--track", type=choice(trackers, "--track"), metavar="NAME", help=words)
     parser.add_argument("--log", type=Path, metavar="FILE", help="add every line of the training to this file too")
     parser.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
     parser.add_argument("--no-evaluate", action="store_true", help="train, and measure nothing at the end")
@@ -193,7 +197,7 @@ def train(argv: Sequence[str]) -> int:
         print(plan.sentence(), file=sys.stderr)
         return 0
     # The training, and what it came to.
-    how |= {"tensorboard": args.tensorboard, "log": args.log, "evaluate": not args.no_evaluate}
+    how |= {"track": args.track, "log": args.log, "evaluate": not args.no_evaluate}
     how["keep_pictures"] = not args.no_pictures
     run = api.train(preset, args.out, command=command_line("train", *argv), **how)
     if leads():
@@ -231,7 +235,7 @@ def sample(argv: Sequence[str]) -> int:
     if leads():
         say(f"{args.out}: {args.count:,} pictures and grid.png.")
     print_unfinished(RunFolder(args.run))
-    print_next("evaluate", args.run)
+    print_next_evaluation(RunFolder(args.run))
     return 0
 
 
@@ -389,7 +393,7 @@ def predict(argv: Sequence[str]) -> int:
         say(f"{args.sort}: {len(rows) - doubtful:,} {'links' if args.link else 'copies'} in class folders{apart}.")
     print_unfinished(RunFolder(args.run))
     print_choice(RunFolder(args.run), args.images)
-    print_next("evaluate", args.run)
+    print_next_evaluation(RunFolder(args.run))
     return 0
 
 
@@ -406,7 +410,7 @@ def embed(argv: Sequence[str]) -> int:
     features = api.embed(args.run, args.images, args.out, device=args.device, threads=args.threads, **_reading(args))
     say(f"{args.out}: features {features.shape[0]:,} × {features.shape[1]}.")
     print_unfinished(RunFolder(args.run))
-    print_next("evaluate", args.run)
+    print_next_evaluation(RunFolder(args.run))
     return 0
 
 
@@ -835,7 +839,7 @@ def _complete_values(parser: Parser) -> None:
 
 VERBS = (
     *(ls, show, train, sample, sweep, reconstruct, select, label, predict, embed, export, evaluate, compare, study),
-    *(report, data, demo, clean, completion),
+    *(bundle, push, report, data, demo, clean, completion),
 )
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {verb.__name__: verb for verb in VERBS}
 

@@ -15,6 +15,7 @@ from genshift.exporting.parts import Part
 from genshift.runs import checkpoint
 from genshift.runs.forms import RESULTS
 from genshift.runs.trained_run import TrainedRun
+from genshift.selection.checkpoint_selection import verdict_of_run
 
 # What is done before the graph, and not in it.
 DECODING = (
@@ -42,10 +43,13 @@ def metadata(run: TrainedRun, part: Part) -> dict[str, str]:
         **part.about,
         "checkpoint": run.checkpoint.name,
         "images": checkpoint.about(run.checkpoint).get("images"),
-        "measures": _measures(run),
-        "data": {option: _data(run, option, entry) for option, entry in config["data"].items()},
+        "measures": measures_of(run),
+        "data": {option: data_of(run, option, entry) for option, entry in config["data"].items()},
         "preset": {**stored, "fields": {name: _named(value) for name, value in stored["fields"].items()}},
     }
+    verdict = verdict_of_run(run.folder) if part.name == "classifier" else None
+    if verdict is not None:  # confidence, as predict tells it, is that of softmax(log p / temperature)
+        told["temperature"] = verdict["temperature"]
     if "pictures" in part.takes:
         told |= {"decoding": DECODING, "background": preset.background}
     return {
@@ -53,19 +57,20 @@ def metadata(run: TrainedRun, part: Part) -> dict[str, str]:
     }
 
 
-def _measures(run: TrainedRun) -> dict[str, Any]:
+def measures_of(run: TrainedRun) -> dict[str, Any]:
     """Those of the exported checkpoint."""
     entries = run.folder.read_if_there(RESULTS).items()
     return {name: entry for name, entry in entries if entry.get("checkpoint") in (None, "", run.checkpoint.name)}
 
 
-def _data(run: TrainedRun, option: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+def data_of(run: TrainedRun, option: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     """What one set was, and its licence where the catalog knows it."""
     known = lookup(str(getattr(run.preset, option, "")))
-    told = {name: entry[name] for name in ("name", "n", "fingerprint")}
+    told = {name: entry[name] for name in ("name", "n", "held_out", "fingerprint") if name in entry}
+    told |= {"extra": dict(entry["extra"])} if "extra" in entry else {}
     if known is None:
         return {**told, "licence": "not known to genshift: its owner's"}
-    return {**told, "licence": known.licence, "terms": known.terms}
+    return {**told, "title": known.title, "licence": known.licence, "terms": known.terms}
 
 
 def _named(value: Any) -> Any:

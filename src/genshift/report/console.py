@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from genshift.errors import plain
 from genshift.paths import AnyPath
@@ -23,7 +23,11 @@ from genshift.report.model.page_model import PageModel, page_model
 from genshift.report.model.run_records import readable_runs
 from genshift.report.model.summary import Row
 from genshift.runs.find import find_runs
+from genshift.runs.results import as_frame
 from genshift.selection.rules import RULES, SCORES
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 HEAD = (
     *("study", "task", "run", "ours", "published", "difference"),
@@ -77,9 +81,18 @@ class ComparedRow(TypedDict):
     text: list[str]
 
 
-def compare(runs: AnyPath | Iterable[AnyPath]) -> list[ComparedRow]:
-    """`compare_table` of the runs among and below a folder, or several."""
-    return compare_table(find_runs(runs))
+class Comparison(list[ComparedRow]):
+    """The rows of `compare`."""
+
+    def frame(self) -> DataFrame:
+        """A pandas DataFrame: a line a row, numbers as they are, lists in their cells; NaN where there is none.
+        Refusal without the extra `pandas`."""
+        return as_frame([{name: value for name, value in row.items() if name != "text"} for row in self])
+
+
+def compare(runs: AnyPath | Iterable[AnyPath]) -> Comparison:
+    """`compare_table` of the runs among and below a folder, or several; its `frame()` is for pandas."""
+    return Comparison(compare_table(find_runs(runs)))
 
 
 def compare_table(run_folders: Iterable[Path]) -> list[ComparedRow]:

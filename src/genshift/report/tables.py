@@ -79,6 +79,8 @@ def _of_measures(subject: Subject) -> PaperTable:
     bold = set()
     for metric in metrics:
         rows = {place: row[metric] for place, row in enumerate(compared.rows) if row[metric].mean is not None}
+        if all(row.sd is None and row.standard_error is None for row in rows.values()):
+            continue  # such as seconds: how much is noise is not known
         for top in compared.best(metric):
             bold |= {(place, metric) for place, row in rows.items() if place == top or within_noise(row, rows[top])}
     body = []

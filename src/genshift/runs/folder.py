@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # checkpoints need torch, and listing runs does not: those me
 ABSENT = "it is not a run folder; `genshift ls` lists the runs under this folder"
 MANIFEST = "manifest.safetensors"  # which images a run learns from
 FEATURES = "features.safetensors"  # of a backbone that rests, by the contents of the pictures
+WEIGHTS = "model.safetensors"  # of a bundle: the one checkpoint, with the networks as they answer
 
 
 class RunFolder:
@@ -49,7 +50,7 @@ class RunFolder:
         """Whether the folder holds what no run that was killed before its config.json can have left."""
         if not self.path.is_dir():
             return False
-        ours = ("checkpoints", "tensorboard", MANIFEST, FEATURES, ".training.lock", ".training.json")  # who trains
+        ours = ("checkpoints", MANIFEST, FEATURES, ".training.lock", ".training.json")  # who trains
         others = [p for p in self.path.iterdir() if p.name not in ours and not p.name.endswith(".part")]
         return bool(others or self.saved())
 
@@ -110,13 +111,28 @@ class RunFolder:
                 kept = [row for row in self.rows(name) if row["images"] <= images]
                 write_text(self.path / name, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in kept))
 
+    @property
+    def is_bundle(self) -> bool:
+        """Whether it is a run in a model hub's form: it answers as the run did, and holds nothing else of it."""
+        return (self.path / WEIGHTS).is_file()
+
+    def check_no_bundle(self) -> None:
+        """Refuses a bundle, where what a run learnt from, or its training, is needed."""
+        if self.is_bundle:
+            raise Refusal(
+                f"{self.path} is a bundle, which answers and does not know what its run learnt from: name the run."
+            )
+
     def saved(self) -> list[Path]:
-        """The numbered checkpoints, oldest first."""
-        return self._numbered("images")
+        """The numbered checkpoints, oldest first; of a bundle its one checkpoint."""
+        return [self.path / WEIGHTS] if self.is_bundle else self._numbered("images")
 
     @property
     def seen(self) -> int:
         """Images that the newest numbered checkpoint has seen; 0 before the first."""
+        if self.is_bundle:
+            seen: int = self.read(CONFIG, ABSENT).get("bundle", {}).get("seen", 0)
+            return seen
         saved = self.saved()
         return images_of(saved[-1]) if saved else 0
 
@@ -154,7 +170,7 @@ class RunFolder:
         """The checkpoint that `genshift select` chose; None where it was not asked. Refusal where it is gone."""
         if not (self.path / CHOICE).exists():
             return None
-        path = self.checkpoints / str(self.read(CHOICE).get("checkpoint"))
+        path = (self.path if self.is_bundle else self.checkpoints) / str(self.read(CHOICE).get("checkpoint"))
         if not path.is_file():
             raise Refusal(f"{self.path / CHOICE} chose {path.name}, which is gone: run `genshift select` again.")
         return path

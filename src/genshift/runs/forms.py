@@ -20,6 +20,7 @@ else:
 CONFIG, RESULTS, EVALUATION = "config.json", "results.json", "evaluation.json"
 SCORES, CHOICE = "scores.json", "selection.json"  # of an adapted run: its checkpoints' scores, and which one to use
 AUDIT = "audit.json"  # what a few labels of an adapted run's target say of it
+TRACKING = "tracking.json"  # how far a tracker of experiments was told of a run
 SWEEP, SAMPLING = "sweep.json", "sampling.json"  # of a diffusion model: what was measured, and what was best
 GAP = 2  # pixels between two pictures of a sheet, and around all of them
 Share = Annotated[float, Meta(ge=-0.01, le=1.01)]  # a mean of float32 may lie just above 1
@@ -68,8 +69,15 @@ class DataEntry(TypedDict, total=False):
     note: str | list[str]
 
 
+class BundleEntry(TypedDict):
+    """Of a bundle: the run's checkpoint that it holds, and how many images the run had seen in all."""
+
+    checkpoint: FileName
+    seen: Count
+
+
 class Config(TypedDict, total=False):
-    """config.json: the description of a run."""
+    """config.json: the description of a run, or of a bundle."""
 
     genshift: Annotated[str, Meta(max_length=40)]
     preset: Present[PresetEntry]
@@ -90,6 +98,7 @@ class Config(TypedDict, total=False):
     networks: dict[str, str]
     parameters: dict[str, Count]
     environment: dict[str, Scalar]
+    bundle: BundleEntry
 
 
 class NeededPreset(TypedDict):
@@ -130,6 +139,16 @@ class Logged(TypedDict, total=False):
 
     images: Present[Count]
     alarms: list[str]
+
+
+# --- tracking.json ---------------------------------------------------------------------------------------------------
+
+
+class TrackedEntry(TypedDict):
+    """A tracker's own name of the run, and after how many images each of its curves was told last."""
+
+    id: str
+    sent: dict[str, Count]
 
 
 # --- results.json -----------------------------------------------------------------------------------------------------
@@ -512,6 +531,7 @@ FORMS: dict[str, tuple[Any, str]] = {
     SCORES: (ScoresFile, "restore it, or move it away and select again"),
     CHOICE: (Choice, "restore it, or move it away and select again"),
     AUDIT: (Audit, "restore it, or move it away and evaluate with the labels again"),
+    TRACKING: (dict[str, TrackedEntry], "restore it, or remove it, and the tracker begins a new run"),
     SWEEP: (Sweep, "restore it, or move it away and sweep again"),
     SAMPLING: (Best, "restore it, or move it away and sweep again"),
 }

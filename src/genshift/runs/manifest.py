@@ -45,7 +45,8 @@ def write_manifest(run: RunFolder, manifest: Manifest) -> None:
 
 def remembered(run: RunFolder) -> Manifest | None:
     """What the run learns from: None before it is begun, empty of a run that a genshift before 0.3 began. Refusal where
-    it is damaged, or is not the one that config.json names."""
+    it is damaged, or is not the one that config.json names, and for a bundle, which has none."""
+    run.check_no_bundle()
     if not run.exists():
         return None  # one that lies there is of a process that was killed before it wrote config.json
     named = {part: entry["manifest"] for part, entry in run.config.get("data", {}).items() if "manifest" in entry}

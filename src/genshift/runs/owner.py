@@ -201,8 +201,9 @@ def owned(run: RunFolder, *parts: str, command: str, say: Say, new: bool = False
 
     new: the folder is made where it is absent, and removed again where nothing comes of it. wait: for the end of
     another owner, instead of the refusal. Of the processes that torchrun started the leading one owns for all. Raises
-    Refusal where another owner lives, and for a folder that is no run or cannot be written to.
+    Refusal where another owner lives, and for a folder that is no run, is a bundle or cannot be written to.
     """
+    run.check_no_bundle()
     if os.environ.get("RANK", "0") != "0":  # as `device.leads_processes` says, without torch
         yield
         return

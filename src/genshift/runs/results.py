@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from genshift.errors import Refusal
 from genshift.presets import Preset
 from genshift.runs.folder import RunFolder
 from genshift.runs.forms import RESULTS
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,15 @@ def read_results(run: RunFolder) -> Results:
     return {name: Measure.from_json(entry) for name, entry in entries if entry["value"] is not None}
 
 
+def as_frame(rows: Sequence[Mapping[str, Any]]) -> DataFrame:
+    """A pandas DataFrame of rows; Refusal where pandas is missing."""
+    try:
+        from pandas import DataFrame
+    except ImportError:
+        raise Refusal("A frame needs pandas, which is not installed: pip install 'genshift[pandas]'.") from None
+    return DataFrame([dict(row) for row in rows])
+
+
 def training_costs(run: RunFolder) -> Results:
     """Processor minutes and speed of a run's training; empty where it logged nothing."""
     rows = run.rows()
@@ -87,11 +100,7 @@ def card(run: RunFolder, preset: Preset, results: Mapping[str, Measure], warning
     """A page in Markdown that says what the model is, from what, how good, and how to make it again."""
     config = run.config
     lines = [f"# {preset.name}, seed {config['seed']}", "", f"{preset.task}: {preset.summary}.", ""]
-    lines += ["| measure | value | std | floor | n | protocol |", "|---|---|---|---|---|---|"]
-    for name, measure in results.items():
-        numbers = " | ".join(map(as_text, (measure.value, measure.std, measure.floor)))
-        lines.append(f"| {name} | {numbers} | {measure.n:,} | {measure.protocol} |")
-    lines += ["", *[f"**Warning.** {warning}" for warning in warnings]]
+    lines += [*measures_table(results), "", *[f"**Warning.** {warning}" for warning in warnings]]
     lines += ["", "Trained on:", ""]
     for part, data in config["data"].items():
         extra = f" ({data['extra']['n']:,} of them from {data['extra']['name']})" if "extra" in data else ""
@@ -100,3 +109,12 @@ def card(run: RunFolder, preset: Preset, results: Mapping[str, Measure], warning
     if preset.family == "adaptation":
         lines += ["Target labels were used for the oracle measures alone.", ""]
     return "\n".join(lines)
+
+
+def measures_table(results: Mapping[str, Measure]) -> list[str]:
+    """The lines of a Markdown table of measures."""
+    lines = ["| measure | value | std | floor | n | protocol |", "|---|---|---|---|---|---|"]
+    for name, measure in results.items():
+        numbers = " | ".join(map(as_text, (measure.value, measure.std, measure.floor)))
+        lines.append(f"| {name} | {numbers} | {measure.n:,} | {measure.protocol} |")
+    return lines

@@ -6,6 +6,7 @@
   without its labels).
 - `probe` takes four steps beforehand to tell speed and memory, `plan` says by them what a training would cost, `ema` is
   the moving average of weights, `distributed` the processes that share a batch.
+- `tracking` feeds a tracker of experiments (TensorBoard, Weights & Biases, MLflow) what the run folder gets.
 - `console` is what all commands say while they work: lines, a bar, or one line that changes in a notebook; and the log.
 
 The loop calls observers at each check and gets nothing back, so nothing that measures can steer.

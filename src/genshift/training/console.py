@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Timer
@@ -157,22 +157,3 @@ class Console:
         if self.bar is not None:
             self.bar.stop()
             self.bar = None
-
-
-def tensorboard_sink(folder: Path) -> Callable[[Mapping[str, Any]], None]:
-    """A function that copies rows of metrics.jsonl into TensorBoard events; Refusal where it is not installed."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise Refusal(
-            "TensorBoard is not installed: pip install 'genshift[tensorboard]', or leave the flag out."
-        ) from None
-    writer = SummaryWriter(str(folder))
-
-    def write(row: Mapping[str, Any]) -> None:
-        for name, value in row.items():
-            if name != "images":
-                writer.add_scalar(name, value, row["images"])
-        writer.flush()
-
-    return write

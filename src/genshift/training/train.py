@@ -33,7 +33,7 @@ from genshift.runs.manifest import remembered, write_manifest
 from genshift.runs.owner import MEASURING, TRAIN, TRAINING, check_owned, owned
 from genshift.runs.trained_run import build_method, feature_maps, open_run, preset_of
 from genshift.temporary import remove_litter
-from genshift.training.console import Console, tensorboard_sink
+from genshift.training.console import Console
 from genshift.training.continuing import check
 from genshift.training.distributed import World, world_of
 from genshift.training.domains import FEWEST_HELD_OUT
@@ -41,6 +41,7 @@ from genshift.training.ema import MovingAverage
 from genshift.training.loop import Observer, Schedule, Trainer
 from genshift.training.probe import STEPS, Probe, probe
 from genshift.training.road import road_taken
+from genshift.training.tracking import Tracking
 from genshift.training.training_data import TrainingData, open_training_data
 
 LOGS = 100  # readings of the scalars in a training: a curve needs no more points
@@ -55,7 +56,7 @@ class Settings:
 
     keep: numbered checkpoints besides the best. skip_broken: leave out pictures that cannot be read. command: as the
     user gave it, for config.json. start: a run whose networks this one starts from. observers: who looks at each check.
-    checks: how often that is.
+    tracking: what of a tracker of experiments, which looks last. checks: how often that is.
     """
 
     seed: int = 0
@@ -65,10 +66,10 @@ class Settings:
     data_root: Path | None = None
     skip_broken: bool = False
     keep: int = 2
-    tensorboard: bool = False
     command: str = ""
     start: Path | None = None
     observers: list[Observer] = field(default_factory=list)
+    tracking: Tracking | None = None
     checks: int | None = None
 
     def checked(self) -> Self:
@@ -195,8 +196,9 @@ def _introduce(trainer: Trainer, preset: Preset, training_data: TrainingData, se
     console.say(f"{preset.name}: {preset.summary}; seed {settings.seed}, into {trainer.run.path}")
     console.say(f"{device.machine(arithmetic.device)}, {torch.get_num_threads()} threads; {arithmetic.reason}.")
     trainer.observers = list(settings.observers)
-    if settings.tensorboard and trainer.world.leads:
-        trainer.sink = tensorboard_sink(trainer.run.path / "tensorboard")
+    if settings.tracking is not None:
+        trainer.observers.append(settings.tracking)  # last: it sends what the others have written
+        trainer.sink = settings.tracking.row
 
 
 def _resume(trainer: Trainer, preset: Preset, settings: Settings) -> bool:
