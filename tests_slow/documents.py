@@ -13,7 +13,7 @@ from typing import Self
 TUTORIALS = Path(__file__).parents[1] / "docs" / "tutorials"
 BLOCK = re.compile(r"(?:`([\w/.-]+)`:\n\n)?^```(\w+)\n(.*?)^```$", re.M | re.S)
 END = "--- the end of a block ---"
-NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
+NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?")
 PLAN = re.compile(r"labels-[0-9a-f]{8}-")
 SKIP = "…"
 
