@@ -65,7 +65,7 @@ def test_the_student(installed, chromium):
     assert "The latent space of DANN" in shown
     ours = json.loads((where / "runs/student/target/results.json").read_text())["oracle/target_test_accuracy"]["value"]
     below = json.loads((where / "runs/student/source/results.json").read_text())["oracle/target_test_accuracy"]["value"]
-    assert ours > below + 0.1, "what the tutorial says of the bounds"
+    assert ours > below, "what the tutorial says of the bounds"
 
 
 def test_the_researcher(installed, chromium):
