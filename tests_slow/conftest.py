@@ -1,5 +1,6 @@
 """What readers meet, tried whole: tutorials, notebooks, the studio, the site. The helpers of `tests/` are at hand."""
 
+import os
 import shutil
 from importlib.metadata import version
 from pathlib import Path
@@ -8,6 +9,8 @@ import pytest
 from documents import Shell, blocks_of, reader
 
 ROOT = Path(__file__).parents[1]
+# Of every process that these tests start: where others want the cores, two threads wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 READ = ("src", "docs", "pyproject.toml", "README.md", "LICENSE")  # what a tutorial meets of the project
 
 

@@ -35,7 +35,7 @@ def blocks_of(tutorial: str) -> list[Block]:
 
 def reader(**more: str) -> dict[str, str]:
     """The environment of somebody who has set nothing up for genshift or for Python."""
-    own = ("GENSHIFT_DATA", "OMP_NUM_THREADS", "PYTHONPATH", "VIRTUAL_ENV")
+    own = ("GENSHIFT_DATA", "PYTHONPATH", "VIRTUAL_ENV")
     return {name: value for name, value in os.environ.items() if name not in own} | more
 
 
