@@ -220,7 +220,11 @@ def test_verbs_on_generators_name_the_next_command(tmp_path, capfd, monkeypatch)
 
 @pytest.mark.parametrize(
     ("budget", "following"),
-    [("quick", "next: genshift study demo --budget cpu --out out"), ("full", "next: genshift compare out")],
+    [
+        ("quick", "next: genshift study demo --budget cpu --seeds 1 --out out"),
+        ("cpu", "next: genshift compare out"),  # it trained what full would
+        ("full", "next: genshift compare out"),
+    ],
 )
 def test_a_study_names_the_next_command(budget, following, tmp_path, capfd, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -230,6 +234,14 @@ def test_a_study_names_the_next_command(budget, following, tmp_path, capfd, monk
     own = studies.Study.presets
     monkeypatch.setattr(studies.Study, "presets", lambda self: own(self)[:1])
     assert last_line(capfd, "study", "demo", "--budget", budget, "--seeds", 1, "--out", "out") == following
+
+
+def test_the_plan_of_a_part_of_a_study_names_the_command_that_trains_that_part(tmp_path, capfd, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    part = ["--only", "usps→mnistm", "hw3-vae", "--without", "adda", "--threads", 1]
+    said = last_line(capfd, "study", "hw3", "-n", "--budget", "quick", *part)
+    flags = "--only 'usps→mnistm' hw3-vae --without adda --threads 1"
+    assert said == f"next: genshift study hw3 --budget quick {flags} --out runs/hw3"
 
 
 # --- terminals that show little ---------------------------------------------------------------------------------------

@@ -203,3 +203,13 @@ def test_the_page_shows_it_without_a_network(folders, tmp_path):
         assert section.locator(".plot .scatterlayer .trace").count() == 2 * 6
         widths = seen.page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
     assert seen.complaints == [] and widths[0] <= widths[1]
+
+
+def test_what_a_users_own_labels_say_stands_on_the_page(tmp_path):
+    folder = write_run(tmp_path, "own", "a→b", "dann", 0, 0.5)
+    assert "Can it be trusted?" not in write_page([folder], tmp_path / "page.html").read_text(encoding="utf-8")
+    protocol = "50 labels of 718 target pictures, drawn within strata of confidence; 95% interval 0.8800 to 0.9900"
+    entry = {"value": 0.96, "std": 0.03, "n": 50, "protocol": protocol}
+    patch_json(folder / "results.json", lambda results: results.update({"audit/accuracy": entry}))
+    text = write_page([folder], tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Can it be trusted?" in text and f"By labels of yours, 96.00% are named rightly ({protocol})." in text

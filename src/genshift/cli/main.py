@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from genshift.studies import Study
 
 INTERRUPTED = 130
+OF_EVERY_RUN = ("seeds", "threads", "weights", "photos")  # flags of `study` that each of its runs takes
 PATHS = (
     "images",
     "source",
@@ -630,21 +631,25 @@ def study(argv: Sequence[str]) -> int:
     from genshift.studies.running import run_study
 
     out = args.out or Path("runs", Path(args.name).stem)
+    chosen = studies.get(args.name)
     where = ("--out", out, *where_data_lies(args.data_root))
+    again = (*_given(args, "only", "without", *OF_EVERY_RUN, "jobs", "record"), *where)
     if args.commands:
-        _print_commands(studies.get(args.name), out, args, where)
+        _print_commands(chosen, out, args, where)
         return 0
     if args.dry_run:
         for line in api.plan_study(args.name, out, args.budget, **options).lines:
             say(line)
-        print_next("study", args.name, "--budget", args.budget, *where)
+        print_next("study", args.name, "--budget", args.budget, *again)
         return 0
-    outcome = run_study(studies.get(args.name), args.budget, out, record=args.record, **options)
+    outcome = run_study(chosen, args.budget, out, record=args.record, **options)
     if not outcome.finished:
         return INTERRUPTED
     larger = {"quick": "cpu", "cpu": "full"}.get(args.budget)
+    if args.budget == "cpu" and all(chosen.images(p, "cpu") == chosen.images(p, "full") for p in chosen.presets()):
+        larger = None  # as in a study of one's own: it trained what full would
     if outcome.page is not None:
-        more = ("study", args.name, "--budget", larger, *where) if larger else ("compare", out)
+        more = ("study", args.name, "--budget", larger, *again) if larger else ("compare", out)
         _say_page(outcome.page, out, more)
     if outcome.left_out:
         raise _left_out(outcome.left_out)
@@ -656,8 +661,7 @@ def _print_commands(study: Study, out: Path, args: argparse.Namespace, where: Se
     from genshift.studies.jobs import in_turns, jobs_of, selected
     from genshift.studies.plan import seeds_of
 
-    given = [word for name in ("seeds", "threads", "weights", "photos") if (value := getattr(args, name)) is not None
-             for word in (f"--{name}", value)]  # fmt: skip
+    given = _given(args, *OF_EVERY_RUN)
     jobs = jobs_of(study, args.budget, out, seeds_of(study, args.budget, args.seeds), args.data_root)
     for place, block in enumerate(in_turns(selected(jobs, args.only, args.without)), start=1):
         say(f"# block {place}: these may run side by side")
@@ -665,6 +669,15 @@ def _print_commands(study: Study, out: Path, args: argparse.Namespace, where: Se
             say(command_line("study", study.name, "--budget", args.budget, *given, "--only", job.out.name, *where))
     say("# at the end")
     say(command_line("report", out, "--out", out / "page.html", *where_data_lies(args.data_root)))
+
+
+def _given(args: argparse.Namespace, *names: str) -> list[object]:
+    """The flags of `study` among `names` that were given, as they are typed."""
+    parser, words = _study_parser(), list[object]()
+    for name in names:
+        if (value := getattr(args, name)) != parser.get_default(name):
+            words += [f"--{name}", *(value if isinstance(value, list) else [value])]
+    return words
 
 
 def _study_parser() -> Parser:

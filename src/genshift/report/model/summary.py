@@ -19,7 +19,7 @@ NO_LABELS = "no target labels"
 NOT_MEASURED = "not measured"
 NOT_KEPT = "not kept in its record"
 FAILED = "could not be measured"  # a warning says why
-NO_T_SNE = "evaluated without a t-SNE"
+NO_T_SNE = "evaluated without a t-SNE, which `genshift evaluate RUN` draws"
 T_SNE = "t-SNE"
 
 

@@ -29,15 +29,15 @@ MEANINGS = {
 
 
 def verdicts(subject: Subject) -> list[Block]:
-    """The verdict on each adapted model, first seed, and its evidence; nothing where no run has one."""
-    known = [group for group in subject.groups if group.first.choice.get("verdict")]
+    """The verdict on each adapted model, what a user's own labels say, and its evidence, of the first seed; nothing
+    where no run has any."""
+    known = [group for group in subject.groups if _said(group.first)]
     if not known:
         return []
     blocks: list[Block] = [Heading("Can it be trusted?")]
     for group in known:
-        verdict: Any = group.first.choice["verdict"]
         named = f"{group.label}. " if len(subject.groups) > 1 else ""
-        blocks.append(Prose(named + sentence(verdict)))
+        blocks += [Prose(named + line) for line in _said(group.first)]
     evident = {group.label: _signs(evidence) for group in known if (evidence := _evidence(group.first))}
     if evident:
         body = [[Cell(name), *(Cell(signs[name]) for signs in evident.values())] for name in MEANINGS]
@@ -60,6 +60,15 @@ def coverage(subject: Subject) -> list[Block]:
     drawing = coverage_curves([(group.label, group.first) for group in known])
     table = Table(["", "as told", "raw"], [("", body)], note)
     return [Heading("Accuracy against coverage"), Prose(lead), Figures([drawing], columns=1), table]
+
+
+def _said(run: RunRecord) -> list[str]:
+    """A run's verdict and its audit, a sentence each, where it has them."""
+    verdict: Any = run.choice.get("verdict")
+    lines = [] if verdict is None else [sentence(verdict)]
+    if (audit := run.results.get("audit/accuracy")) is not None:
+        lines.append(f"By labels of yours, {percent(audit.value)}% are named rightly ({audit.protocol}).")
+    return lines
 
 
 def _evidence(run: RunRecord) -> Evidence | None:
