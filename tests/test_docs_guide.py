@@ -8,14 +8,14 @@ import pytest
 
 from genshift.evaluation import adaptation
 
-GUIDE = (Path(__file__).parents[1] / "docs" / "guide.md").read_text(encoding="utf-8")
+GUIDE = (Path(__file__).parents[1] / "docs" / "guide" / "python.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.usefixtures("quick")
 def test_the_python_of_the_guide(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(adaptation, "TSNE_IMAGES", 40)
-    text = GUIDE.partition("## From Python")[2]
+    text = GUIDE
     (tmp_path / "guide.py").write_text(re.search(r"```python\n(.*?)```", text, re.S).group(1), encoding="utf-8")
     names = runpy.run_path(str(tmp_path / "guide.py"))
     assert names["run"].finished and names["run"].config["seed"] == 1

@@ -29,7 +29,7 @@ from genshift.sampling import autoguidance
 from genshift.sampling.trained_generator import open_generator
 
 pytestmark = pytest.mark.usefixtures("quick")
-GUIDE = (Path(__file__).parents[1] / "docs" / "guide.md").read_text(encoding="utf-8")
+GUIDE = (Path(__file__).parents[1] / "docs" / "guide" / "export.md").read_text(encoding="utf-8")
 SMALL = {**tiny.SAMPLED_PLAINLY, "size": 16, "width": 16, "patch": 4, "steps": 6, "guidance": 3.0, "lr_warmup": 0}
 SIZES = [(16, 16), (20, 33), (64, 64), (63, 90), (150, 200), (9, 13), (300, 31)]
 
@@ -170,7 +170,7 @@ def test_a_vaes_encoder_and_prior(form, studio, tmp_path, capfd):
 def test_the_guides_loop_around_the_denoiser_draws_what_sample_draws(form, denoising, tmp_path, capfd):
     """The guide's lines as they stand, of one chunk's own noise; in pt2 with the few lines that run it otherwise."""
     file = exported(capfd, denoising, form, tmp_path)
-    code = re.search(r"```python\n(.*?)```", GUIDE.partition("### The sampler's loop")[2], re.S).group(1)
+    code = re.search(r"```python\n(.*?)```", GUIDE.partition("## The sampler's loop")[2], re.S).group(1)
     method = open_generator(RunFolder(denoising)).method
     generator, labels = method.start(0, 7)
     noise = method.noise(generator).permute(0, 2, 3, 1).contiguous().numpy()

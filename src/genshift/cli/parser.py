@@ -61,13 +61,14 @@ class Parser(argparse.ArgumentParser):
 _building: list[Parser] | None = None  # parsers that ask for help would print, while `built_by` collects them
 
 
-def built_by(verb: Callable[[Sequence[str]], int]) -> list[Parser]:
-    """The parser that a command builds, with all its flags; none of one that has commands of its own."""
+def built_by(verb: Callable[[Sequence[str]], int], *words: str) -> list[Parser]:
+    """The parser that a command builds, of these words where they matter (a preset's options), with all its flags; none
+    of one that has commands of its own."""
     global _building
     _building = []
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
-            verb(["--help"])
+            verb([*words, "--help"])
         return _building
     finally:
         _building = None

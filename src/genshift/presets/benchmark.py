@@ -29,7 +29,7 @@ OWN_VALIDATION = 0.1  # share of the source held out: folders are smaller than t
 OUR_BACKBONE, TIMM, TORCHVISION = "residual", "timm:", "torchvision:"
 SQUEEZENETS = ("squeezenet1_0", "squeezenet1_1")  # which genshift builds itself
 PHOTOS = "adapt-photos"  # the preset of `adapt`'s road with pretrained weights
-PHOTO_SIZE = 128  # pixels: see docs/methods.md
+PHOTO_SIZE = 128  # pixels: see docs/methods/adaptation.md
 _B = TypeVar("_B", bound=Callable[[int, int], Any])
 
 
@@ -183,7 +183,7 @@ def by_alias(name: str) -> BenchmarkPreset | None:
 
 def presets_for_folders() -> Iterator[BenchmarkPreset]:
     """For a user's own two folders, of whatever is in them: AdaMatch, of which nothing is mirrored, no colour is
-    inverted, and only unsure answers are drawn to even class frequencies (no IM: docs/methods.md); and source-only, in
+    inverted, and only unsure answers are drawn to even class frequencies (no IM: docs/methods); and source-only, in
     weak views, to stand beside it."""
     adamatch, source_only = (preset_of(METHODS[name], **OWN) for name in ("adamatch", "source"))
     origins = {key: origin for key, origin in adamatch.origins.items() if key != "prior"}

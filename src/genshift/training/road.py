@@ -33,7 +33,7 @@ def road_taken(preset: Preset, data: TrainingData) -> list[str]:
         lines.append(
             "These look like photographs or drawings, of which little is learnt from scratch: --weights download "
             "(SqueezeNet, 5 MB) or --weights FILE would rest on what ImageNet taught, and answer within a minute; of "
-            "PACS's paintings, by photos, 71% were right so and 25% from scratch (docs/guide.md)."
+            "PACS's paintings, by photos, 71% were right so and 25% from scratch (docs/guide/photographs.md)."
         )
     return lines
 
