@@ -31,7 +31,7 @@ DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 PAGES, SITE = ROOT / "build" / "docs", ROOT / "build" / "site"
 COPIED = ("*.md", "*.png", "*.webp", "*.html", "*.js", "*.css")
-VARIED = ("adda-tables",)  # studies of a report's hyper-parameters: no comparison of methods
+VARIED = ("adda-tables", "verdict")  # no comparison of methods: hyper-parameters of a report, evidence of verdicts
 SHARE = 100  # characters of a signature on one line
 
 
