@@ -68,9 +68,9 @@ class Model:
     """A trained run as a model.
 
     One that learnt classes or attributes has `predict` and `embed`, a VAE `embed` and `reconstruct`, a generator
-    `sample`. Pictures may be a file or its bytes, a PIL picture, an array `[H, W]` or `[H, W, 3]`, a tensor `[C, H, W]`, or several
-    of them; or a folder, an `ImageSet` or a data set's name. They are brought to the run's size and colour, and read by
-    its rules for rectangular, transparent and 16-bit ones.
+    `sample`. Pictures may be a file or its bytes, a PIL picture, an array `[H, W]` or `[H, W, 3]`, a tensor
+    `[C, H, W]`, or several of them; or a folder, an `ImageSet` or a data set's name. They are brought to the run's size
+    and colour, and read by its rules for rectangular, transparent and 16-bit ones.
     """
 
     def __init__(self, run: TrainedRun) -> None:

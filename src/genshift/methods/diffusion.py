@@ -95,8 +95,8 @@ class DiffusionMethod(GeneratorMethod):
     def reverse(
         self, generator: torch.Generator, labels: Tensor | None = None, rows: slice = slice(None)
     ) -> Iterator[State]:
-        """The states of the reverse process of CHUNK pictures, or of those `rows` of them alone, one after each step, in
-        the pixel rule's range.
+        """The states of the reverse process of CHUNK pictures, or of `rows` of them alone, one after each step, in the
+        pixel rule's range.
 
         Raises Refusal for guidance that the run cannot give.
         """

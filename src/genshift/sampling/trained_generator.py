@@ -52,9 +52,10 @@ def open_generator(
 ) -> TrainedGenerator[Any]:
     """The trained generator of a run, ready to draw, with the classes that it then draws.
 
-    opened: the run, where it is open already. sampling: changes to how a diffusion model draws, by the names of `Sampling`. labelled: False for pictures of a
-    conditional diffusion model without a label. Raises Refusal for a run that draws nothing, has no checkpoint, or
-    whose mixture was not fitted to it, and for changes that the run cannot take.
+    opened: the run, where it is open already. sampling: changes to how a diffusion model draws, by the names of
+    `Sampling`. labelled: False for pictures of a conditional diffusion model without a label. Raises Refusal for a run
+    that draws nothing, has no checkpoint, or whose mixture was not fitted to it, and for changes that the run cannot
+    take.
     """
     preset = preset_of(run.config)
     # What the run cannot do is refused before a network is read.

@@ -65,7 +65,7 @@ def point_map(workshop: Workshop, asked: MapOf) -> dict[str, Any]:
         "predicted": predicted.tolist(),
         "confidence": [round(value, 4) for value in confidence.tolist()],
         "classes": list(classes),
-        "domains": [f"{domain}: {images.name}" for domain, images in parts],
+        "domains": [f"{domain}: {images.name}" if opened.preset.adapts else images.name for domain, images in parts],
         "sheet": sheet(pictures),
         "side": pictures.shape[-1],
         "notes": [*notes, *([] if degrees else [why])],

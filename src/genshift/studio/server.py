@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 NEEDED = ("starlette", "uvicorn")
 LOOPBACK = "127.0.0.1"
-PORT = 8571
+PORT, LAST_PORT = 8571, 65_535
 OWN_NAMES = ("127.0.0.1", "localhost", "::1")
 MOST_SENT = MOST_BYTES * 4 // 3 + 2**20  # bytes of a request: a picture in base64, and what stands around it
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
@@ -86,6 +86,8 @@ def studio(
 def _listen(host: str, port: int | None) -> socket.socket:
     """A socket that listens; Refusal where it cannot."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    if port is not None and port > LAST_PORT:
+        raise Refusal(f"--port is at most {LAST_PORT:,}, not {port:,}.")
     for chosen in (PORT, 0) if port is None else (port,):
         listening = socket.socket(family, socket.SOCK_STREAM)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
