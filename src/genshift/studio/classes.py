@@ -7,19 +7,26 @@ from typing import Any
 from msgspec import Struct
 from torch import Tensor
 
-from genshift.data.catalog import lookup
+from genshift.data.imageset import ImageSet
+from genshift.data.manifest import Memory
 from genshift.errors import Refusal
+from genshift.evaluation.labelled_data import evaluation_images
 from genshift.methods import ClassifierMethod
 from genshift.methods.base import Domain
 from genshift.metrics.calibration import at_temperature, temperature
 from genshift.metrics.neighbours import nearest_of
 from genshift.model import Model
-from genshift.presets import Adaptation
+from genshift.presets import Adaptation, Pictures
+from genshift.runs.manifest import remembered
 from genshift.studio.pictures import png, uploaded
 from genshift.studio.workshop import Opened, Workshop
+from genshift.training.domains import of_classes
+from genshift.training.training_data import open_unseen
 
 NEAREST = 8  # training pictures beside a picture
 SHOWN_CLASSES = 10
+MNIST_SHARE = 20 / 28  # of the side that a digit takes
+INK_PICTURES, DARK = 500, 64  # looked at for it, and the grey below which a ground is dark
 
 
 class Classify(Struct, forbid_unknown_fields=True):
@@ -66,18 +73,18 @@ def classifier_of(model: Model) -> ClassifierMethod:
 
 
 def calibration(opened: Opened) -> tuple[float | None, str]:
-    """The temperature by which held-out labelled pictures are predicted with the confidence that their share of right
-    answers has; or None, and why."""
+    """The temperature by which labelled pictures that were not trained on are predicted with the confidence that their
+    share of right answers has; or None, and why. No target label is looked at."""
 
     def fitted() -> tuple[float | None, str]:
+        domain = domain_of_labels(opened)
         try:
-            held_out = opened.data.held_out
+            held_out = opened.data.held_out or unseen_pictures(opened, domain)
         except Refusal as refusal:
             return None, f"Confidence is not calibrated: {refusal}"
         if held_out is None or held_out.labels is None:
-            return None, "Confidence is not calibrated: the run held no labelled pictures out."
-        said = classifier_of(opened.model).predict(held_out.images, domain_of_labels(opened))
-        return temperature(said, held_out.labels), ""
+            return None, "Confidence is not calibrated: the run held no labelled pictures out, and none are there."
+        return temperature(classifier_of(opened.model).predict(held_out.images, domain), held_out.labels), ""
 
     return opened.once("temperature", fitted)
 
@@ -88,11 +95,30 @@ def domain_of_labels(opened: Opened) -> Domain:
     return "target" if trained_on_target else "source"
 
 
-def fills_frame(opened: Opened) -> bool:
-    """Whether digits reach the rim in what the run sees, where MNIST's have a margin."""
-    preset = opened.preset
-    data = lookup(str(getattr(preset, "data", None) or getattr(preset, "source", "")))
-    return data is not None and data.fills_frame and getattr(preset, "frame", "full") == "full"
+def unseen_pictures(opened: Opened, domain: Domain) -> ImageSet | None:
+    """Pictures of a domain that were not trained on, labelled in the run's classes where they are of them; None where
+    the run held none out and no test part is there. Refusal where they cannot be read."""
+    preset, folder = opened.preset, opened.model.run.folder
+    if isinstance(preset, Adaptation):
+        images, _ = evaluation_images(domain, folder, preset, opened.data_root)
+    else:
+        assert isinstance(preset, Pictures)
+        skip_broken = bool(folder.config.get("skip_broken"))
+        images, _ = open_unseen(preset, opened.data_root, skip_broken, Memory(remembered(folder)))
+    return None if images is None else of_classes(images, opened.model.classes)[0]
+
+
+def ink_share(opened: Opened) -> float:
+    """How much of a picture's side a digit takes, the longer way, by the training pictures; as MNIST's makers had it
+    where that cannot be told, for there is no dark ground or no picture."""
+    try:
+        grey = opened.training_pictures.images[:INK_PICTURES].float().mean(1)
+    except Refusal:
+        return MNIST_SHARE
+    ink = grey > grey.amax((1, 2), keepdim=True) / 2
+    high, wide = (ink.any(dim).float().sum(1).median().item() for dim in (2, 1))
+    is_dark = grey.flatten(1).median().item() < DARK
+    return max(high, wide) / grey.shape[-1] if is_dark else MNIST_SHARE
 
 
 def _likeliest(shares: Tensor, classes: tuple[str, ...]) -> list[dict[str, Any]]:

@@ -94,11 +94,11 @@ def about(workshop: Workshop, asked: OfRun) -> dict[str, Any]:
         latents.generator_of(opened)
         return {**found, "kind": "vae" if latents.is_vae(opened) else "gan"}
     assert isinstance(method, ClassifierMethod)
-    digits = all(len(name) == 1 and name.isdecimal() for name in run.classes)
+    digits = all(len(name) == 1 and name.isdecimal() for name in run.classes)  # there is a canvas to draw them on
     kind = "adaptation" if hasattr(run.preset, "target") else "classifier"
     by_class = not opened.model.tells_attributes
-    drawn = {"digits": digits, "fills_frame": classes.fills_frame(opened), "by_class": by_class}
-    return {**found, "kind": kind, **drawn}
+    ink = classes.ink_share(opened) if digits and by_class else None
+    return {**found, "kind": kind, "by_class": by_class, "ink": ink}
 
 
 def curves(workshop: Workshop, asked: SeveralRuns) -> dict[str, Any]:

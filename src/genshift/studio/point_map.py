@@ -11,21 +11,16 @@ from msgspec import Meta, Struct
 from torch import Tensor
 
 from genshift.data.imageset import ImageSet
-from genshift.data.manifest import Memory
 from genshift.data.pixels import to_colour
 from genshift.errors import Refusal
-from genshift.evaluation.labelled_data import evaluation_images
 from genshift.evaluation.probes import sample
 from genshift.methods.base import Domain
 from genshift.metrics.calibration import at_temperature
 from genshift.metrics.embedding import pca_plane, tsne
-from genshift.presets import Adaptation, Pictures
-from genshift.runs.manifest import remembered
-from genshift.studio.classes import calibration, classifier_of, domain_of_labels
+from genshift.presets import Adaptation
+from genshift.studio.classes import calibration, classifier_of, unseen_pictures
 from genshift.studio.pictures import sheet
 from genshift.studio.workshop import MOST, Opened, Workshop
-from genshift.training.domains import of_classes
-from genshift.training.training_data import open_unseen
 
 NO_LABEL = -1
 SMALLEST_SHOWN = 28  # pixels of a picture's side, which is halved until it is below twice as much
@@ -75,28 +70,19 @@ def point_map(workshop: Workshop, asked: MapOf) -> dict[str, Any]:
 def _parts(opened: Opened, count: int) -> tuple[list[tuple[Domain, ImageSet]], list[str]]:
     """Evaluation pictures by domain, of each an equal number, their labels in the run's classes; and what is missing.
     Refusal where none can be read."""
-    preset, folder, classes = opened.preset, opened.model.run.folder, opened.model.classes
     parts: list[tuple[Domain, ImageSet]] = []
     notes: list[str] = []
-    domains: tuple[Domain, ...] = (
-        ("source", "target") if isinstance(preset, Adaptation) else (domain_of_labels(opened),)
-    )
+    domains: tuple[Domain, ...] = ("source", "target") if isinstance(opened.preset, Adaptation) else ("source",)
     for domain in domains:
         try:
-            if isinstance(preset, Adaptation):
-                images, _ = evaluation_images(domain, folder, preset, opened.data_root)
-            else:
-                assert isinstance(preset, Pictures)
-                skip = bool(folder.config.get("skip_broken"))
-                images, _ = open_unseen(preset, opened.data_root, skip, Memory(remembered(folder)))
+            images = unseen_pictures(opened, domain)
         except Refusal as refusal:
             notes.append(str(refusal))
             continue
         if images is None:
             notes.append(f"The run held nothing of its {domain} out, and that has no test part.")
             continue
-        known, _ = of_classes(images, classes)
-        parts.append((domain, sample(replace(known, attributes=None, attribute_names=()), count // len(domains))))
+        parts.append((domain, sample(replace(images, attributes=None, attribute_names=()), count // len(domains))))
     if not parts:
         raise Refusal(f"There is nothing to map. {' '.join(notes)}")
     return parts, notes

@@ -24,7 +24,7 @@ function picturePanel(about) {
   const take = (data) => attempt(async () => {
     const found = await ask("classify", { run: about.name, picture: data });
     const how = !about.by_class ? "Each attribute's probability." : found.temperature === null ? "Confidence as the run has it."
-      : `Confidence calibrated on held-out labelled pictures (temperature ${found.temperature.toFixed(2)})${about.kind === "adaptation" ? ": on pictures of the target it can be too high" : ""}.`;
+      : `Confidence calibrated on labelled pictures that were not trained on (temperature ${found.temperature.toFixed(2)})${about.kind === "adaptation" ? ": on pictures of the target it can be too high" : ""}.`;
     const columns = [h("div", {}, h("h2", {}, found.source_only ? "This run" : "Answer"), bars(found.answers))];
     if (found.source_only) columns.push(h("div", {}, h("h2", {}, `Source-only: ${found.source_only.run}`), bars(found.source_only.answers)));
     const near = (found.nearest ?? []).map((one) => h("figure", {}, picture(one.picture, `training picture of ${one.label ?? "no class"}`), h("figcaption", {}, one.label ?? "")));
@@ -35,8 +35,8 @@ function picturePanel(about) {
       ...(near.length ? [h("h2", {}, "Nearest training pictures, by features"), h("div", { class: "strip" }, near)] : []),
       ...found.notes.map((note) => h("p", { class: "faint" }, note)));
   });
-  return h("section", { id: "picture" }, h("h2", {}, "An own picture"),
-    h("div", { class: "sides" }, pictureInput(take, { digits: about.digits && about.by_class, fills: about.fills_frame }), h("div", {}, line, result)));
+  return h("section", { id: "picture" }, h("h2", {}, "A picture of your own"),
+    h("div", { class: "sides" }, pictureInput(take, about.ink), h("div", {}, line, result)));
 }
 
 function mapPanel(about) {

@@ -3,8 +3,6 @@ import { h, saying } from "./lib.js";
 
 const MOST_BYTES = 32 * 2 ** 20;
 const SIDE = 224, SENT = 112; // of the canvas, and of the picture that is made of it
-const MARGIN = 20 / 28; // MNIST's makers scaled digits into 20 of 28 pixels
-const FILLED = 26 / 28;
 
 const base64 = (address) => address.slice(address.indexOf(",") + 1);
 
@@ -18,8 +16,8 @@ function asBase64(file) {
   });
 }
 
-// `take` gets base64. digits: whether there is a canvas to draw on; fills: whether digits reach the rim.
-export function pictureInput(take, { digits = false, fills = false } = {}) {
+// `take` gets base64. ink: of digits, how much of the side they take; then there is a canvas to draw on.
+export function pictureInput(take, ink = null) {
   const { line, attempt } = saying();
   const give = (file) => file && attempt(async () => take(await asBase64(file)));
   const chooser = h("input", { type: "file", accept: "image/*", "aria-label": "a picture's file", change: () => give(chooser.files[0]) });
@@ -30,7 +28,7 @@ export function pictureInput(take, { digits = false, fills = false } = {}) {
   whole.addEventListener("dragover", (event) => event.preventDefault());
   whole.addEventListener("drop", (event) => { event.preventDefault(); give(event.dataTransfer.files[0]); });
   whole.addEventListener("paste", (event) => give(event.clipboardData.files[0]));
-  if (digits) whole.prepend(drawing((data) => attempt(() => take(data)), fills ? FILLED : MARGIN));
+  if (ink !== null) whole.prepend(drawing((data) => attempt(() => take(data)), ink));
   return whole;
 }
 
@@ -92,7 +90,8 @@ function frame(canvas, pen, share) {
   }
   if (!sum) return null;
   const scale = SENT * share / Math.max(right - left + 1, bottom - top + 1);
-  const middle = share === MARGIN ? [sumX / sum, sumY / sum] : [(left + right) / 2, (top + bottom) / 2];
+  // As MNIST's makers did; where there is no margin to move in, the box itself.
+  const middle = share < 0.8 ? [sumX / sum, sumY / sum] : [(left + right) / 2, (top + bottom) / 2];
   const small = h("canvas", { width: SENT, height: SENT }), ink = small.getContext("2d");
   ink.fillStyle = "#000"; ink.fillRect(0, 0, SENT, SENT);
   ink.imageSmoothingQuality = "high";
