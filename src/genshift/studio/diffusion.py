@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from msgspec import Meta, Struct
@@ -14,7 +14,8 @@ from genshift.methods import DiffusionMethod
 from genshift.presets import Diffusion, Sampling
 from genshift.report.figures.diffusion import axes_of
 from genshift.runs.records import read_record
-from genshift.sampling.sampler_settings import GUIDANCE, in_few_steps, sampling_of
+from genshift.sampling import autoguidance
+from genshift.sampling.sampler_settings import GUIDANCE, in_few_steps, sampling_of, unguided
 from genshift.sampling.trained_generator import TrainedGenerator, open_generator
 from genshift.studio.pictures import png
 from genshift.studio.workshop import Opened, Workshop
@@ -39,7 +40,10 @@ def controls(opened: Opened) -> list[dict[str, Any]]:
     """How the run draws unless it is told otherwise, in few steps, and what else each option takes."""
     run = opened.model.run
     assert isinstance(run.preset, Diffusion)
-    own, kinds = asdict(in_few_steps(sampling_of(run.folder, run.preset, {}))), get_type_hints(Sampling)
+    chosen = in_few_steps(sampling_of(run.folder, run.preset, {}))
+    if chosen.by_weak and not (run.folder.checkpoints / autoguidance.FILE).exists():  # none yet, or none kept
+        chosen = unguided(chosen) if run.preset.condition == "none" else replace(chosen, guide="unconditional")
+    own, kinds = asdict(chosen), get_type_hints(Sampling)
     return [
         {
             "name": f.name,
@@ -77,12 +81,11 @@ def draw(workshop: Workshop, asked: Draw) -> Iterator[dict[str, Any]]:
     """The first pictures of a series as they come out of the noise: a line for each state that is shown, and a last one
     that says how they were drawn."""
     opened = workshop.open(asked.run)
-    with workshop.computing:
-        generator = generator_of(opened, asked.sampling, asked.label)
-    method = generator.method
     label = None if asked.label == -1 else asked.label
-    if label is not None and not 0 <= label < len(generator.classes):
-        raise Refusal(f"There is no class number {label}: the run learnt {len(generator.classes)}, from 0.")
+    if label is not None and not 0 <= label < len(opened.model.classes):
+        raise Refusal(f"There is no class number {label}: the run learnt {len(opened.model.classes)}, from 0.")
+    with workshop.computing:
+        method = generator_of(opened, asked.sampling, asked.label).method
     steps = method.sampling.steps
     states = stages(method, set(spread(steps, FRAMES)), asked.seed, label, slice(0, asked.count))
     while True:

@@ -93,6 +93,7 @@ def _listen(host: str, port: int | None) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((host, chosen))
+            listening.listen()
         except OSError as error:
             listening.close()
             failed = error

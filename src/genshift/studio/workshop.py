@@ -141,4 +141,5 @@ def _stamp(path: Path) -> object:
         files = [*(path / "checkpoints").iterdir(), *path.glob("selection.json")]
         return sorted((file.name, file.stat().st_mtime_ns) for file in files)
     except FileNotFoundError as error:
+        _ = RunFolder(path).config  # its refusal, where that is what is wrong
         raise of_os_error(error, f"reading {path / 'checkpoints'}") from error

@@ -2,7 +2,7 @@
 import { COLOURS, h, shortNumber } from "./lib.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-const HEIGHT = 280, LEFT = 56, RIGHT = 14, TOP = 12, BOTTOM = 40;
+const HEIGHT = 280, LEFT = 56, RIGHT = 30, TOP = 12, BOTTOM = 40;
 
 function s(tag, props, ...children) {
   const element = document.createElementNS(SVG, tag);
