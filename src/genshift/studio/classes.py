@@ -52,7 +52,7 @@ def classify(workshop: Workshop, asked: Classify) -> dict[str, Any]:
             found["answers"] = _likeliest(raw[0], opened.model.classes)
         else:
             degrees, why = calibration(opened)
-            found["notes"] += [] if degrees else [why]
+            found["how"] = why
             sure = raw if degrees is None else at_temperature(raw, degrees)
             found |= {"answers": _likeliest(sure[0], opened.model.classes), "temperature": degrees}
         try:
@@ -73,10 +73,13 @@ def classifier_of(model: Model) -> ClassifierMethod:
 
 
 def calibration(opened: Opened) -> tuple[float | None, str]:
-    """The temperature by which labelled pictures that were not trained on are predicted with the confidence that their
-    share of right answers has; or None, and why. No target label is looked at."""
+    """The temperature that confidence is told at, and by what: the verdict's, where the run has one, as `predict` tells
+    it; else that by which labelled pictures that were not trained on are predicted with the confidence that their share
+    of right answers has. Or None, and why. No target label is looked at."""
 
     def fitted() -> tuple[float | None, str]:
+        if (degrees := opened.model.temperature) != 1:
+            return degrees, "Confidence is told so that on the run's target its mean is the estimated accuracy."
         domain = domain_of_labels(opened)
         try:
             held_out = opened.data.held_out or unseen_pictures(opened, domain)
@@ -84,7 +87,9 @@ def calibration(opened: Opened) -> tuple[float | None, str]:
             return None, f"Confidence is not calibrated: {refusal}"
         if held_out is None or held_out.labels is None:
             return None, "Confidence is not calibrated: the run held no labelled pictures out, and none are there."
-        return temperature(classifier_of(opened.model).predict(held_out.images, domain), held_out.labels), ""
+        degrees = temperature(classifier_of(opened.model).predict(held_out.images, domain), held_out.labels)
+        where = ": on pictures of the target it can be too high" if opened.preset.adapts else ""
+        return degrees, f"Confidence is calibrated on labelled pictures that were not trained on{where}."
 
     return opened.once("temperature", fitted)
 

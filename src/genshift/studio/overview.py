@@ -14,8 +14,10 @@ from genshift.presets import Diffusion
 from genshift.report.console import HEAD, MEASURED_HEAD, compare_table
 from genshift.report.model.measures import TARGET_ACCURACY
 from genshift.runs.folder import RunFolder
+from genshift.runs.forms import CHOICE
 from genshift.runs.owner import trained_by
 from genshift.runs.records import RunRecord, read_record
+from genshift.selection.rules import choice_lines
 from genshift.studio import classes, latents
 from genshift.studio.diffusion import OfRun, Seed, controls, last_pictures
 from genshift.studio.pictures import png
@@ -84,7 +86,10 @@ def about(workshop: Workshop, asked: OfRun) -> dict[str, Any]:
     found: dict[str, Any] = {"name": asked.run, "summary": run.preset.summary, "preset": run.preset.name}
     found |= {"classes": list(run.classes), "checkpoint": run.checkpoint.name, "size": run.preset.size}
     record = read_record(path, curves=False)
-    found |= {"warnings": record.evaluation.get("warnings", []), "results": _few(record)}
+    chosen = RunFolder(path).read_if_there(CHOICE)
+    choice = choice_lines(chosen) if chosen else []
+    warnings = [one for one in record.evaluation.get("warnings", []) if not any(one in line for line in choice)]
+    found |= {"choice": choice, "warnings": warnings, "results": _few(record)}
     if isinstance(method, DiffusionMethod):
         assert isinstance(run.preset, Diffusion)
         swept = bool(read_record(path).sweep.get("rows"))

@@ -63,7 +63,7 @@ def point_map(workshop: Workshop, asked: MapOf) -> dict[str, Any]:
         "domains": [f"{domain}: {images.name}" if opened.preset.adapts else images.name for domain, images in parts],
         "sheet": sheet(pictures),
         "side": pictures.shape[-1],
-        "notes": [*notes, *([] if degrees else [why])],
+        "notes": [*notes, why],
     }
 
 

@@ -23,8 +23,7 @@ function picturePanel(about) {
   const { line, attempt } = saying(), result = h("div");
   const take = (data) => attempt(async () => {
     const found = await ask("classify", { run: about.name, picture: data });
-    const how = !about.by_class ? "Each attribute's probability." : found.temperature === null ? "Confidence as the run has it."
-      : `Confidence calibrated on labelled pictures that were not trained on (temperature ${found.temperature.toFixed(2)})${about.kind === "adaptation" ? ": on pictures of the target it can be too high" : ""}.`;
+    const how = found.how ?? "Each attribute's probability.";
     const columns = [h("div", {}, h("h2", {}, found.source_only ? "This run" : "Answer"), bars(found.answers))];
     if (found.source_only) columns.push(h("div", {}, h("h2", {}, `Source-only: ${found.source_only.run}`), bars(found.source_only.answers)));
     const near = (found.nearest ?? []).map((one) => h("figure", {}, picture(one.picture, `training picture of ${one.label ?? "no class"}`), h("figcaption", {}, one.label ?? "")));

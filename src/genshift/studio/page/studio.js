@@ -29,7 +29,7 @@ async function show() {
 
 function runPanels(about) {
   return [h("h1", {}, about.name), h("p", { class: "faint" }, `${about.preset}: ${about.summary}; ${about.checkpoint}`),
-    ...about.warnings.map((warning) => h("p", { class: "error" }, warning)), resultTable(about), ...PANELS[about.kind](about)];
+    ...about.choice.map((line) => h("p", { class: "good" }, line)), ...about.warnings.map((warning) => h("p", { class: "error" }, warning)), resultTable(about), ...PANELS[about.kind](about)];
 }
 
 list.addEventListener("change", () => { location.hash = list.value ? encodeURIComponent(list.value) : ""; });
