@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
+
 from genshift.data.imageset import ImageSet
 from genshift.data.manifest import Memory
 from genshift.errors import Refusal, of_os_error, unknown
@@ -69,15 +71,9 @@ class Opened:
             part = next(iter(self.data.parts.values()))
             trained = part.images if part.rows is None else part.images.take(part.rows)
             rows = fixed_sample(len(trained), MOST, seed=0)
-            return trained if len(rows) == len(trained) else trained.take(_tensor(rows))
+            return trained if len(rows) == len(trained) else trained.take(torch.from_numpy(rows))
 
         return self.once("training pictures", some)
-
-
-def _tensor(rows: Any) -> Any:
-    import torch
-
-    return torch.from_numpy(rows)
 
 
 class Workshop:

@@ -21,7 +21,8 @@ function listPanel(runs) {
     h("thead", {}, h("tr", {}, ["run", "preset", "seed", "images", "state"].map((name) => h("th", {}, name)))), h("tbody", {}, rows))));
 }
 
-function curvePanel(runs, alive) {
+// Of the runs, as long as `alive` says that the page is still theirs.
+export function curvePanel(runs, alive) {
   const { line, attempt } = saying(), place = h("div");
   const boxes = runs.map((run, k) => h("input", { type: "checkbox", value: run.name, checked: k < FIRST, id: `curve-${k}` }));
   const key = h("select");

@@ -21,7 +21,7 @@ export function pictureInput(take, ink = null) {
   const { line, attempt } = saying();
   const give = (file) => file && attempt(async () => take(await asBase64(file)));
   const chooser = h("input", { type: "file", accept: "image/*", "aria-label": "a picture's file", change: () => give(chooser.files[0]) });
-  const place = h("div", { class: "row", tabIndex: 0, "aria-label": "a picture: choose, paste or drop one" },
+  const place = h("div", { class: "row middle", tabIndex: 0, "aria-label": "a picture: choose, paste or drop one" },
     chooser, h("button", { type: "button", click: () => attempt(() => camera(stage, take)) }, "Camera"));
   const stage = h("div");
   const whole = h("div", {}, place, stage, line);
