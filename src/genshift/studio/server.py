@@ -74,10 +74,12 @@ def studio(
     workshop = Workshop(places, None if data_root is None else given_path(data_root), device, threads)
     listening = _listen(host, port)
     address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/"
-    say = Console().say
     if not _is_loopback(host):
-        say(f"note: whoever reaches {host} can see these runs and use them: leave --host out to keep them to yourself.")
-    say(f"{address}: the studio of {len(workshop.runs()):,} runs, until Ctrl-C.")
+        warning = (
+            f"note: whoever reaches {host} can see these runs and use them: leave --host out to keep them to yourself."
+        )
+        Console().say(warning)
+    print(f"{address}: the studio of {len(workshop.runs()):,} runs, until Ctrl-C.", flush=True)
     if browser:
         threading.Timer(0.5, webbrowser.open, [address]).start()
     _serve(application(workshop, host), listening)
