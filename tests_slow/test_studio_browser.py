@@ -330,6 +330,8 @@ def test_a_vae_reconstructs_moves_and_interpolates(chromium, address, size, tmp_
         page.wait_for_selector("#sliders .slider")
         assert page.locator("#sliders .slider label").all_text_contents()[:3] == ["Red", "Green", "Blue"]
         moved = page.get_by_alt_text("moved picture")
+        own = "document.querySelector('#sliders [alt=reconstruction]').src"
+        until(page, f"document.querySelector('#sliders [alt=\"moved picture\"]')?.src === {own}")
         before = moved.get_attribute("src")
         page.get_by_label("Red").focus()
         for _ in range(20):
@@ -426,6 +428,7 @@ def test_what_takes_how_long(chromium, address):
     with visited(chromium, address, "diffusion") as page:
         times = []
         for _ in range(3):
+            page.evaluate("document.querySelectorAll('#draw p.faint').forEach((one) => { one.textContent = ''; })")
             begun = time.monotonic()
             page.get_by_role("button", name="Another seed").click()
             until(page, "document.querySelector('#draw').innerText.includes('network passes')")
