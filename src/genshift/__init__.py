@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from genshift.report.console import compare as compare
     from genshift.report.page import report as report
     from genshift.run import Run as Run
+    from genshift.studio.server import studio as studio
 
 __version__ = "0.3.0"
 
@@ -66,7 +67,7 @@ _HOMES = {
         for verb in ("predict", "push", "reconstruct", "sample", "select", "show", "study", "sweep", "train")
     },
 }
-_PACKAGES = ("data", "presets", "report")  # report can be called: see there
+_PACKAGES = ("data", "presets", "report", "studio")  # report and studio can be called: see there
 __all__ = [
     "Model",
     "Option",
@@ -96,6 +97,7 @@ __all__ = [
     "sample",
     "select",
     "show",
+    "studio",
     "study",
     "sweep",
     "train",

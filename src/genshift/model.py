@@ -48,7 +48,7 @@ from genshift.selection.checkpoint_selection import verdict_of_run
 from genshift.training.console import say_training
 from genshift.training.domains import in_classes, open_set
 
-Picture = str | Path | Image.Image | NDArray[Any] | Tensor
+Picture = str | Path | bytes | Image.Image | NDArray[Any] | Tensor
 Pictures = Picture | ImageSet | Sequence[Picture]
 CHANNELS = (1, 3, 4)  # of one picture in an array: grey, colour, colour with alpha
 FILES_OF_SETS = (".csv", ".mat", ".bz2", ".gz")  # beside archives
@@ -68,9 +68,9 @@ class Model:
     """A trained run as a model.
 
     One that learnt classes or attributes has `predict` and `embed`, a VAE `embed` and `reconstruct`, a generator
-    `sample`. Pictures may be a file, a PIL picture, an array `[H, W]` or `[H, W, 3]`, a tensor `[C, H, W]`, or several
-    of them; or a folder, an `ImageSet` or a data set's name. They are brought to the run's size and colour, and read by
-    its rules for rectangular, transparent and 16-bit ones.
+    `sample`. Pictures may be a file or its bytes, a PIL picture, an array `[H, W]` or `[H, W, 3]`, a tensor
+    `[C, H, W]`, or several of them; or a folder, an `ImageSet` or a data set's name. They are brought to the run's size
+    and colour, and read by its rules for rectangular, transparent and 16-bit ones.
     """
 
     def __init__(self, run: TrainedRun) -> None:
@@ -279,7 +279,7 @@ def _is_one(pictures: Pictures) -> bool:
         return pictures.ndim < 4
     if isinstance(pictures, np.ndarray):
         return pictures.ndim < 3 or (pictures.ndim == 3 and pictures.shape[-1] in CHANNELS)
-    return isinstance(pictures, Image.Image)
+    return isinstance(pictures, bytes | Image.Image)
 
 
 def _is_picture_file(path: str | Path) -> bool:
@@ -292,13 +292,14 @@ def _decoded(picture: Picture, size: int, decoding: Decoding) -> tuple[Decoded, 
     """One picture as every other is read (`data.pixels.decode`), and how many further pages its file has; Refusal where
     it is none."""
     try:
-        if isinstance(picture, str | Path):
-            data = read_picture(given_path(picture))
+        if isinstance(picture, str | Path | bytes):
+            data = picture if isinstance(picture, bytes) else read_picture(given_path(picture))
             return decode(data, size, decoding=decoding), further_pages(data)[1]
         if isinstance(picture, Image.Image):
             return as_array(picture.copy(), size, decoding=decoding), 0
     except BROKEN as error:
-        raise Refusal(f"{picture} is no picture that can be read ({error}).") from error
+        named = "What was given" if isinstance(picture, bytes) else picture
+        raise Refusal(f"{named} is no picture that can be read ({error}).") from error
     array = picture.permute(1, 2, 0).cpu().numpy() if isinstance(picture, Tensor) and picture.ndim == 3 else picture
     array = np.asarray(array)
     if array.dtype != np.uint8:

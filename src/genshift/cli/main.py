@@ -559,6 +559,36 @@ def label(argv: Sequence[str]) -> int:
     return 0
 
 
+def studio(argv: Sequence[str]) -> int:
+    """a page in the browser to play with a run, or with a folder of them"""
+    parser = Parser(
+        "genshift studio",
+        description="Serves a page of trained runs on this machine alone, until Ctrl-C: pictures drawn as one watches, "
+        "sliders in latent space, own pictures classified, the latent map, labelling, curves. Nothing is written into "
+        "a run but the labels that are saved on the page.",
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run, or a folder of runs")
+    add_int(parser, "--port", "port to listen on (8571, or where that is taken any free one)")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="listen on another address of this machine: others can then see and use the runs (127.0.0.1)",
+    )
+    parser.add_argument("--no-browser", action="store_true", help="only say where the page is")
+    add_machine(parser)
+    add_data_root(parser)
+    args = parser.parse(argv)
+    check_positive(args, "port", "threads")
+    root = existing_root(args)
+    from genshift.studio.server import studio as serve
+
+    options = {name: getattr(args, name) for name in ("port", "host", "device", "threads")}
+    serve(args.runs, browser=not args.no_browser, data_root=root, **options)
+    print_next("report", *args.runs, "--out", "page.html")
+    return 0
+
+
 def export(argv: Sequence[str]) -> int:
     """what a run answers with, as one file that runs without genshift"""
     parser = Parser(
@@ -852,7 +882,7 @@ def _complete_values(parser: Parser) -> None:
 
 VERBS = (
     *(ls, show, train, sample, sweep, reconstruct, select, label, predict, embed, export, evaluate, compare, study),
-    *(bundle, push, report, data, demo, clean, completion),
+    *(bundle, push, report, studio, data, demo, clean, completion),
 )
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {verb.__name__: verb for verb in VERBS}
 

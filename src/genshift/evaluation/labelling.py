@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +46,40 @@ def label(
 ) -> Drawn:
     """Draws pictures, or further ones to those of the plan that is there, and writes the plan and the page into `out`;
     Refusal as `genshift.api.label`."""
+    queue = queued(run, out, order, data_root, places)
+    if order.ready is not None:
+        return _take_ready(run, out, order, queue)
+    drawing, plan = queue.drawing, queue.plan
+    pictures = list(queue.pictures())
+    command = shlex.join(["genshift", "evaluate", str(run.folder.path), "--labels", drawing.csv.name])
+    labels.write_plan(drawing.plan, plan, run)
+    title = f"{Path(queue.preset.target).name}: {len(pictures)} pictures to label"
+    assert drawing.page is not None
+    write_labelling_page(drawing.page, title, run.classes, pictures, plan.name, drawing.csv.name, command)
+    return drawing
+
+
+@dataclass(frozen=True)
+class Queue:
+    """Pictures of a run's target to label, in the plan's order; nothing of it is written yet. `drawing` says where what
+    is said of them belongs."""
+
+    preset: Adaptation
+    target: labels.Target
+    plan: labels.Plan
+    drawn: list[int]  # rows of the target, those of earlier drawings first
+    drawing: Drawn
+
+    def pictures(self) -> Iterator[ShownPicture]:
+        """The pictures of the last drawing."""
+        for name, data, small in shown(self.preset, self.target, self.drawn[self.plan.before :]):
+            yield ShownPicture(name, data, small)
+
+
+def queued(
+    run: TrainedRun, out: Path, order: Order, data_root: Path | None = None, places: Mapping[str, str] | None = None
+) -> Queue:
+    """Draws pictures, or further ones to those of the plan in `out`; Refusal as `genshift.api.label`."""
     preset = labels.audited_preset(run, places)
     plan = labels.read_plan(out / labels.PLAN)
     split = order.split if plan is None else plan.split
@@ -60,36 +94,22 @@ def label(
     else:
         rows = labels.rows_of(plan, target, preset.target)
         plan = labels.lengthened(plan, target, order.count)
-    drawn = rows[plan.order[: plan.drawn]].tolist()
-    if order.ready is not None:
-        return _take_ready(run, out, order, plan, target, preset, drawn)
     first = plan.before + 1
-    name = f"labels-{plan.name}-{first}-{plan.drawn}"
-    page = out / f"label-{first}-{plan.drawn}.html"
-    drawing = Drawn(out / labels.PLAN, page, out / f"{name}.csv", first, plan.drawn)
-    pictures = [ShownPicture(*shown_as) for shown_as in shown(preset, target, drawn[plan.before :])]
-    command = shlex.join(["genshift", "evaluate", str(run.folder.path), "--labels", f"{name}.csv"])
-    labels.write_plan(drawing.plan, plan, run)
-    title = f"{Path(preset.target).name}: {len(pictures)} pictures to label"
-    write_labelling_page(page, title, run.classes, pictures, plan.name, f"{name}.csv", command)
-    return drawing
+    page, csv = out / f"label-{first}-{plan.drawn}.html", out / f"labels-{plan.name}-{first}-{plan.drawn}.csv"
+    drawing = Drawn(out / labels.PLAN, page, csv, first, plan.drawn)
+    return Queue(preset, target, plan, rows[plan.order[: plan.drawn]].tolist(), drawing)
 
 
-def _take_ready(
-    run: TrainedRun,
-    out: Path,
-    order: Order,
-    plan: labels.Plan,
-    target: labels.Target,
-    preset: Adaptation,
-    drawn: list[int],
-) -> Drawn:
+def _take_ready(run: TrainedRun, out: Path, order: Order, queue: Queue) -> Drawn:
     """Writes labels.csv of the drawn pictures that are labelled already; Refusal where none of them is."""
-    answers = labels.read_answers(order.ready or [], target, preset.target, run.classes, order.encoding)
+    target, plan = queue.target, queue.plan
+    answers = labels.read_answers(order.ready or [], target, queue.preset.target, run.classes, order.encoding)
     given = {answer.row: answer for answer in answers.rows}
-    found = [given[row] for row in drawn if row in given]
+    found = [given[row] for row in queue.drawn if row in given]
     if not found:
-        raise Refusal(f"None of the {len(drawn):,} drawn pictures has a label there: leave --labels out, for a page.")
+        raise Refusal(
+            f"None of the {len(queue.drawn):,} drawn pictures has a label there: leave --labels out, for a page."
+        )
     lines = [
         (as_written(target.names[row]), run.classes[number] if number >= 0 else "", said, plan.name)
         for row, number, said in found

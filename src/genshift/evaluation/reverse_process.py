@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -60,8 +60,8 @@ def _guidance(method: DiffusionMethod) -> str:
 
 @dataclass(frozen=True)
 class Stage:
-    """After `done` steps: the noise level t, and uint8 `[SHOWN, C, H, W]` of the noisy state and of the picture that
-    is predicted from it; at the end both are the picture."""
+    """After `done` steps: the noise level t, and uint8 `[N, C, H, W]` of the noisy state and of the picture that is
+    predicted from it; at the end both are the picture."""
 
     done: int
     t: float
@@ -87,26 +87,37 @@ class Reverse:
 @torch.inference_mode()
 def watch(method: DiffusionMethod) -> Reverse:
     """Draws the first chunk of series 0, as `sample` does, and keeps what is shown of it."""
+    total = len(levels(method.process, method.sampling.steps, method.sampling.spacing))
+    labels = method.start(0, 0)[1]
+    drawn = {stage.done: stage for stage in stages(method, {*spread(total, STAGES), *spread(total, FRAMES)})}
+    pictures = drawn[total].predicted
+    shown = {done: replace(s, noisy=s.noisy[:SHOWN], predicted=s.predicted[:SHOWN]) for done, s in drawn.items()}
+    names = () if labels is None else tuple(labels[:SHOWN].tolist())
+    return Reverse(total, shown, method.evaluations, names, pictures)
+
+
+@torch.inference_mode()
+def stages(
+    method: DiffusionMethod, kept: Container[int], seed: int = 0, label: int | None = None, rows: slice = slice(None)
+) -> Iterator[Stage]:
+    """Those stages of the reverse process of the first chunk of a series, or of its `rows` alone, whose number of steps
+    is in `kept`, as they come, and the end. Raises Refusal as `DiffusionMethod.reverse`."""
     ladder = levels(method.process, method.sampling.steps, method.sampling.spacing)
-    generator, labels = method.start(0, 0)
-    total = len(ladder)
-    kept = {*spread(total, STAGES), *spread(total, FRAMES)}
+    generator, labels = method.start(0, seed, label)
 
     def stage(done: int, x: Tensor, x_0: Tensor) -> Stage:
         norm = max(1.0, (ladder.alpha[done] ** 2 + ladder.sigma[done] ** 2).sqrt().item())  # EDM's noise has σ = 80
-        noisy, predicted = (to_bytes(method.pictures(state[:SHOWN])) for state in (x / norm, x_0))
+        noisy, predicted = (to_bytes(method.pictures(state)) for state in (x / norm, x_0))
         return Stage(done, ladder.time[done].item(), noisy, predicted)
 
     # The noise that it starts from is drawn by a generator of its own: the process draws the same from its own.
-    stages, x = {}, method.noise(method.start(0, 0)[0]) * ladder.sigma[0].item()
+    x = method.noise(method.start(0, seed)[0])[rows] * ladder.sigma[0].item()
     # A sampler tells x after a step with the picture that was predicted before it: that belongs to the x before.
-    for state in method.reverse(generator, labels):
+    for state in method.reverse(generator, labels, rows):
         if state.step - 1 in kept:
-            stages[state.step - 1] = stage(state.step - 1, x, state.x0)
+            yield stage(state.step - 1, x, state.x0)
         x = state.x
-    stages[total] = stage(total, x, x)
-    names = () if labels is None else tuple(labels[:SHOWN].tolist())
-    return Reverse(total, stages, method.evaluations, names, to_bytes(method.pictures(x)))
+    yield stage(len(ladder), x, x)
 
 
 def spread(steps: int, count: int) -> list[int]:

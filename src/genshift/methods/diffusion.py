@@ -92,8 +92,11 @@ class DiffusionMethod(GeneratorMethod):
             last = state.x
         return self.pictures(last)
 
-    def reverse(self, generator: torch.Generator, labels: Tensor | None = None) -> Iterator[State]:
-        """The states of the reverse process of CHUNK pictures, one after each step, in the pixel rule's range.
+    def reverse(
+        self, generator: torch.Generator, labels: Tensor | None = None, rows: slice = slice(None)
+    ) -> Iterator[State]:
+        """The states of the reverse process of CHUNK pictures, or of `rows` of them alone, one after each step, in the
+        pixel rule's range.
 
         Raises Refusal for guidance that the run cannot give.
         """
@@ -102,8 +105,8 @@ class DiffusionMethod(GeneratorMethod):
             raise Refusal("This run kept no early state to guide away from: give --guide unconditional.")
         self.train_mode(False)
         ladder = levels(self.process, how.steps, how.spacing)
-        x = self.noise(generator) * ladder.sigma[0].item()
-        labels = None if labels is None else labels.to(device)
+        x = self.noise(generator)[rows] * ladder.sigma[0].item()
+        labels = None if labels is None else labels[rows].to(device)
         guided = Guided(
             functools.partial(self._predict, self.networks["unet"], ladder.time),
             self._guidance(), ladder, labels, generator,
@@ -111,7 +114,7 @@ class DiffusionMethod(GeneratorMethod):
             how.by_label,
         )  # fmt: skip
         sampler = functools.partial(ddim, eta=how.eta) if how.sampler == "ddim" else SAMPLERS[how.sampler]
-        yield from sampler(guided, x, ladder, lambda: self.noise(generator))
+        yield from sampler(guided, x, ladder, lambda: self.noise(generator)[rows])
         self.evaluations = guided.evaluations
 
     def _guidance(self) -> Guidance:

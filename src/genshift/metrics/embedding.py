@@ -50,12 +50,12 @@ def tsne(
     given = features if isinstance(features, Tensor) else torch.from_numpy(np.array(features))
     points = as_points(given, fewest=0).numpy()
     if len(points) < SMALLEST or not points.std(axis=0).any():
-        return _pca_plane(points)
+        return _plane_of(points)
     from openTSNE import TSNE  # here, for the import takes about a second
 
     fitter = TSNE(
         perplexity=fitting_perplexity(len(points), perplexity),
-        initialization=_pca_plane(points).astype(np.float64) * 1e-4,  # t-SNE starts from a small spread
+        initialization=_plane_of(points).astype(np.float64) * 1e-4,  # t-SNE starts from a small spread
         neighbors="exact",
         random_state=seed,
         n_jobs=n_jobs,
@@ -63,11 +63,17 @@ def tsne(
     return np.asarray(fitter.fit(points), dtype=np.float32)
 
 
-def _pca_plane(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-    """The two leading principal components [N, 2], the first scaled to a spread of one (Kobak & Berens 2019).
+def pca_plane(features: npt.ArrayLike | Tensor) -> npt.NDArray[np.float32]:
+    """The two leading principal components of `features` [N, D], float32 [N, 2], the first scaled to a spread of one
+    (Kobak & Berens 2019).
 
-    Signs are fixed so that each component's largest loading is positive; missing components are zero.
+    Signs are fixed so that each component's largest loading is positive; missing components are zero. Raises as `tsne`.
     """
+    given = features if isinstance(features, Tensor) else torch.from_numpy(np.array(features))
+    return _plane_of(as_points(given, fewest=0).numpy())
+
+
+def _plane_of(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
     plane = np.zeros((len(points), 2))
     if len(points) == 0:
         return plane.astype(np.float32)

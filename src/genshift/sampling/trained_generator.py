@@ -21,7 +21,7 @@ from genshift.runs import checkpoint
 from genshift.runs.checkpoint import Checkpoint
 from genshift.runs.folder import RunFolder
 from genshift.runs.owner import trained_by
-from genshift.runs.trained_run import open_run, preset_of
+from genshift.runs.trained_run import TrainedRun, open_run, preset_of
 from genshift.sampling import autoguidance
 from genshift.sampling.sampler_settings import SAMPLING, no_sampling, sampling_of, swept
 from genshift.training.console import Console, say_training
@@ -45,13 +45,17 @@ class TrainedGenerator(Generic[M]):
 
 
 def open_generator(
-    run: RunFolder, sampling: Mapping[str, Any] | None = None, labelled: bool = True
+    run: RunFolder,
+    sampling: Mapping[str, Any] | None = None,
+    labelled: bool = True,
+    opened: TrainedRun | None = None,
 ) -> TrainedGenerator[Any]:
     """The trained generator of a run, ready to draw, with the classes that it then draws.
 
-    sampling: changes to how a diffusion model draws, by the names of `Sampling`. labelled: False for pictures of a
-    conditional diffusion model without a label. Raises Refusal for a run that draws nothing, has no checkpoint, or
-    whose mixture was not fitted to it, and for changes that the run cannot take.
+    opened: the run, where it is open already. sampling: changes to how a diffusion model draws, by the names of
+    `Sampling`. labelled: False for pictures of a conditional diffusion model without a label. Raises Refusal for a run
+    that draws nothing, has no checkpoint, or whose mixture was not fitted to it, and for changes that the run cannot
+    take.
     """
     preset = preset_of(run.config)
     # What the run cannot do is refused before a network is read.
@@ -72,8 +76,9 @@ def open_generator(
     else:
         no_sampling(run, preset, sampling or {})
     # The networks, and what else its pictures depend on.
-    opened = open_run(run)
-    say_training(opened)
+    if opened is None:
+        opened = open_run(run)
+        say_training(opened)
     method, classes, weights = opened.method, opened.classes, [opened.checkpoint]
     match method:
         case DiffusionMethod() if chosen is not None:

@@ -34,11 +34,17 @@ class Axis:
 
 
 def sweep_figures(label: str, sweep: Sweep) -> list[Figure]:
-    """Accuracy (where there are classes) above Fréchet distance: over guidance strength, over the interval of noise
-    levels where guidance acts, and over network evaluations with a line for each sampler.
+    """Accuracy (where there are classes) above Fréchet distance, over each axis that was swept.
 
-    What was chosen is ringed, the real pictures' distance is a dashed line. An axis that was not swept has no figure.
+    What was chosen is ringed, the real pictures' distance is a dashed line.
     """
+    chosen = (sweep.get("best") or {}).get("sampling") or {}
+    return [_panels(label, axis, chosen) for axis in axes_of(sweep)]
+
+
+def axes_of(sweep: Sweep) -> list[Axis]:
+    """What was swept: guidance strength, the interval of noise levels where guidance acts, clipping, and network
+    evaluations with a line for each sampler."""
     # The newest row of each setting: it may have been measured again.
     rows = {(row["sampling"]["sampler"], row["axis"], row["setting"]): row for row in sweep.get("rows") or []}.values()
     # From weak to strong guidance; a line for each thing that guidance leads away from, unnamed where it is one.
@@ -66,8 +72,7 @@ def sweep_figures(label: str, sweep: Sweep) -> list[Figure]:
         Axis("clipping", {"": [row for row in rows if row["axis"] == "clip"]}, lambda row: row["setting"], ("clip",)),
         Axis("network evaluations", by_sampler, lambda row: float(row["evaluations"]), ("sampler", "steps")),
     ]
-    chosen = (sweep.get("best") or {}).get("sampling") or {}
-    return [_panels(label, axis, chosen) for axis in axes if axis.rows]
+    return [axis for axis in axes if axis.rows]
 
 
 def _strength(row: SweepRow) -> float:
