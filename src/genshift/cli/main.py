@@ -57,7 +57,7 @@ from genshift.cli.parser import (
     several,
     with_plugins,
 )
-from genshift.errors import Refusal, of_exhaustion, of_os_error, unknown
+from genshift.errors import PeerEnded, Refusal, of_exhaustion, of_os_error, unknown
 from genshift.presets import METHODS, PRESETS, Preset, methods, option_fields
 from genshift.runs.find import find_runs
 from genshift.runs.folder import RunFolder
@@ -884,7 +884,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except Refusal as refusal:
-        return _refuse(str(refusal))
+        return _refuse(str(refusal), leads() or isinstance(refusal, PeerEnded))
     except BrokenPipeError:
         _drop_output()
         return 0
@@ -913,9 +913,9 @@ def _prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _refuse(sentence: str) -> int:
-    """Prints why nothing came of the command; of torchrun's processes, the first one does."""
-    if leads():
+def _refuse(sentence: str, speaks: bool | None = None) -> int:
+    """Prints why nothing came of the command; of torchrun's processes, the first one does, or those that `speaks`."""
+    if leads() if speaks is None else speaks:
         print(f"genshift: {sentence}", file=sys.stderr)
     return 2
 
