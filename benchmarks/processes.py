@@ -3,12 +3,11 @@
     python benchmarks/processes.py --preset faces-vae --data FACES --out /tmp/processes
 
 Measured: seconds of a step with the whole batch in one process, and with half of it in each of two (gloo, one thread a
-process, on the cores of this machine), in alternating rounds, medians. Calculated, and marked so: a step of P processes
-takes s(B / P) + 2 (P − 1) / P · g / b, the share of the batch and a ring all-reduce (Patarasuk and Yuan 2009) of g bytes
-of gradients over links of b bytes a second, none of it hidden behind the backward pass. s(B / P) is the step measured in
-one process, fixed part and part by image told apart by two batches; b is what `--link` says (GB/s; default 50, of a node
-of GPUs by NVLink far more, of nodes by Ethernet far less). It says nothing of a GPU's own speed: `--gpu-speedup`
-divides the step.
+process, on the cores of this machine), in alternating rounds, medians. Calculated, and marked so: a step of P
+processes takes s(B / P) + 2 (P − 1) / P · g / b, the share of the batch and a ring all-reduce (Patarasuk and Yuan 2009)
+of g bytes of gradients over links of b bytes a second, none of it hidden behind the backward pass. s(B / P) is the step
+measured in one process, fixed part and part by image told apart by two batches; b is what `--link` says, in GB/s. It
+knows nothing of a GPU's own speed: `--gpu-speedup` divides the step.
 """
 
 from __future__ import annotations
@@ -66,9 +65,7 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=64, help="of all processes together (64)")
     parser.add_argument("--steps", type=int, default=60, help="of each training (60)")
     parser.add_argument("--link", type=float, default=50.0, help="GB/s between two GPUs, for the calculation (50)")
-    parser.add_argument(
-        "--gpu-speedup", type=float, default=1.0, help="of a GPU over this core, for the calculation (1)"
-    )
+    parser.add_argument("--gpu-speedup", type=float, default=1.0, help="of a GPU over this core (1)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("train", nargs="*", help="after --: more words for `genshift train`")
     options = parser.parse_args()
@@ -90,7 +87,8 @@ def main() -> int:
         seconds = calculated(step, batch, gradients, many, options)
         found[f"calculated, {many} GPUs"] = {"seconds": seconds, "images_per_second": batch / seconds}
         print(
-            f"calculated {many:>2} GPUs: {seconds:.4f} s a step of {batch:,}, {batch / seconds:,.0f} images/s (no measurement)"
+            f"calculated {many:>2} GPUs: {seconds:.4f} s a step of {batch:,}, {batch / seconds:,.0f} images/s "
+            "(no measurement)"
         )
     print(json.dumps(found))
     return 0

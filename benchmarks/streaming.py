@@ -2,11 +2,11 @@
 
     python benchmarks/streaming.py --out /tmp/streaming --mib 300 --times 10
 
-Writes a packed set of noise, `--times` as large as `--mib`, once. Each preset is then trained on it twice, for as many
-images, from a cold start: in memory (the system keeps the file's pages, as it does where there is room), and in a memory
-group of version 1 that leaves the process `--mib` beside what it takes on a small set. The last line printed is JSON:
-images a second of both, their ratio, and the peak of memory that is the process's own (RssAnon). Where no group can be
-made, RssAnon alone is held against the bound. It also prints what share of packing a folder is decoding.
+Writes a packed set of noise, `--times` as large as `--mib`, once. Each preset is trained on it twice, for as many
+images: in memory (the system keeps the file's pages where there is room), and in a memory group of version 1 that
+leaves the process `--mib` beside what PyTorch takes. The last line printed is JSON: images a second of both, their
+ratio, and the peak of memory that is the process's own (RssAnon). Where no group can be made, that alone is held
+against the bound. It also prints what share of packing a folder is decoding.
 Linux only; a few minutes.
 """
 

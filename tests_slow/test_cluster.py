@@ -3,8 +3,10 @@
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -14,11 +16,11 @@ from safetensors.torch import load_file
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # read when Ray is imported
 pytest.importorskip("ray", reason="the extra 'cluster' is not installed")
-pytest.importorskip("grpc", reason="Ray's client is not installed")
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are found in /proc")
 
 LOOPBACK = "127.0.0.1"
-OF_A_NODE = {"num_cpus": 1, "node_ip_address": LOOPBACK, "object_store_memory": 80_000_000}
+NODE = ("--node-ip-address", LOOPBACK, "--num-cpus", "1", "--object-store-memory", "80000000", "--block")
+QUIET = ("--disable-usage-stats", "--include-dashboard=false")
 EIGHT = """
 name = "eight"
 methods = ["source", "mcc"]
@@ -31,17 +33,37 @@ options = { width = 8, size = 16 }
 
 @pytest.fixture
 def cluster():
-    """Two nodes of one core; the second is not the head's."""
-    from ray.cluster_utils import Cluster
+    """The address of a cluster of two nodes of one core, and their processes, the head's first."""
+    with socket.socket() as free:
+        free.bind((LOOPBACK, 0))
+        port = free.getsockname()[1]
+    address = f"{LOOPBACK}:{port}"
+    nodes = []
+    with tempfile.TemporaryDirectory(prefix="ray-") as folder:  # a short path: Ray's sockets lie in it
+        try:
+            nodes.append(start_node(folder, "--head", "--port", str(port), "--temp-dir", folder, *QUIET))
+            nodes.append(start_node(folder, "--address", address))
+            yield address, nodes
+        finally:
+            for node in nodes:
+                kill_all(node)
 
-    head = {**OF_A_NODE, "include_dashboard": False}
-    nodes = Cluster(initialize_head=True, head_node_args=head)
-    try:
-        nodes.add_node(**OF_A_NODE)
-        nodes.wait_for_nodes()
-        yield nodes
-    finally:
-        nodes.shutdown()
+
+def start_node(folder, *words):
+    log = Path(folder) / f"{words[0]}.log"
+    argv = [str(Path(sys.executable).with_name("ray")), "start", *words, *NODE]
+    with log.open("w") as out:
+        node = subprocess.Popen(argv, stdout=out, stderr=subprocess.STDOUT)
+    until(lambda: "Ray runtime started" in log.read_text(), 300)
+    return node
+
+
+def kill_all(node):
+    """SIGKILL to every process of a node, as where its machine dies."""
+    for pid in [*descendants(node.pid), node.pid]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    node.wait()
 
 
 @pytest.fixture
@@ -84,21 +106,10 @@ def until(happens, seconds=900.0):
     return found
 
 
-def kill_node(cluster, node, out):
-    """SIGKILL to all processes of a node, in the middle of a training there, which is returned."""
-    raylet = next(process for process in node.live_processes() if process[0] == "raylet")[1]
-
-    def in_training():
-        rows = {run: out / run / "metrics.jsonl" for run in runs_below(raylet.pid)}
-        return next((run for run, path in rows.items() if path.exists() and path.read_text().count("\n") > 3), None)
-
-    victim = until(in_training)
-    for pid in [*descendants(raylet.pid), raylet.pid]:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    assert not (out / victim / "results.json").exists(), "the node died too late"
-    cluster.remove_node(node, allow_graceful=False)
-    return victim
+def in_training_on(node, out):
+    """A run that a node is in the middle of."""
+    rows = {run: out / run / "metrics.jsonl" for run in runs_below(node.pid)}
+    return next((run for run, path in rows.items() if path.exists() and path.read_text().count("\n") > 3), None)
 
 
 def weights(out):
@@ -115,9 +126,11 @@ def test_a_study_whose_node_dies_ends_as_an_undisturbed_one(cluster, eight, tmp_
     whole, parted = tmp_path / "whole", tmp_path / "parted"
     alone = start(eight, "--threads", 1, "--jobs", 2, "--out", whole)
     assert alone.communicate(timeout=1200) and alone.returncode == 0
-    other = cluster.list_all_nodes()[1]
-    study = start(eight, "--cluster", cluster.address, "--out", parted)
-    victim = kill_node(cluster, other, parted)
+    address, (_, other) = cluster
+    study = start(eight, "--cluster", address, "--out", parted)
+    victim = until(lambda: in_training_on(other, parted))
+    kill_all(other)
+    assert not (parted / victim / "results.json").exists(), "the node died too late"
     said, _ = study.communicate(timeout=1200)
     assert study.returncode == 0 and "2 nodes with 2 cores" in said and "Traceback" not in said, said
     assert (parted / victim / "results.json").exists()

@@ -72,6 +72,7 @@ def call(words: Sequence[str]) -> Ended:
     except KeyboardInterrupt:
         process.stdin.close()
         process.wait()
+        reader.join()
         return Ended(STOPPED, "")
     reader.join()
     process.stdin.close()
@@ -81,10 +82,11 @@ def call(words: Sequence[str]) -> Ended:
 
 def _echo(process: subprocess.Popen[str], lines: list[str]) -> None:
     assert process.stdout is not None
-    for line in process.stdout:
-        print(line, end="", file=sys.stderr, flush=True)
-        lines.append(line.strip())
-        del lines[:-KEPT]
+    with process.stdout:
+        for line in process.stdout:
+            print(line, end="", file=sys.stderr, flush=True)
+            lines.append(line.strip())
+            del lines[:-KEPT]
 
 
 def is_done_after(job: Job, ended: Ended) -> bool:
