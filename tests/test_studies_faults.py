@@ -155,14 +155,14 @@ def test_a_study_is_printed_as_commands_for_a_queue(capfd, tmp_path):
 
 
 def test_one_run_of_a_study_is_made_without_plan_and_page(of, domains, tmp_path, capfd):
-    of(tiny.tiny("demo-source", domains), tiny.tiny("demo-dann", domains))
+    of(tiny.tiny("demo-source", domains), tiny.tiny("demo-target", domains))
     words = ("--budget", "cpu", "--out", tmp_path)
-    assert run(capfd, *words, "--one", "demo-dann-seed0")[0] == 0
-    assert [path.name for path in tmp_path.iterdir()] == ["demo-dann-seed0"]
-    assert (tmp_path / "demo-dann-seed0" / "results.json").exists()
+    assert run(capfd, *words, "--one", "demo-target-seed0")[0] == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["demo-target-seed0"]
+    assert (tmp_path / "demo-target-seed0" / "results.json").exists()
     assert run(capfd, *words)[0] == 0 and (tmp_path / "page.html").exists()
-    said = tiny.refused(capfd, "study", "demo", *words, "--one", "demo-dan-seed0")
-    assert "There is no run of this study 'demo-dan-seed0': did you mean 'demo-dann-seed0'" in said
+    said = tiny.refused(capfd, "study", "demo", *words, "--one", "demo-targe-seed0")
+    assert "There is no run of this study 'demo-targe-seed0': did you mean 'demo-target-seed0'" in said
 
 
 def test_several_processes_a_run_are_torchruns(capfd, tmp_path):

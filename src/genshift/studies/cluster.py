@@ -61,7 +61,7 @@ def connected(address: str, gpus: float | None = None) -> Iterator[Nodes]:
         with Console().phase(f"Connecting to the cluster at {address}"):
             ray.init(address, logging_level=logging.ERROR, log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError, ImportError) as error:
-        why = str(error).strip().partition("\n")[0].rstrip(".")
+        why = " ".join(str(error).split())[:200].rstrip(".")  # Ray tells of it in paragraphs
         raise Refusal(
             f"No cluster answers at --cluster {address} ({why}): `ray start --head --port PORT` starts one; Ray and "
             "Python must be of the same version there and here."
