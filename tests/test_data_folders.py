@@ -15,7 +15,7 @@ from data_files import noise, png, write_mnist, write_pictures, write_svhn, writ
 from PIL import Image
 
 from genshift.cli import main
-from genshift.data import load, load_named, pictures
+from genshift.data import load, load_named, room
 from genshift.errors import Refusal
 from genshift.training.domains import evaluation_split, in_classes
 
@@ -274,10 +274,10 @@ def test_a_set_larger_than_memory_lies_in_a_file(tmp_path, monkeypatch):
     monkeypatch.setenv("GENSHIFT_CACHE", str(tmp_path / "cache"))
     folder = write_pictures(tmp_path / "flat")
     expected = load(folder).images
-    monkeypatch.setattr(pictures, "memory_bytes", lambda: 1000)
+    monkeypatch.setattr(room, "memory_bytes", lambda: 1000)
     images = load(folder).images
     assert torch.equal(images, expected) and os.listdir(tmp_path / "cache") == [], "the file has no name"
-    monkeypatch.setattr(pictures.shutil, "disk_usage", lambda _: SimpleNamespace(free=5))
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda _: SimpleNamespace(free=5))
     with pytest.raises(Refusal, match="disk is full"):
         load(folder)
 

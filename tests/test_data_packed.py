@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ import tiny
 import torch
 from data_files import cut, write_celeba, write_pictures
 
-from genshift.data import ImageSet, check_set, dataset, load, open_packed, pack
+from genshift.data import ImageSet, bounds, check_set, dataset, load, open_packed, pack, room
 from genshift.data.catalog import entry
 from genshift.data.packed import replacing, verify_packed
 from genshift.errors import Refusal
@@ -240,3 +241,30 @@ def test_a_place_that_is_taken_is_refused_before_pictures_are_read(tmp_path, mon
     (tmp_path / "mine.txt").write_text("mine")
     monkeypatch.setattr("genshift.data.load", lambda *given, **more: pytest.fail("the set was read"))
     assert "exists and is no packed set" in tiny.refused(capfd, "data", "pack", "uci", "--out", tmp_path)
+
+
+def test_what_takes_much_of_memory_is_gathered_into_a_file(packed, tmp_path, monkeypatch):
+    """Of a control group's limit, too: rows of a map larger than memory must not all come into it."""
+    monkeypatch.setenv("GENSHIFT_CACHE", str(tmp_path / "cache"))
+    rows = torch.randperm(200, generator=torch.Generator().manual_seed(0))
+    expected = load("uci-m", "test").images[rows]
+    made = []
+    monkeypatch.setattr(room, "memory_bytes", lambda: 100_000)
+    unnamed = tempfile.TemporaryFile
+    monkeypatch.setattr(room.tempfile, "TemporaryFile", lambda **k: made.append(1) or unnamed(**k))
+    assert torch.equal(load(packed).take(rows).images, expected) and made == [1]
+    assert load(packed).fingerprint() == load("uci-m", "test").fingerprint() and made == [1]
+
+
+@pytest.mark.parametrize(
+    ("groups", "file"), [("0::/job/step", "job/memory.max"), ("4:memory:/job/step", "memory/job/memory.limit_in_bytes")]
+)
+def test_the_limit_of_a_control_group_bounds_memory(groups, file, tmp_path, monkeypatch):
+    (tmp_path / "groups").write_text(f"9:cpu:/other\n{groups}\n")
+    (tmp_path / "root" / file).parent.mkdir(parents=True)
+    (tmp_path / "root" / file).write_text("1000000\n")
+    monkeypatch.setattr(bounds, "GROUPS", tmp_path / "groups")
+    monkeypatch.setattr(bounds, "GROUP_ROOT", tmp_path / "root")
+    assert bounds.memory_bytes() == 1_000_000
+    (tmp_path / "root" / file).write_text("max\n")
+    assert bounds.memory_bytes() > 1_000_000

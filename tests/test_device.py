@@ -5,6 +5,7 @@ import torch
 
 from genshift import device
 from genshift.errors import Refusal
+from genshift.runs.trained_run import _laid_out
 
 CPU, CUDA, MPS = (torch.device(name) for name in ("cpu", "cuda", "mps"))
 
@@ -95,3 +96,12 @@ def test_the_environment_names_no_machine_or_user():
     text = str(described)
     assert platform.node() not in text or platform.node() in ("localhost", "linux")
     assert getpass.getuser() not in text.split()
+
+
+@pytest.mark.parametrize("shape", [(3, 64, 1, 1), (8, 1, 3, 3), (8, 4, 3, 3)])
+def test_kernels_have_the_strides_of_their_gradients(shape):
+    """DistributedDataParallel compares them, and copies and warns where they differ."""
+    kernel = torch.nn.Parameter(_laid_out(torch.randn(shape), torch.channels_last))
+    x = torch.randn(2, shape[1], 5, 5).contiguous(memory_format=torch.channels_last)
+    (gradient,) = torch.autograd.grad(torch.nn.functional.conv2d(x, kernel, padding=shape[-1] // 2).sum(), kernel)
+    assert kernel.stride() == gradient.stride()

@@ -138,23 +138,53 @@ def test_runs_are_chosen_by_preset_pattern_family_or_task(only, without, names, 
 
 
 def test_a_study_is_printed_as_commands_for_a_queue(capfd, tmp_path):
-    """Blocks in their order: judges, baselines, the rest; each command trains that run, and a judge that is there."""
+    """Blocks in their order: judges, baselines, the rest; each command trains that run, and nothing else."""
     told = tiny.told(capfd, "study", "hw2", "--commands", "--seeds", "2", "--threads", "1", "--out", tmp_path)
     lines = told.splitlines()
     assert [line for line in lines if line.startswith("#")] == [
         *(f"# block {number}: these may run side by side" for number in (1, 2, 3)), "# at the end",
     ]  # fmt: skip
     commands = [shlex.split(line) for line in lines if line.startswith("genshift study")]
-    named = [command[command.index("--only") + 1] for command in commands]
+    named = [command[command.index("--one") + 1] for command in commands]
     jobs = jobs_of(STUDIES["hw2"], "cpu", tmp_path, seeds=2, data_root=None)
     assert sorted(named) == sorted(job.out.name for job in jobs) and named[0] == "faces-attributes-seed0"
-    for name in ("hw2-gan-a-seed1", "hw2-source-mnistm-svhn-seed0"):
-        own = {job.out.name for job in selected(jobs, [name], [])}
-        assert own - {"faces-attributes-seed0"} == {name}
     assert {tuple(command[:4]) for command in commands} == {("genshift", "study", "hw2", "--budget")}
     assert all("--threads" in command and "--seeds" in command for command in commands)
     assert lines[-1] == shlex.join(["genshift", "report", str(tmp_path), "--out", str(tmp_path / "page.html")])
     assert not any(tmp_path.iterdir())
+
+
+def test_one_run_of_a_study_is_made_without_plan_and_page(of, domains, tmp_path, capfd):
+    of(tiny.tiny("demo-source", domains), tiny.tiny("demo-target", domains))
+    words = ("--budget", "cpu", "--out", tmp_path)
+    assert run(capfd, *words, "--one", "demo-target-seed0")[0] == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["demo-target-seed0"]
+    assert (tmp_path / "demo-target-seed0" / "results.json").exists()
+    assert run(capfd, *words)[0] == 0 and (tmp_path / "page.html").exists()
+    said = tiny.refused(capfd, "study", "demo", *words, "--one", "demo-targe-seed0")
+    assert "There is no run of this study 'demo-targe-seed0': did you mean 'demo-target-seed0'" in said
+
+
+def test_several_processes_a_run_are_torchruns(capfd, tmp_path):
+    told = tiny.told(
+        capfd, "study", "demo", "--commands", "--processes", 2, "--seeds", 1, "--only", "demo-dann", "--out", tmp_path
+    )
+    (command,) = (shlex.split(line) for line in told.splitlines() if line.startswith("torchrun"))
+    assert command[:6] == ["torchrun", "--standalone", "--nproc_per_node=2", "-m", "genshift", "study"]
+    assert command[command.index("--processes") + 1] == "2"
+    assert command[command.index("--one") + 1].startswith("demo-dann")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--gpus", 1], "--gpus 1: expected 0 or more, for a process on a cluster"),
+        (["--cluster", "nowhere:1", "--jobs", 2], "--jobs is of this machine, and a cluster runs what its nodes hold"),
+        (["--processes", 0], "--processes must be above 0"),
+    ],
+)
+def test_what_is_of_a_cluster_alone_is_refused_elsewhere(words, says, capfd, tmp_path):
+    assert says in tiny.refused(capfd, "study", "demo", *words, "--out", tmp_path / "out")
 
 
 @pytest.mark.parametrize("flag", ["--photos", "--weights"])

@@ -5,11 +5,14 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import tiny
 from workers import until, work
 
+from genshift.errors import Refusal
+from genshift.studies import commands
 from genshift.studies.workers import side_by_side
 
 pytestmark = tiny.POSIX
@@ -70,3 +73,34 @@ def test_a_signal_to_the_parent_lets_all_save(number, group, tmp_path):
     assert marks(tmp_path) == ["begun-long-1", "begun-long-2", "saved-long-1", "saved-long-2"]
     if number != signal.SIGKILL:
         assert (out, err) == (b"False\n", b"") and process.returncode == 0
+
+
+def test_what_a_command_says_is_how_a_run_ended(tmp_path):
+    """torchrun has a status of its own: the sentence tells a refusal, and what is stopped saves."""
+    code = "import sys; print('genshift: The data are not there.'); print('more', file=sys.stderr); sys.exit(1)"
+    ended = commands.call(["-c", code])
+    job = SimpleNamespace(out=tmp_path)
+    assert ended == (1, "genshift: The data are not there.")
+    with pytest.raises(Refusal, match="The data are not there"):
+        commands.is_done_after(job, ended)
+    with pytest.raises(Refusal, match="was ended by signal 9: it said nothing"):
+        commands.is_done_after(job, commands.call(["-c", "import os; os.kill(os.getpid(), 9)"]))
+    assert commands.is_done_after(job, commands.call(["-c", "pass"]))
+    assert not commands.is_done_after(
+        job, commands.Ended(1, "Stopped and saved at 8 images; the same command continues.")
+    )
+
+
+def test_a_command_gets_sigterm_when_whoever_started_it_ends(tmp_path):
+    """By the end of its standard input: SIGKILL of the starter leaves no time to say so."""
+    child = (
+        "import signal, time; from pathlib import Path; from genshift.studies import commands\n"
+        f"signal.signal(signal.SIGTERM, lambda *_: (Path({str(tmp_path / 'saved')!r}).touch(), exit()))\n"
+        f"commands.end_with_parent(); Path({str(tmp_path / 'begun')!r}).touch(); time.sleep(60)"
+    )
+    parent = [sys.executable, "-c", f"from genshift.studies import commands; commands.call(['-c', {child!r}])"]
+    process = subprocess.Popen(parent)
+    until((tmp_path / "begun").exists)
+    process.kill()
+    process.wait()
+    until((tmp_path / "saved").exists)

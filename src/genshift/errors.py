@@ -30,6 +30,10 @@ class Refusal(Exception):
         super().__init__(plain(OVERLONG.sub(r"\1…", sentence)))
 
 
+class PeerEnded(Refusal):
+    """Another of the processes that share a batch has ended: any that is left says so, not the first alone."""
+
+
 # What the words of an error say of its cause; PyTorch, CUDA and the system's loader have no classes for these.
 OUT_OF_MEMORY = re.compile(
     r"out of memory|can't allocate memory|not enough memory|cannot allocate memory|DefaultCPUAllocator|bad_alloc|"

@@ -257,10 +257,12 @@ def pack(parser: Parser, argv: Sequence[str]) -> int:
     from genshift.data import load
     from genshift.data import pack as write
     from genshift.data.packed import check_place
+    from genshift.data.room import in_files
 
     check_place(args.out)
     how = {"size": args.size, "skip_broken": args.skip_broken, **given_decoding(args)}
-    images = load(args.name, args.split, data_root=root, **how)
+    with in_files():
+        images = load(args.name, args.split, data_root=root, **how)
     say(f"{write(images, args.out)}: {len(images):,} images")
     print_next("data", "check", args.out)
     return 0

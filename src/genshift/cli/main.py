@@ -59,7 +59,7 @@ from genshift.cli.parser import (
     several,
     with_plugins,
 )
-from genshift.errors import Refusal, of_exhaustion, of_os_error, unknown
+from genshift.errors import PeerEnded, Refusal, of_exhaustion, of_os_error, unknown
 from genshift.presets import METHODS, PRESETS, Preset, methods, option_fields
 from genshift.runs.find import find_runs
 from genshift.runs.folder import RunFolder
@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from genshift.studies import Study
 
 INTERRUPTED = 130
-OF_EVERY_RUN = ("seeds", "threads", "weights", "photos")  # flags of `study` that each of its runs takes
+OF_EVERY_RUN = ("seeds", "threads", "weights", "photos", "processes")  # flags of `study` that each of its runs takes
 PATHS = (
     "images",
     "source",
@@ -651,28 +651,30 @@ def compare(argv: Sequence[str]) -> int:
 def study(argv: Sequence[str]) -> int:
     """train what is missing of a study, evaluate, report; -n prints what that takes"""
     args = _study_parser().parse(argv)
-    check_positive(args, "seeds", "jobs", "threads")
+    check_positive(args, "seeds", "jobs", "threads", "processes")
     check_weights(args)
     options: dict[str, Any] = {"data_root": existing_root(args)}
-    options |= {
-        name: getattr(args, name) for name in ("seeds", "jobs", "threads", "weights", "only", "without", "photos")
-    }
+    options |= {name: getattr(args, name) for name in OF_EVERY_RUN}
     from genshift import api, studies
-    from genshift.studies.running import run_study
+    from genshift.studies.running import run_one, run_study
 
     out = args.out or Path("runs", Path(args.name).stem)
     chosen = studies.get(args.name)
     where = ("--out", out, *where_data_lies(args.data_root))
-    again = (*_given(args, "only", "without", *OF_EVERY_RUN, "jobs", "record"), *where)
+    again = (*_given(args, "only", "without", *OF_EVERY_RUN, "jobs", "cluster", "gpus", "record"), *where)
+    if args.one is not None:
+        return 0 if run_one(chosen, args.budget, out, args.one, **options) else INTERRUPTED
     if args.commands:
-        _print_commands(chosen, out, args, where)
+        _print_commands(chosen, out, args, options)
         return 0
+    options |= {name: getattr(args, name) for name in ("jobs", "only", "without")}
     if args.dry_run:
         for line in api.plan_study(args.name, out, args.budget, **options).lines:
             say(line)
         print_next("study", args.name, "--budget", args.budget, *again)
         return 0
-    outcome = run_study(chosen, args.budget, out, record=args.record, **options)
+    options |= {name: getattr(args, name) for name in ("record", "cluster", "gpus")}
+    outcome = run_study(chosen, args.budget, out, **options)
     if not outcome.finished:
         return INTERRUPTED
     larger = {"quick": "cpu", "cpu": "full"}.get(args.budget)
@@ -686,17 +688,17 @@ def study(argv: Sequence[str]) -> int:
     return 0
 
 
-def _print_commands(study: Study, out: Path, args: argparse.Namespace, where: Sequence[object]) -> None:
+def _print_commands(study: Study, out: Path, args: argparse.Namespace, options: dict[str, Any]) -> None:
     """A line a run, in blocks whose lines may run side by side, each after the one before; the last makes the page."""
+    from genshift.studies.commands import shell_line
     from genshift.studies.jobs import in_turns, jobs_of, selected
     from genshift.studies.plan import seeds_of
 
-    given = _given(args, *OF_EVERY_RUN)
-    jobs = jobs_of(study, args.budget, out, seeds_of(study, args.budget, args.seeds), args.data_root)
+    jobs = jobs_of(study, args.budget, out, **{**options, "seeds": seeds_of(study, args.budget, args.seeds)})
     for place, block in enumerate(in_turns(selected(jobs, args.only, args.without)), start=1):
         say(f"# block {place}: these may run side by side")
         for job in block:
-            say(command_line("study", study.name, "--budget", args.budget, *given, "--only", job.out.name, *where))
+            say(shell_line(job))
     say("# at the end")
     say(command_line("report", out, "--out", out / "page.html", *where_data_lies(args.data_root)))
 
@@ -739,12 +741,22 @@ def _study_parser() -> Parser:
     parser.add_argument(
         "--commands", action="store_true", help="print a command for each run, for a queue of jobs, and leave"
     )
+    parser.add_argument("--one", metavar="FOLDER", help="train and evaluate this run alone, as --commands prints it")
     for flag, what in (("--only", "train these runs alone"), ("--without", "leave these runs out")):
         help = f"{what}: presets, methods, families, tasks or run folders by name, or patterns such as 'hw2-gan-*'"
         parser.add_argument(flag, nargs="+", default=[], metavar="WORD", help=help)
     add_int(parser, "--seeds", "seeds of each preset (the study's own: 3; quick: 1)")
     add_int(parser, "--jobs", "runs at a time (1)", 1)
-    add_int(parser, "--threads", "CPU threads of a run (PyTorch's choice)")
+    add_int(parser, "--threads", "CPU threads of a process (PyTorch's choice; on a cluster 1)")
+    add_int(parser, "--processes", "processes that share a run's batch, each with a GPU of its own, by torchrun (1)")
+    parser.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="a Ray cluster whose nodes make the runs, HOST:PORT or ray://HOST:PORT; DIR and data are on a file system "
+        "that all share",
+    )
+    gpus = "GPUs of a process on the cluster, such as 0.25 (1 where the nodes have any)"
+    parser.add_argument("--gpus", type=number(float, "--gpus"), metavar="SHARE", help=gpus)
     parser.add_argument(
         "--record", type=Path, metavar="DIR", help="also keep here, of each run, what the page shows, small and whole"
     )
@@ -920,7 +932,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except Refusal as refusal:
-        return _refuse(str(refusal))
+        return _refuse(str(refusal), leads() or isinstance(refusal, PeerEnded))
     except BrokenPipeError:
         _drop_output()
         return 0
@@ -949,9 +961,9 @@ def _prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _refuse(sentence: str) -> int:
-    """Prints why nothing came of the command; of torchrun's processes, the first one does."""
-    if leads():
+def _refuse(sentence: str, speaks: bool | None = None) -> int:
+    """Prints why nothing came of the command; of torchrun's processes, the first one does, or those that `speaks`."""
+    if leads() if speaks is None else speaks:
         print(f"genshift: {sentence}", file=sys.stderr)
     return 2
 

@@ -18,7 +18,7 @@ from genshift.plugins import load_plugin
 from genshift.presets import Sampling
 
 LARGEST = 10**18  # what a number given to a flag stays below; it shuts out inf too
-MOST = {"threads": 4096, "jobs": 4096, "seeds": 10_000, "minutes": 10_000_000, "count": 10_000_000}
+MOST = {"threads": 4096, "jobs": 4096, "processes": 4096, "seeds": 10_000, "minutes": 10_000_000, "count": 10_000_000}
 
 
 class Parser(argparse.ArgumentParser):

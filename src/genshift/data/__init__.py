@@ -4,7 +4,8 @@
   `catalog` is the view of them by name. `places` finds a set on this machine, `download` fetches it.
 - **Reading**: `loading.load` gives any set, folder, archive or file as one `ImageSet` (`imageset`): uint8 images, with
   labels or without. Readers by format: `idx`, `mat`, `libsvm`, `folders` (a user's own pictures, with `files`,
-  `columns`, `formats`, `parts`, `pictures`, `pixels`, `text` and `bounds` below it), `packed` (memory-mapped arrays).
+  `columns`, `formats`, `parts`, `pictures`, `pixels`, `text` and `bounds` below it), `packed` (memory-mapped arrays);
+  `room` is where pixels go that memory does not hold.
   `build` and `blend` make MNIST-M.
 - **Before training**: `check` looks at a set's pixels, describes it and compares two domains; `survey` tells all that
   lies in a user's folder, whatever its state.

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +18,7 @@ Kind = Literal["pixels", "members", "bytes"]
 PIXELS = 178_956_970  # of one picture: where Pillow, too, takes it for a decompression bomb
 MEMBERS = 5_000_000  # of one archive
 BYTES_A_PIXEL = 8  # 16-bit colours with alpha: no picture's file is larger
+GROUPS, GROUP_ROOT = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 PIECE = 16 * 2**20  # bytes unpacked at a time
 
 
@@ -72,10 +75,29 @@ def read_unpacked(stream: io.BufferedIOBase, path: Path) -> bytes:
 
 
 def memory_bytes() -> int:
-    """The machine's memory, or 8 GiB where the system does not tell."""
+    """What this process may use of the machine's memory: all of it, or what its control group leaves (of a container,
+    or of a batch system's job); 8 GiB where the system does not tell."""
     if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):  # Windows
         return 8 * 2**30
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min([os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), *_group_limits()])
+
+
+def _group_limits() -> Iterator[int]:
+    """The limits in bytes on this process's control group and those above it, of version 1 or 2 of their files."""
+    try:
+        groups = [line.split(":", 2) for line in GROUPS.read_text(encoding="utf-8").splitlines()]
+    except OSError:  # no Linux
+        return
+    for _, controllers, path in groups:
+        if controllers not in ("", "memory"):
+            continue
+        root, name = (GROUP_ROOT, "memory.max") if not controllers else (GROUP_ROOT / "memory", "memory.limit_in_bytes")
+        folder = root / path.lstrip("/")
+        for place in (folder, *folder.parents):
+            with suppress(OSError, ValueError):  # a group of another namespace, or "max"
+                yield int((place / name).read_text(encoding="ascii"))
+            if place == root:
+                break
 
 
 def _variable(kind: Kind) -> str:

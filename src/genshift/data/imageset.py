@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from genshift.data.room import gathered, images_a_piece
 from genshift.errors import Refusal, unknown
 
 
@@ -56,11 +57,11 @@ class ImageSet:
     def take(self, indices: Tensor | slice) -> ImageSet:
         """The images (with their labels and attributes) at `indices`, int64 `[M]`, in that order.
 
-        A slice gives views, so that a memory map stays one.
+        A slice gives views, so that a memory map stays one; of others, what takes much of memory lies in a file too.
         """
         return replace(
             self,
-            images=self.images[indices],
+            images=self.images[indices] if isinstance(indices, slice) else gathered(self.images, indices),
             labels=None if self.labels is None else self.labels[indices],
             attributes=None if self.attributes is None else self.attributes[indices],
             digests=None if self.digests is None else self.digests[indices],
@@ -93,8 +94,8 @@ class ImageSet:
     def fingerprint(self) -> str:
         """SHA-256 (first 16 hex digits) of pixels, labels and attributes: the same data gives the same text."""
         digest = hashlib.sha256(str(tuple(self.images.shape)).encode())
-        for chunk in self.images.split(4096):
-            digest.update(chunk.contiguous().cpu().numpy().tobytes())
+        for chunk in self.images.split(images_a_piece(self.images)):
+            digest.update(chunk.contiguous().cpu().numpy())
         for tensor in (self.labels, self.attributes):
             if tensor is not None:
                 digest.update(tensor.contiguous().cpu().numpy().tobytes())

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import math
 import os
-import shutil
-import tempfile
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from genshift.data.bounds import bound, memory_bytes
+from genshift.data.bounds import bound
 from genshift.data.dataset import USUAL, Colour, Decoding
 from genshift.data.files import Files
 from genshift.data.formats import ALL_SUFFIXES, further_pages, lacking
 from genshift.data.pixels import BROKEN, Decoded, decode, finish, likely_depth, unheard_pillow
-from genshift.data.places import cache_root
-from genshift.errors import Refusal, of_exhaustion, of_os_error
+from genshift.data.room import allocate
+from genshift.errors import Refusal, of_exhaustion
 
 THREADS = min(8, os.cpu_count() or 1)  # each holds one picture at its full size
 GROUP = 8  # pictures a thread takes at a time: handing over small ones singly costs as much as decoding them
@@ -149,26 +144,6 @@ def _depth_notes(files: Files, deepest: list[int], count: int, depth: int) -> li
             f"{highest:,}: they are nearly black, or of another depth; if so, bring them to one."
         )
     return notes
-
-
-def allocate(shape: tuple[int, ...]) -> Tensor:
-    """An empty uint8 tensor; one of more than half of the machine's memory lies in an unnamed file. Refusal where there
-    is no room."""
-    count = math.prod(shape)
-    if count <= memory_bytes() // 2:
-        try:
-            return torch.empty(shape, dtype=torch.uint8)
-        except (MemoryError, RuntimeError) as error:
-            raise of_exhaustion(error, f"making {count / 2**30:.1f} GiB of room for {shape[0]:,} pictures") from error
-    folder = cache_root()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if shutil.disk_usage(folder).free < count:  # else writing to the map would end the process, not raise
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        with tempfile.TemporaryFile(dir=folder) as stream:
-            return torch.from_numpy(np.memmap(stream, np.uint8, "w+", shape=shape))
-    except OSError as error:
-        raise of_os_error(error, f"making {count / 2**30:.0f} GiB of room for pictures in {folder}") from error
 
 
 def _decoded(

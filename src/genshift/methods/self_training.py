@@ -240,5 +240,5 @@ def propagated(answers: Tensor, graph: Tensor, share: float) -> Tensor:
     `[N, K]`, S the graph of `neighbourhood`, α the `share`."""
     z = answers
     for _ in range(WALKS):
-        z = share * torch.sparse.mm(graph, z) + (1 - share) * answers
+        z = share * torch.sparse.mm(graph.to(z.dtype), z) + (1 - share) * answers
     return z / z.sum(1, keepdim=True)

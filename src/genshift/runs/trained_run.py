@@ -120,9 +120,16 @@ def build_method(preset: Preset, classes: int, arithmetic: device.Arithmetic, se
         net.to(arithmetic.device, arithmetic.dtype)
         for parameter in net.parameters():
             if parameter.dim() == 4:  # convolutions' kernels
-                parameter.data = parameter.data.contiguous(memory_format=arithmetic.memory_format)
+                parameter.data = _laid_out(parameter.data, arithmetic.memory_format)
     rule = PixelNormalization(preset.mean, preset.std, nets.channels(preset))
     return build(preset, networks, classes, rule, arithmetic)
+
+
+def _laid_out(kernel: torch.Tensor, memory_format: torch.memory_format) -> torch.Tensor:
+    """The kernel in a memory format, with its very strides: of one pixel, or one channel, both formats are the same
+    memory, so `contiguous` leaves the strides, and then its gradients have others, which DistributedDataParallel copies
+    at every step, and warns of."""
+    return torch.empty_like(kernel, memory_format=memory_format).copy_(kernel)
 
 
 def load_networks(method: Method, path: Path, most: float = math.inf) -> None:

@@ -2,8 +2,9 @@
 
 This file has the table `STUDIES`; `jobs` makes runs of one, `needs` looks for what they need, `plan` tells what they
 cost; `running` trains and evaluates what is missing and writes the page, `workers` does so in several processes that
-end well. A new study is an entry of the table; a preset belongs to the study that it names. What a method of adaptation
-may cost stands in its row (`genshift.presets.methods`).
+end well, `cluster` on the nodes of a Ray cluster; `commands` is a run as a command line, for those and for torchrun. A
+new study is an entry of the table; a preset belongs to the study that it names. What a method of adaptation may cost
+stands in its row (`genshift.presets.methods`).
 """
 
 from __future__ import annotations
@@ -66,6 +67,12 @@ class Study:
     others: tuple[str, ...] = ()  # presets of other studies that belong to it too
     variants: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)  # options, by the preset's name
     once: tuple[str, ...] = ()
+    processes: int = 1  # that share each run's batch
+
+    @property
+    def argument(self) -> str:
+        """What `genshift study` takes for it."""
+        return self.name
 
     def presets(self) -> list[Preset]:
         """The study's presets, with the classifiers that judge its generators, and its variants of presets."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from genshift.errors import unknown
 from genshift.evaluation.options import EvaluationOptions
+from genshift.paths import given_path
+from genshift.plugins import loaded_files
 from genshift.presets import METHODS, Preset
 from genshift.presets.base import YOURS, flag
 from genshift.runs.folder import RunFolder
@@ -20,7 +23,11 @@ QUICK_CHECKS, QUICK_PICTURES = 4, 100  # of a run; of a series that is measured,
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a study, and what its evaluation is asked for. `checks` as in `training.train.Settings`."""
+    """One run of a study, and what its evaluation is asked for. `checks` as in `training.train.Settings`.
+
+    command: `genshift train` that makes the same run; study_words: what follows `genshift` to train and evaluate it as
+    the study does, from any folder; processes: that share its batch.
+    """
 
     preset: Preset
     out: Path
@@ -29,6 +36,8 @@ class Job:
     threads: int | None
     command: str
     checks: int | None = None
+    processes: int = 1
+    study_words: tuple[str, ...] = ()
 
     @property
     def words(self) -> set[str]:
@@ -54,8 +63,15 @@ def jobs_of(
     data_root: Path | None,
     threads: int | None = None,
     weights: Path | None = None,
+    processes: int | None = None,
+    photos: Path | None = None,
 ) -> list[Job]:
-    """The study's runs in the order of `turn`: a run's evaluation may look at those of earlier turns."""
+    """The study's runs in the order of `turn`: a run's evaluation may look at those of earlier turns.
+
+    processes: those of each run, where not the study's own number.
+    """
+    many = {"--threads": threads, "--processes": processes, "--weights": weights, "--photos": photos}
+    words = _study_words(study, budget, out, {"--seeds": seeds, **many, "--data-root": data_root})
     own_seeds = {judge.name: judge.seed for judge in JUDGES.values()}  # a judge has one, whatever the study's
     jobs = []
     for seed in range(seeds):
@@ -70,8 +86,22 @@ def jobs_of(
             if budget == "quick":
                 evaluation = replace(job.evaluation, most=QUICK_PICTURES)
                 job = replace(job, evaluation=evaluation, checks=QUICK_CHECKS)
-            jobs.append(job)
+            own_words = (*words, "--one", job.out.name)
+            jobs.append(replace(job, processes=processes or study.processes, study_words=own_words))
     return jobs
+
+
+def _study_words(study: Study, budget: BudgetName, out: Path, given: Mapping[str, Path | int | None]) -> list[str]:
+    """The command of the study, as it can be given in any folder, but for the run. Where its data are looked for stands
+    in it: on another machine the environment may be another."""
+    data = os.environ.get("GENSHIFT_DATA")
+    if data and given["--data-root"] is None:
+        given = {**given, "--data-root": given_path(data)}
+    words = ["study", study.argument, "--budget", budget, "--out", str(out.absolute())]
+    for name, value in given.items():
+        if value is not None:
+            words += [name, str(value.absolute() if isinstance(value, Path) else value)]
+    return words + [word for file in loaded_files() for word in ("--plugin", str(given_path(file).absolute()))]
 
 
 def selected(jobs: Sequence[Job], only: Sequence[str], without: Sequence[str]) -> list[Job]:

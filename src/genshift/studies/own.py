@@ -5,6 +5,7 @@
     tasks = [["photos", "sketches"], ["mnistm", "svhn"]]   # labelled source, unlabelled target: folders, or sets' names
     images = 60_000                                         # of every run
     seeds = 2
+    processes = 1                                           # that share a run's batch, started by torchrun
     options = { size = 64 }                                 # of every run, as `genshift train` takes them
     variants = [{ lr = 1e-3 }, { lr = 1e-4 }]               # each run once with each of these
 
@@ -40,6 +41,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     tasks: Annotated[list[tuple[str, str]], msgspec.Meta(min_length=1)]
     images: Annotated[int, msgspec.Meta(gt=0)]
     seeds: Annotated[int, msgspec.Meta(gt=0)] = 1
+    processes: Annotated[int, msgspec.Meta(gt=0)] = 1
     summary: str = ""
     options: Options = {}
     variants: list[Options] = []
@@ -50,6 +52,11 @@ class OwnStudy(Study):
     """A study whose presets were made for it."""
 
     made: tuple[Preset, ...] = ()
+    file: str = ""
+
+    @property
+    def argument(self) -> str:
+        return self.file
 
     def presets(self) -> list[Preset]:
         return list(self.made)
@@ -70,7 +77,8 @@ def read_study(file: Path) -> OwnStudy:
     except msgspec.ValidationError as error:
         raise Refusal(f"{file}: {error}.") from None
     made = tuple(_presets(said, file))
-    return OwnStudy(said.name, said.summary or f"the study of {file.name}", {}, said.seeds, made=made)
+    summary = said.summary or f"the study of {file.name}"
+    return OwnStudy(said.name, summary, {}, said.seeds, processes=said.processes, made=made, file=str(file.absolute()))
 
 
 def _presets(said: _File, file: Path) -> Iterator[Preset]:

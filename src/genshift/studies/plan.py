@@ -124,13 +124,14 @@ def plan_study(
     without: Sequence[str] = (),
     photos: Path | None = None,
     build: bool = False,
+    processes: int | None = None,
 ) -> StudyPlan:
     """Looks for what the runs need, and tells what they take; nothing is trained.
 
     weights: Inception's, for FID and its kin. only, without: as `jobs.selected` takes them. photos: to build MNIST-M
-    from, which is done where `build`. Raises Refusal for wrong input.
+    from, which is done where `build`. processes: that share each run's batch. Raises Refusal for wrong input.
     """
-    for name, number in {"jobs": jobs, "seeds": seeds, "threads": threads}.items():
+    for name, number in {"jobs": jobs, "seeds": seeds, "threads": threads, "processes": processes}.items():
         if number is not None and number < 1:
             raise Refusal(f"--{name} must be 1 or more, not {number}.")
     if weights is not None and not any(preset.draws for preset in study.presets()):
@@ -139,7 +140,8 @@ def plan_study(
     check_weights(weights)
     # Which runs, and which of them cannot be.
     number = seeds_of(study, budget, seeds)
-    every = [_as_begun(job) for job in jobs_of(study, budget, output_folder(out), number, data_root, threads, weights)]
+    of_budget = jobs_of(study, budget, output_folder(out), number, data_root, threads, weights, processes, photos)
+    every = [as_begun(job) for job in of_budget]
     wanted = selected(every, only, without)
     missing = missing_sets(wanted, data_root, photos, Console().say, build)
     left_out: dict[str, list[str]] = {}
@@ -159,7 +161,7 @@ def seeds_of(study: Study, budget: BudgetName, seeds: int | None) -> int:
     return seeds or (1 if budget == "quick" else study.seeds)
 
 
-def _as_begun(job: Job) -> Job:
+def as_begun(job: Job) -> Job:
     """The job; with the larger budget that its run was begun with before, where it was."""
     try:
         images, _ = job.begun

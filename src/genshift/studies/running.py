@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from genshift.errors import Refusal, of_exhaustion, of_os_error
+from genshift.device import leads_processes
+from genshift.errors import Refusal, of_exhaustion, of_os_error, unknown
 from genshift.evaluation.evaluate import after_training, with_observers
 from genshift.evaluation.options import EvaluationOptions
 from genshift.paths import output_folder
@@ -24,8 +28,11 @@ from genshift.runs.folder import RunFolder
 from genshift.runs.forms import CONFIG, EVALUATION, RESULTS
 from genshift.runs.owner import trained_by
 from genshift.studies import BudgetName, Study
+from genshift.studies.cluster import Nodes, connected
+from genshift.studies.commands import end_with_parent, run_as_command
 from genshift.studies.jobs import Job, in_turns, jobs_of
-from genshift.studies.plan import StudyPlan, left_out_lines, plan_study
+from genshift.studies.needs import missing_sets
+from genshift.studies.plan import StudyPlan, as_begun, left_out_lines, plan_study, seeds_of
 from genshift.studies.workers import side_by_side
 from genshift.training.console import Console
 from genshift.training.train import Settings, check_same, owning, train
@@ -51,34 +58,62 @@ def run_study(
     data_root: Path | None = None,
     jobs: int = 1,
     record: Path | None = None,
+    cluster: str | None = None,
+    gpus: float | None = None,
     **options: Any,
 ) -> Outcome:
     """Says the plan, trains what is missing, evaluates what is not yet, and writes OUT/page.html after every run.
 
     What cannot be trained is left out, and the page says why; the same call tries it again, and continues what a signal
-    stopped (all is saved). jobs: runs at a time; where more than one, each in a process of its own. record: a folder
-    that gets what the page shows of each run. options: as `plan.plan_study` takes them. Raises Refusal for
-    wrong input, before any run.
+    stopped (all is saved). jobs: runs at a time; where more than one, each in a process of its own. cluster,
+    gpus: a Ray cluster whose nodes run them instead, as `cluster.connected` takes both. record: a folder that gets what
+    the page shows of each run. options: as `plan.plan_study` takes them. Raises Refusal for wrong input, before any
+    run.
     """
-    plan = plan_study(study, budget, out, seeds, data_root, jobs, build=True, **options)
     out = output_folder(out)
-    if record is not None:
-        record = output_folder(record)
-        check_places(record, [job.out.name for job in plan.every])
-    for line in plan.lines:
-        Console().say(line)
-    progress = _Progress(plan, out)
-    # One run after the other; or several at a time, within each turn.
-    todo = [run.job for run in plan.runs]
-    if jobs == 1:
-        finished = all(_attempt(job, progress) for job in todo)
-    else:
-        turns = in_turns(todo)
-        finished = all(side_by_side(group, run_job, jobs, lambda job: str(job.out), progress.ended) for group in turns)
+    with _nodes(cluster, gpus, jobs) as nodes:
+        if nodes is not None:  # the same on all of them, whatever cores they have
+            options["threads"] = options.get("threads") or 1
+        plan = plan_study(study, budget, out, seeds, data_root, jobs, build=True, **options)
+        if record is not None:
+            record = output_folder(record)
+            check_places(record, [job.out.name for job in plan.every])
+        for line in plan.lines:
+            Console().say(line)
+        progress = _Progress(plan, out)
+        finished = _run_all(plan, nodes, progress)
     page = progress.write_page()
     if finished and record is not None:
         write_record([job.out for job in plan.every if is_done(job)], record)
     return Outcome(page, finished, progress.left_out)
+
+
+def _nodes(cluster: str | None, gpus: float | None, jobs: int) -> AbstractContextManager[Nodes | None]:
+    """The nodes of a cluster, where one is named."""
+    if gpus is not None and (cluster is None or not 0 <= gpus < math.inf):
+        raise Refusal(f"--gpus {gpus:g}: expected 0 or more, for a process on a cluster, with --cluster ADDRESS.")
+    if cluster is None:
+        return nullcontext()
+    if jobs != 1:
+        raise Refusal("--jobs is of this machine, and a cluster runs what its nodes hold: give one of both.")
+    return connected(cluster, gpus)
+
+
+def _run_all(plan: StudyPlan, nodes: Nodes | None, progress: _Progress) -> bool:
+    """Makes the runs: one after the other here, or several at a time, within each turn; False where it was stopped."""
+    todo = [run.job for run in plan.runs]
+    alone = all(job.processes == 1 for job in todo)
+    if nodes is None and plan.jobs == 1 and alone:
+        return all(_attempt(job, progress) for job in todo)
+    if nodes is None:
+        work = run_job if alone else run_as_command
+        run: Callable[[Sequence[Job]], bool] = partial(
+            side_by_side, work=work, most=plan.jobs, name=lambda job: str(job.out), ended=progress.ended
+        )
+    else:
+        gib = {run.job.out: run.cost.memory_gib for run in plan.runs}
+        run = partial(nodes.run, memory_gib=lambda job: gib[job.out], ended=progress.ended)
+    return all(run(turn) for turn in in_turns(todo))
 
 
 class _Progress:
@@ -138,11 +173,37 @@ def _attempt(job: Job, progress: _Progress) -> bool:
     return finished
 
 
-def run_job(job: Job) -> bool:
-    """Trains (or continues) and evaluates one run; False where a signal stopped it. Refusal also where disk or memory
-    run out."""
+def run_one(
+    study: Study,
+    budget: BudgetName,
+    out: Path,
+    name: str,
+    seeds: int | None = None,
+    data_root: Path | None = None,
+    photos: Path | None = None,
+    **options: Any,
+) -> bool:
+    """Makes the run of a study whose folder has that name, without plan and page; False where a signal stopped it.
+
+    Waits for the end of another that trains it: a node that died is believed to live for `runs.owner.SILENT` seconds.
+    options: `threads`, `weights` and `processes` as `plan.plan_study` takes them. Raises Refusal.
+    """
+    end_with_parent()
+    jobs = jobs_of(study, budget, out, seeds_of(study, budget, seeds), data_root, photos=photos, **options)
+    named = {job.out.name: job for job in jobs}
+    if name not in named:
+        raise unknown("run of this study", name, named)
+    missing = missing_sets([named[name]], data_root, photos, Console().say, build=True) if leads_processes() else {}
+    for reason in missing.values():
+        raise Refusal(reason)
+    return run_job(as_begun(named[name]), wait=True)
+
+
+def run_job(job: Job, wait: bool = False) -> bool:
+    """Trains (or continues) and evaluates one run; False where a signal stopped it. wait: for the end of another that
+    trains it. Refusal also where disk or memory run out."""
     try:
-        return _train_and_evaluate(job)
+        return _train_and_evaluate(job, wait)
     except OSError as error:
         raise of_os_error(error, f"using {error.filename or job.out}") from error
     except (MemoryError, RuntimeError, ImportError) as error:
@@ -152,14 +213,15 @@ def run_job(job: Job) -> bool:
         raise
 
 
-def _train_and_evaluate(job: Job) -> bool:
+def _train_and_evaluate(job: Job, wait: bool) -> bool:
     settings = Settings(job.seed, None, "auto", job.threads, job.evaluation.data_root)
     settings = replace(settings, command=job.command, checks=job.checks)
     run = RunFolder(job.out)
-    _set_aside(run, job.preset, settings)
-    with owning(run):
+    if leads_processes():
+        _set_aside(run, job.preset, settings)
+    with owning(run, wait):
         finished = train(job.preset, job.out, with_observers(run, job.preset, settings))
-        if finished:
+        if finished and leads_processes():
             after_training(run, job.preset, settings, _with_judge(job.evaluation))
     return finished
 

@@ -35,7 +35,7 @@ def side_by_side(
     """
     crew = Crew(ended)
     waiting = list(todo)
-    with crew.signals():
+    with calling_on_stop(crew.stop):
         try:
             while crew.members or (waiting and not crew.stopping):
                 while waiting and len(crew.members) < most and not crew.stopping:
@@ -98,23 +98,27 @@ class Crew:
             process.kill()
             process.join()
 
-    @contextmanager
-    def signals(self) -> Iterator[None]:
-        """While open, the stop signals stop the crew instead of this process; a second one ends it as usual."""
-        before: dict[int, Any] = {}
 
-        def handle(number: int, frame: FrameType | None) -> None:
-            signal.signal(number, before[number])
-            leave_closed_terminal()
-            self.stop()
+@contextmanager
+def calling_on_stop(stop: Callable[[], None]) -> Iterator[list[int]]:
+    """While open, the stop signals call `stop` instead of ending this process, and stand in the list that is yielded; a
+    second one ends it as usual."""
+    before: dict[int, Any] = {}
+    came: list[int] = []
 
-        if threading.current_thread() is threading.main_thread():
-            before = {number: signal.signal(number, handle) for number in stop_signals()}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    def handle(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, before[number])
+        leave_closed_terminal()
+        came.append(number)
+        stop()
+
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.signal(number, handle) for number in stop_signals()}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _mask_terminal(on: bool) -> None:

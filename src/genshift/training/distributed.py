@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,11 +15,16 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from genshift.errors import PeerEnded
+
 # PyTorch 2.13 has another name for it, and warns of the old one.
 _NAMES = inspect.signature(DistributedDataParallel.__init__).parameters
 _KEEP_BUFFERS: dict[str, Any] = {
     "forward_sync_buffers" if "forward_sync_buffers" in _NAMES else "broadcast_buffers": False
 }
+
+
+PEER_LOST = re.compile("gloo|nccl|closed by peer|reset by peer", re.IGNORECASE)  # gloo's errors have no class
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,8 @@ class World:
 
 @contextmanager
 def world_of(device_type: str) -> Iterator[World]:
-    """Joins the processes that torchrun started (gloo on CPU, nccl on GPUs), or stands alone."""
+    """Joins the processes that torchrun started (gloo on CPU, nccl on GPUs), or stands alone. Raises PeerEnded where
+    another of them ends first."""
     if "WORLD_SIZE" not in os.environ or int(os.environ["WORLD_SIZE"]) == 1:
         yield World()
         return
@@ -75,5 +82,12 @@ def world_of(device_type: str) -> Iterator[World]:
     dist.init_process_group("nccl" if device_type == "cuda" else "gloo")
     try:
         yield world
+    except RuntimeError as error:
+        if not isinstance(error, dist.DistError) and not PEER_LOST.search(str(error)):
+            raise
+        raise PeerEnded(
+            f"Process {world.rank} of {world.size} ends, for another one that shares its batch has ended: the same "
+            "command continues from the last checkpoint."
+        ) from error
     finally:
         dist.destroy_process_group()

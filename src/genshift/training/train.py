@@ -140,9 +140,9 @@ def train(preset: Preset, out: Path, settings: Settings) -> bool:
         return finished
 
 
-def owning(run: RunFolder) -> AbstractContextManager[None]:
-    """While open, the run is this process's to train; Refusal where another is at work in its folder."""
-    return owned(run, TRAINING, command=TRAIN, say=Console().say, new=True)
+def owning(run: RunFolder, wait: bool = False) -> AbstractContextManager[None]:
+    """While open, the run is this process's to train; where another is at work in its folder, Refusal, or `wait`."""
+    return owned(run, TRAINING, command=TRAIN, say=Console().say, new=True, wait=wait)
 
 
 def assemble(
