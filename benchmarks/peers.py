@@ -2,11 +2,11 @@
 
     python benchmarks/peers.py --out runs/peers --write docs/speed.md
 
-The peers are installed into a virtual environment below --out, where genshift is measured too: all arms have one Python,
-one PyTorch, and the same networks, pictures, batches and threads. Every measurement is a fresh process, kept on as many
-cores as it has threads. Rounds alternate the arms; the tables hold medians with their range, and ratios are of neighbours
-in a round. Stopped anywhere, the same command goes on. `--check` compares parameters and first losses and times nothing;
-`--quick` takes the smallest sizes once, to see that every arm runs.
+The peers are installed into a virtual environment below --out, where genshift is measured too: all arms have one
+Python, one PyTorch, and the same networks, pictures, batches and threads. Every measurement is a fresh process, kept on
+as many cores as it has threads. Rounds alternate the arms; the tables hold medians with their range, and ratios are of
+neighbours in a round. Stopped anywhere, the same command goes on. `--check` compares parameters and first losses and
+times nothing; `--quick` takes the smallest sizes once, to see that every arm runs.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import argparse
 import json
 import platform
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from beside import environment, table
-from beside.measuring import BUSY, Bench, rounds
+from beside.measuring import BUSY, Bench, rounds, say
+from beside.measuring import environment as variables
 
 CLOSE = 2e-3  # relative: float32 in another order; BatchNorm over a batch magnifies it
 COUNT = 512  # pictures of an epoch
@@ -31,10 +31,11 @@ What is not equal, and cannot be made so: digits-diffusion steps by Muon, which 
 loops; genshift's arms keep a moving average of the weights and prepare their batches from bytes, while other loops are
 given ready float batches (skada and pythae, whose own loaders take one picture at a time from an array, cannot be).
 pytorch-adapt reads every loss back in each step and shows its discriminator one domain after the other; skada passes
-both domains through the extractor in one batch and, for CDAN, weighs no entropy. pythae copies the best model after each
-epoch. denoising-diffusion-pytorch's Trainer knows no labels, and its loaders work in processes of their own, kept on the
-same cores. diffusers has no trainer: its arm is the loop of its own example. A peer's start leaves out what importing
-genshift took, whose networks it is given. bfloat16 is the peer's own switch; where there is none, none is named."""
+both domains through the extractor in one batch and, for CDAN, weighs no entropy. pythae copies the best model after
+each epoch. denoising-diffusion-pytorch's Trainer knows no labels, and its loaders work in processes of their own, kept
+on the same cores. diffusers has no trainer: its arm is the loop of its own example. A peer's start leaves out what
+importing genshift took, whose networks it is given. bfloat16 is the peer's own switch; where there is none, none is
+named."""
 
 
 def main() -> None:
@@ -77,11 +78,6 @@ def parsed() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def say(text: str) -> None:
-    """A line at once."""
-    print(text, file=sys.stderr, flush=True)
-
-
 def planned(bench: Bench, args: argparse.Namespace, absent: dict[str, str]) -> dict[str, dict[str, Any]]:
     """The tasks with their arms that are there, as the environment's own genshift lists them."""
     words = (
@@ -89,8 +85,6 @@ def planned(bench: Bench, args: argparse.Namespace, absent: dict[str, str]) -> d
         "print(json.dumps({t.name: {'title': t.title, 'family': t.family, 'arms': t.arms, 'steps': t.steps, 'drawn': "
         "t.drawn, 'batch': batch_of(t), 'measurements': measurements(t)} for t in TASKS.values()}))"
     )
-    from beside.measuring import environment as variables
-
     argv = [str(bench.python), "-c", words]
     done = subprocess.run(argv, capture_output=True, text=True, check=True, env=variables(args.threads))
     plan: dict[str, dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])

@@ -113,14 +113,14 @@ class OurAdaptation(Genshift):
 
 
 class Odds(nn.Module):
-    """A domain classifier as pytorch-adapt and skada want it: one logit `[N, 1]`, positive for the target."""
+    """A domain classifier as pytorch-adapt wants it: one logit `[N]`, positive for the target."""
 
     def __init__(self, domain: nn.Module) -> None:
         super().__init__()
         self.domain = domain
 
     def forward(self, *features: Tensor) -> Tensor:
-        return -source_odds(self.domain(*features))[:, None]
+        return -source_odds(self.domain(*features))
 
 
 class PytorchAdapt(TwoDomains):
@@ -242,8 +242,8 @@ class Skada(TwoDomains):
         module = Classified(nets["extractor"], nets["predictor"])
         kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[self.preset.optimizer]
         options: dict[str, Any] = {
-            "layer_name": "extractor", "batch_size": self.batch, "max_epochs": 1, "train_split": None, "optimizer": kind,
-            "lr": self.preset.lr, "verbose": 0,
+            "layer_name": "extractor", "batch_size": self.batch, "max_epochs": 1, "train_split": None,
+            "optimizer": kind, "lr": self.preset.lr, "verbose": 0,
         }  # fmt: skip
         if method == "mcc":
             return MCC(module, T=self.preset.temperature, reg=self.preset.mcc, **options)

@@ -1,9 +1,8 @@
 """Measures of given features: genshift, torch-fidelity and scikit-learn.
 
 What is each one's own: KID is taken of all features at once on both sides (torch-fidelity's default, the mean over 100
-random subsets of 1,000, is another estimate); genshift computes in float64, torch-fidelity's precision and recall in the
-features' type. scikit-learn's t-SNE takes 1,000 iterations of Barnes-Hut, genshift's openTSNE 750 of its
-interpolation.
+random subsets of 1,000, is another estimate); genshift computes in float64, torch-fidelity's precision and recall in
+the features' type. scikit-learn's t-SNE takes 1,000 iterations of Barnes-Hut, genshift's openTSNE 750.
 """
 
 from __future__ import annotations

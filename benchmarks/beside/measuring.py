@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,7 +28,8 @@ class Bench:
     python: Path
     out: Path
     threads: int
-    say: Callable[[str], None] = print
+    say: Callable[[str], None]
+    module: str = "beside.worker"
 
     def measure(self, words: dict[str, Any], round_: int | str) -> dict[str, Any]:
         """What a fresh process found, or what one found before. A failure is kept as `error`, and is tried again by the
@@ -40,26 +42,47 @@ class Bench:
         self.say(f"round {round_}: {words['task']}, {words['arm']}, {words['measurement']} …")
         asked = {**words, "threads": self.threads}
         found = {**asked, "round": round_, "busy": others_at_work(), **self._run(asked)}
-        place.parent.mkdir(parents=True, exist_ok=True)
-        whole = place.with_suffix(".part")
-        whole.write_text(json.dumps(found, indent=1))
-        whole.replace(place)
+        write_whole(place, json.dumps(found, indent=1))
         return found
 
     def _run(self, asked: dict[str, Any]) -> dict[str, Any]:
-        words = json.dumps({**asked, "started": time.time()})
-        argv = [str(self.python), "-m", "beside.worker", words]
         try:
-            done = subprocess.run(
-                argv, capture_output=True, text=True, check=False, env=environment(self.threads), cwd=HARNESS,
-                timeout=LIMIT_SECONDS, preexec_fn=lambda: pin(self.threads),
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            return {"error": f"took over {LIMIT_SECONDS} s"}
-        if done.returncode:
-            return {"error": last_line(done.stderr)}
-        told: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-        return told
+            return child(self.python, self.module, {**asked, "started": time.time()}, self.threads, LIMIT_SECONDS)
+        except Failed as failed:
+            return {"error": str(failed)}
+
+
+class Failed(Exception):
+    """A measuring process ended without an answer; the text says why."""
+
+
+def child(python: Path, module: str, words: dict[str, Any], threads: int, limit: float | None = None) -> dict[str, Any]:
+    """What `python -m module JSON` told as JSON in its last line. Raises Failed where it told nothing."""
+    argv = [str(python), "-m", module, json.dumps(words)]
+    try:
+        done = subprocess.run(
+            argv, capture_output=True, text=True, check=False, env=environment(threads), cwd=HARNESS, timeout=limit,
+            preexec_fn=lambda: pin(threads),
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise Failed(f"took over {limit} s") from None
+    if done.returncode:
+        raise Failed(last_line(done.stderr))
+    told: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return told
+
+
+def say(text: str) -> None:
+    """A line at once, beside what a command prints."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file so that it is never there in part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
 
 
 def environment(threads: int) -> dict[str, str]:

@@ -60,8 +60,8 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def training_table(found: Sequence[Found], tasks: Mapping[str, tuple[str, Sequence[str]]]) -> str:
     """Training throughput, epochs, drawing, start and memory of each task's arms."""
     head = (
-        "task", "arm", "images/s", "genshift is faster, times", "epoch of files: first, then (s)", "draws a picture (s)",
-        "genshift draws faster, times", "start (s)", "memory (MiB)",
+        "task", "arm", "images/s", "genshift is faster, times", "epoch of files: first, then (s)",
+        "draws a picture (s)", "genshift draws faster, times", "start (s)", "memory (MiB)",
     )  # fmt: skip
     rows = []
     for task, (title, arms) in tasks.items():

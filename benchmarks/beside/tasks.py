@@ -106,7 +106,7 @@ def method_of(task: Task, precision: str = "auto") -> Method:
 
 @torch.no_grad()
 def _wake(net: nn.Module) -> None:
-    """Gives weights that begin at zero small values: an answer of zeros would tell nothing of whether two arms agree."""
+    """Gives weights that begin at zero small values: answers of zeros would agree whatever two arms compute."""
     generator = torch.Generator().manual_seed(SEED)
     for parameter in net.parameters():
         if parameter.dim() > 1 and not parameter.any():
@@ -168,7 +168,7 @@ class Pictures:
 
 
 def synthetic(name: str, count: int, side: int) -> Pictures:
-    """Smooth coloured spots, which a PNG file holds about as well as it holds photographs; the same for the same name."""
+    """Smooth coloured spots, which a PNG file holds about as well as photographs; the same for the same name."""
     generator = np.random.default_rng(sum(name.encode()))
     coarse = generator.integers(0, 256, (count, 7, 7, 3), np.uint8)
     smooth = [Image.fromarray(one).resize((side, side), Image.Resampling.BICUBIC) for one in coarse]

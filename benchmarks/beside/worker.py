@@ -22,12 +22,12 @@ def main() -> None:
     asked = json.loads(sys.argv[1])
     began = time.perf_counter()
     shared = _import_shared(asked["arm"])
-    from beside.tasks import TASKS
-    from genshift import device
-
     # Threads first: whatever an arm does at its start is then bound to them. Only genshift's own processes keep freed
     # memory, since that is what its commands do.
     import torch
+
+    from beside.tasks import TASKS
+    from genshift import device
 
     torch.set_num_threads(asked["threads"])
     if asked["arm"] == "genshift":
