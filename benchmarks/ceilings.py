@@ -43,8 +43,6 @@ def main() -> None:
     text = document(found, args)
     print(text)
     if args.write:
-        if args.quick:
-            raise SystemExit("--quick measures too little to be written down: leave it or --write out.")
         table.write_between(args.write, "ceilings", text)
 
 
@@ -59,7 +57,10 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--presets", nargs="+", choices=PRESETS, default=list(PRESETS))
     parser.add_argument("--quick", action="store_true", help="one round, one cycle of steps: does everything run?")
     parser.add_argument("--write", type=Path, help="the document whose tables are written anew")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.quick and args.write:
+        parser.error("--quick measures too little to be written down: leave it or --write out.")
+    return args
 
 
 def measured(threads: int, args: argparse.Namespace) -> list[Found]:
@@ -123,7 +124,7 @@ def shares_table(found: Sequence[Found], threads: Sequence[int], presets: Sequen
                         table.spread(seconds),
                         table.spread(speeds),
                         table.spread([100 * speed / most for speed in speeds]),
-                    )  # fmt: skip
+                    )
                 )
     return table.markdown(head, rows)
 

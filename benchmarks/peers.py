@@ -55,8 +55,6 @@ def main() -> None:
     print(text)
     (args.out / "tables.md").write_text(text, encoding="utf-8")
     if args.write:
-        if args.quick:
-            raise SystemExit("--quick measures too little to be written down: leave it or --write out.")
         table.write_between(args.write, "peers", text)
 
 
@@ -75,7 +73,10 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--check", action="store_true", help="compare parameters and first losses, and end")
     parser.add_argument("--quick", action="store_true", help="the smallest sizes, one round: does every arm run?")
     parser.add_argument("--write", type=Path, help="the document whose tables are written anew")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.quick and args.write:
+        parser.error("--quick measures too little to be written down: leave it or --write out.")
+    return args
 
 
 def planned(bench: Bench, args: argparse.Namespace, absent: dict[str, str]) -> dict[str, dict[str, Any]]:

@@ -58,8 +58,6 @@ def main() -> None:
     if args.write:
         if any(len(arms) < 2 for arms in curves.values()) or len(curves) < len(CONTESTS):
             raise SystemExit("Not every curve is there, so nothing was written.")
-        if args.minutes is not None:
-            raise SystemExit("Other minutes than the table's are not written down: leave --minutes or --write out.")
         table.write_between(args.write, "quality", text)
 
 
@@ -80,6 +78,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--pictures", type=int, default=PICTURES, help="drawn at each point")
     parser.add_argument("--write", type=Path, help="the document whose tables are written anew")
     args = parser.parse_args()
+    if args.minutes is not None and args.write:
+        parser.error("other minutes than the table's are not written down: leave --minutes or --write out.")
     for contest, judge in (("digits", args.digits_judge), ("faces", args.faces_judge)):
         if contest in args.contests and judge is None:
             parser.error(f"{contest} are judged by a classifier's run: give --{contest}-judge, or other --contests.")

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 WIDTH = 256  # features; a classifier's have as many
-SPREAD = 0.05  # how far the two sets' means are apart, in deviations
+SPREAD = 0.2  # how far the two sets' means are apart, in deviations
 
 
 def features(count: int, far: float = 0.0) -> Tensor:

@@ -84,7 +84,7 @@ def training_table(found: Sequence[Found], tasks: Mapping[str, tuple[str, Sequen
                     _times(found, task, arm, "seconds_a_picture", False),
                     spread(values(found, task, arm, "start_seconds")),
                     spread(_of_training(found, task, arm), 4),
-                )  # fmt: skip
+                )
             )
     return markdown(head, rows)
 
