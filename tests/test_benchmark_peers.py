@@ -175,6 +175,10 @@ def test_the_same_pictures_come_from_memory_and_from_files(tmp_path):
     made, read = pictures_of(task, "source", 12, None), pictures_of(task, "source", 12, tmp_path)
     assert (made.bytes() == read.bytes()).all() and (made.labels == read.labels).all()
     assert made.bytes().shape == (12, 28, 28, 3)
+    ours = read.images("source")  # genshift's reader goes class by class
+    order = torch.from_numpy(made.labels).argsort(stable=True)
+    assert torch.equal(ours.images, made.images("source").images[order])
+    assert [ours.classes[label] for label in ours.labels] == [str(label) for label in sorted(made.labels)]
 
 
 def test_arms_are_given_the_same_weights_over_plain_layers():

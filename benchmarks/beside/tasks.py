@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from genshift import device, presets
+from genshift.data import load
 from genshift.data.imageset import ImageSet
 from genshift.methods import Method
 from genshift.nets import layers
@@ -161,7 +162,9 @@ class Pictures:
         return ((x - preset.mean) / preset.std).contiguous()
 
     def images(self, name: str) -> ImageSet:
-        """As genshift holds them."""
+        """As genshift holds them; files are read by genshift's own reader of folders."""
+        if self.folder is not None:
+            return load(self.folder)
         pixels = torch.from_numpy(self.bytes()).permute(0, 3, 1, 2)
         classes = tuple(str(number) for number in range(CLASSES))
         return ImageSet(name, pixels.contiguous(), torch.from_numpy(self.labels), classes=classes)
@@ -185,7 +188,8 @@ def pictures_of(task: Task, name: str, count: int, folder: Path | None) -> Pictu
 def write_pictures(task: Task, name: str, count: int, folder: Path) -> None:
     """Writes them as files, unless they are there."""
     place = folder / f"{name}-{task.preset_now().size}-{count}"
-    if (place / "whole").exists():
+    whole = folder / f"{place.name}.whole"
+    if whole.exists():
         return
     made = synthetic(name, count, task.preset_now().size)
     for label in range(CLASSES):
@@ -193,4 +197,4 @@ def write_pictures(task: Task, name: str, count: int, folder: Path) -> None:
     assert made.array is not None
     for path, array in zip(replace(made, folder=place).files(), made.array, strict=True):
         Image.fromarray(array).save(path)
-    (place / "whole").touch()
+    whole.touch()
