@@ -32,11 +32,12 @@ What is not equal, and cannot be made so: digits-diffusion steps by Muon, which 
 loops; genshift's arms keep a moving average of the weights and prepare their batches from bytes, while other loops are
 given ready float batches (skada and pythae, whose own loaders take one picture at a time from an array, cannot be).
 pytorch-adapt reads every loss back in each step and shows its discriminator one domain after the other; skada passes
-both domains through the extractor in one batch and, for CDAN, weighs no entropy. pythae copies the best model after
-each epoch. denoising-diffusion-pytorch's Trainer knows no labels, and its loaders work in processes of their own, kept
-on the same cores. diffusers has no trainer: its arm is the loop of its own example. A peer's start leaves out what
-importing genshift took, whose networks it is given. bfloat16 is the peer's own switch; where there is none, none is
-named."""
+both domains through the extractor in one batch. In CDAN their losses are others than genshift's: pytorch-adapt scales
+its entropy weights by the largest, skada takes logits for probabilities and weighs nothing. pythae's copy of the best
+model after each epoch is left out. denoising-diffusion-pytorch's Trainer knows no labels, and its loaders work in
+processes of their own, kept on the same cores. diffusers has no trainer: its arm is the loop of its own example. A
+peer's start leaves out what importing genshift took, whose networks it is given. bfloat16 is the peer's own switch;
+where there is none, none is named."""
 
 
 def main() -> None:

@@ -2,7 +2,8 @@
 
 DANN is played by one reversed gradient with λ = 1 in all arms. What is each one's own: in skada both domains pass the
 extractor, and so its BatchNorm, in one batch; pytorch-adapt shows the discriminator one domain after the other, and
-reads every loss back in every step.
+reads every loss back in every step. Of CDAN, pytorch-adapt scales its entropy weights by the largest, and skada gives
+the adversary logits where the paper has probabilities: their losses differ from the reference in the third digit.
 """
 
 from __future__ import annotations

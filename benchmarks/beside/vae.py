@@ -1,7 +1,7 @@
 """VAE: a plain loop, genshift and pythae over hw3's printed networks.
 
-What is each one's own: pythae sums its errors over pixels and keeps a copy of the best model after every epoch; it has
-no mixed precision on a CPU. The plain loop and genshift weigh means, as hw3 does.
+What is each one's own: pythae sums its errors over pixels; it has no mixed precision on a CPU. Its copy of the best
+model after every epoch is left out. The plain loop and genshift weigh means, as hw3 does.
 """
 
 from __future__ import annotations
@@ -84,10 +84,11 @@ class OurVAE(Genshift):
 
 
 class Pythae(Arm):
-    """pythae's trainer, for as many epochs of its data set as make the steps; it takes tensors in memory."""
+    """pythae's trainer, an epoch of whose data set makes the steps; it takes tensors in memory."""
 
     def build(self) -> None:
         from pythae.models import VAE, VAEConfig
+        from pythae.trainers import BaseTrainer, BaseTrainerConfig
 
         logging.getLogger("pythae").setLevel(logging.ERROR)
         self.networks = plain_networks(self.task)
@@ -96,18 +97,26 @@ class Pythae(Arm):
         self.model = VAE(config, *wrapped(self.networks, self.preset.latent))
         self.x = self.pictures["data"].floats(self.preset)
         self.scratch = tempfile.TemporaryDirectory()
-
-    def run(self, steps: int) -> None:
-        from pythae.data.datasets import BaseDataset
-        from pythae.trainers import BaseTrainer, BaseTrainerConfig
-
-        rows = torch.arange(steps * self.batch) % len(self.x)
-        config = BaseTrainerConfig(
+        how = BaseTrainerConfig(
             output_dir=self.scratch.name, num_epochs=1, per_device_train_batch_size=self.batch, no_cuda=True,
             learning_rate=self.preset.lr,
         )  # fmt: skip
-        data = BaseDataset(self.x[rows], torch.ones(len(rows)))
-        BaseTrainer(self.model, data, training_config=config).train()
+        before = {name: value.clone() for name, value in self.model.state_dict().items()}
+        self.trainer = BaseTrainer(self.model, self.data_of(1), training_config=how)
+        self.model.load_state_dict(before)  # its trial pass moved BatchNorm's statistics
+        self.trainer.prepare_training()
+
+    def data_of(self, steps: int) -> Any:
+        """A data set of so many steps."""
+        from pythae.data.datasets import BaseDataset
+
+        rows = torch.arange(steps * self.batch) % len(self.x)
+        return BaseDataset(self.x[rows], torch.ones(len(rows)))
+
+    def run(self, steps: int) -> None:
+        # An epoch of its `train`, without what that does once: a copy of the best model, and files of it.
+        self.trainer.train_loader = self.trainer.get_train_dataloader(self.data_of(steps))
+        self.trainer.train_step(1)
 
     def first_loss(self) -> Loss:
         x, _ = self.first("data")
