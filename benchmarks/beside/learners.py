@@ -192,7 +192,7 @@ class DenoisingDiffusion(Learner):
         from ema_pytorch import EMA
 
         self.net = GaussianDiffusion(Unet(dim=32, dim_mults=(1, 2, 4, 8)), image_size=self.preset.size)
-        self.average = EMA(self.net, beta=0.995, update_every=10)
+        self.average = EMA(self.net, beta=0.995, update_every=10, include_online_model=False)
         self.networks = {"diffusion": self.net, "average": self.average}
         self.optimizers = {"unet": torch.optim.Adam(self.net.parameters(), lr=self.lr, betas=(0.9, 0.99))}
 
