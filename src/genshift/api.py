@@ -157,7 +157,12 @@ def student(run: AnyPath, *, places: Mapping[str, str] | None = None, **options:
     """
     if strangers := [name for name in options if name not in (*FOLDED, *STUDENT_OPTIONS)]:
         raise unknown("option", strangers[0], (*FOLDED, *STUDENT_OPTIONS))
-    return student_of(RunFolder(given_path(run)), options, places)
+    teacher = RunFolder(given_path(run))
+    described = student_of(teacher, options, places)
+    if teacher.seen < (planned := teacher.config["images"]):
+        trained = f"not trained to its end ({teacher.seen:,} of {planned:,} images)"
+        Console(leads_processes()).say(f"note: {teacher.path} is {trained}, and teaches as it is.")
+    return described
 
 
 def plan(preset: Preset, out: AnyPath, **settings: Any) -> Plan:

@@ -99,7 +99,7 @@ class DiffusionMethod(GeneratorMethod):
         """
         self.train_mode(False)
         labels = None if labels is None else labels.to(self.arithmetic.device)
-        guided = self.guided(labels, generator)
+        guided = self.guided(labels, generator, self.ladder)
         x = self.noise(generator) * guided.levels.sigma[0].item()
         yield from self.sampler(guided, x, guided.levels, lambda: self.noise(generator))
         self.evaluations = guided.evaluations
@@ -120,10 +120,10 @@ class DiffusionMethod(GeneratorMethod):
         """The network that draws, of (x, times, labels)."""
         return self.networks["unet"]
 
-    def guided(self, labels: Tensor | None, coin: torch.Generator) -> Guided:
-        """Its guided predictions on `ladder`, for labels int64 `[N]`; `coin` says which steps leave guidance out.
-        Refusal where the early state that guides is not there."""
-        how, ladder = self.sampling, self.ladder
+    def guided(self, labels: Tensor | None, coin: torch.Generator, ladder: Levels) -> Guided:
+        """Its guided predictions at the levels of `ladder`, for labels int64 `[N]`; `coin` says which steps leave
+        guidance out. Refusal where the early state that guides is not there."""
+        how = self.sampling
         if how.by_weak and self.weak is None:
             raise Refusal("This run kept no early state to guide away from: give --guide unconditional.")
         return Guided(

@@ -143,7 +143,7 @@ class Student(Diffusion):
 
     teacher: str = option("run of the diffusion model that it learns from", "")
     teacher_weights: str = option("digest of the teacher's networks", "")
-    solver_steps: int = option("steps of dpm++2m in which the teacher's flow is solved, a multiple of 8", 16, above=0)
+    solver_steps: int = option("steps of dpm++2m in which the teacher's flow is solved, a multiple of 8", 24, above=0)
     folded_guide: Literal["unconditional", "weak", "both"] = option(
         "what the teacher is guided away from", "unconditional"
     )
@@ -181,7 +181,7 @@ class Student(Diffusion):
         """This preset, or a Refusal that names the option out of range."""
         if self.steps not in PASSES:
             raise Refusal(
-                f"A student draws in {', '.join(map(str, PASSES[:-1]))} or {PASSES[-1]} steps, not {self.steps}."
+                f"--steps of a student is {', '.join(map(str, PASSES[:-1]))} or {PASSES[-1]}, not {self.steps}."
             )
         plain = Sampling(sampler="ddim", steps=self.steps, spacing=self.spacing)
         for name in DRAWING:

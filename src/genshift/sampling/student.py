@@ -9,7 +9,6 @@ from typing import Any
 from genshift.diffusion.guidance import Guidance
 from genshift.diffusion.process import PROCESSES, levels
 from genshift.errors import Refusal
-from genshift.methods.student import TASKS
 from genshift.presets import OURS, Diffusion, Sampling, Student
 from genshift.presets.diffusion import DRAWING, FOLDED, PASSES, STUDENT
 from genshift.runs.folder import RunFolder
@@ -24,8 +23,8 @@ RATE = 0.5  # of the teacher's learning rate
 def student_of(run: RunFolder, options: Mapping[str, Any], places: Mapping[str, str] | None = None) -> Student:
     """The preset of a student of the diffusion run `run`.
 
-    options: of `STUDENT_OPTIONS`, and of FOLDED those in which the teacher is to draw otherwise than it does. places: as
-    in `EvaluationOptions`. Raises Refusal for a run that no student can learn by, and for options that cannot be.
+    options: of `STUDENT_OPTIONS`, and of FOLDED those by which the teacher is to draw otherwise than it does. places:
+    as in `EvaluationOptions`. Raises Refusal for a run that no student can learn by, and for options that cannot be.
     """
     preset = preset_of(run.whole_config)
     if preset.learner == STUDENT:
@@ -60,10 +59,12 @@ def _own(preset: Diffusion, folded: Sampling) -> Student:
 
 
 def affordable(preset: Student, seen: int, classes: int) -> int:
-    """Trajectories whose learning costs what the teacher's training on `seen` images did, in network passes."""
+    """Images whose learning costs what the teacher's training on `seen` images did, in network passes."""
     how = preset.folded
     guidance = Guidance(how.guidance, how.guidance_from, how.guidance_to)
     more = (how.by_label and classes > 0) + how.by_weak
     time = levels(PROCESSES[preset.process](), how.steps, how.spacing).time[:-1].tolist()
-    solving = sum(1 + more * guidance.acts(t) for t in time)
-    return max(1, int(LEARNING * seen / (solving + LEARNING * len(TASKS))))
+    # Of as many images in each number of passes: the teacher solves one part of its flow, or the student passes twice.
+    solving = sum(1 + more * guidance.acts(t) for t in time) / PASSES[-1]
+    target = (solving + 2 * (len(PASSES) - 1)) / len(PASSES)
+    return max(1, int(LEARNING * seen / (target + LEARNING)))
