@@ -31,15 +31,15 @@ def student_of(run: RunFolder, options: Mapping[str, Any], places: Mapping[str, 
         raise Refusal(f"{run.path} is a student itself: name its teacher, {preset.teacher}.")
     if not isinstance(preset, Diffusion):
         raise Refusal(f"{run.path} is {preset.summary}: there is nothing to distill; name a diffusion model's run.")
-    # How the teacher draws, in steps that are enough for the flow; what it skips or adds at random is no part of that.
+    # How the teacher draws, but for its sampler: its flow is solved, so what it skips or adds at random is left out.
     folded = sampling_of(run, preset, {name: options[name] for name in FOLDED if name in options})
     own = _own(placed(run, preset, places), folded)
     own = own.replaced(**{name: value for name, value in options.items() if name not in FOLDED})
     teacher = drawing_as(run, own.folded)
     budget = own.images if "images" in options else affordable(own, run.seen, teacher.classes)
     warmup = own.lr_warmup if "lr_warmup" in options else budget // 20
-    known = {"teacher": str(run.path), "teacher_weights": weights_digest(teacher)}
-    return replace(own, **known, images=budget, lr_warmup=warmup)
+    digest = weights_digest(teacher)
+    return replace(own, teacher=str(run.path), teacher_weights=digest, images=budget, lr_warmup=warmup)
 
 
 def _own(preset: Diffusion, folded: Sampling) -> Student:
