@@ -160,7 +160,7 @@ def assemble(
     feed = Feed(sets, method.rule, arithmetic, settings.seed, world.rank, world.size, augment, preset.zips)
     if not run.saved():
         method.start_from_pretrained()
-        if settings.start not in (None, Path(preset.teacher)):  # whose weights a student has by now
+        if settings.start is not None and str(settings.start) != preset.teacher:  # whose weights a student has by now
             start = open_run(settings.start, on=arithmetic.device.type)
             checkpoint.unpack_networks(
                 checkpoint.pack_networks(start.method.networks), method.networks, start.checkpoint
