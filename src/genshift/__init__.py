@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from genshift.api import bundle as bundle
     from genshift.api import clean as clean
     from genshift.api import demo as demo
+    from genshift.api import distill as distill
     from genshift.api import embed as embed
     from genshift.api import evaluate as evaluate
     from genshift.api import export as export
@@ -61,7 +62,10 @@ _HOMES = {
     "backbone": "genshift.presets:backbone",
     "data_set": "genshift.data:register",
     "load_plugin": "genshift.plugins:load_plugin",
-    **{verb: f"genshift.api:{verb}" for verb in ("bundle", "clean", "demo", "embed", "evaluate", "export", "label")},
+    **{
+        verb: f"genshift.api:{verb}"
+        for verb in ("bundle", "clean", "demo", "distill", "embed", "evaluate", "export", "label")
+    },
     **{
         verb: f"genshift.api:{verb}"
         for verb in ("predict", "push", "reconstruct", "sample", "select", "show", "study", "sweep", "train")
@@ -81,6 +85,7 @@ __all__ = [
     "data",
     "data_set",
     "demo",
+    "distill",
     "embed",
     "evaluate",
     "export",

@@ -33,8 +33,9 @@ from genshift.methods import class_of, networks_of
 from genshift.model import Pictures, load
 from genshift.nets.pretrained import read_weights, squeezenet_of
 from genshift.paths import AnyPath, given_path, given_paths, output_file, output_folder
-from genshift.presets import YOURS, BenchmarkPreset, Preset
+from genshift.presets import YOURS, BenchmarkPreset, Preset, Student
 from genshift.presets.benchmark import OWN, SQUEEZENETS
+from genshift.presets.diffusion import FOLDED, STUDENT_OPTIONS
 from genshift.presets.keywords import TrainOptions
 from genshift.run import Run
 from genshift.runs.clean import clean as drop_what_continuing_needs
@@ -44,6 +45,7 @@ from genshift.runs.owner import MEASURING, TRAINING, owned
 from genshift.runs.results import results_as_json
 from genshift.runs.sorting import Sorter
 from genshift.sampling import write_samples
+from genshift.sampling.student import student_of
 from genshift.sampling.write_samples import SampleRequest
 from genshift.selection import checkpoint_selection
 from genshift.selection.rules import DEFAULT_RULE
@@ -119,6 +121,56 @@ def train(
             evaluation = EvaluationOptions(root, draw=chosen.draws, keep_pictures=keep_pictures) if evaluate else None
             evaluating.after_training(run.folder, chosen, settings, evaluation)
     return run
+
+
+def distill(
+    run: AnyPath,
+    out: AnyPath,
+    *,
+    data_root: AnyPath | None = None,
+    seed: int = 0,
+    minutes: float | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    keep: int = 2,
+    evaluate: bool = True,
+    keep_pictures: bool = True,
+    log: AnyPath | None = None,
+    command: str = "",
+    places: Mapping[str, str] | None = None,
+    **options: Any,
+) -> Run:
+    """Trains a student of the diffusion run `run` into `out`, or continues there; then evaluates it. The student draws
+    in 1, 2, 4 or 8 passes, with the teacher's guidance folded in.
+
+    options: those of `student`. The others are as in `train`, and `places` as in `EvaluationOptions`. Returns the
+    student's run. Raises Refusal for a run that no student can learn by, and where the teacher is not what it was when
+    the student was begun.
+    """
+    preset = student(run, places=places, **options)
+    if minutes is not None and "images" in options:
+        raise Refusal("images and minutes both name the budget: give one of them.")
+    return train(
+        preset, out, data_root=data_root, seed=seed, minutes=minutes, device=device, threads=threads, keep=keep,
+        skip_broken=bool(RunFolder(given_path(run)).config.get("skip_broken")), evaluate=evaluate,
+        keep_pictures=keep_pictures, log=log, command=command, start=run,
+    )  # fmt: skip
+
+
+def student(run: AnyPath, *, places: Mapping[str, str] | None = None, **options: Any) -> Student:
+    """The preset of a student of the diffusion run `run`; by its budget it costs what its teacher's training did.
+
+    options: `images`, `batch`, `lr` and others of `genshift.presets.diffusion.STUDENT_OPTIONS`; and `guide`,
+    `guidance`, `guidance_from`, `guidance_to` and `clip` where the teacher is to draw otherwise than it does.
+    """
+    if strangers := [name for name in options if name not in (*FOLDED, *STUDENT_OPTIONS)]:
+        raise unknown("option", strangers[0], (*FOLDED, *STUDENT_OPTIONS))
+    teacher = RunFolder(given_path(run))
+    described = student_of(teacher, options, places)
+    if teacher.seen < (planned := teacher.config["images"]):
+        trained = f"not trained to its end ({teacher.seen:,} of {planned:,} images)"
+        Console(leads_processes()).say(f"note: {teacher.path} is {trained}, and teaches as it is.")
+    return described
 
 
 def plan(preset: Preset, out: AnyPath, **settings: Any) -> Plan:

@@ -45,6 +45,7 @@ from genshift.cli.parser import (
     add_out,
     add_places,
     add_sampling,
+    add_training,
     built_by,
     check_positive,
     check_weights,
@@ -60,11 +61,13 @@ from genshift.cli.parser import (
     with_plugins,
 )
 from genshift.errors import PeerEnded, Refusal, of_exhaustion, of_os_error, unknown
-from genshift.presets import METHODS, PRESETS, Preset, methods, option_fields
+from genshift.presets import METHODS, PRESETS, Preset, Sampling, Student, methods, option_fields
+from genshift.presets.diffusion import FOLDED, STUDENT_OPTIONS
 from genshift.runs.find import find_runs
 from genshift.runs.folder import RunFolder
 
 if TYPE_CHECKING:
+    from genshift.run import Run
     from genshift.studies import Study
 
 INTERRUPTED = 130
@@ -155,13 +158,8 @@ def train(argv: Sequence[str]) -> int:
     """train a preset into a run folder; the same command continues"""
     parser = Parser("genshift train", description="Trains a preset into a run folder. The same command continues it.")
     parser.add_argument("preset", help="a preset's name, or a method's, which takes any two sets")
-    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="the run folder")
-    parser.add_argument(
-        "--minutes", type=number(float, "--minutes"), metavar="M", help="budget in minutes, instead of --images"
-    )
-    add_int(parser, "--seed", "seed of everything random (0)", 0)
-    add_machine(parser)
-    add_int(parser, "--keep", "checkpoints kept beside the best (2)", 2)
+    add_out(parser, "RUN", "the run folder")
+    add_training(parser)
     parser.add_argument(
         "--from",
         dest="start",
@@ -172,38 +170,74 @@ def train(argv: Sequence[str]) -> int:
     trackers = ("tensorboard", "wandb", "mlflow")
     words = "tell tensorboard, wandb or mlflow too (an extra each), on this machine unless that is told a server"
     parser.add_argument("--track", type=choice(trackers, "--track"), metavar="NAME", help=words)
-    parser.add_argument("--log", type=Path, metavar="FILE", help="add every line of the training to this file too")
     parser.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
-    parser.add_argument("--no-evaluate", action="store_true", help="train, and measure nothing at the end")
-    add_no_pictures(parser)
-    parser.add_argument(
-        "-n", "--dry-run", action="store_true", help="print what would be trained and what it would cost, and leave"
-    )
-    add_data_root(parser)
-    add_json(parser)
     args, preset = _with_preset(parser, argv, {})
-    # What contradicts itself.
+    how = {**_training(args), "skip_broken": args.skip_broken, "start": args.start}
+    if args.dry_run:
+        return _print_plan(preset, args.out, how)
+    from genshift import api
+
+    how |= {**_outcome(args), "track": args.track}
+    return _end(api.train(preset, args.out, command=command_line("train", *argv), **how), args)
+
+
+def _training(args: argparse.Namespace) -> dict[str, Any]:
+    """How a run is trained, by the flags of `add_training`; Refusal of what contradicts itself."""
     check_positive(args, "threads", "keep", "minutes")
     if args.images is not None and args.minutes is not None:
         raise Refusal("--images and --minutes both name the budget: give one of them.")
-    root = existing_root(args)
-    how: dict[str, Any] = {"data_root": root, "seed": args.seed, "minutes": args.minutes, "device": args.device}
-    how |= {"threads": args.threads, "keep": args.keep, "skip_broken": args.skip_broken, "start": args.start}
+    names = ("seed", "minutes", "device", "threads", "keep")
+    return {"data_root": existing_root(args), **{name: getattr(args, name) for name in names}}
+
+
+def _outcome(args: argparse.Namespace) -> dict[str, Any]:
+    """What is told and measured of a training, by the same flags."""
+    return {"log": args.log, "evaluate": not args.no_evaluate, "keep_pictures": not args.no_pictures}
+
+
+def _print_plan(preset: Preset, out: Path, how: Mapping[str, Any]) -> int:
+    """What `-n` prints: the preset, and what its training would cost."""
     from genshift import api
 
-    # What it would cost, where that is all that is asked.
-    if args.dry_run:
-        plan = api.plan(preset, args.out, **how)
-        print_json({"preset": preset.name, **preset.options(), "plan": asdict(plan)})
-        print(plan.sentence(), file=sys.stderr)
-        return 0
-    # The training, and what it came to.
-    how |= {"track": args.track, "log": args.log, "evaluate": not args.no_evaluate}
-    how["keep_pictures"] = not args.no_pictures
-    run = api.train(preset, args.out, command=command_line("train", *argv), **how)
+    plan = api.plan(preset, out, **how)
+    print_json({"preset": preset.name, **preset.options(), "plan": asdict(plan)})
+    print(plan.sentence(), file=sys.stderr)
+    return 0
+
+
+def _end(run: Run, args: argparse.Namespace) -> int:
+    """What a training came to, and its exit status."""
     if leads():
-        end_training(run, as_json=args.json, data_root=root)
+        end_training(run, as_json=args.json, data_root=existing_root(args))
     return 0 if run.finished else INTERRUPTED
+
+
+def distill(argv: Sequence[str]) -> int:
+    """a diffusion model's student, which draws in 1 to 8 passes"""
+    parser = Parser(
+        "genshift distill",
+        description="Trains a student of a diffusion model, which draws in 1, 2, 4 or 8 passes with the guidance "
+        "folded in; by default it costs what its teacher's training did. The same command continues it.",
+    )
+    parser.add_argument("run", type=Path, help="the teacher: a diffusion model's run")
+    add_out(parser, "RUN", "the student's run folder")
+    add_training(parser)
+    add_places(parser, "data", "held_out")
+    folded = parser.add_argument_group("how the teacher is to draw (default: as its `sample`)")
+    add_options(folded, [Sampling], only=FOLDED)
+    add_options(parser.add_argument_group("options of the training"), [Student], only=STUDENT_OPTIONS)
+    args = parser.parse(argv)
+    how = _training(args)
+    from genshift import api
+
+    options = {name: value for name in (*FOLDED, *STUDENT_OPTIONS) if (value := getattr(args, name)) is not None}
+    places = given_places(args)
+    if args.dry_run:
+        preset = api.student(args.run, places=places, **options)
+        return _print_plan(preset, args.out, {**how, "start": args.run})
+    run = api.distill(args.run, args.out, command=command_line("distill", *argv), places=places, **how,
+                      **_outcome(args), **options)  # fmt: skip
+    return _end(run, args)
 
 
 def sample(argv: Sequence[str]) -> int:
@@ -893,8 +927,8 @@ def _complete_values(parser: Parser) -> None:
 
 
 VERBS = (
-    *(ls, show, train, sample, sweep, reconstruct, select, label, predict, embed, export, evaluate, compare, study),
-    *(bundle, push, report, studio, data, demo, clean, completion),
+    *(ls, show, train, distill, sample, sweep, reconstruct, select, label, predict, embed, export, evaluate, compare),
+    *(study, bundle, push, report, studio, data, demo, clean, completion),
 )
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {verb.__name__: verb for verb in VERBS}
 

@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
@@ -155,13 +155,17 @@ def interval(flag: str) -> Callable[[str], tuple[float, float]]:
     return read
 
 
-def add_options(parser: argparse._ActionsContainer, classes: Sequence[type], typed: bool = True) -> None:
-    """The flags of the options of these dataclasses, each once; as plain text where not `typed`."""
+def add_options(
+    parser: argparse._ActionsContainer, classes: Sequence[type], typed: bool = True, only: Container[str] | None = None
+) -> None:
+    """The flags of the options of these dataclasses, or of `only` those named, each once; as plain text where not
+    `typed`."""
     added: set[str] = set()
     for owner in classes:
         kinds = get_type_hints(owner)
         for field in fields(owner):
-            if "option" in field.metadata and field.name not in added:
+            wanted = only is None or field.name in only
+            if wanted and "option" in field.metadata and field.name not in added:
                 _add_option(parser, field.name, kinds[field.name] if typed else str, field.metadata["option"].help)
                 added.add(field.name)
 
@@ -212,6 +216,22 @@ def add_machine(parser: argparse.ArgumentParser) -> None:
     devices = ("auto", "cpu", "cuda", "mps")
     parser.add_argument("--device", type=choice(devices, "--device"), default="auto", help=", ".join(devices))
     add_int(parser, "--threads", "CPU threads (PyTorch's choice)")
+
+
+def add_training(parser: argparse.ArgumentParser) -> None:
+    """What every training takes: budget, seed, machine, what is kept and told, -n, --data-root and --json."""
+    minutes = "budget in minutes, instead of --images"
+    parser.add_argument("--minutes", type=number(float, "--minutes"), metavar="M", help=minutes)
+    add_int(parser, "--seed", "seed of everything random (0)", 0)
+    add_machine(parser)
+    add_int(parser, "--keep", "checkpoints kept beside the best (2)", 2)
+    parser.add_argument("--log", type=Path, metavar="FILE", help="add every line of the training to this file too")
+    parser.add_argument("--no-evaluate", action="store_true", help="train, and measure nothing at the end")
+    add_no_pictures(parser)
+    dry = "print what would be trained and what it would cost, and leave"
+    parser.add_argument("-n", "--dry-run", action="store_true", help=dry)
+    add_data_root(parser)
+    add_json(parser)
 
 
 def add_decoding(parser: argparse.ArgumentParser, otherwise: str, fit: bool = True) -> None:

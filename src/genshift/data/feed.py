@@ -58,6 +58,10 @@ class StepRandom:
         shift = torch.rand((), generator=self._generator(name))
         return self._own((torch.arange(self.batch) / self.batch + shift) % 1.0)
 
+    def shared(self, name: str) -> Tensor:
+        """float32 on the CPU: one number from U[0, 1) for the whole batch."""
+        return torch.rand((), generator=self._generator(name))
+
     def _generator(self, name: str) -> torch.Generator:
         return torch.Generator().manual_seed(seed_of("draws", name, self.seed, self.start))
 

@@ -50,7 +50,8 @@ class DiffusionEvaluation(GeneratorEvaluation[Diffusion, DiffusionMethod]):
 
     def observers(self, run: RunFolder, preset: Diffusion, settings: Settings) -> list[Observer]:
         """One more keeps its early state, which autoguidance may guide away from."""
-        return [*super().observers(run, preset, settings), autoguidance.keeper(run)]
+        early = [] if preset.folded else [autoguidance.keeper(run)]  # nothing guides a student
+        return [*super().observers(run, preset, settings), *early]
 
     def check_options(self, run: RunFolder, preset: Diffusion, options: EvaluationOptions) -> None:
         """Refuses a sampling that the run cannot take, and weights of Inception's that cannot be read."""

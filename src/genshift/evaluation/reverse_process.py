@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from genshift.device import conditions
-from genshift.diffusion.process import Discrete, Process, levels
+from genshift.diffusion.process import Discrete, Process
 from genshift.evaluation.panels import ImageWriter
 from genshift.methods import DiffusionMethod
 from genshift.methods.base import CHUNK, to_bytes
@@ -47,12 +47,14 @@ def in_words(method: DiffusionMethod) -> str:
 
 
 def _guidance(method: DiffusionMethod) -> str:
-    how = method.sampling
+    folded = method.preset.folded
+    how = folded or method.sampling
     if how.guidance == 1 or (how.by_label and not method.classes):  # 1: the guided prediction is the model's own
         return "without guidance"
     skip = f" in all but {how.skip:.0%} of the steps" if how.skip else ""
     where = f"for t in ({how.guidance_from:g}, {how.guidance_to:g}]{skip}"
-    return f"guidance {how.guidance:g} away from {AWAY[how.guide]} {where}"
+    inside = " (folded in)" if folded else ""
+    return f"guidance {how.guidance:g}{inside} away from {AWAY[how.guide]} {where}"
 
 
 # --- the reverse process --------------------------------------------------------------------------------------------
@@ -87,7 +89,7 @@ class Reverse:
 @torch.inference_mode()
 def watch(method: DiffusionMethod) -> Reverse:
     """Draws the first chunk of series 0, as `sample` does, and keeps what is shown of it."""
-    total = len(levels(method.process, method.sampling.steps, method.sampling.spacing))
+    total = len(method.ladder)
     labels = method.start(0, 0)[1]
     drawn = {stage.done: stage for stage in stages(method, {*spread(total, STAGES), *spread(total, FRAMES)})}
     pictures = drawn[total].predicted
@@ -102,7 +104,7 @@ def stages(
 ) -> Iterator[Stage]:
     """Those stages of the reverse process of the first chunk of a series, or of its `rows` alone, whose number of steps
     is in `kept`, as they come, and the end. Raises Refusal as `DiffusionMethod.reverse`."""
-    ladder = levels(method.process, method.sampling.steps, method.sampling.spacing)
+    ladder = method.ladder
     generator, labels = method.start(0, seed, label)
 
     def stage(done: int, x: Tensor, x_0: Tensor) -> Stage:
@@ -198,7 +200,7 @@ def _clock(method: DiffusionMethod) -> str:
 def gflop_per_pass(method: DiffusionMethod) -> float:
     """10⁹ floating-point operations of one picture's pass through the network, a multiplication and an addition
     counting as two."""
-    net, side = method.networks["unet"], method.preset.size
+    net, side = method.drawing_network, method.preset.size
     weights = next(net.parameters())
     x = torch.zeros(1, method.rule.channels, side, side, device=weights.device, dtype=weights.dtype)
     y = torch.zeros(1, dtype=torch.int64, device=weights.device) if method.classes else None

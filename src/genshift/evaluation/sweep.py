@@ -26,7 +26,8 @@ from genshift.methods.base import CHUNK
 from genshift.metrics.binomial import standard_error
 from genshift.metrics.classification import accuracy
 from genshift.metrics.frechet import Gaussian, frechet, statistics
-from genshift.presets import Diffusion, Sampling
+from genshift.presets import Diffusion, Preset, Sampling
+from genshift.presets.diffusion import PASSES
 from genshift.runs.folder import RunFolder
 from genshift.runs.forms import Best, SkipRow, SkipTable, Sweep, SweepMeasures, SweepRow
 from genshift.runs.manifest import placed
@@ -51,7 +52,8 @@ BY_BOTH = (
 
 @dataclass(frozen=True)
 class Axes:
-    """The values to try; None for those of DEFAULTS, of which a run that learnt no labels takes no guidance.
+    """The values to try; None for those of DEFAULTS, of which a run that learnt no labels takes no guidance; a student
+    has its own numbers of steps alone.
 
     Every strength is tried away from each of `guides`; without any, from the preset's own.
     """
@@ -234,17 +236,25 @@ def _skip_row(benchmark: SweepBenchmark, sampling: Sampling, count: int) -> Skip
 def _planned(run: RunFolder, preset: Diffusion, axes: Axes) -> tuple[Sampling, list[SweepSetting]]:
     """Where to start, and every setting to try; Refusal for one that the run cannot take."""
     start = in_few_steps(preset.sampling())
-    guided = preset.condition != "none" or not start.by_label
+    if preset.folded:
+        axes = replace(axes, steps=axes.steps or PASSES)
+    guided = not preset.folded and (preset.condition != "none" or not start.by_label)
     start = start if guided else unguided(start)
     # A run that cannot be guided tries guidance only where a user asks for it, and is then refused.
     takes = {
         "guidance": guided or axes.guidance is not None or axes.guides is not None,
         "interval": guided or axes.intervals is not None,
+        "sampler": not preset.folded or axes.samplers is not None,
     }
     settings = [setting for setting in _settings(axes) if takes.get(setting.axis, True)]
     for setting in settings:
-        sampling_of(run, preset, {**asdict(start), **setting.changes})
+        sampling_of(run, preset, {**_asked(preset, start), **setting.changes})
     return start, settings
+
+
+def _asked(preset: Preset, sampling: Sampling) -> dict[str, Any]:
+    """A sampling as changes to how a run draws: of a student its steps alone."""
+    return {name: value for name, value in asdict(sampling).items() if name in preset.drawing}
 
 
 def _settings(axes: Axes) -> Iterator[SweepSetting]:
@@ -358,7 +368,7 @@ def _open_benchmark(
 ) -> SweepBenchmark:
     """at_most: fewer than `count` are drawn where the training pictures are few, which otherwise is refused."""
     space = classifier_space(features)
-    generator: TrainedGenerator[DiffusionMethod] = open_generator(run, asdict(start))
+    generator: TrainedGenerator[DiffusionMethod] = open_generator(run, _asked(preset_of(run.config), start))
     classes = generator.classes
     train = training_pictures(run, placed(run, generator.preset, places), data_root)
     train = in_classes(train, classes)

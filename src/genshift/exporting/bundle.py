@@ -22,15 +22,14 @@ from genshift.runs.files import write_json, write_text
 from genshift.runs.folder import WEIGHTS, RunFolder
 from genshift.runs.forms import CHOICE, CONFIG, EVALUATION, RESULTS, SAMPLING
 from genshift.runs.results import Measure
-from genshift.runs.trained_run import TrainedRun, open_run
-from genshift.sampling import autoguidance
+from genshift.runs.trained_run import WEAK, TrainedRun, open_run
 from genshift.sampling.sampler_settings import swept
 from genshift.sampling.trained_generator import MIXTURE, open_generator
 from genshift.selection.checkpoint_selection import verdict_of_run
 from genshift.training.console import say_training
 
 README = "README.md"
-HELD = (README, CONFIG, RESULTS, CHOICE, SAMPLING, WEIGHTS, MIXTURE, f"checkpoints/{autoguidance.FILE}")
+HELD = (README, CONFIG, RESULTS, CHOICE, SAMPLING, WEIGHTS, MIXTURE, f"checkpoints/{WEAK}")
 # Of config.json what opens a model again and says how it was made; the rest says where on whose machine.
 KEPT = (
     *("genshift", "preset", "seed", "images", "minutes", "classes", "precision", "precision_reason", "device"),

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from genshift import nets
 from genshift.data.pixels import to_colour
 from genshift.device import Arithmetic
-from genshift.diffusion.process import Parametrisation, Process, levels
+from genshift.diffusion.process import Parametrisation, Process
 from genshift.errors import Refusal, unknown
 from genshift.exporting.reading import Reading
 from genshift.methods import Attributes, ClassifierMethod, DiffusionMethod, GANMethod, Method, VAEMethod
@@ -263,21 +263,22 @@ class Denoiser(nn.Module):
 
 
 def _denoiser(method: DiffusionMethod, preset: Any) -> Part:
-    return _denoiser_of("denoiser", method.networks["unet"], method, preset)
+    return _denoiser_of("denoiser", method.networks["unet"], method.drawing_network, method, preset)
 
 
 def _weak(method: DiffusionMethod, preset: Any) -> Part:
     if method.weak is None:
         raise Refusal("This run guides by no early state of its own: leave --part out, or give --guide weak or both.")
     _plain(method.weak)
-    return _denoiser_of("weak", method.weak, method, preset)
+    return _denoiser_of("weak", method.weak, method.weak, method, preset)
 
 
-def _denoiser_of(name: str, net: nn.Module, method: DiffusionMethod, preset: Any) -> Part:
+def _denoiser_of(name: str, weights: nn.Module, net: nn.Module, method: DiffusionMethod, preset: Any) -> Part:
     how = method.sampling
-    ladder = levels(method.process, how.steps, how.spacing)
+    ladder = method.ladder
     ends = (-preset.mean / preset.std, (1 - preset.mean) / preset.std) if how.clip == "on" else None
     module = Denoiser(net, method.process, method.parametrisation, ends)
+    none = -1 if preset.label_dropout else 0  # the least label: -1 where pictures were learnt without any
     # States of the process itself: one level an example, for genshift passes all pictures at one.
     places = sorted({0, len(ladder) // 2, len(ladder) - 1})
     shape = (EXAMPLES, preset.size, preset.size, nets.channels(preset))
@@ -293,7 +294,7 @@ def _denoiser_of(name: str, net: nn.Module, method: DiffusionMethod, preset: Any
             "time": ladder.time[place].float().expand(EXAMPLES).contiguous(),
         }
         if method.classes:
-            inputs["labels"] = torch.arange(EXAMPLES) % (method.classes + 1) - 1
+            inputs["labels"] = torch.arange(EXAMPLES) % (method.classes - none) + none
         examples.append(inputs)
     first = examples[0]
     own = method._predict(net, ladder.time, first["noisy"].permute(0, 3, 1, 2), places[0], first.get("labels"))
@@ -302,7 +303,7 @@ def _denoiser_of(name: str, net: nn.Module, method: DiffusionMethod, preset: Any
         "time": "float32 [batch], 1 the most noise, 0 none",
     }
     if method.classes:
-        takes["labels"] = f"int64 [batch], 0 to {method.classes - 1}: the class; -1: none"
+        takes["labels"] = f"int64 [batch], 0 to {method.classes - 1}: the class{'; -1: none' if none else ''}"
     about = {
         "mean": preset.mean,
         "std": preset.std,
@@ -312,7 +313,7 @@ def _denoiser_of(name: str, net: nn.Module, method: DiffusionMethod, preset: Any
     gives = f"float32 {['batch', *shape[1:]]}: the picture seen in it, (pixel - mean)/std"
     free = dict.fromkeys(first, BATCH)
     return Part(
-        name, module, tuple(examples), free, "picture", own.permute(0, 2, 3, 1), {"unet": net}, takes, gives, about,
+        name, module, tuple(examples), free, "picture", own.permute(0, 2, 3, 1), {"unet": weights}, takes, gives, about,
         tuple(gains),
     )  # fmt: skip
 

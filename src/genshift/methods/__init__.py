@@ -20,6 +20,7 @@ from genshift.methods.base import ClassifierMethod, GeneratorMethod, LatentGener
 from genshift.methods.dann import DANN
 from genshift.methods.diffusion import DiffusionMethod
 from genshift.methods.gan import GANMethod
+from genshift.methods.student import StudentMethod
 from genshift.methods.supervised import Supervised
 from genshift.methods.vae import VAEMethod
 from genshift.nets.backbone import BackboneParts
@@ -33,6 +34,7 @@ BUILT_IN: dict[str, type[Method]] = {
     "gan": GANMethod,
     "vae": VAEMethod,
     "diffusion": DiffusionMethod,
+    "student": StudentMethod,
 }
 
 
@@ -74,6 +76,7 @@ __all__ = [
     "GeneratorMethod",
     "LatentGeneratorMethod",
     "Method",
+    "StudentMethod",
     "Supervised",
     "VAEMethod",
     "build",

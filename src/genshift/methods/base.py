@@ -94,8 +94,9 @@ class Method:
     def start_from_pretrained(self) -> None:
         """Before the first step: loads weights that a network of the preset is to start from, where it names any."""
 
-    def learn_by(self, features: Callable[[Tensor], list[Tensor]]) -> None:
-        """Gives a method whose preset has a `teacher` its feature maps, of pictures in the method's pixel rule."""
+    def learn_by(self, teacher: Any) -> None:
+        """Gives a method whose preset has a `teacher` what it learns by: a diffusion model, or a classifier's feature
+        maps of pictures in the method's pixel rule."""
         raise NotImplementedError
 
     def train_mode(self, on: bool) -> None:

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from genshift.data.feed import Batch
 from genshift.diffusion.guidance import Guidance, Guided
-from genshift.diffusion.process import PROCESSES, Parametrisation, levels, weight
-from genshift.diffusion.samplers import SAMPLERS, State, ddim
+from genshift.diffusion.process import PROCESSES, Levels, Parametrisation, levels, weight
+from genshift.diffusion.samplers import SAMPLERS, Sampler, State, ddim
 from genshift.errors import Refusal
 from genshift.methods.base import CHUNK, GeneratorMethod, at_least_float32
 from genshift.methods.schedules import Progress, make_optimizer
@@ -100,22 +100,41 @@ class DiffusionMethod(GeneratorMethod):
 
         Raises Refusal for guidance that the run cannot give.
         """
-        how, device = self.sampling, self.arithmetic.device
+        self.train_mode(False)
+        labels = None if labels is None else labels[rows].to(self.arithmetic.device)
+        guided = self.guided(labels, generator, self.ladder)
+        x = self.noise(generator)[rows] * guided.levels.sigma[0].item()
+        yield from self.sampler(guided, x, guided.levels, lambda: self.noise(generator)[rows])
+        self.evaluations = guided.evaluations
+
+    @property
+    def ladder(self) -> Levels:
+        """The noise levels that it climbs down."""
+        return levels(self.process, self.sampling.steps, self.sampling.spacing)
+
+    @property
+    def sampler(self) -> Sampler:
+        """How it takes noise away."""
+        how = self.sampling
+        return functools.partial(ddim, eta=how.eta) if how.sampler == "ddim" else SAMPLERS[how.sampler]
+
+    @property
+    def drawing_network(self) -> nn.Module:
+        """The network that draws, of (x, times, labels)."""
+        return self.networks["unet"]
+
+    def guided(self, labels: Tensor | None, coin: torch.Generator, ladder: Levels) -> Guided:
+        """Its guided predictions at the levels of `ladder`, for labels int64 `[N]`; `coin` says which steps leave
+        guidance out. Refusal where the early state that guides is not there."""
+        how = self.sampling
         if how.by_weak and self.weak is None:
             raise Refusal("This run kept no early state to guide away from: give --guide unconditional.")
-        self.train_mode(False)
-        ladder = levels(self.process, how.steps, how.spacing)
-        x = self.noise(generator)[rows] * ladder.sigma[0].item()
-        labels = None if labels is None else labels[rows].to(device)
-        guided = Guided(
-            functools.partial(self._predict, self.networks["unet"], ladder.time),
-            self._guidance(), ladder, labels, generator,
+        return Guided(
+            functools.partial(self._predict, self.drawing_network, ladder.time),
+            self._guidance(), ladder, labels, coin,
             None if self.weak is None or not how.by_weak else functools.partial(self._predict, self.weak, ladder.time),
             how.by_label,
         )  # fmt: skip
-        sampler = functools.partial(ddim, eta=how.eta) if how.sampler == "ddim" else SAMPLERS[how.sampler]
-        yield from sampler(guided, x, ladder, lambda: self.noise(generator)[rows])
-        self.evaluations = guided.evaluations
 
     def _guidance(self) -> Guidance:
         how = self.sampling

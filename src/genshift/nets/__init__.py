@@ -57,8 +57,8 @@ def channels(preset: Preset) -> int:
 def build_unet(preset: Diffusion, classes: int) -> nn.Module:
     """The denoising network of a diffusion preset."""
     if preset.networks == "hw2-unet":
-        return UNet_conditional(channels(preset), classes)
-    return UNet(channels(preset), classes, preset.size, preset.width, preset.patch, preset.dropout)
+        return UNet_conditional(channels(preset), preset.labels(classes))
+    return UNet(channels(preset), preset.labels(classes), preset.size, preset.width, preset.patch, preset.dropout)
 
 
 def build_adaptation(name: str, classes: int, size: int, adversary: bool, pooling: str = "") -> dict[str, nn.Module]:

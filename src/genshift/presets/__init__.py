@@ -23,7 +23,7 @@ from genshift.presets import benchmark, demo, hw2, hw3, methods, ours
 from genshift.presets.adaptation import Adaptation, HW2Adaptation
 from genshift.presets.base import OURS, PUBLISHED, YOURS, Option, Preset, option_fields
 from genshift.presets.benchmark import BenchmarkPreset, backbone
-from genshift.presets.diffusion import Diffusion, Sampling
+from genshift.presets.diffusion import STUDENT, Diffusion, Sampling, Student
 from genshift.presets.methods import METHODS, MethodRow
 from genshift.presets.pictures import GAN, VAE, Classifier, Generator, LatentGenerator, Pictures
 
@@ -50,7 +50,7 @@ def class_of(family: str, networks: str, method: str) -> type[Preset]:
         if networks == benchmark.NETWORKS:
             return benchmark.class_of(row.name)
         return HW2Adaptation if networks == "hw2" else Adaptation
-    return FAMILIES[family]
+    return Student if method == STUDENT else FAMILIES[family]
 
 
 def named(name: str, source: str | None = None, target: str | None = None) -> Preset:
@@ -126,6 +126,7 @@ __all__ = [
     "Pictures",
     "Preset",
     "Sampling",
+    "Student",
     "add_method",
     "all_classes",
     "backbone",

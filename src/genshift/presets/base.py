@@ -175,8 +175,13 @@ class Preset:
 
     @property
     def teacher(self) -> str:
-        """The run of a classifier whose features the method learns by; "" for none."""
+        """The run that the method learns by, of a classifier or of a diffusion model; "" for none."""
         return ""
+
+    @property
+    def drawing(self) -> tuple[str, ...]:
+        """The options that say how its runs draw, and are no part of what they learn."""
+        return ()
 
     @property
     def adapts(self) -> bool:

@@ -11,6 +11,8 @@ from genshift.presets.base import flag, option
 from genshift.presets.pictures import Generator
 
 TRAINING_STEPS = 1000  # T of the linear and the cosine schedule
+STUDENT = "student"  # the method of a `Student`
+PASSES = (1, 2, 4, 8)  # in which it draws
 # Each is a function of genshift.diffusion.samplers.
 Sampler = Literal["ddpm", "ddim", "dpm++2m", "dpm++3m", "unipc", "heun"]
 
@@ -94,6 +96,19 @@ class Diffusion(Generator, Sampling):
         return Sampling(**{f.name: getattr(self, f.name) for f in fields(Sampling)})
 
     @property
+    def folded(self) -> Sampling | None:
+        """How the teacher drew whose guidance is folded into this model; None where there is none."""
+        return None
+
+    @property
+    def drawing(self) -> tuple[str, ...]:
+        return DRAWING
+
+    def labels(self, classes: int) -> int:
+        """How many labels its network tells apart, of so many classes."""
+        return classes
+
+    @property
     def bound_to_budget(self) -> str:
         return "it draws by its state after a share of the budget" if self.by_weak else super().bound_to_budget
 
@@ -116,3 +131,81 @@ class Diffusion(Generator, Sampling):
         if self.select == "best":
             raise Refusal("A diffusion model has no measure on held-out pictures to be best at: leave --select out.")
         return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Student(Diffusion):
+    """A network that draws in a few passes what a diffusion model, its teacher, draws in many; `genshift distill`.
+
+    All that says what is drawn is the teacher's. The fields of `Sampling` are the student's own: its flow, without
+    guidance, in `steps` passes.
+    """
+
+    teacher: str = option("run of the diffusion model that it learns from", "")
+    teacher_weights: str = option("digest of the teacher's networks", "")
+    solver_steps: int = option("steps of dpm++2m in which the teacher's flow is solved, a multiple of 8", 24, above=0)
+    folded_guide: Literal["unconditional", "weak", "both"] = option(
+        "what the teacher is guided away from", "unconditional"
+    )
+    folded_guidance: float = option("the teacher's guidance strength, folded in; 1 for none", 1.0)
+    folded_from: float = option("noise level t above which that guidance acts", 0.0)
+    folded_to: float = option("noise level t up to which that guidance acts", 1.0)
+    folded_clip: Literal["off", "on"] = option("keep the teacher's predicted pictures within the pixels' range", "off")
+
+    @property
+    def learner(self) -> str:
+        return STUDENT
+
+    @property
+    def summary(self) -> str:
+        """What the run is, in a line."""
+        return f"a student of a diffusion model of {self.task}, which draws in {PASSES[0]} to {PASSES[-1]} passes"
+
+    @property
+    def folded(self) -> Sampling:
+        return Sampling(
+            sampler="dpm++2m", steps=self.solver_steps, spacing=self.spacing, clip=self.folded_clip,
+            guide=self.folded_guide, guidance=self.folded_guidance,
+            guidance_from=self.folded_from, guidance_to=self.folded_to,
+        )  # fmt: skip
+
+    @property
+    def drawing(self) -> tuple[str, ...]:
+        return ("steps",)
+
+    def labels(self, classes: int) -> int:
+        """Each class in each number of passes."""
+        return max(1, classes) * len(PASSES)
+
+    def checked(self) -> Self:
+        """This preset, or a Refusal that names the option out of range."""
+        if self.steps not in PASSES:
+            raise Refusal(
+                f"--steps of a student is {', '.join(map(str, PASSES[:-1]))} or {PASSES[-1]}, not {self.steps}."
+            )
+        plain = Sampling(sampler="ddim", steps=self.steps, spacing=self.spacing)
+        for name in DRAWING:
+            if getattr(self, name) != getattr(plain, name):
+                raise Refusal(
+                    f"A student draws in a way of its own: leave {flag(name)} out, or say {getattr(plain, name)}."
+                )
+        if self.solver_steps % PASSES[-1] or self.solver_steps > TRAINING_STEPS // 2:
+            raise Refusal(
+                f"--solver-steps is a multiple of {PASSES[-1]}, at most {TRAINING_STEPS // 2}, not {self.solver_steps}."
+            )
+        self.folded.checked_sampling()
+        return super().checked()
+
+
+# Of the teacher's sampling, what is folded into a student; and what of a student's training may be said.
+FOLDED = {
+    "guide": "folded_guide",
+    "guidance": "folded_guidance",
+    "guidance_from": "folded_from",
+    "guidance_to": "folded_to",
+    "clip": "folded_clip",
+}
+STUDENT_OPTIONS = (
+    *("images", "batch", "optimizer", "lr", "lr_schedule", "lr_warmup", "weight_decay", "ema_half_life", "precision"),
+    *("solver_steps", "steps"),
+)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 import genshift
@@ -17,15 +20,18 @@ from genshift import device, nets
 from genshift.data.batches import seed_of
 from genshift.data.feed import PixelNormalization
 from genshift.errors import Refusal
-from genshift.methods import Method, build, networks_of
+from genshift.methods import DiffusionMethod, Method, build, networks_of
 from genshift.nets.classifier import ResidualExtractor
-from genshift.presets import Adaptation, Preset, class_of
+from genshift.paths import given_path
+from genshift.presets import Adaptation, Preset, Sampling, Student, class_of
 from genshift.presets.base import of_kind
 from genshift.presets.methods import is_known
 from genshift.runs import checkpoint
 from genshift.runs.checkpoint import CLEANED
 from genshift.runs.features import RunFeatures
 from genshift.runs.folder import RunFolder
+
+WEAK = "weak.safetensors"  # a diffusion run's early state, among its checkpoints
 
 
 @dataclass(frozen=True)
@@ -166,3 +172,44 @@ def feature_maps(path: Path, rule: PixelNormalization) -> Callable[[torch.Tensor
             return extractor.maps((pixels - preset.mean) / preset.std)
 
     return maps
+
+
+def load_weak(run: RunFolder, method: DiffusionMethod) -> nn.Module:
+    """The kept network, to be evaluated alone; Refusal where the run kept none, or another run's."""
+    path = run.checkpoints / WEAK
+    if not path.is_file():
+        raise Refusal(f"{run.path} kept no early state to guide away from: give --guide unconditional, or train anew.")
+    weak = copy.deepcopy(method.networks["unet"]).eval().requires_grad_(False)
+    checkpoint.unpack_networks(checkpoint.load(path).tensors, {"unet": weak}, path)
+    return weak
+
+
+def open_teacher(preset: Preset, rule: PixelNormalization) -> Any:
+    """What a method whose preset has a `teacher` learns by: a diffusion model as its student knows it, or a
+    classifier's feature maps. Refusal where the run is no such, or not what it was when the student was begun."""
+    if not isinstance(preset, Student):
+        return feature_maps(given_path(preset.teacher), rule)
+    teacher = drawing_as(RunFolder(given_path(preset.teacher)), preset.folded)
+    if weights_digest(teacher) != preset.teacher_weights:
+        raise Refusal(f"{preset.teacher} is not what its student was begun with: restore it, or name another --out.")
+    return teacher
+
+
+def drawing_as(run: RunFolder, sampling: Sampling) -> DiffusionMethod:
+    """A diffusion run's method that draws so, with the run's early state where that guides; Refusal where it kept
+    none."""
+    method = open_run(run).method
+    assert isinstance(method, DiffusionMethod)
+    method.sampling = sampling
+    method.weak = load_weak(run, method) if sampling.by_weak else None
+    return method
+
+
+def weights_digest(method: DiffusionMethod) -> str:
+    """Sixteen hexadecimal digits of the weights that a diffusion model draws with."""
+    digest = hashlib.sha256()
+    for net in (method.networks["unet"], *([method.weak] if method.weak is not None else [])):
+        for name, tensor in sorted(net.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]

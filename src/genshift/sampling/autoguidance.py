@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import copy
-
-from torch import nn
-
-from genshift.errors import Refusal
-from genshift.methods import DiffusionMethod, Method
+from genshift.methods import Method
 from genshift.runs import checkpoint
 from genshift.runs.checkpoint import Checkpoint
 from genshift.runs.folder import RunFolder
+from genshift.runs.trained_run import WEAK
 from genshift.training.loop import Observer
 
-FILE = "weak.safetensors"
 PART = 8  # 1/8 of the budget: ours; the paper of autoguidance (arXiv 2406.02507) guides by still less training
 
 
@@ -24,7 +19,7 @@ def keeper(run: RunFolder) -> Observer:
     """
 
     def observe(images: int, method: Method) -> None:
-        path = run.checkpoints / FILE
+        path = run.checkpoints / WEAK
         if images * PART < run.config["images"]:
             return
         # The first such check alone; again where it is the one that is done again.
@@ -32,13 +27,3 @@ def keeper(run: RunFolder) -> Observer:
             checkpoint.save(path, Checkpoint(checkpoint.pack_networks(method.networks), {"images": images}))
 
     return observe
-
-
-def load_weak(run: RunFolder, method: DiffusionMethod) -> nn.Module:
-    """The kept network, to be evaluated alone; Refusal where the run kept none, or another run's."""
-    path = run.checkpoints / FILE
-    if not path.is_file():
-        raise Refusal(f"{run.path} kept no early state to guide away from: give --guide unconditional, or train anew.")
-    weak = copy.deepcopy(method.networks["unet"]).eval().requires_grad_(False)
-    checkpoint.unpack_networks(checkpoint.load(path).tensors, {"unet": weak}, path)
-    return weak

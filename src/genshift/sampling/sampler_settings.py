@@ -29,6 +29,8 @@ def sampling_of(run: RunFolder, preset: Diffusion, changes: Mapping[str, Any], l
     """
     if strangers := [name for name in changes if name not in DRAWING]:
         raise unknown("sampling option", strangers[0], DRAWING)
+    if preset.folded is not None:
+        changes = _without_folded(run, preset.folded, changes)
     # What was best for another checkpoint says nothing of this one.
     stored = swept(run)
     before = stored["sampling"] if stored is not None and stored["images"] == run.seen else {}
@@ -41,6 +43,17 @@ def sampling_of(run: RunFolder, preset: Diffusion, changes: Mapping[str, Any], l
         why = "pictures without a label are asked for" if preset.condition != "none" else "it learnt no labels"
         raise Refusal(f"{run.path} has nothing to guide away from, as {why}: leave {flag(given[0])} out.")
     return unguided(chosen)
+
+
+def _without_folded(run: RunFolder, folded: Sampling, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The changes without those that name the guidance which is folded in; Refusal of any other guidance."""
+    for name in GUIDANCE:
+        if name in changes and changes[name] != (own := getattr(folded, name)):
+            raise Refusal(
+                f"{run.path} has {flag(name)} {own} folded in, and can draw with no other: leave {flag(name)} "
+                f"{changes[name]} out, or distill its teacher into another student with it."
+            )
+    return {name: value for name, value in changes.items() if name not in GUIDANCE}
 
 
 def no_sampling(run: RunFolder, preset: Preset, changes: Mapping[str, Any]) -> None:

@@ -21,8 +21,7 @@ from genshift.runs import checkpoint
 from genshift.runs.checkpoint import Checkpoint
 from genshift.runs.folder import RunFolder
 from genshift.runs.owner import trained_by
-from genshift.runs.trained_run import TrainedRun, open_run, preset_of
-from genshift.sampling import autoguidance
+from genshift.runs.trained_run import WEAK, TrainedRun, load_weak, open_run, preset_of
 from genshift.sampling.sampler_settings import SAMPLING, no_sampling, sampling_of, swept
 from genshift.training.console import Console, say_training
 
@@ -86,7 +85,7 @@ def open_generator(
             if not labelled:  # then it draws as a model without classes does
                 method.classes, classes = 0, ()
             if chosen.by_weak:
-                weights.append(run.checkpoints / autoguidance.FILE)
+                weights.append(run.checkpoints / WEAK)
         case VAEMethod() if has_mixture(method):
             method.load_prior(_stored_mixture(run, method))
             weights.append(run.path / MIXTURE)
@@ -106,7 +105,7 @@ def draw_as(run: RunFolder, method: DiffusionMethod, sampling: Sampling) -> Diff
         )
     method = copy.copy(method)  # the networks are shared: they stay as they are
     method.sampling = sampling
-    method.weak = autoguidance.load_weak(run, method) if sampling.by_weak else None
+    method.weak = load_weak(run, method) if sampling.by_weak else None
     return method
 
 

@@ -14,7 +14,7 @@ from genshift.methods import DiffusionMethod
 from genshift.presets import Diffusion, Sampling
 from genshift.report.figures.diffusion import axes_of
 from genshift.runs.records import read_record
-from genshift.sampling import autoguidance
+from genshift.runs.trained_run import WEAK
 from genshift.sampling.sampler_settings import GUIDANCE, in_few_steps, sampling_of, unguided
 from genshift.sampling.trained_generator import TrainedGenerator, open_generator
 from genshift.studio.pictures import png
@@ -41,7 +41,7 @@ def controls(opened: Opened) -> list[dict[str, Any]]:
     run = opened.model.run
     assert isinstance(run.preset, Diffusion)
     chosen = in_few_steps(sampling_of(run.folder, run.preset, {}))
-    if chosen.by_weak and not (run.folder.checkpoints / autoguidance.FILE).exists():  # none yet, or none kept
+    if chosen.by_weak and not (run.folder.checkpoints / WEAK).exists():  # none yet, or none kept
         chosen = unguided(chosen) if run.preset.condition == "none" else replace(chosen, guide="unconditional")
     own, kinds = asdict(chosen), get_type_hints(Sampling)
     return [

@@ -21,9 +21,7 @@ from genshift.data.catalog import CATALOG
 from genshift.data.feed import Feed
 from genshift.data.manifest import Manifest, Memory
 from genshift.errors import Refusal
-from genshift.paths import given_path
 from genshift.presets import OURS, Preset
-from genshift.presets.diffusion import DRAWING
 from genshift.runs import checkpoint
 from genshift.runs.checkpoint import CLEANED
 from genshift.runs.features import RunFeatures
@@ -31,7 +29,7 @@ from genshift.runs.folder import RunFolder
 from genshift.runs.forms import CONFIG, EVALUATION, RESULTS
 from genshift.runs.manifest import remembered, write_manifest
 from genshift.runs.owner import MEASURING, TRAIN, TRAINING, check_owned, owned
-from genshift.runs.trained_run import build_method, feature_maps, open_run, preset_of
+from genshift.runs.trained_run import build_method, open_run, open_teacher, preset_of
 from genshift.temporary import remove_litter
 from genshift.training.console import Console
 from genshift.training.continuing import check
@@ -46,7 +44,7 @@ from genshift.training.training_data import TrainingData, open_training_data
 
 LOGS = 100  # readings of the scalars in a training: a curve needs no more points
 CHECKS = 20  # checkpoints in a training: at most a twentieth is lost where the machine dies
-MOVABLE = ("data", "source", "target", "held_out")  # options that name places
+MOVABLE = ("data", "source", "target", "held_out", "teacher")  # options that name places
 MOST_MINUTES = 1_000_000  # two years: above it, something else was meant
 
 
@@ -157,13 +155,13 @@ def assemble(
     """The trainer of a preset at its start: networks initialised from the seed, feed, method."""
     method = build_method(preset, len(training_data.classes), arithmetic, settings.seed)
     if preset.teacher:
-        method.learn_by(feature_maps(given_path(preset.teacher), method.rule))
+        method.learn_by(open_teacher(preset, method.rule))
     sets = {name: part for name, part in training_data.on(arithmetic.device).parts.items() if name in method.draws}
     augment = Augment(preset.flip, preset.rotate, preset.shift, preset.scale, preset.recolour, preset.strong)
     feed = Feed(sets, method.rule, arithmetic, settings.seed, world.rank, world.size, augment, preset.zips)
     if not run.saved():
         method.start_from_pretrained()
-        if settings.start is not None:
+        if settings.start is not None and str(settings.start) != preset.teacher:  # whose weights a student has by now
             start = open_run(settings.start, on=arithmetic.device.type)
             checkpoint.unpack_networks(
                 checkpoint.pack_networks(start.method.networks), method.networks, start.checkpoint
@@ -373,7 +371,7 @@ def check_same(run: RunFolder, preset: Preset, settings: Settings) -> None:
         del now["depth"]
     bound = preset.bound_to_budget
     for name, value in now.items():
-        if name in DRAWING:  # is no part of what a diffusion model learns
+        if name in preset.drawing:
             continue
         larger = name == "images" and value > begun[name]
         if begun[name] == value or (larger and not bound):
@@ -389,7 +387,7 @@ def _draw_as_now(run: RunFolder, preset: Preset, console: Console) -> None:
     than when the run was begun, by an earlier version or another flag."""
     config = run.whole_config
     begun, now = preset_of(config).options(), preset.options()
-    changed = [name for name in DRAWING if name in now and begun[name] != now[name]]
+    changed = [name for name in preset.drawing if begun[name] != now[name]]
     for name in changed:
         console.say(f"note: it draws with --{name.replace('_', '-')} {now[name]} from now on, {begun[name]} until now.")
         config["preset"]["fields"][name] = now[name]
