@@ -118,7 +118,7 @@ def commands(text):
     """The words after `genshift` of every command in sh blocks, and of those in the text that say more than a verb."""
     for language, block in CODE.findall(text):
         if language == "sh":
-            for line in block.splitlines():
+            for line in block.replace("\\\n", " ").splitlines():
                 words = shlex.split(line, comments=True)
                 if "genshift" in words:
                     start = words.index("genshift") + 1
