@@ -22,6 +22,7 @@ from genshift.runs.find import source_only_accuracy, unadapted
 from genshift.runs.folder import RunFolder
 from genshift.runs.trained_run import build_method
 from genshift.selection.verdict import estimate_of
+from genshift.training import augmentation_trial
 from genshift.training import train as train_module
 
 SMALL = (
@@ -84,6 +85,7 @@ def adapted(tmp_path_factory):
     truth = write_target(folder / "unlabelled")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train_module, "CHECKS", 2)
+        patch.setattr(augmentation_trial, "STEPS", 4)
         patch.setattr(files, "_sync", lambda path: None)
         assert main.main([str(word) for word in training(folder, folder / "run")]) == 0
     return folder, truth

@@ -44,6 +44,7 @@ from genshift.runs.sorting import Sorter
 from genshift.sampling import write_samples
 from genshift.sampling.write_samples import SampleRequest
 from genshift.selection import checkpoint_selection
+from genshift.selection.information_trial import decided, tidied
 from genshift.selection.rules import DEFAULT_RULE
 from genshift.studies import BudgetName
 from genshift.studies.plan import StudyPlan
@@ -106,8 +107,13 @@ def train(
     if log is not None and given_path(log).resolve().parent == run.path.resolve() and Path(log).suffix != ".log":
         raise Refusal(f"--log {log} lies in the run folder, whose files are genshift's own: let its name end in .log.")
     with logging_to(_given(log)), owning(run.folder):
+        if (settled := decided(chosen, run.folder, settings)) is None:
+            return run
+        chosen, settings = settled
         watched = evaluating.with_observers(run.folder, chosen, settings)
-        if run_training(chosen, run.path, watched) and leads_processes():
+        finished = run_training(chosen, run.path, watched)
+        tidied(run.folder)
+        if finished and leads_processes():
             evaluation = EvaluationOptions(root, draw=chosen.draws, keep_pictures=keep_pictures) if evaluate else None
             evaluating.after_training(run.folder, chosen, settings, evaluation)
     return run

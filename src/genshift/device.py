@@ -7,6 +7,8 @@ import hashlib
 import os
 import platform
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,6 +98,17 @@ def prepare_process(threads: int | None, device: torch.device) -> None:
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.allow_tf32 = False  # float32 means float32; bfloat16 is there for speed
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """While open, PyTorch computes by one thread, so that no rounding depends on how many there are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _keep_freed_memory() -> None:

@@ -75,6 +75,11 @@ class BenchmarkPreset(Adaptation):
     backbone_rate: float = option(
         "learning rate of a backbone that starts from weights, as a share of lr", 0.1, above=0, at_most=1
     )
+    augment: Literal["given", "auto"] = option(
+        "flips, turns and other colours: as their options say (given), or those that a short training shows to cost "
+        "the source nothing (auto; an option that is given is not measured)",
+        "given",
+    )
     width: int = option("channels at half side of our backbone; they double at the next two halvings", 64, above=0)
 
     if TYPE_CHECKING:  # the fields that a row adds are known when the package runs
@@ -188,8 +193,9 @@ def presets_for_folders() -> Iterator[BenchmarkPreset]:
     adamatch, source_only = (preset_of(METHODS[name], **OWN) for name in ("adamatch", "source"))
     origins = {key: origin for key, origin in adamatch.origins.items() if key != "prior"}
     changes: dict[str, Any] = {"images": 300_000, "strong_recolour": 0.0, "prior": "even"}
+    changes |= {"augment": "auto", "try_information": "on"}
     yield replace(adamatch, name="adapt", origins=origins, **changes)
-    yield replace(source_only, name="adapt-source", images=600_000, strong=0.0)
+    yield replace(source_only, name="adapt-source", images=600_000, strong=0.0, augment="auto")
     still: dict[str, Any] = {"rotate": 0.0, "shift": 0.0, "scale": 0.0}  # nothing is moved: features are kept
     pretrained = next(row for row in METHODS.values() if row.pretrained)
     yield replace(preset_of(pretrained, **OWN), name=PHOTOS, backbone=SQUEEZENETS[1], size=PHOTO_SIZE, **still)

@@ -23,6 +23,7 @@ from genshift.runs.find import SET_ASIDE
 from genshift.runs.folder import RunFolder
 from genshift.runs.forms import CONFIG, EVALUATION, RESULTS
 from genshift.runs.owner import trained_by
+from genshift.selection.information_trial import decided, tidied
 from genshift.studies import BudgetName, Study
 from genshift.studies.jobs import Job, in_turns, jobs_of
 from genshift.studies.plan import StudyPlan, left_out_lines, plan_study
@@ -158,9 +159,13 @@ def _train_and_evaluate(job: Job) -> bool:
     run = RunFolder(job.out)
     _set_aside(run, job.preset, settings)
     with owning(run):
-        finished = train(job.preset, job.out, with_observers(run, job.preset, settings))
+        if (settled := decided(job.preset, run, settings)) is None:
+            return False
+        preset, settings = settled
+        finished = train(preset, job.out, with_observers(run, preset, settings))
+        tidied(run)
         if finished:
-            after_training(run, job.preset, settings, _with_judge(job.evaluation))
+            after_training(run, preset, settings, _with_judge(job.evaluation))
     return finished
 
 
