@@ -33,7 +33,7 @@ def test_neighbours_are_with_the_classifier_that_splits_no_cluster():
 
 
 def test_neighbours_may_be_with_neither_and_say_nothing_where_all_agree():
-    true, other, features = clusters(30)
+    true, _, features = clusters(30)
     assert neighbour_votes((true, true), (features, features)) == (0, 0, 0)
     third = torch.full_like(true, 2)
     first, second = true.clone(), true.clone()
@@ -89,7 +89,7 @@ def test_a_training_that_is_stopped_anywhere_decides_and_ends_alike(trained, dom
     monkeypatch.setattr(information_trial, "train", stop)
     run = trained("run")
     assert stopped and not run.finished and not run.folder.exists() and (tmp_path / "run" / "trials").is_dir()
-    assert not trained("run", tiny.StopAt(90)).finished
+    assert not trained("run", tiny.StopAt(70)).finished
     assert trained("run").finished
     assert tiny.different(tiny.last(whole.path), tiny.last(run.path)) == []
     assert run.config["information"] == whole.config["information"]

@@ -15,6 +15,7 @@ from genshift.errors import Refusal, unknown
 PUBLISHED = "published"
 OURS = "ours"
 YOURS = "yours"
+BY_SIZES = "by the pictures' sizes"
 MEASURED = "measured by a short training"  # when the run began
 
 # How earlier runs read, or learnt, which had no such options.

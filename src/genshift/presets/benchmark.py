@@ -25,6 +25,7 @@ TASKS = (("mnistm", "svhn"), ("mnistm", "usps"), ("usps", "mnistm"), ("svhn", "u
 OWN_STUDY = "own"  # of a user's folders
 OWN = {"source": "source/", "target": "target/"}  # which the user names
 OWN_SIZE = 32  # pixels
+LARGE_SIZE = 64  # where the pictures of a folder are at least that large: of photographs 32 pixels leave less to see
 OWN_VALIDATION = 0.1  # share of the source held out: folders are smaller than the catalogue's sets
 OUR_BACKBONE, TIMM, TORCHVISION = "residual", "timm:", "torchvision:"
 SQUEEZENETS = ("squeezenet1_0", "squeezenet1_1")  # which genshift builds itself
@@ -187,9 +188,9 @@ def by_alias(name: str) -> BenchmarkPreset | None:
 
 
 def presets_for_folders() -> Iterator[BenchmarkPreset]:
-    """For a user's own two folders, of whatever is in them: AdaMatch, of which nothing is mirrored, no colour is
-    inverted, and only unsure answers are drawn to even class frequencies (no IM: docs/methods.md); and source-only, in
-    weak views, to stand beside it."""
+    """For a user's own two folders, of whatever is in them: AdaMatch, whose unsure answers are drawn to even class
+    frequencies; the data decides on mirrors, turns, colours and information maximisation (docs/guide.md); and
+    source-only, in weak views, to stand beside it."""
     adamatch, source_only = (preset_of(METHODS[name], **OWN) for name in ("adamatch", "source"))
     origins = {key: origin for key, origin in adamatch.origins.items() if key != "prior"}
     changes: dict[str, Any] = {"images": 300_000, "strong_recolour": 0.0, "prior": "even"}

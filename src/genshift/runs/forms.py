@@ -173,6 +173,7 @@ class MeasureEntry(TypedDict, total=False):
     std: Number | None
     n: Count | None
     protocol: str | None
+    interval: list[Share]  # of 95%, of a share that was counted over few images
     floor: Number | None
 
 

@@ -136,8 +136,6 @@ def settled(
     values = {name: getattr(preset, name) for each in tried for name in each.options}
     for each, is_used in zip(tried, used, strict=True):
         values |= each.options if is_used else {}
-    for trial in found:
-        console.say(trial["why"])
     return with_measured(preset, values), found
 
 

@@ -123,7 +123,7 @@ def train(preset: Preset, out: Path, settings: Settings) -> bool:
             remove_litter(run.path)
         trainer.method.kept = RunFeatures(run.path, writes=world.leads)
         world.wait()
-        _introduce(trainer, preset, training_data, settings)
+        _introduce(trainer, preset, training_data, settings, trials)
         # From where an earlier sitting saved; then a probe, whose steps are undone, tells how long it takes.
         if begun and _resume(trainer, preset, settings):
             return True
@@ -195,12 +195,14 @@ def predecessor_of(settings: Settings) -> Manifest | None:
     return known
 
 
-def _introduce(trainer: Trainer, preset: Preset, training_data: TrainingData, settings: Settings) -> None:
-    """Says what is trained from what on which machine."""
+def _introduce(
+    trainer: Trainer, preset: Preset, training_data: TrainingData, settings: Settings, trials: list[Trial]
+) -> None:
+    """Says what is trained from what on which machine, and what was measured for it."""
     console, arithmetic = trainer.console, trainer.method.arithmetic
     for note in dict.fromkeys(training_data.notes):
         console.say(f"note: {note}")
-    for line in road_taken(preset, training_data):
+    for line in (*road_taken(preset, training_data), *(trial["why"] for trial in trials)):
         console.say(line)
     console.say(f"{preset.name}: {preset.summary}; seed {settings.seed}, into {trainer.run.path}")
     console.say(f"{device.machine(arithmetic.device)}, {torch.get_num_threads()} threads; {arithmetic.reason}.")
