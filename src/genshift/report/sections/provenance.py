@@ -14,7 +14,7 @@ from genshift.runs.records import RunRecord
 
 SETTINGS_NOTE = (
     "published: the report states it · cited source: the report names it · ours · "
-    "yours: given on the command line, or by the study's budget · measured, by sizes: told by the data at the beginning."
+    "yours: given on the command line, or by the study's budget · measured, by sizes: told by the data."
 )
 SPECTRAL_NORM = "spectral normalisation on every layer"
 
