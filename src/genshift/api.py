@@ -103,7 +103,7 @@ def train(
         if getattr(chosen, domain, "") == placeholder and not Path(placeholder).exists():
             raise Refusal(f"{chosen.name} learns from your own folders: give --source LABELLED --target UNLABELLED.")
     run, root = Run(out), _given(data_root)
-    chosen = _with_size(_with_backbone(chosen, run.folder), run.folder)
+    chosen = resolved(chosen, out)
     settings = Settings(seed, minutes, device, threads, root, skip_broken, keep, tensorboard, command)
     settings = replace(settings, start=_given(start), observers=list(observers))
     if log is not None and given_path(log).resolve().parent == run.path.resolve() and Path(log).suffix != ".log":
@@ -125,7 +125,14 @@ def plan(preset: Preset, out: AnyPath, **settings: Any) -> Plan:
     """What `train` would cost on this machine (minutes, memory, disk), by a few steps; nothing is written."""
     settings["data_root"] = _given(settings.get("data_root"))
     run = RunFolder(given_path(out))
-    return plan_training(_with_size(_with_backbone(preset, run), run), run, Settings(**settings))
+    return plan_training(resolved(preset, out), run, Settings(**settings))
+
+
+def resolved(preset: Preset, out: AnyPath) -> Preset:
+    """The preset as `train` takes it into the run folder `out`: with the backbone that its file of weights is of, and
+    the size that its folders' pictures suggest, where neither was given."""
+    run = RunFolder(given_path(out))
+    return _with_size(_with_backbone(preset, run), run)
 
 
 def _with_backbone(preset: Preset, run: RunFolder) -> Preset:

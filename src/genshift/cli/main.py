@@ -188,6 +188,7 @@ def train(argv: Sequence[str]) -> int:
 
     # What it would cost, where that is all that is asked.
     if args.dry_run:
+        preset = api.resolved(preset, args.out)
         plan = api.plan(preset, args.out, **how)
         print_json({"preset": preset.name, **preset.options(), "plan": asdict(plan)})
         print(plan.sentence(), file=sys.stderr)

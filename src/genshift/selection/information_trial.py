@@ -33,7 +33,6 @@ from genshift.runs.manifest import remembered
 from genshift.runs.trained_run import open_run
 from genshift.selection.checkpoint_selection import IMAGES
 from genshift.training.augmentation_trial import as_begun, with_measured
-from genshift.training.console import Console
 from genshift.training.distributed import world_of
 from genshift.training.domains import open_domains
 from genshift.training.plan import plan
@@ -54,29 +53,28 @@ def decided(preset: Preset, run: RunFolder, settings: Settings) -> tuple[Preset,
         return preset, replace(settings, found=found)
     if preset.origins.get("information") == YOURS:
         return preset, settings
+    run.check_place()
     folders = {name: RunFolder(run.path / TRIALS / name) for name in WEIGHTS}
-    console = Console(leads_processes())
     images = _images(preset, folders["without"], settings)
     if images < FEWEST:
         few = f"a tenth of the budget is {images:,} images, and a trial takes {FEWEST:,}"
-        console.say(f"Information maximisation is left as it is ({preset.information:g}): {few}.")
-        return preset, settings
+        line = f"Information maximisation is left as it is ({preset.information:g}): {few}."
+        return preset, replace(settings, said=(line,))
     own = replace(settings, minutes=None, keep=1, tensorboard=False, observers=[], checks=4)
     trial: Preset = preset.replaced(images=images, select="last", try_information="off")
     for name, weight in WEIGHTS.items():
-        console.say(f"Trial {name} information maximisation, on {images:,} images:")
-        if not train(trial.replaced(information=weight), folders[name].path, own):
+        line = f"This is a trial of {images:,} images, {name} information maximisation."
+        if not train(trial.replaced(information=weight), folders[name].path, replace(own, said=(line,))):
             return None
         # What the first one measured on the source, the others need not measure again.
         trial = as_begun(trial, folders[name])
     answer = _compared({name: folder.path for name, folder in folders.items()}, settings)
-    console.say(answer["why"])
     found = {"information": answer}
     config = folders["without"].config
     found |= {"augmentation": config["augmentation"]} if "augmentation" in config else {}
     information = WEIGHT if answer["used"] else 0.0
     measured = with_measured(as_begun(preset, folders["without"]), {"information": information})
-    return measured, replace(settings, found=found)
+    return measured, replace(settings, found=found, said=(answer["why"],))
 
 
 def tidied(run: RunFolder) -> None:

@@ -57,7 +57,8 @@ class Settings:
 
     keep: numbered checkpoints besides the best. skip_broken: leave out pictures that cannot be read. command: as the
     user gave it, for config.json. start: a run whose networks this one starts from. observers: who looks at each check.
-    checks: how often that is. found: what trials said before the run began, as config.json keeps it.
+    checks: how often that is. found: what trials said before the run began, as config.json keeps it;
+    said: lines of that, told when the data was read.
     """
 
     seed: int = 0
@@ -73,6 +74,7 @@ class Settings:
     observers: list[Observer] = field(default_factory=list)
     checks: int | None = None
     found: Mapping[str, Any] = field(default_factory=dict)
+    said: tuple[str, ...] = ()
 
     @property
     def left(self) -> float:
@@ -202,7 +204,7 @@ def _introduce(
     console, arithmetic = trainer.console, trainer.method.arithmetic
     for note in dict.fromkeys(training_data.notes):
         console.say(f"note: {note}")
-    for line in (*road_taken(preset, training_data), *(trial["why"] for trial in trials)):
+    for line in (*road_taken(preset, training_data), *(trial["why"] for trial in trials), *settings.said):
         console.say(line)
     console.say(f"{preset.name}: {preset.summary}; seed {settings.seed}, into {trainer.run.path}")
     console.say(f"{device.machine(arithmetic.device)}, {torch.get_num_threads()} threads; {arithmetic.reason}.")
