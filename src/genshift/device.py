@@ -126,6 +126,11 @@ def leads_processes() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def several_processes() -> bool:
+    """Whether torchrun started more than one."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
 def conditions(arithmetic: Arithmetic) -> str:
     """On what something was timed: the machine, its threads and the precision."""
     return f"{machine(arithmetic.device)}, {torch.get_num_threads()} threads, {arithmetic.precision}"

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from genshift.data.manifest import Memory
-from genshift.device import leads_processes
+from genshift.device import leads_processes, several_processes
 from genshift.methods import ClassifierMethod
 from genshift.metrics.binomial import interval
 from genshift.metrics.embedding import fixed_sample
@@ -33,7 +33,6 @@ from genshift.runs.manifest import remembered
 from genshift.runs.trained_run import open_run
 from genshift.selection.checkpoint_selection import IMAGES
 from genshift.training.augmentation_trial import as_begun, with_measured
-from genshift.training.distributed import world_of
 from genshift.training.domains import open_domains
 from genshift.training.plan import plan
 from genshift.training.train import TRIAL_SHARE, Settings, train
@@ -53,6 +52,11 @@ def decided(preset: Preset, run: RunFolder, settings: Settings) -> tuple[Preset,
         return preset, replace(settings, found=found)
     if preset.origins.get("information") == YOURS:
         return preset, settings
+    if several_processes():
+        line = (
+            "Information maximisation is left as it is: one process alone tries it; give --information, or one process."
+        )
+        return preset, replace(settings, said=(line,))
     run.check_place()
     folders = {name: RunFolder(run.path / TRIALS / name) for name in WEIGHTS}
     images = _images(preset, folders["without"], settings)
@@ -92,7 +96,7 @@ def _images(preset: BenchmarkPreset, begun: RunFolder, settings: Settings) -> in
 
 
 def _compared(paths: Mapping[str, Path], settings: Settings) -> InformationTrial:
-    """What the trials say of the target's training pictures, and which is to be believed; the same in every process."""
+    """What the trials say of the target's training pictures, and which is to be believed."""
     said: list[Tensor] = []
     features: list[Tensor] = []
     target, images = torch.empty(0), 0
@@ -106,12 +110,9 @@ def _compared(paths: Mapping[str, Path], settings: Settings) -> InformationTrial
             target, images = pictures[torch.from_numpy(fixed_sample(len(pictures), IMAGES, 0))], opened.config["images"]
         said.append(opened.method.predict(target).argmax(1))
         features.append(opened.method.embed(target))
-        device = opened.method.arithmetic.device
     differ, without, with_it = neighbour_votes((said[0], said[1]), (features[0], features[1]))
     votes = without + with_it
     used = votes > 0 and interval(with_it / votes, votes)[0] > 0.5
-    with world_of(device.type) as world:
-        (used,) = world.of_leader([used], 1, device)
     why = (
         f"Information maximisation is {'used' if used else 'not used'} (--information {WEIGHT if used else 0:g}): two "
         f"trials of {images:,} images, with and without it, differ on {differ:,} of {len(target):,} target pictures; "
