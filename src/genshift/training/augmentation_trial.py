@@ -123,6 +123,9 @@ def settled(
     source = data.parts.get("source")
     if getattr(preset, "augment", "given") != "auto" or source is None or not tried:
         return preset, []
+    if world.size > 1:
+        console.say("Augmentations stay as they are: one process alone measures their cost; give their options.")
+        return preset, []
     if len(source) < FEWEST:
         console.say(f"Augmentations stay as they are: {len(source)} source pictures are too few to measure their cost.")
         return preset, []
