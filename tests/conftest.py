@@ -12,7 +12,7 @@ from genshift import plugins
 from genshift.data import dataset
 from genshift.presets import PRESETS, benchmark, methods
 from genshift.runs import files
-from genshift.training import probe
+from genshift.training import augmentation_trial, probe
 from genshift.training import train as training
 
 
@@ -48,8 +48,9 @@ def faces(tmp_path_factory):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Checks twice a run instead of twenty times, a short probe, and no waiting for the disk."""
+    """Checks twice a run instead of twenty times, short probe and trial, and no waiting for the disk."""
     monkeypatch.setattr(training, "CHECKS", 2)
+    monkeypatch.setattr(augmentation_trial, "STEPS", 4)
     monkeypatch.setattr(files, "_sync", lambda path: None)
     tiny.shorten_the_probe(monkeypatch.setattr)
 

@@ -22,6 +22,7 @@ from genshift.runs.find import source_only_accuracy, unadapted
 from genshift.runs.folder import RunFolder
 from genshift.runs.trained_run import build_method
 from genshift.selection.verdict import estimate_of
+from genshift.training import augmentation_trial
 from genshift.training import train as train_module
 
 SMALL = (
@@ -84,6 +85,7 @@ def adapted(tmp_path_factory):
     truth = write_target(folder / "unlabelled")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train_module, "CHECKS", 2)
+        patch.setattr(augmentation_trial, "STEPS", 4)
         patch.setattr(files, "_sync", lambda path: None)
         assert main.main([str(word) for word in training(folder, folder / "run")]) == 0
     return folder, truth
@@ -222,6 +224,19 @@ def test_it_learns_from_pictures_of_any_size_and_colour(size, colour, domains, t
     assert tiny.train(preset, tmp_path / "run", images=8)
     first = tiny.last(tmp_path / "run")["network/extractor/first.0.weight"]
     assert first.shape[1] == (1 if colour == "grey" else 3)
+
+
+@pytest.mark.usefixtures("quick")
+def test_pictures_that_are_all_large_are_learnt_from_at_64_pixels(tmp_path, capfd):
+    for name, side in (("labelled", 70), ("unlabelled", 64), ("small", 40)):
+        drawn = tiny.digits(20, 0, side=side)
+        for number, image in enumerate(drawn.images):
+            folder = tmp_path / name / (str(number % 2) if name == "labelled" else "")
+            write_png(folder / f"{number:02}.png", image.permute(1, 2, 0).numpy())
+    for target, given, size in (("unlabelled", (), 64), ("small", (), 32), ("unlabelled", ("--size", 28), 28)):
+        words = ("--target", tmp_path / target, "--out", tmp_path / "run", "--width", 4, "--images", 32, *given)
+        said = told(capfd, "train", "adapt", "--source", tmp_path / "labelled", *SMALL[2:], *words, "-n")
+        assert json.loads(said)["size"] == size
 
 
 def test_the_preset_suits_pictures_that_nobody_has_seen():

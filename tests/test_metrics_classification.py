@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, confusion_matrix, recall_score
 
 from genshift.errors import Refusal
-from genshift.metrics.binomial import interval, standard_error
+from genshift.metrics.binomial import exact_interval, interval, interval_of_few, standard_error
 from genshift.metrics.classification import accuracy, confusion, error_of_mean, recall
 
 
@@ -80,3 +80,10 @@ def test_a_few_images_that_are_all_right_or_all_wrong_have_an_error(right, error
 def test_the_interval_of_a_share_is_wilsons(right, n):
     known = binomtest(right, n).proportion_ci(method="wilson")
     assert interval(right / n, n) == pytest.approx((known.low, known.high), abs=1e-9)
+
+
+@pytest.mark.parametrize(("right", "n"), [(0, 7), (7, 7), (97, 100), (33, 50)])
+def test_exact_intervals_are_clopper_and_pearsons(right, n):
+    wanted = binomtest(right, n).proportion_ci(0.95, "exact")
+    assert exact_interval(right, n) == pytest.approx((wanted.low, wanted.high), abs=1e-9)
+    assert interval_of_few(right / n, n) == exact_interval(right, n) and interval_of_few(0.5, 1_000) is None

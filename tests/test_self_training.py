@@ -107,6 +107,11 @@ def test_adapt_with_weights_from_folders_to_labels(folders, tmp_path, capfd):
         moved.rename(weights)
     results = json.loads(told(capfd, "evaluate", run, "--json"))
     assert results["oracle/target_test_accuracy"]["value"] > 0.9
+    # Of few labelled pictures each is held out once, and shares have exact intervals.
+    crossed = results["source_cross_fitted_accuracy"]
+    assert crossed["n"] == 60 and crossed["interval"][0] < crossed["value"] <= crossed["interval"][1]
+    assert crossed["value"] > 0.9 and results["oracle/target_test_accuracy"]["interval"][0] < 0.97
+    assert f"({crossed['interval'][0]:.3f} to {crossed['interval'][1]:.3f})" in (run / "card.md").read_text()
     told(capfd, "predict", run, target, "--out", tmp_path / "labels.csv")
     rows = (tmp_path / "labels.csv").read_text().splitlines()
     right = [line.partition("/")[0] == line.split(",")[1] for line in rows[1:]]

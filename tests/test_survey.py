@@ -12,6 +12,7 @@ from PIL import Image
 from tiny import refused
 
 from genshift.cli import main
+from genshift.data.survey import typical_side
 
 
 def drawn(path: Path, width: int, height: int, mode: str = "RGB") -> Path:
@@ -122,3 +123,11 @@ def test_depth_and_colour_are_told(mode, tmp_path, capfd):
         "CMYK": "CMYK, 8 bits",
     }
     assert f"colours      2 {words[mode]}" in checked(capfd, tmp_path / "set", "--out", tmp_path / "sheet.png")
+
+
+def test_the_typical_side_is_the_median_of_the_shorter_ones(tmp_path):
+    for number, (width, height) in enumerate(((90, 70), (40, 300), (120, 100))):
+        drawn(tmp_path / "some" / f"{number}.png", width, height)
+    (tmp_path / "some" / "broken.png").write_bytes(b"no picture")
+    assert typical_side(tmp_path / "some") == 70
+    assert typical_side("mnist") is None and typical_side(tmp_path / "none") is None

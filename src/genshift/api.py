@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from genshift import nets, presets, studies
 from genshift.data.check import look
 from genshift.data.imageset import ImageSet
+from genshift.data.survey import typical_side
 from genshift.data.text import UTF8
 from genshift.device import leads_processes
 from genshift.errors import Refusal, unknown
@@ -34,7 +35,8 @@ from genshift.model import Pictures, load
 from genshift.nets.pretrained import read_weights, squeezenet_of
 from genshift.paths import AnyPath, given_path, given_paths, output_file, output_folder
 from genshift.presets import YOURS, BenchmarkPreset, Preset, Student
-from genshift.presets.benchmark import OWN, SQUEEZENETS
+from genshift.presets.base import BY_SIZES
+from genshift.presets.benchmark import LARGE_SIZE, OWN, SQUEEZENETS
 from genshift.presets.diffusion import FOLDED, STUDENT_OPTIONS
 from genshift.presets.keywords import TrainOptions
 from genshift.run import Run
@@ -48,6 +50,7 @@ from genshift.sampling import write_samples
 from genshift.sampling.student import student_of
 from genshift.sampling.write_samples import SampleRequest
 from genshift.selection import checkpoint_selection
+from genshift.selection.information_trial import decided, tidied
 from genshift.selection.rules import DEFAULT_RULE
 from genshift.studies import BudgetName
 from genshift.studies.plan import StudyPlan
@@ -106,7 +109,7 @@ def train(
         if getattr(chosen, domain, "") == placeholder and not Path(placeholder).exists():
             raise Refusal(f"{chosen.name} learns from your own folders: give --source LABELLED --target UNLABELLED.")
     run, root = Run(out), _given(data_root)
-    chosen = _with_backbone(chosen, run.folder)
+    chosen = resolved(chosen, out)
     settings = Settings(seed, minutes, device, threads, root, skip_broken, keep, command, _given(start))
     settings = replace(settings, observers=list(observers))
     if log is not None and given_path(log).resolve().parent == run.path.resolve() and Path(log).suffix != ".log":
@@ -114,10 +117,15 @@ def train(
     with ExitStack() as stack:
         stack.enter_context(logging_to(_given(log)))
         stack.enter_context(owning(run.folder))
+        if (settled := decided(chosen, run.folder, settings)) is None:
+            return run
+        chosen, settings = settled
         if track is not None and leads_processes():
             settings = replace(settings, tracking=stack.enter_context(Tracking(run.folder, track, Console().say)))
         watched = evaluating.with_observers(run.folder, chosen, settings)
-        if run_training(chosen, run.path, watched) and leads_processes():
+        finished = run_training(chosen, run.path, watched)
+        tidied(run.folder)
+        if finished and leads_processes():
             evaluation = EvaluationOptions(root, draw=chosen.draws, keep_pictures=keep_pictures) if evaluate else None
             evaluating.after_training(run.folder, chosen, settings, evaluation)
     return run
@@ -177,7 +185,14 @@ def plan(preset: Preset, out: AnyPath, **settings: Any) -> Plan:
     """What `train` would cost on this machine (minutes, memory, disk), by a few steps; nothing is written."""
     settings["data_root"] = _given(settings.get("data_root"))
     run = RunFolder(given_path(out))
-    return plan_training(_with_backbone(preset, run), run, Settings(**settings))
+    return plan_training(resolved(preset, out), run, Settings(**settings))
+
+
+def resolved(preset: Preset, out: AnyPath) -> Preset:
+    """The preset as `train` takes it into the run folder `out`: with the backbone that its file of weights is of, and
+    the size that its folders' pictures suggest, where neither was given."""
+    run = RunFolder(given_path(out))
+    return _with_size(_with_backbone(preset, run), run)
 
 
 def _with_backbone(preset: Preset, run: RunFolder) -> Preset:
@@ -190,6 +205,21 @@ def _with_backbone(preset: Preset, run: RunFolder) -> Preset:
     found = fields.get("backbone") or squeezenet_of(read_weights(given_path(weights)))
     assert isinstance(preset, BenchmarkPreset)  # no other has a backbone
     return preset if found is None else replace(preset, backbone=found)
+
+
+def _with_size(preset: Preset, run: RunFolder) -> Preset:
+    """The preset with the side that its folders' pictures suggest, where it decides by the data and none was given."""
+    if getattr(preset, "augment", "given") != "auto" or preset.origins.get("size") == YOURS:
+        return preset
+    assert isinstance(preset, BenchmarkPreset)  # no other decides so
+    if run.exists():  # as it began, wherever the pictures lie now
+        size = run.config["preset"]["fields"].get("size", preset.size)
+    else:
+        sides = [side for place in (preset.source, preset.target) if (side := typical_side(place)) is not None]
+        size = LARGE_SIZE if sides and min(sides) >= LARGE_SIZE else preset.size
+    if size == preset.size:
+        return preset
+    return replace(preset, size=size, origins={**preset.origins, "size": BY_SIZES})
 
 
 def _given(path: AnyPath | None) -> Path | None:

@@ -7,6 +7,8 @@ import hashlib
 import os
 import platform
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,6 +100,17 @@ def prepare_process(threads: int | None, device: torch.device) -> None:
         torch.backends.cudnn.allow_tf32 = False  # float32 means float32; bfloat16 is there for speed
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """While open, PyTorch computes by one thread, so that no rounding depends on how many there are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _keep_freed_memory() -> None:
     """Tells glibc not to return large freed blocks to the system (8% of a DANN step was page faults)."""
     if not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc":
@@ -111,6 +124,11 @@ def _keep_freed_memory() -> None:
 def leads_processes() -> bool:
     """Whether this is the first of the processes that torchrun started, or the only one."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def several_processes() -> bool:
+    """Whether torchrun started more than one."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def conditions(arithmetic: Arithmetic) -> str:

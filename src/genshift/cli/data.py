@@ -138,8 +138,8 @@ def check(parser: Parser, argv: Sequence[str]) -> int:
     root = existing_root(args)
     out = output_file(args.out or Path(f"{Path(args.name).name or 'sheet'}-{args.split or 'train'}.png"))
     from genshift.data import check_set, contact_sheet
-    from genshift.data import survey as survey_of
     from genshift.data.loading import is_pictures
+    from genshift.data.survey import survey as survey_of
 
     how = {"size": args.size, "skip_broken": args.skip_broken, **given_decoding(args)}
     facts: Mapping[str, Any]

@@ -48,10 +48,11 @@ def print_results(run: RunFolder) -> None:
 
 def print_measures(results: Mapping[str, Any]) -> None:
     """A table of what results.json holds."""
-    from genshift.runs.results import as_text
+    from genshift.runs.results import as_text, spanned
 
     for name, entry in results.items():
         spread = "" if entry["std"] is None else f" ± {as_text(entry['std'])}"
+        spread += spanned(entry.get("interval"))
         floor = f", floor {as_text(entry['floor'])}" if "floor" in entry else ""
         say(f"{name:<30} {as_text(entry['value'])}{spread}{floor}  (n = {entry['n']:,}; {entry['protocol']})")
 

@@ -199,6 +199,7 @@ def _print_plan(preset: Preset, out: Path, how: Mapping[str, Any]) -> int:
     """What `-n` prints: the preset, and what its training would cost."""
     from genshift import api
 
+    preset = api.resolved(preset, out)
     plan = api.plan(preset, out, **how)
     print_json({"preset": preset.name, **preset.options(), "plan": asdict(plan)})
     print(plan.sentence(), file=sys.stderr)

@@ -18,8 +18,8 @@ class Augment:
 
     flip: probability of a horizontal flip (0 for digits). degrees, shift (of the side), scale: largest
     rotation, translation and relative enlargement, each drawn evenly from − to +. recolour: probability that an
-    image's channels are put in another order, and each inverted or not. strong: probability that an image is
-    seen in its strong view (`genshift.data.strong`).
+    image's channels are put in another order, and each inverted with probability `invert`. strong: probability that
+    an image is seen in its strong view (`genshift.data.strong`).
     """
 
     flip: float = 0.0
@@ -28,6 +28,7 @@ class Augment:
     scale: float = 0.0
     recolour: float = 0.0
     strong: float = 0.0
+    invert: float = 0.5
 
     @property
     def idle(self) -> bool:
@@ -75,4 +76,4 @@ class Augment:
         changed = changed < self.recolour
         order = torch.where(changed, places.argsort(1), torch.arange(channels, device=x.device))
         x = x.gather(1, order[:, :, None, None].expand_as(x))
-        return torch.where((changed & (inverts < 0.5))[:, :, None, None], 2 * middle - x, x)
+        return torch.where((changed & (inverts < self.invert))[:, :, None, None], 2 * middle - x, x)

@@ -34,9 +34,10 @@ def strong_view(
     std: float,
     rows: Tensor | None = None,
     recolour: float = MOVES.recolour,
+    invert: float = MOVES.invert,
 ) -> Tensor:
     """The strong views of weak ones, float `[N, C, H, W]` of pixels (p - mean)/std; of `rows`, int64 on the CPU, alone
-    where given. `recolour` is the probability that channels change places and are inverted or not.
+    where given. `recolour` is the probability that channels change places, and `invert` that such a one is inverted.
 
     A function of the images and of `draws` alone; what an image undergoes depends on no other one of the batch.
     """
@@ -49,7 +50,7 @@ def strong_view(
         return x
     # Moved, and in other colours.
     middle = (0.5 - mean) / std
-    moves = replace(MOVES, recolour=recolour)
+    moves = replace(MOVES, recolour=recolour, invert=invert)
     y = moves.colours(moves.apply(x, moves.maps(u["moves"])), u["colours"], middle)
     # Contrast: each channel stretched about mid-grey and lifted; the first number stretches all channels alike.
     whole, gains, lifts = (2 * u["contrast"].to(y) - 1).split([1, channels, channels], 1)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from genshift.data.imageset import ImageSet
+from genshift.data.manifest import Memory
 from genshift.device import leads_processes
 from genshift.errors import Refusal
 from genshift.evaluation import panels
@@ -24,7 +25,8 @@ from genshift.evaluation.options import EvaluationOptions
 from genshift.evaluation.panels import ImageWriter
 from genshift.evaluation.probes import measure_probes, sample
 from genshift.methods import ClassifierMethod
-from genshift.methods.base import Domain
+from genshift.methods.base import CROSS_FITS, Domain
+from genshift.metrics.binomial import FEW, interval_of_few
 from genshift.metrics.calibration import at_temperature, coverage, expected_calibration_error
 from genshift.metrics.classification import accuracy, confusion
 from genshift.metrics.embedding import tsne
@@ -33,12 +35,13 @@ from genshift.presets.benchmark import OWN_STUDY
 from genshift.runs.find import neighbour_left_out, source_only_accuracy, unadapted
 from genshift.runs.folder import CHOICE, RunFolder
 from genshift.runs.forms import Evaluation, Tsne
+from genshift.runs.manifest import remembered
 from genshift.runs.results import RESULTS, Measure, read_results
 from genshift.selection import checkpoint_selection
 from genshift.selection.rules import Choice
 from genshift.selection.verdict import ESTIMATE
 from genshift.training.console import Console
-from genshift.training.domains import foreign_note, of_classes
+from genshift.training.domains import foreign_note, of_classes, open_domains
 from genshift.training.loop import Observer
 from genshift.training.train import Settings, predecessor_of
 
@@ -46,6 +49,7 @@ CURVE_IMAGES = 1_000  # whose labels the oracle's curve is measured by, at every
 TSNE_IMAGES = 600  # of each domain
 SHOWN = 2_000  # pictures of a domain at most, among which those to show are looked for
 ORACLE = "oracle/target_test_accuracy"
+CROSS_FITTED = "source_cross_fitted_accuracy"
 
 
 class AdaptationEvaluation(FamilyEvaluation[Adaptation, ClassifierMethod]):
@@ -98,6 +102,9 @@ class AdaptationEvaluation(FamilyEvaluation[Adaptation, ClassifierMethod]):
             with found.measuring("source_test_accuracy"):
                 predicted = method.predict(source.images, "source").argmax(1)
                 results["source_test_accuracy"] = _accuracy(predicted, source.labels, source, source_words)
+        # Of few labelled pictures, what their labels say of each by a model that did not see it.
+        with found.measuring(CROSS_FITTED):
+            results |= _cross_fitted(run, preset, method, options.data_root)
         # What the target's labels say: the oracle.
         if target is not None and target.labels is not None:
             with found.measuring(ORACLE):
@@ -177,7 +184,24 @@ def _domain_images(
 def _accuracy(predicted: Tensor, labels: Tensor, images: ImageSet, wording: str) -> Measure:
     value, error = accuracy(predicted, labels)
     protocol = f"{wording}, {len(images):,} at {images.images.shape[-1]} px; std is the binomial error"
-    return Measure(value, len(images), protocol, error)
+    return Measure(value, len(images), protocol, error, interval=interval_of_few(value, len(images)))
+
+
+def _cross_fitted(
+    run: RunFolder, preset: Adaptation, method: ClassifierMethod, data_root: Path | None
+) -> dict[str, Measure]:
+    """The accuracy on all labelled pictures of a small source, each answered by a model that did not see it, where the
+    method learns such models in seconds; nothing otherwise."""
+    entry = run.config["data"]["source"]
+    if not method.cross_fits or entry["n"] + entry.get("held_out", 0) >= FEW:
+        return {}
+    source = open_domains(preset, data_root, bool(run.config.get("skip_broken")), Memory(remembered(run))).labelled
+    assert source.labels is not None
+    right = method.cross_fitted(source.images, source.labels)
+    value, error = accuracy(right, torch.ones_like(right))
+    words = f"every labelled picture of {source.name} held out once, in {CROSS_FITS} parts; by source labels alone"
+    interval = interval_of_few(value, len(right))
+    return {CROSS_FITTED: Measure(value, len(right), f"{words}; std is the binomial error", error, interval=interval)}
 
 
 def as_told(run: RunFolder, said: Tensor) -> Tensor:

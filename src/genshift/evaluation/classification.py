@@ -11,6 +11,7 @@ from genshift.evaluation.family import FamilyEvaluation
 from genshift.evaluation.findings import Findings
 from genshift.evaluation.options import EvaluationOptions
 from genshift.methods import ClassifierMethod
+from genshift.metrics.binomial import interval_of_few
 from genshift.metrics.classification import accuracy, confusion, error_of_mean
 from genshift.presets import Classifier
 from genshift.runs.folder import RunFolder
@@ -65,7 +66,9 @@ class ClassifierEvaluation(FamilyEvaluation[Classifier, ClassifierMethod]):
             predicted = method.predict(known.images).argmax(1)
             value, error = accuracy(predicted, labels)
             protocol = f"{known.name}, {wording}, {len(known):,} at {preset.size} px; std is the binomial error"
-            found.results["test_accuracy"] = Measure(value, len(known), protocol, error)
+            found.results["test_accuracy"] = Measure(
+                value, len(known), protocol, error, interval=interval_of_few(value, len(known))
+            )
             found.record["confusion"] = confusion(predicted, labels, len(classes)).tolist()
         return found
 

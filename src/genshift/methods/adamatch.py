@@ -52,10 +52,8 @@ class AdaMatch(ClassifierMethod):
         assert source.y is not None
         y = source.y
         # A weak and a strong view of every image, the source's first.
-        recolour = self.preset.strong_recolour
-        strong = [
-            strong_view(b.weak, b.draws, self.rule.mean, self.rule.std, recolour=recolour) for b in (source, target)
-        ]
+        colours = {"recolour": self.preset.strong_recolour, "invert": self.preset.strong_invert}
+        strong = [strong_view(b.weak, b.draws, self.rule.mean, self.rule.std, **colours) for b in (source, target)]
         views = [source.weak, strong[0], target.weak, strong[1]]
         with self.arithmetic.autocast():
             joint, alone = self._logits_of(torch.cat(views), 2 * len(y))

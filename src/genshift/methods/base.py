@@ -24,6 +24,7 @@ from genshift.nets.pretrained import PretrainedBackbone
 from genshift.presets import Adaptation, BenchmarkPreset, Classifier, Generator, LatentGenerator, Preset
 
 EVALUATION_BATCH = 500
+CROSS_FITS = 5  # parts of a small source, each answered by what was learnt from the others
 CHUNK = 50  # pictures drawn at a time, always
 WON = 0.99  # share told apart by a discriminator, over a reading, above which it has won
 
@@ -242,6 +243,12 @@ class ClassifierMethod(Method):
     """
 
     preset: Adaptation | Classifier
+    cross_fits = False  # whether it learns in seconds, so that `cross_fitted` can be asked for
+
+    def cross_fitted(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Which of labelled source pictures uint8 `[N, C, H, W]` are right by a model that learnt from CROSS_FITS - 1
+        parts of them and not from their own: bool `[N]`."""
+        raise NotImplementedError
 
     def set_up(self) -> None:
         """One optimizer for every network; a method of several says so itself."""

@@ -31,9 +31,8 @@ class FixMatch(ClassifierMethod):
         """One step on weak views of labelled source images, and on weak and strong ones of the target's."""
         source, target = batch["source"], batch["target"]
         assert source.y is not None
-        strong = strong_view(
-            target.weak, target.draws, self.rule.mean, self.rule.std, recolour=self.preset.strong_recolour
-        )
+        colours = {"recolour": self.preset.strong_recolour, "invert": self.preset.strong_invert}
+        strong = strong_view(target.weak, target.draws, self.rule.mean, self.rule.std, **colours)
         views = [source.weak, target.weak, strong]
         with self.arithmetic.autocast():
             logits = at_least_float32(self.nets["predictor"](self.nets["extractor"](torch.cat(views))))

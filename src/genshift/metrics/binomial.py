@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 
 NORMAL_95 = 1.959963984540054  # standard errors either way that hold 95% of a normal distribution
+FEW = 1_000  # images below which a share has an exact interval, and all of a labelled source are held out in turn
+TAIL = 0.025  # on each side of a 95% interval
 ROUNDING = 1e-6  # of a share that is a mean of float32: one picture of fewer than a million tells more
 
 
@@ -22,6 +24,20 @@ def standard_error(share: float, n: int) -> float:
     if is_extreme(share):
         share, n = (share * n + 2) / (n + 4), n + 4
     return math.sqrt(share * (1.0 - share) / n)
+
+
+def exact_interval(right: int, n: int) -> tuple[float, float]:
+    """Clopper and Pearson's 95% interval of a share of which `right` of n > 0 were counted: it holds the truth at least
+    that often however few there are, where a normal one of 97% of 50 holds it in 78% (Clopper and Pearson 1934)."""
+    from scipy.special import betaincinv  # here, for whoever lists runs needs no scipy
+
+    low = float(betaincinv(right, n - right + 1, TAIL)) if right else 0.0
+    return low, float(betaincinv(right + 1, n - right, 1 - TAIL)) if right < n else 1.0
+
+
+def interval_of_few(share: float, n: int) -> tuple[float, float] | None:
+    """The exact 95% interval of a `share` counted over fewer than FEW images; None of more: its error says as much."""
+    return exact_interval(round(share * n), n) if n < FEW else None
 
 
 def interval(share: float, n: int) -> tuple[float, float]:

@@ -15,6 +15,8 @@ from genshift.errors import Refusal, unknown
 PUBLISHED = "published"
 OURS = "ours"
 YOURS = "yours"
+BY_SIZES = "by the pictures' sizes"
+MEASURED = "measured by a short training"  # when the run began
 
 # How earlier runs read, or learnt, which had no such options.
 LATER = {
@@ -27,6 +29,9 @@ LATER = {
     "loaders": "walked",
     "discriminator_width": 0,
     "recolour": 0.0,
+    "augment": "given",
+    "try_information": "off",
+    "strong_invert": 0.5,
     "strong": 0.0,
     "pretrain": 0.0,
     "pretrain_lr": 1e-3,

@@ -25,6 +25,7 @@ TASKS = (("mnistm", "svhn"), ("mnistm", "usps"), ("usps", "mnistm"), ("svhn", "u
 OWN_STUDY = "own"  # of a user's folders
 OWN = {"source": "source/", "target": "target/"}  # which the user names
 OWN_SIZE = 32  # pixels
+LARGE_SIZE = 64  # where the pictures of a folder are at least that large: of photographs 32 pixels leave less to see
 OWN_VALIDATION = 0.1  # share of the source held out: folders are smaller than the catalogue's sets
 OUR_BACKBONE, TIMM, TORCHVISION = "residual", "timm:", "torchvision:"
 SQUEEZENETS = ("squeezenet1_0", "squeezenet1_1")  # which genshift builds itself
@@ -74,6 +75,11 @@ class BenchmarkPreset(Adaptation):
     )
     backbone_rate: float = option(
         "learning rate of a backbone that starts from weights, as a share of lr", 0.1, above=0, at_most=1
+    )
+    augment: Literal["given", "auto"] = option(
+        "flips, turns and other colours: as their options say (given), or those that a short training shows to cost "
+        "the source nothing (auto; an option that is given is not measured)",
+        "given",
     )
     width: int = option("channels at half side of our backbone; they double at the next two halvings", 64, above=0)
 
@@ -182,14 +188,15 @@ def by_alias(name: str) -> BenchmarkPreset | None:
 
 
 def presets_for_folders() -> Iterator[BenchmarkPreset]:
-    """For a user's own two folders, of whatever is in them: AdaMatch, of which nothing is mirrored, no colour is
-    inverted, and only unsure answers are drawn to even class frequencies (no IM: docs/methods); and source-only, in
-    weak views, to stand beside it."""
+    """For a user's own two folders, of whatever is in them: AdaMatch, whose unsure answers are drawn to even class
+    frequencies; the data decides on mirrors, turns, colours and information maximisation (docs/guide/two-domains.md);
+    and source-only, in weak views, to stand beside it."""
     adamatch, source_only = (preset_of(METHODS[name], **OWN) for name in ("adamatch", "source"))
     origins = {key: origin for key, origin in adamatch.origins.items() if key != "prior"}
     changes: dict[str, Any] = {"images": 300_000, "strong_recolour": 0.0, "prior": "even"}
+    changes |= {"augment": "auto", "try_information": "on"}
     yield replace(adamatch, name="adapt", origins=origins, **changes)
-    yield replace(source_only, name="adapt-source", images=600_000, strong=0.0)
+    yield replace(source_only, name="adapt-source", images=600_000, strong=0.0, augment="auto")
     still: dict[str, Any] = {"rotate": 0.0, "shift": 0.0, "scale": 0.0}  # nothing is moved: features are kept
     pretrained = next(row for row in METHODS.values() if row.pretrained)
     yield replace(preset_of(pretrained, **OWN), name=PHOTOS, backbone=SQUEEZENETS[1], size=PHOTO_SIZE, **still)

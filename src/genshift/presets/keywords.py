@@ -16,6 +16,7 @@ class TrainOptions(TypedDict, total=False):
     alignment: float
     answers: Literal["attributes", "classes"]
     attribute: str
+    augment: Literal["auto", "given"]
     backbone: str
     backbone_rate: float
     background: Literal["black", "grey", "white"]
@@ -110,11 +111,13 @@ class TrainOptions(TypedDict, total=False):
     std: float
     steps: int
     strong: float
+    strong_invert: float
     strong_recolour: float
     target: str | Path
     teacher_half_life: int
     temperature: float
     threshold: float
+    try_information: Literal["off", "on"]
     validation: float
     weight_decay: float
     weighting: Literal["min-snr", "uniform"]

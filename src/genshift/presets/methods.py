@@ -82,10 +82,13 @@ _MCC = {
 # of the source.
 _THREE_TO_ONE: dict[str, Any] = {"strong": 0.0, "statistics": "mixed", "batch_source": 32, "batch_target": 96}
 _STRONG_RECOLOUR = Option(
-    "probability that channels of a strong view are put in another order and each inverted or not",
+    "probability that channels of a strong view are put in another order and each inverted or not (--strong-invert)",
     0.5,
     at_least=0,
     at_most=1,
+)
+_STRONG_INVERT = Option(
+    "probability that a channel is inverted, in a strong view whose channels change places", 0.5, at_least=0, at_most=1
 )
 _ADAMATCH = {
     "threshold": Option(
@@ -111,7 +114,11 @@ _ADAMATCH = {
     "information": Option(
         "weight of information maximisation on the target, which is SHOT's; 0 as published", 0.0, at_least=0
     ),
+    "try_information": Option(
+        "whether two short trainings, a tenth of the budget each, decide on it", "off", choices=("off", "on")
+    ),
     "strong_recolour": _STRONG_RECOLOUR,
+    "strong_invert": _STRONG_INVERT,
 }
 
 # In the order of tables: the lower bound first, the upper one last.
@@ -346,6 +353,7 @@ _ROWS = (
                 "weight of the strong views' cross-entropy", 1.0, at_least=0, origin=_FIXMATCH_PAPER.origin
             ),
             "strong_recolour": _STRONG_RECOLOUR,
+            "strong_invert": _STRONG_INVERT,
         },
         values=_THREE_TO_ONE,
         origins={"statistics": _FIXMATCH_PAPER.origin},

@@ -10,7 +10,7 @@ from typing import Any
 
 from genshift.errors import Refusal
 from genshift.paths import AnyPath, given_paths
-from genshift.runs.folder import RunFolder
+from genshift.runs.folder import TRIALS, RunFolder
 
 DEPTHS = ("*", "*/*", "*/*/*")
 SET_ASIDE = "smaller-budget"  # a study's folder of runs that a larger budget could not go on from
@@ -22,7 +22,7 @@ def runs_below(folder: Path) -> list[Path]:
     if (folder / "config.json").is_file():
         return [folder]
     found = {path.parent for depth in DEPTHS for path in folder.glob(f"{depth}/config.json")}
-    return sorted(path for path in found if SET_ASIDE not in path.relative_to(folder).parts)
+    return sorted(path for path in found if not {SET_ASIDE, TRIALS} & {*path.relative_to(folder).parts})
 
 
 def find_runs(folders: AnyPath | Iterable[AnyPath]) -> list[Path]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # checkpoints need torch, and listing runs does not: those me
 
 ABSENT = "it is not a run folder; `genshift ls` lists the runs under this folder"
 MANIFEST = "manifest.safetensors"  # which images a run learns from
+TRIALS = "trials"  # a folder of short runs that settle what this one is trained with
 FEATURES = "features.safetensors"  # of a backbone that rests, by the contents of the pictures
 WEIGHTS = "model.safetensors"  # of a bundle: the one checkpoint, with the networks as they answer
 
@@ -50,7 +51,7 @@ class RunFolder:
         """Whether the folder holds what no run that was killed before its config.json can have left."""
         if not self.path.is_dir():
             return False
-        ours = ("checkpoints", MANIFEST, FEATURES, ".training.lock", ".training.json")  # who trains
+        ours = ("checkpoints", MANIFEST, FEATURES, TRIALS, ".training.lock", ".training.json")  # who trains
         others = [p for p in self.path.iterdir() if p.name not in ours and not p.name.endswith(".part")]
         return bool(others or self.saved())
 

@@ -76,6 +76,35 @@ class BundleEntry(TypedDict):
     seen: Count
 
 
+class Trial(TypedDict):
+    """What an augmentation costs a short training on the source: shares of `n` held-out pictures that are right, by
+    the head for plain ones, and by the augmentation's of plain and of augmented ones; what is lost of each with its
+    standard error; whether it is used, and a sentence."""
+
+    augmentation: str
+    n: Count
+    without: Share
+    plain: Share
+    augmented: Share
+    plain_error: Number
+    augmented_error: Number
+    used: bool
+    why: str
+
+
+class InformationTrial(TypedDict):
+    """Two trials of `images` each, with and without information maximisation: on how many of `n` target pictures they
+    differ, how many of these go to either by their neighbours, whether it is used, and a sentence."""
+
+    used: bool
+    images: Count
+    n: Count
+    differ: Count
+    votes_with: Count
+    votes_without: Count
+    why: str
+
+
 class Config(TypedDict, total=False):
     """config.json: the description of a run, or of a bundle."""
 
@@ -94,6 +123,8 @@ class Config(TypedDict, total=False):
     world: Count
     gflop_per_image: Number
     command: str
+    augmentation: list[Trial]  # what was measured on the source when the run began
+    information: InformationTrial
     data: dict[str, DataEntry]
     networks: dict[str, str]
     parameters: dict[str, Count]
@@ -161,6 +192,7 @@ class MeasureEntry(TypedDict, total=False):
     std: Number | None
     n: Count | None
     protocol: str | None
+    interval: list[Share]  # of 95%, of a share that was counted over few images
     floor: Number | None
 
 

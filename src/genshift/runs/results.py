@@ -23,8 +23,9 @@ class Measure:
     """One entry of results.json.
 
     n: images that `value` was measured on; 0 where a file does not say. std: its standard error, or its deviation over
-    series, as `protocol` says. floor: the same measure between real pictures. data: the digest of the real images that
-    it is of, and checkpoint: the file that was measured; '' of what depends on none, or where a file does not say.
+    series, as `protocol` says. interval: the 95% interval of a share of few images. floor: the same measure between
+    real pictures. data: the digest of the real images that it is of, and checkpoint: the file that was measured; '' of
+    what depends on none, or where a file does not say.
     """
 
     value: float
@@ -34,11 +35,18 @@ class Measure:
     floor: float | None = None
     data: str = ""
     checkpoint: str = ""
+    interval: tuple[float, float] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The entry; what it has not has no key."""
         entry = {"value": self.value, "std": self.std, "n": self.n, "protocol": self.protocol}
-        others = {"floor": self.floor, "data": self.data or None, "checkpoint": self.checkpoint or None}
+        interval = None if self.interval is None else list(self.interval)
+        others = {
+            "interval": interval,
+            "floor": self.floor,
+            "data": self.data or None,
+            "checkpoint": self.checkpoint or None,
+        }
         return {**entry, **{name: value for name, value in others.items() if value is not None}}
 
     @classmethod
@@ -46,7 +54,9 @@ class Measure:
         """The measure that an entry holds."""
         n, protocol = entry.get("n") or 0, str(entry.get("protocol") or "")
         of = {name: str(entry.get(name) or "") for name in ("data", "checkpoint")}
-        return cls(entry["value"], n, protocol, entry.get("std"), entry.get("floor"), **of)
+        low, high = entry.get("interval") or (None, None)
+        interval = None if low is None or high is None else (low, high)
+        return cls(entry["value"], n, protocol, entry.get("std"), entry.get("floor"), **of, interval=interval)
 
 
 Results = dict[str, Measure]  # by the metric's name, in the order of results.json
@@ -96,6 +106,11 @@ def as_text(value: float | None) -> str:
     return f"{value:.4f}" if value == 0 or abs(value) >= 0.1 else f"{value:.3g}"
 
 
+def spanned(interval: Sequence[float] | None) -> str:
+    """A 95% interval in print; nothing for none."""
+    return "" if interval is None else f" ({interval[0]:.3f} to {interval[1]:.3f})"
+
+
 def card(run: RunFolder, preset: Preset, results: Mapping[str, Measure], warnings: Sequence[str]) -> str:
     """A page in Markdown that says what the model is, from what, how good, and how to make it again."""
     config = run.config
@@ -115,6 +130,7 @@ def measures_table(results: Mapping[str, Measure]) -> list[str]:
     """The lines of a Markdown table of measures."""
     lines = ["| measure | value | std | floor | n | protocol |", "|---|---|---|---|---|---|"]
     for name, measure in results.items():
-        numbers = " | ".join(map(as_text, (measure.value, measure.std, measure.floor)))
+        value, *others = map(as_text, (measure.value, measure.std, measure.floor))
+        numbers = " | ".join([value + spanned(measure.interval), *others])
         lines.append(f"| {name} | {numbers} | {measure.n:,} | {measure.protocol} |")
     return lines

@@ -27,6 +27,7 @@ from genshift.runs.find import SET_ASIDE
 from genshift.runs.folder import RunFolder
 from genshift.runs.forms import CONFIG, EVALUATION, RESULTS
 from genshift.runs.owner import trained_by
+from genshift.selection.information_trial import decided, tidied
 from genshift.studies import BudgetName, Study
 from genshift.studies.cluster import Nodes, connected
 from genshift.studies.commands import end_with_parent, run_as_command
@@ -220,9 +221,13 @@ def _train_and_evaluate(job: Job, wait: bool) -> bool:
     if leads_processes():
         _set_aside(run, job.preset, settings)
     with owning(run, wait):
-        finished = train(job.preset, job.out, with_observers(run, job.preset, settings))
+        if (settled := decided(job.preset, run, settings)) is None:
+            return False
+        preset, settings = settled
+        finished = train(preset, job.out, with_observers(run, preset, settings))
+        tidied(run)
         if finished and leads_processes():
-            after_training(run, job.preset, settings, _with_judge(job.evaluation))
+            after_training(run, preset, settings, _with_judge(job.evaluation))
     return finished
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -55,6 +55,14 @@ class World:
         total = values.clone()
         dist.all_reduce(total)
         return total / self.size
+
+    def of_leader(self, flags: Sequence[bool], count: int, device: torch.device) -> list[bool]:
+        """The `count` flags of the leading process, which alone need give them, in every process."""
+        if self.size == 1:
+            return list(flags)
+        told = torch.tensor([*flags, *[False] * (count - len(flags))], device=device, dtype=torch.uint8)
+        dist.broadcast(told, 0)
+        return [bool(value) for value in told.tolist()]
 
     def wait(self) -> None:
         """Waits until all processes are here."""

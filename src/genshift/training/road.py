@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from genshift.presets import Preset
+from genshift.presets.base import BY_SIZES
 from genshift.presets.benchmark import PHOTOS
 from genshift.training.training_data import TrainingData
 
@@ -28,6 +29,8 @@ def road_taken(preset: Preset, data: TrainingData) -> list[str]:
     if preset.name != "adapt":
         return []
     own = f"a network of its own learns at {preset.size} pixels"
+    if preset.origins.get("size") == BY_SIZES:
+        own += ", for the pictures of both folders are at least that large"
     lines = [f"adapt takes the road from scratch, since no --weights are given: {own}."]
     if any(colourful(part.images.images) for part in data.parts.values()):
         lines.append(

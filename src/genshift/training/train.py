@@ -6,7 +6,7 @@ The loop itself is in `loop.py`, what is learnt from in `training_data.py`, how 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +31,7 @@ from genshift.runs.manifest import remembered, write_manifest
 from genshift.runs.owner import MEASURING, TRAIN, TRAINING, check_owned, owned
 from genshift.runs.trained_run import build_method, open_run, open_teacher, preset_of
 from genshift.temporary import remove_litter
+from genshift.training.augmentation_trial import Trial, as_begun, settled
 from genshift.training.console import Console
 from genshift.training.continuing import check
 from genshift.training.distributed import World, world_of
@@ -45,6 +46,7 @@ from genshift.training.training_data import TrainingData, open_training_data
 LOGS = 100  # readings of the scalars in a training: a curve needs no more points
 CHECKS = 20  # checkpoints in a training: at most a twentieth is lost where the machine dies
 MOVABLE = ("data", "source", "target", "held_out", "teacher")  # options that name places
+TRIAL_SHARE = 0.1  # of a budget: one of the two trials that decide on information maximisation
 MOST_MINUTES = 1_000_000  # two years: above it, something else was meant
 
 
@@ -54,7 +56,8 @@ class Settings:
 
     keep: numbered checkpoints besides the best. skip_broken: leave out pictures that cannot be read. command: as the
     user gave it, for config.json. start: a run whose networks this one starts from. observers: who looks at each check.
-    tracking: what of a tracker of experiments, which looks last. checks: how often that is.
+    tracking: what of a tracker of experiments, which looks last. checks: how often that is. found: what trials said
+    before the run began, as config.json keeps it; said: lines of that, told when the data was read.
     """
 
     seed: int = 0
@@ -69,6 +72,13 @@ class Settings:
     observers: list[Observer] = field(default_factory=list)
     tracking: Tracking | None = None
     checks: int | None = None
+    found: Mapping[str, Any] = field(default_factory=dict)
+    said: tuple[str, ...] = ()
+
+    @property
+    def left(self) -> float:
+        """The share of the budget that is the run's own; the rest was for its trials."""
+        return 1 - 2 * TRIAL_SHARE if "information" in self.found else 1.0
 
     def checked(self) -> Self:
         """These settings, or a Refusal that names the one out of range."""
@@ -97,6 +107,7 @@ def train(preset: Preset, out: Path, settings: Settings) -> bool:
         begun = run.exists()
         if begun:
             check_same(run, preset, settings)
+            preset = as_begun(preset, run)
             if world.leads:
                 _draw_as_now(run, preset, console)
         # What is learnt from, and the trainer at its start.
@@ -104,6 +115,7 @@ def train(preset: Preset, out: Path, settings: Settings) -> bool:
             memory = Memory(remembered(run), predecessor_of(settings))
             training_data = open_training_data(preset, settings.data_root, settings.skip_broken, memory)
         check_choice(preset, training_data)
+        preset, trials = (preset, []) if begun else settled(preset, training_data, chosen, world, console)
         arithmetic = device.choose_arithmetic(preset.precision, chosen)
         trainer = assemble(preset, run, training_data, settings, arithmetic, world, console)
         if world.leads:
@@ -112,7 +124,7 @@ def train(preset: Preset, out: Path, settings: Settings) -> bool:
             remove_litter(run.path)
         trainer.method.kept = RunFeatures(run.path, writes=world.leads)
         world.wait()
-        _introduce(trainer, preset, training_data, settings)
+        _introduce(trainer, preset, training_data, settings, trials)
         # From where an earlier sitting saved; then a probe, whose steps are undone, tells how long it takes.
         if begun and _resume(trainer, preset, settings):
             return True
@@ -120,7 +132,7 @@ def train(preset: Preset, out: Path, settings: Settings) -> bool:
             measured = probe(trainer)
         check_owned(run)
         if not begun:
-            _begin(trainer, preset, settings, training_data, measured)
+            _begin(trainer, preset, settings, training_data, measured, trials)
         elif world.leads:
             _check_fingerprints(run, training_data)
             if memory.own:
@@ -184,12 +196,14 @@ def predecessor_of(settings: Settings) -> Manifest | None:
     return known
 
 
-def _introduce(trainer: Trainer, preset: Preset, training_data: TrainingData, settings: Settings) -> None:
-    """Says what is trained from what on which machine."""
+def _introduce(
+    trainer: Trainer, preset: Preset, training_data: TrainingData, settings: Settings, trials: list[Trial]
+) -> None:
+    """Says what is trained from what on which machine, and what was measured for it."""
     console, arithmetic = trainer.console, trainer.method.arithmetic
     for note in dict.fromkeys(training_data.notes):
         console.say(f"note: {note}")
-    for line in road_taken(preset, training_data):
+    for line in (*road_taken(preset, training_data), *(trial["why"] for trial in trials), *settings.said):
         console.say(line)
     console.say(f"{preset.name}: {preset.summary}; seed {settings.seed}, into {trainer.run.path}")
     console.say(f"{device.machine(arithmetic.device)}, {torch.get_num_threads()} threads; {arithmetic.reason}.")
@@ -204,7 +218,11 @@ def _resume(trainer: Trainer, preset: Preset, settings: Settings) -> bool:
     run, console = trainer.run, trainer.console
     begun = run.config["images"]  # as it was worked out when the run began
     trainer.schedule = _schedule(preset, trainer.method.phases, begun, trainer.feed.batch, settings)
-    total = begun if settings.minutes is not None else max(begun, whole_steps(preset.images, trainer.feed.batch))
+    total = (
+        begun
+        if settings.minutes is not None
+        else max(begun, whole_steps(int(settings.left * preset.images), trainer.feed.batch))
+    )
     saved = run.last()
     if saved is not None:
         check(trainer, saved, run.saved()[-1])
@@ -233,14 +251,22 @@ def _resume(trainer: Trainer, preset: Preset, settings: Settings) -> bool:
     return False
 
 
-def _begin(trainer: Trainer, preset: Preset, settings: Settings, training_data: TrainingData, measured: Probe) -> None:
+def _begin(
+    trainer: Trainer,
+    preset: Preset,
+    settings: Settings,
+    training_data: TrainingData,
+    measured: Probe,
+    trials: list[Trial],
+) -> None:
     """Works the budget out and writes config.json."""
     total = _budget(preset, settings, measured, trainer)
     trainer.schedule = _schedule(preset, trainer.method.phases, total, trainer.feed.batch, settings)
     if trainer.world.leads:
         spent = preset if settings.minutes is None else preset.replaced(images=total)
         write_manifest(trainer.run, training_data.manifest)
-        trainer.run.write("config.json", _config(spent, settings, trainer, training_data, measured))
+        config = _config(spent, settings, trainer, training_data, measured)
+        trainer.run.write("config.json", {**config, **({"augmentation": trials} if trials else {}), **settings.found})
 
 
 def _enlarge(run: RunFolder, preset: Preset, total: int, settings: Settings) -> None:
@@ -266,7 +292,7 @@ def _budget(preset: Preset, settings: Settings, measured: Probe, trainer: Traine
         speed = trainer.world.mean(own).item()
         images = int(speed * settings.minutes * 60)
         trainer.console.say(f"{settings.minutes:g} minutes are {images:,} images at the probe's speed.")
-    return whole_steps(images, trainer.feed.batch)
+    return whole_steps(int(settings.left * images), trainer.feed.batch)
 
 
 def whole_steps(images: int, batch: int) -> int:
@@ -357,6 +383,7 @@ def check_choice(preset: Preset, training_data: TrainingData) -> None:
 
 def check_same(run: RunFolder, preset: Preset, settings: Settings) -> None:
     """Refuses to continue a run under another description."""
+    preset = as_begun(preset, run)
     config = run.whole_config
     stored = preset_of(config)
     if stored.name != preset.name:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from genshift.presets.base import BY_SIZES, MEASURED
 from genshift.report.blocks import Block, Bullets, Cell, Folded, Heading, Printed, Prose, Table
 from genshift.report.model.formatting import NONE, counted
 from genshift.report.model.page_model import PageModel, Subject
@@ -13,7 +14,7 @@ from genshift.runs.records import RunRecord
 
 SETTINGS_NOTE = (
     "published: the report states it · cited source: the report names it · ours · "
-    "yours: given on the command line, or by the study's budget."
+    "yours: given on the command line, or by the study's budget · measured, by sizes: told by the data."
 )
 SPECTRAL_NORM = "spectral normalisation on every layer"
 
@@ -31,7 +32,7 @@ def settings(subject: Subject) -> list[Block]:
     body, changed = [], []
     for key in keys:
         cells = [_setting(run, key) for run in runs]
-        differs = any(cell.badge.startswith(("yours", "ours (the study's")) for cell in cells)
+        differs = any(cell.badge.startswith(("yours", "ours (the study's", MEASURED, BY_SIZES)) for cell in cells)
         if all(cell == cells[0] for cell in cells):
             cells = [Cell(cells[0].text, cells[0].badge, span=len(cells))]
         body.append([Cell(key), *cells])
