@@ -1,13 +1,44 @@
-"""`genshift bundle` and `genshift push`: a run in a model hub's form, in a folder or on a hub."""
+"""The commands of a model that leaves: `export` as one file, `bundle` and `push` in a model hub's form."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
-from genshift.cli.endings import print_next, print_unfinished, say
-from genshift.cli.parser import Parser, add_out
+from genshift.cli.endings import print_json, print_next, print_unfinished, say
+from genshift.cli.parser import Parser, add_json, add_out, add_sampling, choice, given_sampling
 from genshift.runs.folder import RunFolder
+
+
+def export(argv: Sequence[str]) -> int:
+    """what a run answers with, as one file that runs without genshift"""
+    parser = Parser(
+        "genshift export",
+        description="Writes a run's chosen checkpoint as one file: reading of pictures, networks and softmax as an "
+        "ONNX graph or PyTorch's exported program, or the weights alone; only if it answers as PyTorch does.",
+    )
+    parser.add_argument("run", type=Path)
+    formats = ("onnx", "pt2", "safetensors")
+    words = "onnx (extra `export`), pt2 or safetensors (what --out ends in, else onnx)"
+    parser.add_argument("--format", type=choice(formats, "--format"), metavar="FORMAT", help=words)
+    parser.add_argument("--out", type=Path, metavar="FILE", help="(RUN's name and the format, in the current folder)")
+    parts = "classifier or encoder; of a VAE decoder, encoder or prior; generator; denoiser or weak (the first of each)"
+    parser.add_argument("--part", metavar="NAME", help=parts)
+    add_json(parser)
+    add_sampling(parser)
+    args = parser.parse(argv)
+    from genshift import api
+
+    done = api.export(args.run, args.out, format=args.format, part=args.part, **given_sampling(args))
+    if args.json:
+        print_json(asdict(done))
+        return 0
+    size = f"{done.bytes / 1e6:,.1f} MB"
+    say(f"{done.file}: {done.part}, {size}; agrees with PyTorch to {done.difference:.1e} (at most 1e-4 is written).")
+    print_unfinished(RunFolder(args.run))
+    print_next("report", args.run, "--out", "page.html")
+    return 0
 
 
 def bundle(argv: Sequence[str]) -> int:
