@@ -6,14 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genshift.cli.endings import (
-    leads,
-    print_json,
-    print_next,
-    print_next_evaluation,
-    print_unfinished,
-    say,
-)
+from genshift.cli.endings import leads, print_json, print_next, print_next_evaluation, print_unfinished, say
 from genshift.cli.parser import (
     Parser,
     add_data_root,

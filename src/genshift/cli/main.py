@@ -13,14 +13,7 @@ from typing import Any
 import genshift
 from genshift import presets
 from genshift.cli.drawing import sample, sweep
-from genshift.cli.endings import (
-    after_training,
-    leads,
-    print_json,
-    print_next,
-    print_next_training,
-    say,
-)
+from genshift.cli.endings import after_training, leads, print_json, print_next, print_next_training, say
 from genshift.cli.exports import bundle, export, push
 from genshift.cli.models import embed, evaluate, label, predict, reconstruct, select
 from genshift.cli.parser import (

@@ -1,4 +1,4 @@
-"""The commands that ask a model: `predict`, `reconstruct`, `embed`; and that measure it: `select`, `evaluate`, `label`."""
+"""The commands that ask a model: `predict`, `reconstruct`, `embed`; that measure it: `select`, `evaluate`, `label`."""
 
 from __future__ import annotations
 

@@ -8,14 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genshift.cli.endings import (
-    command_line,
-    print_json,
-    print_next,
-    say,
-    say_trained,
-    where_data_lies,
-)
+from genshift.cli.endings import command_line, print_json, print_next, say, say_trained, where_data_lies
 from genshift.cli.parser import (
     Parser,
     add_data_root,

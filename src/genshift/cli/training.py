@@ -11,12 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genshift import presets
-from genshift.cli.endings import (
-    command_line,
-    end_training,
-    leads,
-    print_json,
-)
+from genshift.cli.endings import command_line, end_training, leads, print_json
 from genshift.cli.parser import (
     Parser,
     add_options,
