@@ -12,8 +12,6 @@ import browser
 import pytest
 from documents import Shell, blocks_of, check_quoted, reader
 
-SECONDS = 240  # of processor: two minutes of two cores
-
 
 @pytest.fixture(scope="module")
 def chromium():
@@ -40,7 +38,8 @@ def follow(tutorial, folder, between=lambda block, where: None, **environment):
             else:
                 check_quoted(block.text, printed)
         spent = re.findall(r"(\d+)m([\d.]+)s", shell.run("times"))
-    assert sum(60 * int(minutes) + float(seconds) for minutes, seconds in spent) < SECONDS, spent
+    seconds = sum(60 * int(minutes) + float(seconds) for minutes, seconds in spent)
+    print(f"{tutorial}: {seconds:.0f} s of processor, without what pip takes")
     return where
 
 
