@@ -51,7 +51,8 @@ def test_train_ends_with_what_evaluate_prints_and_the_next_command(domains, run,
     trained = told(capfd, *words(domains, tmp_path / "run")).splitlines()
     evaluated = told(capfd, "evaluate", tmp_path / "run").splitlines()
     assert trained[:-1] == evaluated[:-1] and len(trained) == 9  # three held-out images: no verdict
-    assert re.fullmatch(r"oracle/target_test_accuracy +0\.\d+ ± 0\.\d+  \(n = 20; .*two, test images, .*\)", trained[3])
+    measured = r"oracle/target_test_accuracy +0\.\d+ ± 0\.\d+ \(0\.\d+ to 0\.\d+\)  \(n = 20; .*two, test images, .*\)"
+    assert re.fullmatch(measured, trained[3])
     assert trained[-1] == f"next: genshift predict {tmp_path / 'run'} {domains[1]} --out labels.csv"
     assert evaluated[-1] == f"next: genshift report {tmp_path / 'run'} --out page.html"
     # Again: nothing to train, nothing to measure, the same end.

@@ -115,7 +115,7 @@ def test_oracle_figures_are_written_apart_under_their_name(domains, tmp_path):
     assert not any("target" in key for row in run.rows() for key in row)
     measures = run.read("results.json")
     assert {name for name in measures if "target" in name} == {"oracle/target_test_accuracy"}
-    known = {"value", "std", "n", "protocol", "floor", "data", "checkpoint"}
+    known = {"value", "std", "n", "protocol", "floor", "data", "checkpoint", "interval"}
     assert all(set(result) <= known for result in measures.values())
 
 

@@ -48,6 +48,7 @@ def test_the_estimate_is_of_three_signs_and_its_interval_grows_as_they_part():
         ({}, ("Adaptation probably harms.",), "doubtful", "a warning speaks against it"),
         ({"thresholded": 0.99, "bound_logits": 0.7}, (), "doubtful", "the signs disagree: thresholded confidence says"),
         ({"thresholded": 0.8, "transport": 0.75, "bound_logits": 0.7}, (), "doubtful", "is certain"),
+        ({"held_out": 10}, (), "doubtful", "is certain"),
         ({"thresholded": 0.8, "transport": 0.4, "bound_logits": 0.1}, (), "do not use", "fewer than half"),
     ],
 )

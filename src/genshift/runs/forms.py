@@ -400,7 +400,7 @@ class VerdictEntry(TypedDict, total=False):
 
 
 class Choice(TypedDict, total=False):
-    """selection.json: which checkpoint a rule took, and after how many images; 0.3 and before wrote no verdict."""
+    """selection.json: which checkpoint a rule took, and after how many images; earlier versions wrote no verdict."""
 
     rule: Present[str]
     why: str
@@ -563,7 +563,7 @@ FORMS: dict[str, tuple[Any, str]] = {
     SCORES: (ScoresFile, "restore it, or move it away and select again"),
     CHOICE: (Choice, "restore it, or move it away and select again"),
     AUDIT: (Audit, "restore it, or move it away and evaluate with the labels again"),
-    TRACKING: (dict[str, TrackedEntry], "restore it, or remove it, and the tracker begins a new run"),
+    TRACKING: (dict[str, TrackedEntry], "restore it, or move it out of the folder, and the tracker begins a new run"),
     SWEEP: (Sweep, "restore it, or move it away and sweep again"),
     SAMPLING: (Best, "restore it, or move it away and sweep again"),
 }

@@ -160,7 +160,7 @@ class Choice(TypedDict):
     checkpoint: str
     images: int
     candidates: int
-    verdict: NotRequired[Verdict]  # choices of 0.3 and before have none
+    verdict: NotRequired[Verdict]  # choices of earlier versions have none
     among: list[str]
     warnings: list[str]
     source_only_accuracy: NotRequired[float | None]  # of the run that was not adapted, on held-out source images
@@ -168,14 +168,12 @@ class Choice(TypedDict):
 
 def choice_lines(choice: Choice, verdict: bool = True) -> list[str]:
     """What a user is told of a choice, a line each: the verdict, where `verdict` asks for it, then warnings. A choice
-    of 0.3 and before, or by few images, has no verdict, which a line says."""
+    of an earlier version, or by few images, has no verdict, which a line says."""
     warnings = [f"warning: {warning}" for warning in choice.get("warnings", [])]
     if not verdict:
         return warnings
     if "verdict" not in choice:
-        note = (
-            "note: no verdict: fewer than ten images of a kind, or chosen by 0.3 or before (`genshift select` again)."
-        )
+        note = "note: no verdict: fewer than ten images of a kind, or an earlier version's choice (`genshift select` again)."
         return [note, *warnings]
     return [sentence(choice["verdict"]), *warnings]
 

@@ -107,7 +107,7 @@ def verdict_of(evidence: Evidence, warnings: Sequence[str] = ()) -> Verdict:
     if max(signs.values()) - min(signs.values()) > APART:
         told = ", ".join(f"{name} says {share:.0%}" for name, share in signs.items())
         reasons.append(f"the signs disagree: {told}")
-    if HALF <= low < SAFE or value < WELL:
+    if low < SAFE or value < WELL:
         reasons.append(f"no more than {low:.0%} is certain")
     if warnings:
         reasons.append("a warning speaks against it")

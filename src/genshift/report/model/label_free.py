@@ -101,7 +101,7 @@ def estimates(names: dict[RunRecord, str]) -> list[Estimates]:
 
 
 def _scored(run: RunRecord, estimate: str) -> float | None:
-    """An estimate of the checkpoint that was chosen; of 0.3 and before, as the results have it."""
+    """An estimate of the checkpoint that was chosen; of earlier versions, as the results have it."""
     for row in run.scores:
         if row["images"] == run.choice.get("images") and estimate in row:
             return float(row[estimate])
