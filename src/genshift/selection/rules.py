@@ -173,7 +173,7 @@ def choice_lines(choice: Choice, verdict: bool = True) -> list[str]:
     if not verdict:
         return warnings
     if "verdict" not in choice:
-        note = "note: no verdict: fewer than ten images of a kind, or an earlier version's choice (`genshift select` again)."
+        note = "note: no verdict: fewer than ten images of a kind, or chosen by an earlier version (`genshift select`)."
         return [note, *warnings]
     return [sentence(choice["verdict"]), *warnings]
 
