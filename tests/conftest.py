@@ -7,13 +7,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # numpy and torch read it when th
 import pytest
 import tiny
 import torch
+from untouched import no_data_of_this_machine  # noqa: F401  # for every test
 
 from genshift import plugins
 from genshift.data import dataset
 from genshift.presets import PRESETS, benchmark, methods
-from genshift.runs import files
-from genshift.training import augmentation_trial, probe
-from genshift.training import train as training
+from genshift.training import probe
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -21,15 +20,6 @@ def one_thread():
     """Small batches gain nothing from more, and processes beside these tests lose by it; OMP_NUM_THREADS says so to the
     other libraries."""
     torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def no_data_of_this_machine(tmp_path_factory):
-    """What a user of this machine downloaded or built is not there."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GENSHIFT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.delenv("GENSHIFT_DATA", raising=False)
-        yield
 
 
 @pytest.fixture(scope="session")
@@ -48,11 +38,8 @@ def faces(tmp_path_factory):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Checks twice a run instead of twenty times, short probe and trial, and no waiting for the disk."""
-    monkeypatch.setattr(training, "CHECKS", 2)
-    monkeypatch.setattr(augmentation_trial, "STEPS", 4)
-    monkeypatch.setattr(files, "_sync", lambda path: None)
-    tiny.shorten_the_probe(monkeypatch.setattr)
+    """As `tiny.be_quick`."""
+    tiny.be_quick(monkeypatch.setattr)
 
 
 @pytest.fixture

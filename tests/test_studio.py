@@ -24,16 +24,13 @@ from genshift.studio.actions import ACTIONS, answer
 from genshift.studio.latents import truncated
 from genshift.studio.pictures import MOST_BYTES, MOST_PIXELS
 from genshift.studio.workshop import Workshop
-from genshift.training import train as training
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, domains, faces):
     root = tmp_path_factory.mktemp("studio") / "runs"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "CHECKS", 2)
-        patch.setattr(files, "_sync", lambda path: None)
-        tiny.shorten_the_probe(patch.setattr)
+        tiny.be_quick(patch.setattr)
         return write_runs(root, domains, faces[16])
 
 

@@ -19,12 +19,10 @@ from studio_runs import in_base64
 
 import genshift
 from genshift.errors import Refusal
-from genshift.runs import files
 from genshift.studio import actions, server
 from genshift.studio.actions import Action
 from genshift.studio.diffusion import OfRun
 from genshift.studio.workshop import Workshop
-from genshift.training import train as training
 
 uvicorn = pytest.importorskip("uvicorn", reason="the extra studio is not installed")
 pytest.importorskip("starlette", reason="the extra studio is not installed")
@@ -55,9 +53,7 @@ def serving(runs, host="127.0.0.1"):
 def runs(tmp_path_factory, domains, faces):
     root = tmp_path_factory.mktemp("served") / "runs"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "CHECKS", 2)
-        patch.setattr(files, "_sync", lambda path: None)
-        tiny.shorten_the_probe(patch.setattr)
+        tiny.be_quick(patch.setattr)
         tiny.train(tiny.tiny("demo-dann", domains), root / "dann")
         tiny.train(tiny.of_pictures("digits-diffusion", domains[0], width=8, size=16), root / "diffusion")
         tiny.train(tiny.of_pictures("faces-vae", faces[16], width=8, size=16, latent=4, prior="normal"), root / "vae")

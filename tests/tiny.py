@@ -26,9 +26,10 @@ from genshift.evaluation import evaluate
 from genshift.evaluation.options import EvaluationOptions
 from genshift.nets.squeezenet import SqueezeNet
 from genshift.presets import Adaptation, Pictures, Preset
+from genshift.runs import files
 from genshift.runs.folder import RunFolder
 from genshift.temporary import temporary_name
-from genshift.training import probe
+from genshift.training import augmentation_trial, probe
 from genshift.training import train as training
 from genshift.training.train import Settings
 
@@ -158,6 +159,14 @@ def shorten_the_probe(setattr_: Callable[[Any, str, Any], None]) -> None:
     counter = SimpleNamespace(get_total_flops=lambda: 10**9)
     setattr_(probe, "STEPS", 3)
     setattr_(probe, "FlopCounterMode", lambda **_: nullcontext(counter))
+
+
+def be_quick(setattr_: Callable[[Any, str, Any], None]) -> None:
+    """Checks twice a run instead of twenty times, short probe and trial, and no waiting for the disk."""
+    setattr_(training, "CHECKS", 2)
+    setattr_(augmentation_trial, "STEPS", 4)
+    setattr_(files, "_sync", lambda path: None)
+    shorten_the_probe(setattr_)
 
 
 def last(run: Path) -> dict[str, torch.Tensor]:

@@ -7,20 +7,12 @@ from pathlib import Path
 
 import pytest
 from documents import Shell, blocks_of, reader
+from untouched import no_data_of_this_machine  # noqa: F401  # for every test
 
 ROOT = Path(__file__).parents[1]
 # Of every process that these tests start: where others want the cores, two threads wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 READ = ("src", "docs", "pyproject.toml", "README.md", "LICENSE")  # what a tutorial meets of the project
-
-
-@pytest.fixture(scope="session", autouse=True)
-def no_data_of_this_machine(tmp_path_factory):
-    """What a user of this machine downloaded or built is not there."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GENSHIFT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.delenv("GENSHIFT_DATA", raising=False)
-        yield
 
 
 @pytest.fixture(scope="session")

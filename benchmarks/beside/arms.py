@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from beside.stepping import Stepping
 from beside.tasks import SEED, Pictures, Task, batch_of, method_of, pictures_of
 from genshift import device
 from genshift.data.feed import Batch, Feed, TrainingSet
-from genshift.methods.schedules import Progress
 from genshift.training.ema import MovingAverage
 
 READY = 4  # batches that lie ready in memory: more would be more of the same
@@ -130,7 +130,7 @@ def endless(loader: DataLoader[Any]) -> Iterator[Any]:
 # --- genshift's own arm -----------------------------------------------------------------------------------------------
 
 
-class Genshift(Arm):
+class Genshift(Stepping, Arm):
     """A training as genshift's loop takes its steps, its feed and its moving average included."""
 
     precision = "auto"
@@ -150,14 +150,6 @@ class Genshift(Arm):
         self.total = 1_000_000 * self.feed.batch
         start = FIRST if getattr(self.preset, "pretrain", 0) else 0.0
         self.seen = int(start * self.total) // self.feed.batch * self.feed.batch
-
-    def run(self, steps: int) -> None:
-        self.method.train_mode(True)
-        for _ in range(steps):
-            self.method.step(self.feed.at(self.seen), Progress(self.seen, self.total))
-            if self.average:
-                self.average.update(self.method.networks, self.feed.batch, self.seen)
-            self.seen += self.feed.batch
 
     def first_batches(self) -> dict[str, Batch]:
         """The first pictures of each set, with the random numbers of a first step."""

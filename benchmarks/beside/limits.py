@@ -18,12 +18,12 @@ from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
+from beside.stepping import Stepping
 from beside.tasks import CLASSES, SEED
 from genshift import device, presets
 from genshift.data.augment import Augment
 from genshift.data.feed import Feed, TrainingSet
 from genshift.data.imageset import ImageSet
-from genshift.methods.schedules import Progress
 from genshift.presets import Preset
 from genshift.runs.trained_run import build_method
 from genshift.training.ema import MovingAverage
@@ -85,7 +85,7 @@ def ceiling(name: str, seconds: float) -> dict[str, float]:
 # --- a preset's step --------------------------------------------------------------------------------------------------
 
 
-class Step:
+class Step(Stepping):
     """Steps of a preset as its training takes them, on noise: what pictures show costs nothing."""
 
     def __init__(self, preset: Preset, precision: str = "auto", share: float = 0.0) -> None:
@@ -98,15 +98,6 @@ class Step:
         self.average = MovingAverage(self.method.networks, preset.ema_half_life) if preset.ema_half_life else None
         self.total = 10_000 * self.feed.batch
         self.seen = int(share * 10_000) * self.feed.batch
-
-    def run(self, steps: int) -> None:
-        """Takes so many."""
-        self.method.train_mode(True)
-        for _ in range(steps):
-            self.method.step(self.feed.at(self.seen), Progress(self.seen, self.total))
-            if self.average:
-                self.average.update(self.method.networks, self.feed.batch, self.seen)
-            self.seen += self.feed.batch
 
 
 def classes_of(preset: Any) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from genshift.cli.endings import leads, print_json, print_next, print_next_evaluation, print_unfinished, say
 from genshift.cli.parser import (
@@ -25,9 +25,6 @@ from genshift.cli.parser import (
     several,
 )
 from genshift.runs.folder import RunFolder
-
-if TYPE_CHECKING:
-    pass
 
 
 def sample(argv: Sequence[str]) -> int:

@@ -6,7 +6,7 @@ import argparse
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from genshift.cli.endings import (
     after_training,
@@ -43,9 +43,6 @@ from genshift.cli.parser import (
 )
 from genshift.errors import Refusal
 from genshift.runs.folder import RunFolder
-
-if TYPE_CHECKING:
-    pass
 
 
 def predict(argv: Sequence[str]) -> int:
